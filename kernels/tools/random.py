@@ -212,3 +212,52 @@ def normal_runs(key, firsts, offsets, draw, out):
                 line[k] = _normal_at(key, firsts[i] + k, draw)
         else:
             _normals(key, firsts[i], draw, words, pairs, line)
+
+
+@compiled
+def clipped_normal_runs(key, firsts, offsets, shape, attempts, out):
+    """Fill `out` as `normal_runs` does with normals of a mean and a deviation; draw those outside two bounds again.
+
+    The value of index i that is outside after draw d is that of draw d + 1, at the same index.
+
+    Args:
+        shape: mean, standard deviation, lowest, highest.
+        attempts: number of draws of a value.
+
+    Returns:
+        False if a value is outside after all of them.
+    """
+    mean, sd, low, high = shape
+    words = np.empty((4, 512), np.uint32)
+    pairs = np.empty((2, 512))
+    for i in range(firsts.size):
+        # By a thousand values, which stay in the first cache.
+        for a in range(offsets[i], offsets[i + 1], 1024):
+            line = out[a : min(a + 1024, offsets[i + 1])]
+            first = firsts[i] + a - offsets[i]
+            if line.size < SHORT:
+                for k in range(line.size):
+                    line[k] = _normal_at(key, first + k, 0)
+            else:
+                _normals(key, first, 0, words, pairs, line)
+            outside = 0
+            for k in range(line.size):
+                line[k] = mean + sd * line[k]
+                outside += (line[k] < low) | (line[k] > high)
+            if outside and not _draw_again(key, first, shape, attempts, line):
+                return False
+    return True
+
+
+@compiled
+def _draw_again(key, first, shape, attempts, line):
+    """Draw the values of a line that are outside the bounds until they are inside; return whether all are."""
+    mean, sd, low, high = shape
+    for k in range(line.size):
+        draw = 0
+        while line[k] < low or line[k] > high:
+            draw += 1
+            if draw == attempts:
+                return False
+            line[k] = mean + sd * _normal_at(key, first + k, draw)
+    return True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 
+# A key is asked for again with every part of a network that is drawn.
+@functools.lru_cache(maxsize=4096)
 def rng_key(seed: int, *labels: str) -> int:
     """Return the 64-bit key of a random stream; streams of different seeds or labels are independent."""
     text = "\0".join((str(int(seed)), *labels))

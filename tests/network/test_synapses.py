@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ from neurosim.kernels.engine.connect.listed.reference import sort_listed_referen
 from neurosim.kernels.engine.connect.pairs.cpu import distance_rows
 from neurosim.kernels.engine.connect.pairs.reference import bernoulli_reference, distance_reference
 from neurosim.kernels.engine.connect.views import DistanceRule, RowRange
+from neurosim.kernels.tools.random import normal_reference
 from neurosim.network import Convolution, DistanceDependentProbability, LogNormal, Normal, Uniform
 from neurosim.network.synapses import PATTERNS
 from neurosim.network.synapses.base import Pattern, Side
@@ -217,6 +219,12 @@ def test_values_may_be_cut_anywhere(value: object) -> None:
 
 
 def test_clipped_values_are_drawn_again() -> None:
+    clipped = Normal(2.0, 3.0, low=0.0, high=2.5)
+    expected = []
+    for index in range(40):
+        draws = (2.0 + 3.0 * normal_reference(KEY, index, draw) for draw in itertools.count())
+        expected.append(next(value for value in draws if 0.0 <= value <= 2.5))
+    assert np.allclose(clipped.draw(KEY, 0, 40), expected, rtol=1e-12, atol=0)
     values = Normal(0.0, 1.0, low=0.0).draw(KEY, 0, 100_000)
     assert values.min() > 0
     assert abs(values.mean() - math.sqrt(2 / math.pi)) < 0.01  # the half-normal's mean: no heap at the edge
@@ -300,6 +308,15 @@ def test_choices_are_their_reference(among: int, with_replacement: bool, share: 
     if not (with_replacement and wanted > 1000):
         assert [out.tolist()] == fixed_rows_reference(KEY, 2, 3, degrees, among, with_replacement, True)
     assert (np.diff(out) >= (0 if with_replacement else 1)).all()
+
+
+@pytest.mark.parametrize(("among", "wanted"), [(3, 1000), (300, 400), (5000, 200), (70_000, 200)])
+def test_choices_are_sorted_however_dense_they_are(among: int, wanted: int) -> None:
+    # Three numbers of 1,000 choices occur more often than a byte counts.
+    out = np.empty(wanted, np.int32)
+    degrees = np.array([wanted])
+    fixed_rows(np.uint64(KEY), 2, 3, degrees, among, True, False, out)
+    assert [out.tolist()] == fixed_rows_reference(KEY, 2, 3, degrees, among, True, False)
 
 
 @pytest.mark.parametrize("with_replacement", [True, False])

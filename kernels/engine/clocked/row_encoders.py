@@ -59,11 +59,30 @@ class GroupWords(NamedTuple):
     """Words of groups, and how far they are written."""
 
     places: NDArray[np.int64]
-    """[sources, pages * (longest delay + 1)], the word at which each group begins."""
-    left: NDArray[np.int64]
-    """[as places], the records that are still to be written into each group."""
+    """[sources, pages * (longest delay + 1)], the word of the next record of each group, or of its weight."""
+    slot_places: NDArray[np.int64]
+    """[as places] of wide groups, the quarter of a word of the slot of the next record; else empty."""
     words: NDArray[Any]
     """uint32 or, for wide groups, uint64."""
+
+
+# Targets ascend within a row, so that those of a block lie together: a division for each synapse took as long as all
+# else that is done with it.
+@compiled
+def block_of(place, target):
+    """Return the block of a unit."""
+    return (target + place.shift) // place.part
+
+
+@compiled
+def run_end(targets, begin, end, limit):
+    """Return where targets[begin:end], which ascend, reach `limit`."""
+    if targets[end - 1] < limit:
+        return end
+    j = begin
+    while targets[j] < limit:
+        j += 1
+    return j
 
 
 @compiled
@@ -71,14 +90,20 @@ def count_blocks(offsets, targets, place, cuts):
     """Count the synapses of row i into cuts[i, target's block + 1]; return the maximum number of equal pairs."""
     most = 0
     for i in range(offsets.size - 1):
-        # Targets ascend within a row, so equal ones are neighbours.
+        j = offsets[i]
+        end = offsets[i + 1]
+        while j < end:
+            block = block_of(place, np.int64(targets[j]))
+            last = run_end(targets, j, end, (block + 1) * place.part - place.shift)
+            cuts[i, block + 1] += last - j
+            j = last
+        # Equal targets are neighbours.
         run = 0
-        last = np.int64(-1)
-        for j in range(offsets[i], offsets[i + 1]):
+        before = np.int64(-1)
+        for j in range(offsets[i], end):
             target = np.int64(targets[j])
-            cuts[i, (target + place.shift) // place.part + 1] += 1
-            run = run + 1 if target == last else 1
-            last = target
+            run = run + 1 if target == before else 1
+            before = target
             most = max(most, run)
     return most
 
@@ -93,10 +118,9 @@ def sum_blocks(cuts, starts, places):
 
 
 @compiled
-def page_slot(place, target):
-    """Return the slot of a unit within its page."""
-    block = (target + place.shift) // place.part
-    return (block % place.page_blocks) * place.block_slots + place.offset + target - block * place.part
+def page_base(place, block):
+    """Return what is added to a unit of a block to get its slot within its page."""
+    return (block % place.page_blocks) * place.block_slots + place.offset - block * place.part
 
 
 @compiled
@@ -106,18 +130,27 @@ def write_lists(synapses, place, ends, columns):
     ends: int64 [sources, blocks], the place of the next synapse of each row and block; they advance.
     """
     offsets = synapses.offsets
+    targets = synapses.targets
     for i in range(offsets.size - 1):
-        for j in range(offsets[i], offsets[i + 1]):
-            target = np.int64(synapses.targets[j])
-            block = (target + place.shift) // place.part
+        j = offsets[i]
+        end = offsets[i + 1]
+        while j < end:
+            block = block_of(place, np.int64(targets[j]))
+            last = run_end(targets, j, end, (block + 1) * place.part - place.shift)
+            n = last - j
             # Behind what the projections before this one wrote into the row and block.
             k = ends[i, block]
-            ends[i, block] = k + 1
-            columns.slots[k] = page_slot(place, target)
+            ends[i, block] = k + n
+            base = np.int32(page_base(place, block))
+            units = targets[j:last]
+            slots = columns.slots[k : k + n]
+            for e in range(n):
+                slots[e] = np.uint16(units[e] + base)
             if synapses.weights.size:
-                columns.weights[k] = synapses.weights[j]
+                columns.weights[k : k + n] = synapses.weights[j:last]
             if synapses.delays.size:
-                columns.delays[k] = synapses.delays[j]
+                columns.delays[k : k + n] = synapses.delays[j:last]
+            j = last
 
 
 @compiled
@@ -128,16 +161,21 @@ def set_bits(offsets, targets, place, rows, rest):
     """
     repeated = 0
     for i in range(offsets.size - 1):
-        for j in range(offsets[i], offsets[i + 1]):
-            target = np.int64(targets[j])
-            block = (target + place.shift) // place.part
-            slot = block * place.block_slots + place.offset + target - block * place.part
-            # One bit holds one synapse: a second between the same units goes into a list.
-            bit = np.uint64(1) << np.uint64(slot & 63)
-            again = rows[i, slot >> 6] & bit != 0
-            rows[i, slot >> 6] |= bit
-            rest[j] = again
-            repeated += again
+        first = offsets[i]
+        end = offsets[i + 1]
+        while first < end:
+            block = block_of(place, np.int64(targets[first]))
+            last = run_end(targets, first, end, (block + 1) * place.part - place.shift)
+            base = block * (place.block_slots - place.part) + place.offset
+            for j in range(first, last):
+                slot = base + np.int64(targets[j])
+                # One bit holds one synapse: a second between the same units goes into a list.
+                bit = np.uint64(1) << np.uint64(slot & 63)
+                again = rows[i, slot >> 6] & bit != 0
+                rows[i, slot >> 6] |= bit
+                rest[j] = again
+                repeated += again
+            first = last
     return repeated
 
 
@@ -159,35 +197,40 @@ def marked_rows(offsets, targets, rest):
 
 
 @compiled
-def group_of(place, target, delay, longest):
-    """Return the number of a synapse's group in its row: the target's page * (longest + 1) + delay."""
-    return (target + place.shift) // place.part // place.page_blocks * (longest + 1) + delay
-
-
-@compiled
 def count_groups(synapses, place, longest, counts):
-    """Count synapses, none of a longer delay, into counts[i, group]."""
+    """Count synapses, none of a longer delay, into counts[i, group].
+
+    A synapse's group in its row is the target's page * (longest + 1) + delay.
+    """
     offsets = synapses.offsets
+    targets = synapses.targets
     for i in range(offsets.size - 1):
-        for j in range(offsets[i], offsets[i + 1]):
-            target = np.int64(synapses.targets[j])
-            counts[i, group_of(place, target, np.int64(synapses.delays[j]), longest)] += 1
+        j = offsets[i]
+        end = offsets[i + 1]
+        while j < end:
+            page = block_of(place, np.int64(targets[j])) // place.page_blocks
+            last = run_end(targets, j, end, (page + 1) * place.page_blocks * place.part - place.shift)
+            line = counts[i, page * (longest + 1) : (page + 1) * (longest + 1)]
+            for k in range(j, last):
+                line[synapses.delays[k]] += 1
+            j = last
 
 
 @compiled
-def open_groups(counts, longest, starts, at, words, places):
+def open_groups(counts, longest, starts, at, groups):
     """Write the heads of all groups: a word with the number of records for each delay of each page of each row.
 
     The last group of a row that has records is marked, and the empty ones after it are left out.
 
     Args:
         starts: int64 [pages, rows] addresses, written; 0 where a row has no records.
-        at: the address of `words`, uint32 or, for wide groups, uint64.
-        places: int64, of the shape of counts: the word at which each group begins.
+        at: the address of the words.
+        groups: `GroupWords`, whose places are written.
 
     Returns:
         the number of words written, heads and records.
     """
+    words = groups.words
     k = 0
     wide = words.itemsize == 8
     pages = starts.shape[0]
@@ -200,37 +243,69 @@ def open_groups(counts, longest, starts, at, words, places):
             starts[page, i] = at + words.itemsize * k if last else 0
             # Wide records are a weight of 64 bits each, and behind those their slots, four a word.
             for delay in range(1, last + 1):
-                n = counts[i, page * (longest + 1) + delay]
+                group = page * (longest + 1) + delay
+                n = np.int64(counts[i, group])
                 words[k] = n | LAST_GROUP if delay == last else n
-                places[i, page * (longest + 1) + delay] = k
+                groups.places[i, group] = k + 1
+                if wide:
+                    groups.slot_places[i, group] = 4 * (k + 1 + n)
                 k += 1 + n + ((n + 3) // 4 if wide else 0)
     return k
+
+
+@compiled
+def write_records(units, place, page, weights, inverse, records):
+    """Write a word for each synapse onto a page: 16 bits of weight, times `inverse`, above 16 bits of slot in the page.
+
+    Weights are rounded to the nearest integer: one for all, or one each.
+    """
+    # A block is found without a division: half a unit keeps its rounded product off the integers.
+    shift = np.float64(place.shift) + 0.5
+    each = 1.0 / place.part
+    stride = np.uint32(place.block_slots - place.part)
+    base = np.uint32(place.offset - page * place.page_blocks * place.block_slots)
+    for e in range(units.size):
+        block = np.uint32(np.int32((np.float64(units[e]) + shift) * each))
+        slot = np.uint32(np.uint32(units[e]) + np.uint32(block * stride)) + base
+        records[e] = np.uint32(slot) & np.uint32(0xFFFF)
+    if weights.size == 1:
+        level = np.floor(np.float64(weights[0]) * inverse + 0.5)
+        high = np.uint32(np.uint32(np.int32(min(max(level, -32767.0), 32767.0))) << np.uint32(16))
+        for e in range(units.size):
+            records[e] |= high
+        return
+    for e in range(units.size):
+        level = np.floor(np.float64(weights[e]) * inverse + 0.5)
+        records[e] |= np.uint32(np.uint32(np.int32(min(max(level, -32767.0), 32767.0))) << np.uint32(16))
 
 
 @compiled
 def fill_groups(synapses, place, longest, unit, groups):
     """Write the records of a projection: 16 bits of weight, in multiples of `unit`, above 16 bits of slot in the page.
 
-    Weights are rounded to the nearest multiple.
+    unit: a power of two, by whose inverse weights are multiplied without rounding.
     """
     offsets = synapses.offsets
+    targets = synapses.targets
     weights = synapses.weights
-    places = groups.places
-    left = groups.left
+    delays = synapses.delays
     words = groups.words
+    inverse = 1.0 / unit
+    records = np.empty(max(1, np.max(np.diff(offsets))), np.uint32)
     for i in range(offsets.size - 1):
-        for j in range(offsets[i], offsets[i + 1]):
-            target = np.int64(synapses.targets[j])
-            group = group_of(place, target, np.int64(synapses.delays[j]), longest)
-            slot = page_slot(place, target)
-            # Weights are rounded to multiples of the unit, which fit into 16 bits with their sign.
-            level = np.int64(np.floor(weights[j if weights.size > 1 else 0] / unit + 0.5))
-            level = min(max(level, -32767), 32767)
-            # Behind the head, and behind the records of the group that are written already.
-            k = places[i, group]
-            k += 1 + (np.int64(words[k]) & (LAST_GROUP - 1)) - left[i, group]
-            left[i, group] -= 1
-            words[k] = np.uint32(np.uint32(slot) | np.uint32(np.uint32(level & 0xFFFF) << np.uint32(16)))
+        j = offsets[i]
+        end = offsets[i + 1]
+        while j < end:
+            page = block_of(place, np.int64(targets[j])) // place.page_blocks
+            last = run_end(targets, j, end, (page + 1) * place.page_blocks * place.part - place.shift)
+            own = weights[j:last] if weights.size > 1 else weights
+            write_records(targets[j:last], place, page, own, inverse, records)
+            places = groups.places[i, page * (longest + 1) : (page + 1) * (longest + 1)]
+            for k in range(last - j):
+                delay = delays[j + k]
+                words[places[delay]] = records[k]
+                places[delay] += 1
+            j = last
 
 
 @compiled
@@ -240,20 +315,23 @@ def fill_wide_groups(synapses, place, longest, groups, reals, slots):
     reals, slots: the words of the groups as float64 and as uint16.
     """
     offsets = synapses.offsets
+    targets = synapses.targets
     weights = synapses.weights
-    left = groups.left
     for i in range(offsets.size - 1):
-        for j in range(offsets[i], offsets[i + 1]):
-            target = np.int64(synapses.targets[j])
-            group = group_of(place, target, np.int64(synapses.delays[j]), longest)
-            head = groups.places[i, group]
-            # The head counts the records of its group: first come their weights, then their slots.
-            first = head + 1
-            n = np.int64(groups.words[head]) & (LAST_GROUP - 1)
-            k = n - left[i, group]
-            left[i, group] -= 1
-            reals[first + k] = weights[j if weights.size > 1 else 0]
-            slots[4 * (first + n) + k] = page_slot(place, target)
+        j = offsets[i]
+        end = offsets[i + 1]
+        while j < end:
+            block = block_of(place, np.int64(targets[j]))
+            last = run_end(targets, j, end, (block + 1) * place.part - place.shift)
+            base = page_base(place, block)
+            first = block // place.page_blocks * (longest + 1)
+            for k in range(j, last):
+                group = first + np.int64(synapses.delays[k])
+                reals[groups.places[i, group]] = weights[k if weights.size > 1 else 0]
+                slots[groups.slot_places[i, group]] = np.uint16(base + np.int64(targets[k]))
+                groups.places[i, group] += 1
+                groups.slot_places[i, group] += 1
+            j = last
 
 
 @compiled

@@ -92,19 +92,19 @@ def write_groups(
         for r, weights, delays in parts
     ]
     # Three passes: count the synapses of each group, place heads of groups, and fill them.
-    counts = np.zeros((starts.shape[1], (end - begin) * (longest + 1)), np.int64)
+    counts = np.zeros((starts.shape[1], (end - begin) * (longest + 1)), np.int32)
     for place, synapses in zip(in_share, drawn, strict=True):
         rows.count_groups(synapses, place, longest, counts)
     records = int(counts.sum())
     if wide:
         records += int(((counts + 3) // 4).sum())
     words = room.take(records + counts.shape[0] * (end - begin) * longest + BEYOND)
-    places = np.empty_like(counts)
+    places = np.empty(counts.shape, np.int64)
+    slot_places = np.empty(counts.shape if wide else (0, 0), np.int64)
+    groups = rows.GroupWords(places, slot_places, words)
     addresses = np.empty(starts.shape, np.int64)
-    rows.open_groups(counts, longest, addresses, words.ctypes.data, words, places)
+    rows.open_groups(counts, longest, addresses, words.ctypes.data, groups)
     starts[:] = addresses
-    # `counts` goes down to zero as the records are written.
-    groups = rows.GroupWords(places, counts, words)
     for place, synapses in zip(in_share, drawn, strict=True):
         if len(synapses.targets) == 0:
             continue

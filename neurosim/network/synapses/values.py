@@ -62,7 +62,13 @@ class Normal(Distribution):
         return self.draw_runs(key, np.array([first]), np.array([0, count]))
 
     def draw_runs(self, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-        return _within(self, key, firsts, offsets, lambda z: self.mean + self.sd * z)
+        from ...kernels.tools.random import clipped_normal_runs
+
+        values = np.empty(int(offsets[-1]))
+        shape = (float(self.mean), float(self.sd), float(self.low), float(self.high))
+        if not clipped_normal_runs(np.uint64(key), firsts, offsets, shape, ATTEMPTS, values):
+            raise _nothing_within(self)
+        return values
 
 
 @final
@@ -91,13 +97,10 @@ DISTRIBUTIONS: dict[str, type[Distribution]] = {d.__name__: d for d in (Uniform,
 
 def _within(owner, key, firsts, offsets, shape):
     """Return `shape` of normal numbers; those outside low and high are drawn again, each from its own counter."""
-    from ...kernels.tools.random import normal_runs, normals, normals_at
+    from ...kernels.tools.random import normal_runs, normals_at
 
     values = np.empty(int(offsets[-1]))
-    if len(firsts) == 1:
-        normals(np.uint64(key), int(firsts[0]), 0, values)
-    else:
-        normal_runs(np.uint64(key), firsts, offsets, 0, values)
+    normal_runs(np.uint64(key), firsts, offsets, 0, values)
     values = shape(values)
     bad = np.flatnonzero((values < owner.low) | (values > owner.high))
     for attempt in range(1, ATTEMPTS):
@@ -109,4 +112,8 @@ def _within(owner, key, firsts, offsets, shape):
         normals_at(np.uint64(key), bad - offsets[run] + firsts[run], attempt, numbers)
         values[bad] = shape(numbers)
         bad = bad[(values[bad] < owner.low) | (values[bad] > owner.high)]
-    raise NeurosimInputError(f"{owner}: almost nothing of it lies between low and high; widen them")
+    raise _nothing_within(owner)
+
+
+def _nothing_within(owner: Distribution) -> NeurosimInputError:
+    return NeurosimInputError(f"{owner}: almost nothing of it lies between low and high; widen them")

@@ -6,11 +6,14 @@ import numpy as np
 from numba import int32, uint32, uint64
 
 from ....tools.compiled import compiled
+from ....tools.intrinsics import flags64, trailing_zeros
 from ....tools.random import threefry, unit_interval
 from .reference import NARROW
 
 # Numbers up to which comparing each with all takes no longer than sorting byte by byte.
 FEW = 64
+# Choices out of at most so many for each are counted, not sorted.
+SPARSE = 32
 
 
 @compiled
@@ -60,10 +63,34 @@ def _less(keys, key):
 
 
 @compiled
-def sort(values, other, counts, keys, among):
-    """Sort integers below `among`: few by their ranks, many byte by byte.
+def _by_counting(values, other, taken, among):
+    """Sort values by counting each number below `among`; return False, and sort nothing, if a byte is too small.
 
-    other: as many; counts: [256]; keys: [FEW + 16].
+    taken: uint8 [at least among, a multiple of 64], zeros on entry and on return.
+    """
+    for i in range(values.size):
+        taken[values[i]] += np.uint8(1)
+    n = 0
+    for low in range(0, among, 64):
+        mask = flags64(taken.ctypes.data + low)
+        while mask:
+            j = low + trailing_zeros(mask)
+            mask &= mask - uint64(1)
+            for _ in range(taken[j]):
+                other[n] = j
+                n += 1
+            taken[j] = 0
+    if n < values.size:
+        return False
+    values[:] = other[:n]
+    return True
+
+
+@compiled
+def sort(values, other, counts, keys, taken, among):
+    """Sort integers below `among`: few by their ranks, dense ones by counting each, many byte by byte.
+
+    other: as many; counts: [256]; keys: [FEW + 16]; taken: as in `choose`.
     """
     n = values.size
     if n <= FEW and among <= 2**31 // FEW:
@@ -76,6 +103,8 @@ def sort(values, other, counts, keys, among):
             other[_less(keys[:padded], keys[i])] = values[i]
         for i in range(n):
             values[i] = other[i]
+        return
+    if among <= SPARSE * n and _by_counting(values, other, taken, among):
         return
     shift = 0
     while (among - 1) >> shift > 0:
@@ -101,7 +130,7 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
     """Fill `out` with choices for `chooser` out of range(among), in any order; never `skip` (-1: nothing to skip).
 
     Args:
-        taken: uint8 [among], all zero on entry and on return.
+        taken: uint8 [at least among, a multiple of 64], all zero on entry and on return.
         words, picks: scratch, see `scratch`.
     """
     wanted = out.size
@@ -118,6 +147,11 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
         counters = min(picks.size // 4, ((needed - count + each - 1) // each + 15) // 16 * 16)
         n = refill(key, chooser, draw, among, counters, words, picks)
         draw += counters
+        if with_replacement and skip < 0:
+            n = min(n, needed - count)
+            out[count : count + n] = picks[:n]
+            count += n
+            continue
         for k in range(n):
             j = picks[k]
             if count == needed or j == skip:
@@ -146,7 +180,7 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
 def scratch(among, longest):
     """Return the scratch arrays of `choose`, then of `sort`."""
     return (
-        np.zeros(among, np.uint8),
+        np.zeros((among + 63) // 64 * 64, np.uint8),
         np.empty((4, 128), np.uint32),
         np.empty(512, np.int64),
         np.empty(longest, np.int32),

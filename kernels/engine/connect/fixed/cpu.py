@@ -23,7 +23,7 @@ def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, 
         b = a + degrees[source - first]
         skip = source if skip_self else -1
         choose(key, source, targets, with_replacement, skip, taken, words, picks, out[a:b])
-        sort(out[a:b], other[: b - a], counts, keys, targets)
+        sort(out[a:b], other[: b - a], counts, keys, taken, targets)
         a = b
 
 
@@ -58,7 +58,7 @@ def fixed_rows_part(key, span, degrees, targets, with_replacement, skip_self, be
             out[n] = j
             n += (low <= j) & (j < high)
             earlier += j < low
-        sort(out[a:n], other[: n - a], counts, keys, targets)
+        sort(out[a:n], other[: n - a], counts, keys, taken, targets)
         before[source - first] = earlier
         offsets[source - first + 1] = n
     return n
@@ -72,7 +72,7 @@ def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self
         skip = target if skip_self else -1
         line = out[target - first]
         choose(key, target, sources, with_replacement, skip, taken, words, picks, line)
-        sort(line, other[:degree], counts, keys, sources)
+        sort(line, other[:degree], counts, keys, taken, sources)
 
 
 @compiled
