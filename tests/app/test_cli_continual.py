@@ -94,6 +94,12 @@ def test_the_table_has_a_formula_for_every_measure(config: Path) -> None:
     assert "macrocolumn" in text and "plain" not in text and "the same classes in all" in text
 
 
+def test_a_learner_without_settings_refuses_any() -> None:
+    words = ["learners.nearest_mean.k=1"]
+    with pytest.raises(NeurosimInputError, match=r"nearest_mean\.k: unknown key, .* has no settings; leave it out"):
+        configure(None, words, only=("nearest_mean",))
+
+
 @pytest.mark.slow
 def test_workers_change_nothing(config: Path, run: dict[str, Any]) -> None:
     pooled = ran("run", config, "--seeds", 2, "--workers", 2, "--out", "pooled")
@@ -113,6 +119,14 @@ def test_what_is_done_is_not_done_again(config: Path, run: dict[str, Any], tmp_p
     shutil.rmtree(path / "cells" / "replay")
     kept = path / "cells" / "plain" / "seed-0" / "result.json"
     before = kept.stat().st_mtime_ns
+    # What is finished is shown before the run goes on.
+    shown = json.loads(command.neurosim("runs", "show", path, "--json").stdout)
+    assert shown["results"] is None
+    assert [row["name"] for row in shown["so_far"]["rows"]] == ["plain", "macrocolumn"]
+    assert shown["so_far"]["rows"][0]["matrices"] == matrices(run)["plain"]
+    assert "Finished so far:" in command.neurosim("runs", "show", path).stdout
+    page = write_page(path).read_text()
+    assert "replay, seed 1: has not finished its first task" in page and "macrocolumn" in page
     again = ran("run", "--resume", path)
     assert matrices(again) == matrices(run) and kept.stat().st_mtime_ns == before
     assert read_json(path / "manifest.json")["status"] == "done"

@@ -121,13 +121,18 @@ def show(options: CommandOptions, run: Path) -> CommandResult:
     head = f"{run}: {manifest.name}, a run of the kind {manifest.kind or UNNAMED}"
     parts = [table([(name, str(value)) for name, value in origin.items()], head)]
     data: dict[str, object] = {"run": str(run), "status": status, "manifest": manifest.to_dict(), "results": None}
+    kind = kind_of(folder)
     if (run / METRICS).is_file():
-        kind = kind_of(folder)
         shown = CommandResult.of(kind, kind.result.from_dict(read_metrics(folder)))
         data["results"] = shown.data
         parts.append(shown.text)
     else:
         parts.append(f"no results ({manifest.reason or status}); {folder.rerun_hint}")
+        so_far = kind.so_far(folder)
+        if so_far is not None:
+            shown = CommandResult.of(kind, so_far)
+            data["so_far"] = shown.data
+            parts.append(f"Finished so far:\n{shown.text}")
     parts.append(table([(name, text(si(size, "B"))) for name, size in files.items()], "Files"))
     return CommandResult({**data, "files": files}, "\n\n".join(parts))
 

@@ -96,6 +96,14 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
         executor = Executor(self.workers, run.options.threads or 1, run.options.device, self.cluster)
         return run_learners(run, executor)
 
+    def so_far(self, folder: RunFolder) -> ContinualResult | None:
+        from .run import finished_trials
+
+        # A comparison has no trials.
+        if "compared" in folder.manifest.facts:
+            return None
+        return finished_trials(folder.path, self.stored(folder))
+
     def measured(
         self, heading: Mapping[str, object], run: str, result: ContinualResult, profile: str
     ) -> MeasuredLearners:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ....base import plain
 from ....base.errors import NeurosimError, NeurosimInputError
+from ....base.json_toml import read_json
 from ....learning.continual import sources
 from ....learning.continual.learners import kind
 from ....learning.continual.matrix import Matrix, measures, summary
@@ -22,7 +23,7 @@ from ..frame.kind import Inputs, Run
 from ..frame.progress import bar
 from .config import ContinualConfig, Row
 from .result import ContinualResult, Failure, LearnerResult, TaskWork
-from .trial import TrialResult, TrialSpec, build_learner, build_stream, run_trial
+from .trial import RESULT, STATE, TrialResult, TrialSpec, build_learner, build_stream, run_trial
 
 TRIALS = "cells"  # folder of the trials; it stays, each being a result of its own
 TrialProgress = Callable[["LearnerTrial", float], None]
@@ -99,6 +100,36 @@ def run_learners(run: LearnersRun, executor: Executor) -> ContinualResult:
         trials, failures = _run_trials(run, executor)
     if not trials:
         raise NeurosimError(failures[0].reason)
+    return _result(config, trials, failures)
+
+
+def finished_trials(path: Path, config: ContinualConfig) -> ContinualResult | None:
+    """Return the results of the trials that are finished in the folder of a run; None: none are.
+
+    The others are among the failures.
+
+    Raises:
+        NeurosimFormatError: a damaged file.
+    """
+    trials = {}
+    failures = []
+    for row in config.rows:
+        for seed in config.seeds:
+            folder = _trial_folder(path, row, seed)
+            if (folder / RESULT).is_file():
+                trials[row.name, seed] = TrialResult.from_dict(read_json(folder / RESULT))
+                continue
+            if (folder / STATE).is_file():
+                reason = "is not finished, and goes on after its last whole task"
+            else:
+                reason = "has not finished its first task"
+            failures.append(Failure(row=row.name, seed=seed, reason=reason))
+    if not trials:
+        return None
+    return _result(config, trials, failures)
+
+
+def _result(config: ContinualConfig, trials: TrialResults, failures: Sequence[Failure]) -> ContinualResult:
     seeds = config.seeds
     rows = [row for row in config.rows if any((row.name, seed) in trials for seed in seeds)]
     return ContinualResult(
@@ -109,6 +140,11 @@ def run_learners(run: LearnersRun, executor: Executor) -> ContinualResult:
         rows=tuple(_row(row, seeds, trials, config.energy.profile) for row in rows),
         failures=tuple(failures),
     )
+
+
+def _trial_folder(path: Path, row: Row, seed: int) -> Path:
+    """Return the folder of a trial: a row called "replay, memory 100" has the folder "replay-memory-100"."""
+    return path / TRIALS / re.sub(r"[^a-zA-Z0-9.]+", "-", row.name).strip("-") / f"seed-{seed}"
 
 
 def _check_device(config: ContinualConfig, device: str) -> None:
@@ -142,13 +178,11 @@ def _shapes(config: ContinualConfig) -> dict[str, StreamFacts]:
 def _run_trials(run: LearnersRun, executor: Executor) -> tuple[TrialResults, list[Failure]]:
     config = run.config
     options = run.options
-    root = run.path.resolve() / TRIALS
     trials = {}
     # The trials of a seed share their stream, which is built once.
     for seed in config.seeds:
         for row in config.rows:
-            # A row is called "replay, memory 100", its folder "replay-memory-100".
-            path = root / re.sub(r"[^a-zA-Z0-9.]+", "-", row.name).strip("-") / f"seed-{seed}"
+            path = _trial_folder(run.path.resolve(), row, seed)
             tasks = run.inputs[row.name].tasks
             trials[path] = (row.name, seed), LearnerTrial(path, TrialSpec.of(row, seed, config.evaluate_on), tasks)
     results: dict[tuple[str, int], TrialResult] = {}

@@ -61,9 +61,11 @@ def write_page(path: Path | str) -> Path:
         raise NeurosimMissingError(f"{path}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
     # Either file may be absent: a run that is killed has no metrics, and copied results may lack the manifest.
     kind = registry.find_kind(str(manifest.get("kind") or metrics.get("kind") or registry.UNNAMED))
-    write_text(
-        path / REPORT, kind.render_page(RunFolder(path, Manifest.from_dict(manifest)), kind.result.from_dict(metrics))
-    )
+    folder = RunFolder(path, Manifest.from_dict(manifest))
+    result = kind.result.from_dict(metrics)
+    if not metrics:
+        result = kind.so_far(folder) or result
+    write_text(path / REPORT, kind.render_page(folder, result))
     return path / REPORT
 
 

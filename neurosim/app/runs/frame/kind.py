@@ -301,6 +301,10 @@ class Kind(Generic[C, T, R]):
 
     # The results.
 
+    def so_far(self, folder: RunFolder) -> R | None:
+        """Return the results of the finished parts of a run that has not ended; None: it has no such parts."""
+        return None
+
     def measured(self, heading: Mapping[str, object], run: str, result: R, profile: str) -> MeasuredRun | None:
         """Return the measures of a run of several models under an energy profile; None for a run of one model.
 

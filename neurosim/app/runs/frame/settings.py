@@ -122,7 +122,8 @@ def check_tables(sources: Sequence[ConfigSource], owner: type, prefix: str = "")
         NeurosimInputError: the first such key.
     """
     for name, inner in _tables(owner).items():
-        leaf = next(dotted_keys(inner, f"{prefix}{name}."))
+        # A table may have no settings.
+        leaf = next(dotted_keys(inner, f"{prefix}{name}."), f"{prefix}{name}.KEY")
         inside = [ConfigSource(s.name, table_of(s, name, prefix + name, leaf)) for s in sources if name in s.tree]
         check_tables(inside, inner, f"{prefix}{name}.")
 
@@ -289,6 +290,8 @@ def _nearest(owner: type, keys: Sequence[str]) -> str:
     if near is not None:
         return f"did you mean '{near}'?"
     siblings = sorted({key[len(table) :].lstrip(".").split(".")[0] for key in every if key.startswith(table)})
+    if not siblings:
+        return f"{table} has no settings; leave it out"
     return f"choose from {', '.join(siblings)}"
 
 
