@@ -104,6 +104,8 @@ def _object(value: Any, label: object) -> dict[str, object]:
         plain["learned"] = _content(value.start().arrays())
     if isinstance(value, Neuron):
         plain.update(state=list(value.state), receptors=list(value.receptors))
+        if value.drives:
+            plain["drives"] = [list(drive) for drive in value.drives]
         if hasattr(kind, "source"):  # written from equations: their class may have any name
             plain["source"] = hashlib.sha256(kind.source.encode()).hexdigest()[:32]
     return plain

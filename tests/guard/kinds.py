@@ -16,6 +16,7 @@ from neurosim.network.neurons.conductance_alpha import AlphaCobaLIF
 from neurosim.network.neurons.hodgkin_huxley import HodgkinHuxley
 
 from .reference.cells import Array, Cells, LinearCells
+from .written import WRITTEN
 
 Generator = np.random.Generator
 
@@ -103,7 +104,7 @@ class WrittenHeunCells(Cells):
         return fired
 
 
-OTHERS: dict[type, type[Cells]] = {WrittenLinear: WrittenLinearCells, WrittenHeun: WrittenHeunCells}
+OTHERS: dict[type, type[Cells]] = {WrittenLinear: WrittenLinearCells, WrittenHeun: WrittenHeunCells, **WRITTEN}
 
 
 @dataclass(frozen=True)

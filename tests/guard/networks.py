@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from guard.parts import (
     draw_short_term,
     draw_stimuli,
 )
+from guard.written import FEATURES, INSTEAD
 from neurosim import Network, PoissonInput, PoissonSource, Population, Projection, Spikes, SpikeSource
 from neurosim.network import Uniform
 from neurosim.network.stimuli import Current
@@ -34,6 +35,7 @@ Generator = np.random.Generator
 AXES: dict[str, tuple[str, ...]] = {
     "neuron": tuple(KINDS),
     "cells": ("by unit", "initial", "refractory", "soft reset"),
+    "equations": tuple(sorted(set().union(*FEATURES.values()))),
     "stimulus": (
         "PoissonInput",
         "PoissonInput rates",
@@ -141,7 +143,7 @@ def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | Non
     shared = {chosen, "1 ms" if dt == 1e-3 else "0.5 ms", second}
     sources, played, marks = _sources(rng, steps, dt)
     names = rng.choice(kinds, min(int(rng.choice([2, 3, 3])), len(kinds)), replace=False)
-    cells = [_cells(rng, number, KINDS[str(name)]) for number, name in enumerate(names)]
+    cells = [_written(seed, number, _cells(rng, number, KINDS[str(name)])) for number, name in enumerate(names)]
     stimuli: list[PoissonInput | Current] = []
     for made in cells:
         stimuli += draw_stimuli(rng, made, steps * dt, dt)
@@ -238,6 +240,18 @@ def _cells(rng: Generator, number: int, kind: Kind) -> Made:
         initial = {"v": kind.initial(rng, model, size)}
         features.add("initial")
     return Made(Population(f"cells {number}", size, model, initial), kind, features)
+
+
+def _written(seed: int, number: int, made: Made) -> Made:
+    """Return a population, or one of another model of its equations; the draws are apart from those of the network."""
+    models, part = INSTEAD.get(made.kind.name, ((), 0.0))
+    rng = np.random.default_rng([seed, 3, number])
+    if not models or not chance(rng, part):
+        return made
+    model = models[int(rng.integers(len(models)))]
+    values = {field.name: getattr(made.population.model, field.name) for field in fields(model)}
+    population = replace(made.population, model=model(**values))
+    return Made(population, made.kind, made.features | FEATURES[model])
 
 
 def _projections(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from guard.kinds import KINDS, WrittenHeun
+import itertools
+
+from guard.kinds import KINDS
 from guard.networks import AXES, AXIS, case
 from guard.pairs import PairTable
+from guard.written import FEATURES, INSTEAD
 
 NETWORKS = 1400
 MIN_TIMES = 10
@@ -20,6 +23,11 @@ def table(networks: int = NETWORKS, least: int = MIN_TIMES) -> PairTable:
         for feature, reason in missing(name).items():
             pairs.cannot(name, feature, reason)
         assert kind.name == name
+    for a, b in itertools.combinations(AXES["equations"], 2):
+        if not any({a, b} <= features for features in FEATURES.values()):
+            pairs.cannot(a, b, "no model has both")
+    for feature in AXES["equations"]:
+        pairs.cannot(feature, "soft reset", "models of equations have none")
     for seed in range(networks):
         pairs.cases += 1
         for a, b in (sorted(pair) for pair in case(seed).met()):
@@ -41,7 +49,9 @@ def missing(name: str) -> dict[str, str]:
         lacks["negative"] = "weights are conductances, which are positive"
     if kind.current == 0.0:
         lacks |= dict.fromkeys(CURRENTS, "the model has no i_offset, to which currents add")
-    if kind.model is WrittenHeun:
-        lacks["silenced"] = "without inhibition Heun's method may leave the numbers in an upswing"
+    written = [FEATURES[model] for model in INSTEAD.get(name, ((), 0.0))[0]]
+    for feature in AXES["equations"]:
+        if not any(feature in features for features in written):
+            lacks[feature] = "no model in the place of this kind has it"
     assert all(feature in AXIS for feature in lacks)
     return lacks

@@ -11,11 +11,26 @@ import numpy as np
 import pytest
 from helpers.samples import sampled
 
-from neurosim import LIF, AdEx, Izhikevich, Network, PoissonInput, Population, Probe, Simulation, simulate
+from neurosim import (
+    LIF,
+    AdEx,
+    Izhikevich,
+    Network,
+    OneToOne,
+    PoissonInput,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    simulate,
+)
 from neurosim.base import NeurosimInputError, NeurosimMissingError
 from neurosim.engine.identity import describe, difference
 from neurosim.network import Neuron, Uniform, equations
 from neurosim.network.neurons import contract
+from neurosim.network.neurons.timed import TimedArray
 from neurosim.network.stimuli import SineCurrent
 
 LIF_TEXT = "dv/dt = (v_leak - v + r * i_offset) / tau_mem : V (unless refractory)"
@@ -27,8 +42,8 @@ LIF_VALUES = {
 UNITS = {"tau_mem": "s", "v_leak": "V", "r": "ohm", "i_offset": "A", "v_threshold": "V", "v_reset": "V"}
 
 
-def lif(**more: Any) -> type[Neuron]:
-    return equations(LIF_TEXT, **{**LIF_REST, "parameters": LIF_VALUES, "units": UNITS, **more})  # type: ignore[arg-type]
+def lif(text: str = LIF_TEXT, **more: Any) -> type[Neuron]:
+    return equations(text, **{**LIF_REST, "parameters": LIF_VALUES, "units": UNITS, **more})  # type: ignore[arg-type]
 
 
 def adex() -> type[Neuron]:
@@ -184,6 +199,117 @@ def test_zero_has_any_unit() -> None:
         lif(reset="v = 1", units=UNITS)
 
 
+def test_a_name_stands_for_an_expression() -> None:
+    """With subexpressions, units of literals and declared parameters it is the same model as written out."""
+    Named = equations(
+        """
+        dv/dt = (rest - v) / tau_mem : volt (unless refractory)
+        rest = v_leak + drop
+             + r * i_offset : V
+        drop = -5*mV + 2e3*uV : V    # with the unit of a literal
+        r : Mohm
+        """,
+        **{**LIF_REST, "parameters": LIF_VALUES, "units": {**UNITS, "r": "ohm"}},  # type: ignore[arg-type]
+    )
+    Plain = equations(LIF_TEXT.replace("v_leak", "(v_leak - 3*mV)", 1), **{**LIF_REST, "parameters": LIF_VALUES})  # type: ignore[arg-type]
+    ends = []
+    for Model in (Named, Plain):
+        network = Network([Population("x", 3, Model(i_offset=0.5))])
+        ends.append(simulate(network, 0.1, clock=1e-4, precision="float64", probes=[Probe("x", "v")]))
+    assert len(ends[0].spikes["x"]) > 5
+    assert ends[0].spikes["x"].digest() == ends[1].spikes["x"].digest()
+    np.testing.assert_allclose(ends[0].states["x.v"], ends[1].states["x.v"], rtol=1e-12)
+
+
+def run_states(Model: type[Neuron], size: int, seconds: float, dt: float, **options: Any) -> dict[str, np.ndarray]:
+    """Return [steps, size] of each state variable, in float64."""
+    probes = [Probe("x", name, dt) for name in Model.state]
+    network = Network([Population("x", size, Model())])
+    result = simulate(network, seconds, clock=dt, precision="float64", probes=probes, **options)
+    return {name: np.asarray(result.states[f"x.{name}"]) for name in Model.state}
+
+
+@pytest.mark.slow
+def test_noise_as_ito_and_stratonovich_read_it() -> None:
+    """dX = s X dW has the solutions exp(s W - s^2 t / 2) and exp(s W); W itself is one more variable."""
+    dt = 1e-4
+    for method, correction in (("euler", 0.5), ("milstein", 0.5), ("heun", 0.0)):
+        Model = equations("dX/dt = s*X*xi; dW/dt = xi", parameters={"s": 0.5}, initial={"X": 1.0}, method=method)
+        states = run_states(Model, 200, 0.2, dt, seed=4)
+        W = states["W"]
+        right = np.exp(0.5 * W[-1] - correction * 0.25 * dt * (len(W) - 1))
+        # The strong error of Euler's method falls with the root of dt, that of the others with dt.
+        error = np.abs(states["X"][-1] / right - 1).max()
+        assert error < (0.02 if method == "euler" else 0.002), method
+        increments = np.diff(W, axis=0)
+        assert increments.var() == pytest.approx(dt, rel=0.03)
+        assert abs(np.corrcoef(increments[:, 0], increments[:, 1])[0, 1]) < 0.1
+
+
+def test_random_numbers_depend_on_nothing_but_their_keys() -> None:
+    """Shared noise is one for all units; runs of two threads, and of another trial, differ as they should."""
+    Model = equations(
+        """
+        dx/dt = -x/tau + xi/sqrt(tau) : 1 (shared)
+        dy/dt = (randn() - y)/tau : 1
+        """,
+        threshold="rand() < rate*dt",
+        reset="y = rand()",
+        parameters={"tau": 0.01, "rate": 50.0},
+    )
+    states = run_states(Model, 300, 0.1, 1e-3)
+    assert (states["x"] == states["x"][:, :1]).all() and np.abs(states["x"][1:]).min() > 0
+    assert len(np.unique(states["y"][-1])) == 300
+    network = Network([Population("x", 20_000, Model())])
+    one, two, other = (
+        simulate(network, 0.05, clock=1e-3, threads=threads, trial=trial).spikes["x"]
+        for threads, trial in ((1, 0), (2, 0), (1, 1))
+    )
+    assert one.digest() == two.digest() != other.digest()
+    assert len(one) == pytest.approx(20_000 * 50 * 0.05, rel=0.02)
+
+
+def test_an_input_is_what_arrives_in_the_step() -> None:
+    """dv/dt = (I - v) / tau, I = 2 in the step in which a spike arrives: v jumps by 2 (1 - exp(-dt / tau))."""
+    Model = equations("dv/dt = (I - v)/tau; I : 1 (input)", parameters={"tau": 0.01})
+    pulse = Projection("in", "x", OneToOne(), 2.0, 2e-3, "I")
+    network = Network([Population("x", 1, Model()), Population("in", 1, SpikeSource())], [pulse])
+    played = Spikes(np.array([0.0055]), np.array([0]), 1, 0.02)
+    v = simulate(network, played, clock=1e-3, precision="float64", probes=[Probe("x", "v")]).states["x.v"]
+    right = np.zeros(20)
+    right[8:] = -2 * np.expm1(-0.1) * np.exp(-0.1 * np.arange(12))
+    np.testing.assert_allclose(v[:20, 0], right, rtol=1e-12, atol=0)  # type: ignore[call-overload]
+
+
+ORDERS = {"euler": 1, "heun": 2, "rk2": 2, "exponential_euler": 1, "rk4": 4}
+
+
+@pytest.mark.parametrize("method", sampled(ORDERS, ["heun"]))
+def test_the_order_of_each_method(method: str) -> None:
+    """dv/dt = -v cos(t / 10 ms) / 10 ms has the solution exp(-sin(t / 10 ms))."""
+    Model = equations("dv/dt = -v*cos(t/(10*ms))/(10*ms)", initial={"v": 1.0}, method=method)
+    errors = []
+    for dt in (1e-3, 5e-4):
+        v = run_states(Model, 1, 0.02, dt)["v"][:, 0]
+        errors.append(np.abs(v - np.exp(-np.sin(np.arange(len(v)) * dt / 0.01))).max())
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(ORDERS[method], abs=0.35)
+
+
+@pytest.mark.parametrize("precision", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
+def test_a_timed_array_has_the_value_at_the_start_of_the_step(precision: str) -> None:
+    values = np.arange(12.0).reshape(6, 2)
+    Model = equations(
+        "dv/dt = stimulus(t, i) / dt; dw/dt = late(t - 2*ms) / dt",
+        timed={"stimulus": TimedArray(values, 2e-3), "late": TimedArray([5.0, 7.0], 3e-3)},
+    )
+    probes = [Probe("x", name) for name in "vw"]
+    result = simulate(Network([Population("x", 2, Model())]), 0.016, precision=precision, probes=probes)
+    v, w = (np.diff(result.states[f"x.{name}"], axis=0) for name in "vw")  # type: ignore[call-overload]
+    step = np.arange(len(v))
+    np.testing.assert_allclose(v, values[np.minimum(step // 2, 5)], rtol=1e-5)
+    np.testing.assert_allclose(w[:, 0], np.where(step < 5, 5.0, 7.0), rtol=1e-5)
+
+
 def test_other_equations_are_another_network() -> None:
     one, other = (
         Network([Population("x", 1, equations(f"dv/dt = {sign}v / tau", parameters={"tau": 1.0})())])
@@ -210,18 +336,22 @@ def test_slopes_of_every_function() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: equations("v = 3"), r"equations: must read like 'dv/dt = .*' \(got 'v = 3'\)"),
+        (lambda: equations("v + 3"), r"equations: must read like 'dv/dt = .*' \(got 'v \+ 3'\)"),
+        (lambda: equations("v = 3"), r"equations: must have at least one equation, dv/dt = ... \(got 0\)"),
         (
             lambda: equations("dv/dt = -v / tua", parameters={"tau": 1.0}),
             r"equations: dv/dt: unknown name 'tua'; did you",
         ),
-        (lambda: equations("dv/dt = __import__('os')"), r"function: unknown name '__import__'; choose from abs, cos"),
+        (
+            lambda: equations("dv/dt = __import__('os')"),
+            r"function: unknown name '__import__'; choose from abs, ceil, clip",
+        ),
         (lambda: equations("dv/dt = v.real"), r"equations: dv/dt: must be made of numbers, names"),
         (lambda: equations("dv/dt = v +"), r"equations: dv/dt: is no expression \(got 'v \+'\)"),
         (lambda: equations("dv/dt = v**99"), r"must have powers that are numbers from -16 to 16"),
-        (lambda: equations("dunit/dt = 1"), r"equations: must not use this name; choose another \(got unit\)"),
+        (lambda: equations("drefractory/dt = 1"), r"equations: must not use this name; choose another \(got refr"),
         (lambda: equations("dv/dt = 1; dv/dt = 2"), r"equations: must say each name once \(got v\)"),
-        (lambda: equations("dv/dt = 1", threshold="v < 1"), r"equations.threshold: must read like 'v > v_threshold'"),
+        (lambda: equations("dv/dt = 1", threshold="v"), r"equations.threshold: must be a condition, such as 'v > v_"),
         (lambda: equations("dv/dt = 1", threshold="v > 1", reset="x = 1"), r"equations.reset: unknown name 'x'"),
         (lambda: equations("dv/dt = 1", receptors={"a": "w"}), r"equations.receptors\['a'\]: unknown name 'w'"),
         (lambda: equations("dv/dt = 1", receptors={}), r"equations.receptors: must have at least one"),
@@ -229,6 +359,18 @@ def test_slopes_of_every_function() -> None:
         (lambda: lif(units={**UNITS, "r": "S"}), r"equations: dv/dt: must add things of one unit, V of v_leak"),
         (lambda: lif(units={**UNITS, "v_reset": "A"}), r"equations: reset of v: must be in V \(got A\)"),
         (lambda: lif(units={"r": "mega"}), r"equations.units\['r'\]: unit: unknown name 'mega'"),
+        (lambda: lif(LIF_TEXT + "; x = 3*mV + 2*ms"), r"equations: x: must add things of one unit, s of 2\*ms"),
+        (lambda: equations("dv/dt = a*v; a = b; b = a"), r"equations: a, b: must not be made of one another"),
+        (lambda: equations("dv/dt = v*xi"), r"equations: dv/dt: noise times a variable is read as Ito's integral with"),
+        (
+            lambda: equations("dv/dt = v**2", method="exponential_euler"),
+            r"must be linear in v for the method 'exponent",
+        ),
+        (lambda: equations("dv/dt = xi", method="rk4"), r"noise needs the method 'euler', 'heun' or 'milstein'"),
+        (lambda: equations("dv/dt = v", method="rk3"), r"equations.method: unknown name 'rk3'; did you mean 'rk4'"),
+        (lambda: equations("dv/dt = I; I : A (input)", receptors={"a": "v"}), r"I: must be the end of one receptor"),
+        (lambda: equations("dv/dt = s(t, 1)", timed={"s": TimedArray([1], 1)}), r"dv/dt: s: must have 1 arguments"),
+        (lambda: equations("dv/dt = xi; dw/dt = xi (shared)"), r"xi: must be shared by all units in every equation"),
         (lambda: lif()(tau_mem=-1.0), r"Model.tau_mem: must be > 0 s \(got -1.0\)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Stimuli that vary with the unit or with time: Poisson rates, and currents.
+"""Stimuli that vary with the unit or with time: Poisson rates, currents, and the drives of neurons.
 
 The run loop calls these functions by the addresses that `address_of` returns, so that they are compiled only for
 networks that have such stimuli and cost nothing elsewhere. A stimulus has a record, and the call says which units and
@@ -16,7 +16,7 @@ from ...tools import pointers
 from ...tools.compiled import compiled
 from ...tools.pointers import matrix, vector
 from ...tools.poisson import CHUNK, PassedThresholds, counted, poisson_add, poisson_counts, short_words
-from ...tools.random import normals
+from ...tools.random import normals, uniforms
 
 # The record of a stimulus, int64 [RECORD_COLUMNS]. Columns that a kind does not use are 0.
 (
@@ -209,6 +209,36 @@ def add_gaps(record, request, words, x):
         x[i] += x.dtype.type(current)
 
 
+def add_step(record, request, words, x):
+    """Add the number of the step to x."""
+    for i in range(x.size):
+        x[i] += x.dtype.type(request[A_STEP])
+
+
+def add_unit(record, request, words, x):
+    """Add the number of each unit to x."""
+    for i in range(x.size):
+        x[i] += x.dtype.type(request[A_FIRST] + i)
+
+
+def add_normal(record, request, words, x):
+    """Add a standard normal number of each unit to x, or one of all where WIDTH is 1."""
+    shared = record[R_WIDTH] == 1
+    drawn = np.empty(1 if shared else x.size)
+    normals(uint64(record[R_KEY]), 0 if shared else request[A_FIRST], uint64(request[A_DRAW]), drawn)
+    for i in range(x.size):
+        x[i] += x.dtype.type(drawn[0 if shared else i])
+
+
+def add_uniform(record, request, words, x):
+    """Add a number in (0, 1) of each unit to x, or one of all where WIDTH is 1."""
+    shared = record[R_WIDTH] == 1
+    drawn = np.empty(1 if shared else x.size)
+    uniforms(uint64(record[R_KEY]), 0 if shared else request[A_FIRST], uint64(request[A_DRAW]), drawn)
+    for i in range(x.size):
+        x[i] += x.dtype.type(drawn[0 if shared else i])
+
+
 FUNCTIONS = {
     "poisson": add_poisson,
     "poisson_source": draw_poisson,
@@ -218,6 +248,10 @@ FUNCTIONS = {
     "sine": add_sine,
     "process": add_process,
     "gaps": add_gaps,
+    "step": add_step,
+    "unit": add_unit,
+    "normal": add_normal,
+    "uniform": add_uniform,
 }
 
 

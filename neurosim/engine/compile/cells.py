@@ -26,7 +26,7 @@ class Cells:
         initial: [states, size].
         constants: [k]; by unit [k, size] on the grid, [size, k] in continuous time. Of neurons that receive currents
             [3 k, size]: room for the constants of a step, the constants without current, and the change by 1 A.
-        receptors: rows of input; a current has one more than the model.
+        receptors: rows of input: of the receptors and drives of the model, and one more of a current.
     """
 
     population: Population

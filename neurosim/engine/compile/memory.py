@@ -23,7 +23,8 @@ def check_memory(network: Network, real: np.dtype[Any], part: float = 1.0) -> No
     for population in network.populations:
         if isinstance(population.model, Neuron):
             # State and inputs; the time of the last spike, the log and counts take some 12 bytes.
-            rows = len(population.model.state) + len(population.model.receptors)
+            model = population.model
+            rows = len(model.state) + len(model.receptors) + len(model.drives)
             need += population.size * (rows * real.itemsize + 12.0)
     for projection in network.projections:
         source = network.population(projection.source).side

@@ -241,7 +241,7 @@ def _cells(
     initial = initial_state(population, neuron, seed)
     check_range(f"Population[{population.name!r}].initial", initial, real)
     initial = initial.astype(real)
-    receptors = len(neuron.receptors)
+    receptors = len(neuron.receptors) + len(neuron.drives)
     if driven:
         constants = driven_constants(population, neuron, clock)
         check_constants(population, neuron, clock, constants, real)

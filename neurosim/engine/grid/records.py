@@ -51,6 +51,12 @@ def current_record(current: CompiledCurrent, state: NDArray[np.float64] | None) 
     return record, arrays
 
 
+def drive_record(key: int, *, shared: bool) -> Record:
+    """Return the record of a drive of neurons, which has one number for all units or one for each."""
+    record, arrays = _record({}, (1, 1 if shared else 0), key)
+    return record, arrays
+
+
 def couplings_record(
     couplings: Couplings, own: NDArray[np.float64], others: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:

@@ -10,15 +10,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.random import rng_key
 from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
+from ...network.neurons.base import Neuron
 from ..addresses import address
 from ..compile.network import CompiledNetwork
 from ..compile.row_table import RowTable
-from .records import couplings_record, current_record, poisson_record, rates_record
+from .records import couplings_record, current_record, drive_record, poisson_record, rates_record
 
 # Kind of input from the row tables of each form that has no counter of its own.
 INPUT_KINDS = {
@@ -116,6 +118,7 @@ def input_table(
     alive: list[NDArray[Any]] = []
     _from_rows(compiled, row_tables, counters, entries)
     _from_noises(compiled, entries, alive)
+    _from_drives(compiled, entries, alive)
     _from_currents(compiled, entries, alive, processes, voltages)
     # The rows of a population follow one another.
     ordered = [entries.get(p, []) for p in range(len(compiled.network.populations))]
@@ -162,6 +165,23 @@ def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], ali
         function = called.address_of(name, compiled.real)
         entry = _entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(record))
         inputs.append((entry, 0.0))
+
+
+def _from_drives(compiled: CompiledNetwork, entries: dict[int, list[Entry]], alive: list[NDArray[Any]]) -> None:
+    for p, cells in compiled.cells.items():
+        model = cells.population.model
+        assert isinstance(model, Neuron)
+        for number, drive in enumerate(model.drives):
+            key = rng_key(compiled.seed, "drive", cells.population.name, drive.name)
+            record, arrays = drive_record(key, shared=drive.shared)
+            alive += [record, *arrays]
+            function = called.address_of(drive.kind, compiled.real)
+            receptor = len(model.receptors) + number
+            # As currents, drives share the last counter of events.
+            entry = _entry(
+                clocked.INPUT_CALLED, len(compiled.noises), receptor, called=function, record=address(record)
+            )
+            entries.setdefault(p, []).append((entry, 0.0))
 
 
 def _from_currents(

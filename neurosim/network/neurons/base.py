@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,21 @@ def written_fields(value: Any) -> list[Field[Any]]:
 
 def _is(value: Any, default: Any) -> bool:
     return value is default or (not isinstance(value, np.ndarray) and bool(value == default))
+
+
+class Drive(NamedTuple):
+    """A row of a neuron's inputs that the engine fills for every unit in every step, besides those of its receptors.
+
+    Attributes:
+        kind: "step", the number of the step; "unit", the number of the unit; "normal", a standard normal number;
+            "uniform", a number between 0 and 1. Random numbers are keyed by seed, population, name, unit and step.
+        name: of the row in the model.
+        shared: all units have the same number.
+    """
+
+    kind: str
+    name: str
+    shared: bool = False
 
 
 class Neuron(ABC):
@@ -51,6 +66,9 @@ class Neuron(ABC):
     """Names of the inputs, one row each; the first is a projection's default."""
     positive: ClassVar[tuple[str, ...]] = ()
     """Receptors whose weights must be >= 0: conductances, of which a negative one makes the membrane explode."""
+
+    drives: ClassVar[tuple[Drive, ...]] = ()
+    """Rows of `inputs` after those of the receptors: time and random numbers, for a model that needs them."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -96,7 +114,8 @@ class Neuron(ABC):
 
         Args:
             state: [len(state), n], read and written.
-            inputs: [len(receptors), n], the weights that arrive at the end of this step, summed.
+            inputs: [len(receptors) + len(drives), n], the weights that arrive at the end of this step, summed, and the
+                rows of `drives`.
             c: [k], the numbers of `constants(dt)`; [k, n] where parameters differ from unit to unit. `at(c[j], i)` is
                 constant j of unit i in both forms.
             spiked: [n], set to 1 for units that fire, else to 0.

@@ -100,8 +100,8 @@ class NeuronTrial:
         return np.ascontiguousarray(state.astype(real))
 
     def inputs(self, real: Any, units: int, receptor: int | None = None, weights: Any = 0.0) -> NDArray:
-        """Return the input of every step, [receptors, units]: `weights` at one receptor."""
-        inputs = np.zeros((len(self.neuron.receptors), units), real)
+        """Return the input of every step, [receptors and drives, units]: `weights` at one receptor, 0 elsewhere."""
+        inputs = np.zeros((len(self.neuron.receptors) + len(self.neuron.drives), units), real)
         if receptor is not None:
             inputs[receptor] = weights
         return inputs
@@ -256,7 +256,7 @@ def spill(neuron: Neuron, dt: float, real: np.dtype, units: int, compiled: bool)
     """Return a sentence on memory that a step writes besides its units' state and spikes; "" for none."""
     initial = np.array(neuron.initial(), np.float64)
     constants = np.array(neuron.constants(dt), np.float64)
-    shapes = (len(initial), units), (len(neuron.receptors), units), constants.shape, (units,)
+    shapes = (len(initial), units), (len(neuron.receptors) + len(neuron.drives), units), constants.shape, (units,)
     kinds = (real, real, real, np.dtype(np.uint8))
     if compiled:
         step = NeuronTrial.compile(type(neuron), real)

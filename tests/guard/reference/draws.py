@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosim.base.random import rng_key
+from neurosim.network.neurons.base import Drive
 
 ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
 PARITY = 0x1BD11BDA
@@ -164,12 +165,28 @@ class Draws:
         return counts
 
     def normals(self, name: str, size: int) -> NDArray[np.float64]:
-        """Return the standard normals of a `NoiseCurrent`, [steps, size], two of each counter (Box & Muller 1958)."""
+        """Return the standard normals of a `NoiseCurrent`, [steps, size]."""
+        return self.normals_of(rng_key(self.seed, "current", name), size)
+
+    def normals_of(self, key: int, size: int) -> NDArray[np.float64]:
+        """Return standard normals, [steps, size], two of each counter (Box & Muller 1958)."""
         unit = np.arange(size)
-        a, b, c, d = self.of_steps(rng_key(self.seed, "current", name), unit // 2)
+        a, b, c, d = self.of_steps(key, unit // 2)
         radius = np.sqrt(-2 * np.log(uniforms(a, b)))
         angle = 2 * np.pi * uniforms(c, d)
         return np.asarray(radius * np.where(unit % 2, np.sin(angle), np.cos(angle)))
+
+    def drive(self, population: str, drive: Drive, size: int) -> NDArray[np.float64]:
+        """Return a row that neurons are driven by, [steps, size]."""
+        if drive.kind == "step":
+            return np.repeat(np.arange(float(self.steps))[:, None], size, axis=1)
+        if drive.kind == "unit":
+            return np.repeat(np.arange(float(size))[None], self.steps, axis=0)
+        key = rng_key(self.seed, "drive", population, drive.name)
+        if drive.kind == "normal":
+            return self.normals_of(key, size)
+        a, b, _, _ = self.of_steps(key, np.arange(size))
+        return uniforms(a, b)
 
     def releases(self, name: str, delay: int, synapses: int, spike: int, p: float) -> NDArray[np.bool_]:
         """Return which synapses of one delay transmit, [steps, synapses].

@@ -216,6 +216,11 @@ class Reference:
                 self.cells[p.name] = cells_of(p.model, p.size, dt, dict(others))
                 for name, value in p.initial.items():
                     self.cells[p.name].state[name] = np.broadcast_to(np.asarray(value, np.float64), p.size).copy()
+        # Of models that are driven, [drives, steps, units] by population.
+        self.driven: dict[str, Array] = {}
+        for p in network.populations:
+            if isinstance(p.model, Neuron) and p.model.drives:
+                self.driven[p.name] = np.array([draws.drive(p.name, drive, p.size) for drive in p.model.drives])
         self.bundles = [Bundle(p, network, synapses[str(p.name)], dt, draws) for p in network.projections]
         self.poisson: list[tuple[PoissonInput, Counts]] = []
         self.noise: list[tuple[str, Noise]] = []
@@ -240,6 +245,8 @@ class Reference:
             model = self.network.population(name).model
             assert isinstance(model, Neuron)
             inputs[name] = np.zeros((len(model.receptors), each.size))
+            if name in self.driven:
+                inputs[name] = np.concatenate([inputs[name], self.driven[name][:, step]])
         for bundle in self.bundles:
             bundle.deliver(step, self.spikes, inputs[bundle.projection.target])
         for stimulus, counts in self.poisson:

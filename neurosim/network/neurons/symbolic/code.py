@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .functions import CONDITIONS, FUNCTIONS
+
 SUM, PRODUCT, POWER, ATOM = range(4)
-# Functions of a step under other names than in `math`.
-CALLS = {"Abs": "abs", "exp": "exp"}
 # Powers up to this one are products of the base with itself.
 MAX_PRODUCT = 4
 
@@ -26,13 +26,17 @@ def _number(expression: Any) -> tuple[str, int]:
 
 
 def _leaf(expression: Any) -> tuple[str, int]:
-    """Return a parameter, a number, or a function of a parameter."""
+    """Return a parameter, a number, or a function or condition of parameters."""
     if expression.is_Symbol:
-        return f"self.{expression}", ATOM
-    if expression.args:
-        name = type(expression).__name__
-        function = "abs" if name == "Abs" else f"math.{name}"
-        return f"{function}({plain(expression.args[0])})", ATOM
+        return ("dt" if str(expression) == "dt" else f"self.{expression}"), ATOM
+    name = type(expression).__name__
+    arguments = [plain(argument) for argument in expression.args]
+    if name in CONDITIONS:
+        return f"(1.0 if {_condition_of(expression, plain)} else 0.0)", ATOM
+    if name in FUNCTIONS:
+        return FUNCTIONS[name].plain.format(*arguments), ATOM
+    if expression.is_infinite:
+        return ("math.inf", ATOM) if expression > 0 else ("-math.inf", SUM)
     # A negative number binds like a sum: its minus sign must not follow an operator.
     if expression.is_Rational and not expression.is_Integer:
         return f"{float(expression.p)!r} / {float(expression.q)!r}", PRODUCT if expression.p > 0 else SUM
@@ -52,6 +56,14 @@ PLAIN: Mapping[str, Callable[[Any], tuple[str, int]]] = {
     "Mul": lambda expression: _product(expression, _number),
     "Pow": _root,
 }
+
+
+def _condition_of(expression: Any, render: Callable[[Any], str]) -> str:
+    """Return a condition as code that is true or false; `render` gives the code of the values that it compares."""
+    name = type(expression).__name__
+    if name in ("both", "either", "negated"):
+        return CONDITIONS[name].format(*(_condition_of(argument, render) for argument in expression.args))
+    return CONDITIONS[name].format(*(render(argument) for argument in expression.args))
 
 
 def _sum(terms: list[tuple[str, int]]) -> str:
@@ -93,28 +105,33 @@ class StepCode:
 
     Attributes:
         constants: code of each constant, in order.
+        unit: the variable that counts the units of the loop.
     """
 
-    def __init__(self, states: Mapping[str, str]) -> None:
-        self.states = {name: name for name in states}
+    def __init__(self, unit: str = "unit") -> None:
+        self.unit = unit
         self.constants: list[str] = []
 
     def constant(self, code: str) -> str:
         """Return the code that reads a constant, which `code` computes."""
         if code not in self.constants:
             self.constants.append(code)
-        return f"at(c{self.constants.index(code)}, unit)"
+        return f"at(c{self.constants.index(code)}, {self.unit})"
 
     def render(self, expression: Any, names: Mapping[str, str]) -> str:
         """Return an expression as code of a step.
 
-        names: of the variables that hold the states.
+        names: of the variables that hold the states, and all else that is no parameter.
         """
         return self._render(expression, names)[0]
 
+    def condition(self, expression: Any, names: Mapping[str, str]) -> str:
+        """Return a condition as code of a step that is true or false."""
+        return _condition_of(expression, lambda value: self.render(value, names))
+
     def _render(self, expression: Any, names: Mapping[str, str]) -> tuple[str, int]:
         # Without a state in it, it is a constant.
-        if not any(str(symbol) in names for symbol in expression.free_symbols):
+        if not _varies(expression, names):
             return self.constant(plain(expression)), ATOM
         if expression.is_Symbol:
             return names[str(expression)], ATOM
@@ -122,12 +139,15 @@ class StepCode:
             return self._gathered(expression, names)
         if expression.is_Pow:
             return self._power(expression, names)
-        kind = type(expression).__name__
-        return f"{CALLS.get(kind, f'math.{kind}')}({self.render(expression.args[0], names)})", ATOM
+        name = type(expression).__name__
+        if name in CONDITIONS:
+            return f"(one if {self.condition(expression, names)} else zero)", ATOM
+        arguments = [self.render(argument, names) for argument in expression.args]
+        return FUNCTIONS[name].step.format(*arguments), ATOM
 
     def _gathered(self, expression: Any, names: Mapping[str, str]) -> tuple[str, int]:
         """Return a sum or product whose parts without states are one constant."""
-        variable = [each for each in expression.args if any(str(symbol) in names for symbol in each.free_symbols)]
+        variable = [each for each in expression.args if _varies(each, names)]
         constant = expression.func(*(each for each in expression.args if each not in variable))
         minus = expression.is_Mul and constant.could_extract_minus_sign()
         if minus:
@@ -161,3 +181,7 @@ class StepCode:
                 return (root, ATOM)
             return (f"one / {root}", PRODUCT)
         return f"{base} ** {self.constant(plain(power))}", POWER
+
+
+def _varies(expression: Any, names: Mapping[str, str]) -> bool:
+    return any(str(each) in names for each in expression.free_symbols)

@@ -8,16 +8,20 @@ import importlib.util
 import itertools
 import linecache
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ....base.errors import lookup, require
+from ....base.errors import NeurosimInputError, lookup, require
 from ..base import Neuron
+from ..timed import TimedArray
 from .code import StepCode, plain
+from .methods import check_method, noises
+from .parts import Parts
 from .split import LinearPart, linear_part
-from .text import Equation, expression, lines, read_equations, read_reset, read_threshold
-from .units import check_unit, dimension, per_second, read_unit
+from .step import head, indented, quiet_lines, step_lines, tuple_of
+from .text import Equation, Reader, Statement, check_names, lines, read_reset, read_statements, symbol
+from .units import Dimension, check_unit, dimension, per_second, read_unit
 
 HEADER = '''"""Written by neurosim.network.equations."""
 
@@ -26,16 +30,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.kernels.tools.elementary import exp
-from neurosim.network.neurons.base import Neuron, hold_steps, propagator
+from neurosim.kernels.tools.elementary import exp, exprel
+from neurosim.network.neurons.base import Drive, Neuron, hold_steps, propagator
 from neurosim.network.neurons.by_unit import at
-
+from neurosim.network.neurons.timed import entry_at, steps_of_entry
+{arrays}
 
 @dataclass(frozen=True)
 class {name}(Neuron):
     """{doc}"""
 '''
-HOLD = "hold_steps(self.t_refractory, dt)"
 _NUMBERS = itertools.count()
 
 
@@ -44,158 +48,298 @@ def equations(
     *,
     threshold: str = "",
     reset: str = "",
+    refractory: str = "",
     parameters: Mapping[str, float] | None = None,
     receptors: Mapping[str, str] | None = None,
     initial: Mapping[str, str | float] | None = None,
     units: Mapping[str, str] | None = None,
     positive: Sequence[str] = (),
+    timed: Mapping[str, TimedArray] | None = None,
+    method: str | None = None,
     name: str = "Model",
 ) -> type[Neuron]:
     """Return a neuron model written from its equations.
 
-    Variables whose slopes are linear in one another are integrated exactly, the rest by Heun's method, second order in
-    dt. A step integrates, adds the weights that arrive, compares with the threshold, and resets; see `Neuron` for the
+    A step integrates, adds the weights that arrive, compares with the threshold, and resets; see `Neuron` for the
     grid. The class is like one written by hand: `print(Model.source)` shows the module to keep, and compiled code of a
-    kept module is cached. Numbers, names, + - * / **, abs, cos, exp, log, sin, sqrt and tanh are understood.
+    kept module is cached. docs/equations.md has all that is understood.
 
         Model = equations(
-            "dv/dt = (v_leak - v + r * i_offset) / tau_mem : V (unless refractory)",
+            '''
+            dv/dt = (v_leak - v + r * current) / tau_mem : V (unless refractory)
+            current = i_offset + int(t > 50*ms) * 2*nA : A
+            ''',
             threshold="v > v_threshold",
             reset="v = v_reset",
-            parameters={"tau_mem": 0.02, "v_leak": 0.0, "r": 1.0, "i_offset": 0.0, "v_threshold": 1.0, "v_reset": 0.0},
+            parameters={
+                **{"tau_mem": 0.02, "v_leak": 0.0, "r": 1e8, "i_offset": 0.0},
+                **{"v_threshold": 0.02, "v_reset": 0.0},
+            },
         )
         Population("cells", 100, Model(tau_mem=0.03))
 
     Args:
-        text: differential equations, one a line. After a colon the unit of the variable; `(unless refractory)` holds
-            it, against its slope and arriving weights, for the parameter `t_refractory` after a spike. Variables
-            without it go on, but a model with this parameter fires no spike in that time, as in Brian2.
-        threshold: `left > right`; "" for a model that never fires. A variable on its left is taken as no higher than
-            its right inside a step of Heun's method, so that an upswing stays finite, except while no spike can follow.
+        text: one statement a line. `dv/dt = ...` is a variable, `x = ...` a name for an expression, `x : unit` a
+            parameter, `x : unit (input)` the sum of what arrives at a receptor in the step. After a colon the unit;
+            `(unless refractory)` holds a variable, against its slope and arriving weights, for the parameter
+            `t_refractory` after a spike. Variables without it go on, but a model with this parameter fires no spike in
+            that time, as in Brian2. `(shared)`: white noise in the slope is the same for all units.
+        threshold: the condition of a spike, such as `v > v_threshold`; "" for a model that never fires.
         reset: assignments after a spike, in order: `v = v_reset; w += b`.
+        refractory: a condition, such as `v > -40*mV`: after a spike no other follows while it holds.
         parameters: their values, SI units; names follow the rules of `Neuron`. `i_offset` takes currents.
-        receptors: the variable that a weight of each is added to; None: "input", to the first variable.
-        initial: values to start from, numbers or expressions of parameters, 0 else.
-        units: of parameters, such as "ohm" or "V / s"; equations whose names all have units are checked.
+        receptors: the variable or input that a weight of each is added to; None: "input", to the first variable, and
+            each input under its own name.
+        initial: values to start from, numbers or expressions of parameters and of other values, 0 else.
+        units: of parameters and timed arrays, such as "ohm" or "V / s"; equations whose names all have units are
+            checked.
         positive: receptors whose weights must be >= 0.
+        timed: values that change in time, by the name of their function: `stimulus(t)`.
+        method: of all variables: "euler", "heun", "milstein", "exponential_euler", "rk2" or "rk4". None: variables
+            whose slopes are linear in one another exactly, the rest by Heun's method, second order in dt; a variable
+            on the left of the threshold is then taken as no higher than its right inside a step, so that an upswing
+            stays finite, except while no spike can follow.
         name: of the class.
 
     Raises:
         NeurosimInputError: text that is not understood, an unknown name, units that do not fit.
         NeurosimMissingError: sympy is not installed.
     """
-    values = dict(parameters or {})
-    parsed = read_equations(text, values)
-    if any(equation.held for equation in parsed):
-        values.setdefault("t_refractory", 0.0)
-    states = [equation.name for equation in parsed]
-    names = (*states, *values)
-    if receptors is None:
-        targets = {"input": states[0]}
-    else:
-        targets = dict(receptors)
-    require(bool(targets), "equations.receptors", "must have at least one", 0)
-    for receptor, variable in targets.items():
-        require(receptor.isidentifier(), "equations.receptors", "must be names", receptor)
-        lookup(dict.fromkeys(states), variable, f"equations.receptors[{receptor!r}]")
+    statements = read_statements(text)
+    values = _values(statements, parameters or {}, waits=refractory == "")
+    model = _Model(statements, values, dict(timed or {}))
+    targets = _targets(receptors, model)
     for receptor in positive:
         lookup(targets, receptor, "equations.positive")
     require(name.isidentifier(), "equations.name", "must be a name of a class", name)
-    starts = dict(initial or {})
-    parts = _Parts(
-        equations=parsed,
-        linear=linear_part(parsed),
-        threshold=read_threshold(threshold, names) if threshold else None,
-        reset=read_reset(reset, states, names),
+    condition = model.reader.condition(threshold, "threshold") if threshold else None
+    stays = model.reader.condition(refractory, "refractory") if refractory else None
+    if stays is not None:
+        require("t_refractory" not in values, "equations.refractory", "must stand without t_refractory", refractory)
+    resets = read_reset(reset, model.states, model.reader)
+    known = model.check_units(units or {}, resets)
+    for label, each in (("threshold", condition), ("refractory", stays)):
+        if each is not None:
+            dimension(each, known, label)
+    check_method(method, model.equations)
+    parts = Parts(
+        equations=model.equations,
+        linear=model.linear(method),
+        method=method,
+        threshold=model.closed(condition),
+        refractory=model.closed(stays),
+        reset=[(state, model.closed(value)) for state, value in resets],
         parameters=values,
         receptors=targets,
+        inputs=model.inputs,
         positive=tuple(positive),
-        initial={state: expression(str(starts.get(state, 0.0)), values, f"initial {state}") for state in states},
+        initial=model.initial(initial or {}),
+        drives=model.reader.drives,
+        lookups={label: model.closed_lookup(label) for label in model.reader.lookups},
+        timed=model.timed,
     )
-    for state in starts:
-        lookup(dict.fromkeys(states), state, "equations.initial")
-    _check_units(parts, units or {})
     # The docstring of the class: the equations as they were given, threshold and reset.
     doc = lines(text, "equations")
     if threshold:
         doc.append(f"{threshold}: spike, then")
     doc += lines(reset, "reset")
-    return _class_of(HEADER.format(name=name, doc="\n    ".join(doc)) + _body(parts), name)
+    wrapped = [piece for line in doc for piece in textwrap.wrap(line, 110)]
+    arrays = "".join(_array(label, each) for label, each in model.timed.items())
+    written = HEADER.format(name=name, doc="\n    ".join(wrapped), arrays=arrays)
+    return class_of(written + _body(parts), name)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """Parsed arguments of `equations`; `rest` are the equations that Heun's method integrates."""
+class _Model:
+    """The text of a model, read.
 
-    equations: Sequence[Equation]
-    linear: LinearPart
-    threshold: tuple[Any, Any] | None
-    reset: Sequence[tuple[str, Any]]
-    parameters: Mapping[str, float]
-    receptors: Mapping[str, str]
-    positive: tuple[str, ...]
-    initial: Mapping[str, Any]
-    rest: Sequence[Equation] = field(init=False)
+    Attributes:
+        states, inputs: names.
+        equations: with subexpressions and units of literals written out.
+        reader: of further expressions.
+    """
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rest", [e for e in self.equations if e.name not in self.linear.names])
+    def __init__(
+        self, statements: Sequence[Statement], values: Mapping[str, float], timed: Mapping[str, TimedArray]
+    ) -> None:
+        slopes = [each for each in statements if each.is_slope]
+        named = [each for each in statements if not each.is_slope and each.value]
+        require(bool(slopes), "equations", "must have at least one equation, dv/dt = ...", 0)
+        self.values = values
+        self.timed = timed
+        self.states = [each.name for each in slopes]
+        self.inputs = [each.name for each in statements if "input" in each.flags]
+        self._declared = {each.name: each.unit for each in statements if each.unit is not None}
+        others = [each.name for each in named] + self.inputs + list(values)
+        check_names(self.states, [*others, *timed])
+        for label, array in timed.items():
+            require(isinstance(array, TimedArray), f"equations.timed[{label!r}]", "must be a TimedArray", array)
+        self.reader = Reader((*self.states, *others), {label: array.values.ndim for label, array in timed.items()})
+        self._named = {each.name: self.reader.expression(each.value, each.name) for each in named}
+        self._written = []
+        for each in slopes:
+            self.reader.shared = "shared" in each.flags
+            slope = self.reader.expression(each.value, f"d{each.name}/dt")
+            self._written.append(Equation(each.name, slope, each.unit, "unless refractory" in each.flags))
+        self.reader.shared = False
+        self._order = _in_order(self._named)
+        self.equations = [Equation(e.name, self.closed(e.slope), e.unit, e.held) for e in self._written]
 
-    @property
-    def rests(self) -> bool:
-        """Return whether a refractory time follows a spike; variables that are not held move on in it."""
-        return "t_refractory" in self.parameters
+    def closed(self, expression: Any) -> Any:
+        """Return an expression with subexpressions written out and units of literals as numbers."""
+        if expression is None:
+            return None
+        for name in self._order:
+            expression = expression.subs(symbol(name), self._named[name])
+        return self.reader.plain(expression)
 
-    @property
-    def states(self) -> list[str]:
-        names = [equation.name for equation in self.equations]
-        if self.rests:
-            names.append("refractory")
-        return names
+    def closed_lookup(self, label: str) -> Any:
+        each = self.reader.lookups[label]
+        return type(each)(each.array, self.closed(each.time), self.closed(each.unit))
+
+    def linear(self, method: str | None) -> LinearPart:
+        """Return the part that is integrated exactly: none for a method of all variables."""
+        if method is not None:
+            return linear_part(())
+        drives = self.reader.drives
+        moving = [name for equation in self.equations for name in noises(equation.slope)]
+        steady = [name for name in drives if name != "t" and name not in moving]
+        return linear_part(self.equations, [*self.inputs, *steady, *self.reader.lookups], ["t", *moving])
+
+    def initial(self, starts: Mapping[str, str | float]) -> dict[str, Any]:
+        """Return the value of each state at the start, an expression of parameters."""
+        for state in starts:
+            lookup(dict.fromkeys(self.states), state, "equations.initial")
+        reader = Reader(self.reader.names)
+        read = {state: reader.expression(str(starts.get(state, 0.0)), f"initial {state}") for state in self.states}
+        closed = {state: reader.plain(self.closed(value)) for state, value in read.items()}
+        for state in _in_order(closed):
+            closed = {name: each.subs(symbol(state), closed[state]) for name, each in closed.items()}
+        for state, value in closed.items():
+            for name in sorted(map(str, value.free_symbols)):
+                known = name in self.values
+                require(known, f"equations: initial {state}", "must depend on parameters alone", name)
+        return closed
+
+    def check_units(self, units: Mapping[str, str], resets: Sequence[tuple[str, Any]]) -> dict[str, Dimension]:
+        """Check the units of all expressions, and return those of the names."""
+        texts = {**units, **self._declared}
+        names = {**dict.fromkeys(self.reader.names), **dict.fromkeys(self.timed)}
+        for name in texts:
+            lookup(names, name, "equations.units")
+        known = dict(self.reader.known)
+        for name, text in texts.items():
+            known[name] = read_unit(text, f"equations.units[{name!r}]")
+        for label, each in self.reader.lookups.items():
+            if each.array in known:
+                known[label] = known[each.array]
+        for name in reversed(self._order):
+            unit = dimension(self._named[name], known, name)
+            check_unit(self._named[name], known.get(name), known, name)
+            if unit is not None:
+                known.setdefault(name, unit)
+        for equation in self._written:
+            check_unit(equation.slope, per_second(known.get(equation.name)), known, f"d{equation.name}/dt")
+        for state, value in resets:
+            check_unit(value, known.get(state), known, f"reset of {state}")
+        return known
 
 
-def _check_units(parts: _Parts, units: Mapping[str, str]) -> None:
-    texts = {**units, **{e.name: e.unit for e in parts.equations if e.unit is not None}}
-    for name in texts:
-        lookup({**parts.parameters, **dict.fromkeys(parts.states)}, name, "equations.units")
-    known = {name: read_unit(text, f"equations.units[{name!r}]") for name, text in texts.items()}
-    for equation in parts.equations:
-        check_unit(equation.slope, per_second(known.get(equation.name)), known, f"d{equation.name}/dt")
-    for state, value in parts.reset:
-        check_unit(value, known.get(state), known, f"reset of {state}")
-    if parts.threshold is not None:
-        left, right = parts.threshold
-        check_unit(right, dimension(left, known, "threshold"), known, "threshold")
+def _values(statements: Sequence[Statement], given: Mapping[str, float], *, waits: bool) -> dict[str, float]:
+    """Return the parameters: those of the argument, and those that the text declares, at 0.
+
+    waits: a refractory time holds the variables that are marked.
+    """
+    values = dict(given)
+    for each in statements:
+        if not each.value and not each.is_slope and "input" not in each.flags:
+            values.setdefault(each.name, 0.0)
+    if waits and any("unless refractory" in each.flags for each in statements):
+        values.setdefault("t_refractory", 0.0)
+    return values
 
 
-def _body(parts: _Parts) -> str:
+def _targets(receptors: Mapping[str, str] | None, model: _Model) -> dict[str, str]:
+    if receptors is None:
+        targets = {"input": model.states[0], **{name: name for name in model.inputs}}
+    else:
+        targets = dict(receptors)
+    require(bool(targets), "equations.receptors", "must have at least one", 0)
+    for receptor, variable in targets.items():
+        require(receptor.isidentifier(), "equations.receptors", "must be names", receptor)
+        lookup(dict.fromkeys((*model.states, *model.inputs)), variable, f"equations.receptors[{receptor!r}]")
+    for name in model.inputs:
+        ends = list(targets.values()).count(name)
+        require(ends == 1, f"equations.receptors: {name}", "must be the end of one receptor", ends)
+    return targets
+
+
+def _in_order(named: Mapping[str, Any]) -> list[str]:
+    """Return names of expressions, each before those that it is made of.
+
+    Raises:
+        NeurosimInputError: they form a circle.
+    """
+    ordered: list[str] = []
+    left = dict(named)
+    while left:
+        used = {str(each) for value in left.values() for each in value.free_symbols}
+        free = [name for name in left if name not in used]
+        if not free:
+            raise NeurosimInputError(f"equations: {', '.join(sorted(left))}: must not be made of one another")
+        ordered += free
+        for name in free:
+            del left[name]
+    return ordered
+
+
+def _array(label: str, timed: TimedArray) -> str:
+    """Return the lines of a module that hold the values of a timed array."""
+    body = textwrap.wrap(", ".join(map(repr, timed.values.reshape(-1).tolist())), 110)
+    shape = ", ".join(map(str, timed.values.shape))
+    return "\n".join(
+        [
+            "",
+            f"{label}_values = np.array(",
+            "    [",
+            *(f"        {line}" for line in body),
+            "    ]",
+            f").reshape({shape})",
+            "",
+        ]
+    )
+
+
+def _body(parts: Parts) -> str:
     """Return the body of the class: parameters, names, `initial`, `constants` and `step`."""
-    code = StepCode({each: each for each in parts.states})
-    step = _step(parts, code)
-    quiet = _quiet(parts, code)
+    code = StepCode()
+    step = step_lines(parts, code)
+    quiet = quiet_lines(parts, code)
     constants = code.constants
-    # Rows of the matrix of x' = rates x + constant, with the constant 1 as the last variable, whose slope is 0. While
-    # the neuron is refractory ("waiting") the rows of held variables are 0.
+    # Rows of the matrix of x' = rates x + constant. The values that stay in a step, and the constant 1, are further
+    # variables whose slopes are 0. While the neuron is refractory ("waiting") the rows of held variables are 0.
     exact = []
     waiting = []
     for name, rates, constant in zip(parts.linear.names, parts.linear.rates, parts.linear.constant, strict=True):
         row = [plain(each) for each in (*rates, constant)]
         exact.append(row)
         waiting.append(["0.0"] * len(row) if name in parts.linear.held else row)
-    last = ["0.0"] * (len(exact) + 1)
+    last = [["0.0"] * (len(parts.linear.columns) + 1)] * (len(parts.linear.steady) + 1)
     initial = [plain(value) for value in parts.initial.values()]
     if parts.rests:
         initial.append("0.0")
     body = [f"{name}: float = {float(value)!r}" for name, value in parts.parameters.items()]
-    body.append(f"state = {_tuple(map(repr, parts.states))}")
-    body.append(f"receptors = {_tuple(map(repr, parts.receptors))}")
+    body.append(f"state = {tuple_of(map(repr, parts.states))}")
+    body.append(f"receptors = {tuple_of(map(repr, parts.receptors))}")
     if parts.positive:
-        body.append(f"positive = {_tuple(map(repr, parts.positive))}")
-    body += ["", "def initial(self):", f"    return {_tuple(initial)}"]
+        body.append(f"positive = {tuple_of(map(repr, parts.positive))}")
+    if parts.drives:
+        body += ["drives = (", *(f"    Drive{tuple(drive)!r}," for drive in parts.drives.values()), ")"]
+    body += ["", "def initial(self):", f"    return {tuple_of(initial)}"]
     body += ["", "def constants(self, dt):"]
     if any("exact[" in each for each in constants):
-        body += _indented(_call("exact", [*exact, last]))
+        body += indented(_call("exact", [*exact, *last]))
     if any("waiting[" in each for each in constants):
-        body += _indented(_call("waiting", [*waiting, last]))
+        body += indented(_call("waiting", [*waiting, *last]))
     body += [
         "    return (",
         *(f"        {each},  # c{k}" for k, each in enumerate(constants)),
@@ -203,179 +347,18 @@ def _body(parts: _Parts) -> str:
         "",
         "@staticmethod",
         "def step(state, inputs, c, spiked):",
-        *_indented(_head(parts, code)),
-        *_indented(step),
+        *indented(head(parts, code)),
+        *indented(step),
     ]
     if quiet:
         body += ["", "@staticmethod", "def quiet(state, inputs, c, spiked):"]
-        body += _indented([*_head(parts, code, arriving=False), *quiet])
+        body += indented([*head(parts, code, arriving=False), *quiet])
     return "".join(f"    {line}\n" if line else "\n" for line in body)
-
-
-def _step(parts: _Parts, code: StepCode) -> list[str]:
-    """Return the loop of `step`."""
-    now = {equation.name: equation.name for equation in parts.equations}
-    new = {each: f"{each}_new" for each in now}
-    loop = [f"{each} = {each}_of[unit]" for each in now]
-    if parts.rests:
-        loop.append("wait = refractory_of[unit]")
-        if any(e.held for e in parts.rest):
-            loop.append(f"moving = zero if wait > zero else {code.constant('dt')}")
-    loop += _integrate(parts, code, now, new, waits=parts.rests)
-    for number, variable in enumerate(parts.receptors.values()):
-        loop.append(f"{new[variable]} += arriving_{number}[unit]")
-    loop += [f"{new[e.name]} = {e.name} if wait > zero else {new[e.name]}" for e in parts.equations if e.held]
-    loop += _fire(parts, code, new)
-    loop += [f"{each}_of[unit] = {new[each]}" for each in now]
-    return ["for unit in range(spiked.size):", *_indented(loop)]
-
-
-def _quiet(parts: _Parts, code: StepCode) -> list[str]:
-    """Return the loops of `quiet`: of the step where nothing is refractory or arrives, and of the resets, if any."""
-    if not parts.rests or parts.threshold is None:
-        return []
-    now = {equation.name: equation.name for equation in parts.equations}
-    new = {each: f"{each}_new" for each in now}
-    loop = [f"{each} = {each}_of[unit]" for each in now]
-    if any(e.held for e in parts.rest):
-        loop.append(f"moving = {code.constant('dt')}")
-    loop += _integrate(parts, code, now, new, waits=False)
-    # As in `step`, where a zero that arrives makes 0 of -0.
-    loop += [f"{new[variable]} += zero" for variable in parts.receptors.values()]
-    left, right = (code.render(side, new) for side in parts.threshold)
-    loop += [f"fired = {left} > {right}", "spiked[unit] = fired", "spikes = np.uint8(spikes | spiked[unit])"]
-    loop += [f"{each}_of[unit] = {new[each]}" for each in now]
-    again = [f"{new[each]} = {each}_of[unit]" for each in now]
-    again += [f"{new[state]} = {code.render(value, new)}" for state, value in parts.reset]
-    again += [f"{each}_of[unit] = {new[each]}" for each in now]
-    again.append(f"refractory_of[unit] = {code.constant(HOLD)}")
-    return [
-        "spikes = np.uint8(0)",
-        "for unit in range(spiked.size):",
-        *_indented(loop),
-        "if spikes:",
-        "    for unit in range(spiked.size):",
-        "        if spiked[unit]:",
-        *_indented(_indented(_indented(again))),
-    ]
-
-
-def _head(parts: _Parts, code: StepCode, *, arriving: bool = True) -> list[str]:
-    """Return the lines that name the rows of state and inputs, and the constants."""
-    head = [f"{_names([f'{each}_of' for each in parts.states])} = {_listed('state', len(parts.states))}"]
-    if arriving:
-        rows = [f"arriving_{k}" for k in range(len(parts.receptors))]
-        head.append(f"{_names(rows)} = {_listed('inputs', len(rows))}")
-    count = len(code.constants)
-    for first in range(0, count, 10):
-        numbers = range(first, min(first + 10, count))
-        head.append(f"{_names([f'c{k}' for k in numbers])} = {_names([f'c[{k}]' for k in numbers])}")
-    return [*head, "zero, one = c.dtype.type(0), c.dtype.type(1)"]
-
-
-def _integrate(
-    parts: _Parts, code: StepCode, now: Mapping[str, str], new: Mapping[str, str], *, waits: bool
-) -> list[str]:
-    """Return the lines that lead the variables over a step.
-
-    waits: a neuron may be refractory, which `wait` says.
-    """
-    # Heun's method: slopes at the start, an Euler step, slopes at its end, and the mean of both.
-    loop = [_first_slope(equation, code, now) for equation in parts.rest]
-    for each in parts.linear.names:
-        loop.append(f"{new[each]} = {_exact(parts.linear, each, code, waits=waits)}")
-    loop += _ahead(parts, code, new, waits=waits)
-    half = code.constant("0.5") if parts.rest else ""
-    return loop + [f"{new[e.name]} = {e.name} + {half} * (slope_{e.name} + end_{e.name})" for e in parts.rest]
-
-
-def _first_slope(equation: Equation, code: StepCode, now: Mapping[str, str]) -> str:
-    """Return the line of the slope at the start of a step, times dt."""
-    step = "moving" if equation.held else code.constant("dt")
-    return f"slope_{equation.name} = {step} * ({code.render(equation.slope, now)})"
-
-
-def _exact(linear: LinearPart, name: str, code: StepCode, *, waits: bool) -> str:
-    """Return the exact step of a variable of the linear part."""
-    row = linear.names.index(name)
-    last = len(linear.names)
-
-    def entry(column: int) -> str:
-        free = code.constant(f"exact[{row}, {column}]")
-        if waits and linear.waits(name):
-            return f"({code.constant(f'waiting[{row}, {column}]')} if wait > zero else {free})"
-        return free
-
-    terms = [f"{entry(linear.names.index(other))} * {other}" for other in linear.reaches(name)]
-    if linear.driven(name):
-        terms.append(entry(last))
-    return " + ".join(terms)
-
-
-def _ahead(parts: _Parts, code: StepCode, new: Mapping[str, str], *, waits: bool) -> list[str]:
-    """Return the lines of the slopes at the end of a step of Euler's method."""
-    body = []
-    names = dict(new)
-    # A variable on the left of the threshold is bounded by the right side, where that does not change in a step.
-    bounded_variable = ""
-    if parts.threshold is not None and not _moves(parts.threshold[1], new):
-        bounded_variable = str(parts.threshold[0])
-    for equation in parts.rest:
-        names[equation.name] = f"{equation.name}_ahead"
-        ahead = f"{equation.name} + slope_{equation.name}"
-        if parts.threshold is not None and equation.name == bounded_variable:
-            bounded = f"min({ahead}, {code.render(parts.threshold[1], {})})"
-            # While no spike can follow, a variable that is not held moves freely above the threshold.
-            if waits and not equation.held:
-                ahead = f"{ahead} if wait > zero else {bounded}"
-            else:
-                ahead = bounded
-        body.append(f"{names[equation.name]} = {ahead}")
-    for equation in parts.rest:
-        step = "moving" if equation.held else code.constant("dt")
-        body.append(f"end_{equation.name} = {step} * ({code.render(equation.slope, names)})")
-    return body
-
-
-def _moves(expression: Any, states: Mapping[str, str]) -> bool:
-    return any(str(symbol) in states for symbol in expression.free_symbols)
-
-
-def _fire(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
-    if parts.threshold is None:
-        return ["spiked[unit] = 0"]
-    left, right = (code.render(side, new) for side in parts.threshold)
-    if parts.rests:
-        limit = f"({code.constant('math.inf')} if wait > zero else {right})"
-    else:
-        limit = right
-    body = [f"fired = {left} > {limit}"]
-    body += [f"{new[state]} = {code.render(value, new)} if fired else {new[state]}" for state, value in parts.reset]
-    if parts.rests:
-        hold = code.constant(HOLD)
-        body.append(f"refractory_of[unit] = {hold} if fired else max(wait - one, zero)")
-    return [*body, "spiked[unit] = fired"]
-
-
-def _names(names: Sequence[str] | Mapping[str, Any]) -> str:
-    return ", ".join(names) + ("," if len(names) == 1 else "")
-
-
-def _listed(array: str, count: int) -> str:
-    return _names([f"{array}[{k}]" for k in range(count)])
-
-
-def _tuple(items: Iterable[str]) -> str:
-    return f"({_names(list(items))})"
 
 
 def _call(name: str, rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines that compute the exact step of x' = rates x + constant: the constant as one more variable."""
-    return [f"{name} = propagator(", "    (", *(f"        {_tuple(row)}," for row in rows), "    ),", "    dt,", ")"]
-
-
-def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"    {line}" for line in lines]
+    return [f"{name} = propagator(", "    (", *(f"        {tuple_of(row)}," for row in rows), "    ),", "    dt,", ")"]
 
 
 class _SourceLoader(importlib.abc.InspectLoader):
@@ -386,7 +369,7 @@ class _SourceLoader(importlib.abc.InspectLoader):
         return self.source
 
 
-def _class_of(source: str, name: str) -> type[Neuron]:
+def class_of(source: str, name: str) -> type[Any]:
     """Return the class of a module that was written here: its text holds checked names, numbers and operators only."""
     label = f"neurosim_equations_{next(_NUMBERS)}"
     loader = _SourceLoader(source)
@@ -395,6 +378,6 @@ def _class_of(source: str, name: str) -> type[Neuron]:
     sys.modules[label] = module  # dataclasses look it up
     linecache.cache[f"<{label}>"] = (len(source), None, source.splitlines(keepends=True), f"<{label}>")
     loader.exec_module(module)
-    model: type[Neuron] = getattr(module, name)
-    model.source = source  # type: ignore[attr-defined]
+    model: type[Any] = getattr(module, name)
+    model.source = source
     return model

@@ -6,14 +6,16 @@ import ast
 import keyword
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 from ....base.errors import NeurosimInputError, NeurosimMissingError, lookup, require
+from ..base import Drive
+from .functions import CONDITIONS, NAMES, NATIVE
+from .units import NONE, UNITS, Dimension, literal_unit, per_root_second
 
-FUNCTIONS = ("abs", "cos", "exp", "log", "sin", "sqrt", "tanh")
 OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -21,16 +23,31 @@ OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
 }
-# Names that the written class uses itself.
-RESERVED = (
-    *FUNCTIONS, "at", "c", "constants", "dt", "exact", "fired", "hold_steps", "initial", "inputs", "math", "moving",
-    "one", "positive", "propagator", "receptors", "refractory", "self", "source", "spiked", "state", "step", "unit",
-    "wait", "waiting", "zero",
-)  # fmt: skip
-WRITTEN = re.compile(r"_.*|(slope|end|arriving)_.*|.*_(of|new|ahead)|c\d+")
+COMPARISONS: Mapping[type, str] = {ast.Lt: "less", ast.LtE: "at_most", ast.Eq: "equal", ast.NotEq: "unequal"}
+# The same with the sides exchanged.
+REVERSED: Mapping[type, str] = {ast.Gt: "less", ast.GtE: "at_most"}
+# Words of a text that no variable or parameter may have as its name, and attributes of the written class.
+WORDS = (*NAMES, "dt", "refractory", "t", "xi")
+ATTRIBUTES = ("constants", "drives", "initial", "positive", "quiet", "receptors", "self", "source", "state", "step")
+NOISE = re.compile(r"xi(_\w+)?")
 MAX_TEXT = 10_000
-EQUATION = re.compile(r"d(\w+)\s*/\s*dt\s*=\s*([^:]+?)\s*(?::\s*([^()]+?))?\s*(\(unless refractory\))?")
-ASSIGNMENT = re.compile(r"(\w+)\s*([-+*/]?)=\s*(.+)")
+SLOPE = re.compile(r"d(\w+)\s*/\s*dt\s*=\s*(.+)", re.DOTALL)
+ASSIGNMENT = re.compile(r"(\w+)\s*([-+*/]?)=(?!=)\s*(.+)", re.DOTALL)
+# The start of a statement; other lines continue the one before.
+START = re.compile(r"d\w+\s*/\s*dt\s*=|\w+\s*[-+*/]?=(?!=)|\w+\s*:")
+FLAGS = ("unless refractory", "shared", "input", "constant", "event-driven", "clock-driven", "summed")
+FLAGGED = re.compile(rf"\(\s*((?:{'|'.join(FLAGS)})(?:\s*,\s*(?:{'|'.join(FLAGS)}))*)\s*\)\s*$")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A line of a model: `d name/dt = value : unit (flags)`, `name = value`, or `name : unit`, whose value is ""."""
+
+    name: str
+    value: str
+    unit: str | None
+    flags: frozenset[str]
+    is_slope: bool
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,15 @@ class Equation:
     slope: Any
     unit: str | None
     held: bool
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A value of a timed array: which, at which time (an expression), and of which unit (None: of all)."""
+
+    array: str
+    time: Any
+    unit: Any
 
 
 def library() -> ModuleType:
@@ -58,48 +84,276 @@ def library() -> ModuleType:
     return sympy
 
 
+def symbol(name: str) -> Any:
+    """Return a name as a real number of sympy."""
+    return library().Symbol(name, real=True)
+
+
 def lines(text: str, what: str) -> list[str]:
-    """Return the statements of a text, which are separated by ends of lines or semicolons."""
+    """Return the statements of a text, which are separated by semicolons or by the start of another statement."""
     require(len(text) <= MAX_TEXT, what, f"must have at most {MAX_TEXT} characters", len(text))
-    return [line.split("#")[0].strip() for line in re.split(r"[\n;]", text) if line.split("#")[0].strip()]
+    statements: list[str] = []
+    for line in text.split("\n"):
+        for number, part in enumerate(line.split("#")[0].split(";")):
+            piece = part.strip()
+            if not piece:
+                continue
+            continues = number == 0 and bool(statements) and START.match(piece) is None
+            if continues:
+                statements[-1] += f" {piece}"
+            else:
+                statements.append(piece)
+    return statements
 
 
-def read_equations(text: str, parameters: Collection[str]) -> list[Equation]:
-    """Return the differential equations of a text.
+def read_statements(text: str, what: str = "equations") -> list[Statement]:
+    """Return the statements of a model.
 
     Raises:
-        NeurosimInputError: a line that is none, a name that cannot be used or is not known.
+        NeurosimInputError: a line that is none, or a name that is given twice.
     """
-    matches = []
-    for line in lines(text, "equations"):
-        match = EQUATION.fullmatch(line)
-        if match is None:
+    statements = []
+    for line in lines(text, what):
+        flagged = FLAGGED.search(line)
+        flags = frozenset(re.split(r"\s*,\s*", flagged[1])) if flagged else frozenset()
+        body = line[: flagged.start()] if flagged else line
+        body, _, unit = (part.strip() for part in body.partition(":"))
+        slope = SLOPE.fullmatch(body)
+        named = ASSIGNMENT.fullmatch(body)
+        if slope is not None:
+            name, value = slope.groups()
+        elif named is not None and not named[2]:
+            name, value = named[1], named[3]
+        elif body.isidentifier() and unit:
+            name, value = body, ""
+        else:
             form = "dv/dt = (v_leak - v) / tau_mem : V (unless refractory)"
-            raise NeurosimInputError(f"equations: must read like '{form}' (got {line!r:.80})")
-        matches.append(match)
-    names = [match[1] for match in matches]
-    require(bool(names), "equations", "must have at least one equation", 0)
-    for name in (*names, *parameters):
-        usable = name.isidentifier() and not keyword.iskeyword(name) and name not in RESERVED
-        require(usable and not WRITTEN.fullmatch(name), "equations", "must not use this name; choose another", name)
-        require([*names, *parameters].count(name) == 1, "equations", "must say each name once", name)
-    equations = []
-    for match in matches:
-        name, text_of_slope, unit, held = match.groups()
-        slope = expression(text_of_slope, (*names, *parameters), f"d{name}/dt")
-        equations.append(Equation(name, slope, unit, held is not None))
-    return equations
+            raise NeurosimInputError(f"{what}: must read like '{form}' (got {line!r:.80})")
+        statements.append(Statement(name, value, unit or None, flags, slope is not None))
+    names = [statement.name for statement in statements]
+    for name in names:
+        require(names.count(name) == 1, what, "must say each name once", name)
+    return statements
 
 
-def read_threshold(text: str, names: Collection[str]) -> tuple[Any, Any]:
-    """Return both sides of `left > right`."""
-    sides = text.split(">")
-    require(len(sides) == 2 and "=" not in text, "equations.threshold", "must read like 'v > v_threshold'", repr(text))
-    left, right = (expression(side, names, "threshold") for side in sides)
-    return left, right
+def check_names(states: Collection[str], others: Collection[str], what: str = "equations") -> None:
+    """Raise `NeurosimInputError` for a name that a model cannot use.
+
+    others: parameters, inputs and subexpressions.
+    """
+    for name in (*states, *others):
+        usable = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
+        free = name not in WORDS and NOISE.fullmatch(name) is None and (name in states or name not in ATTRIBUTES)
+        require(usable and free, what, "must not use this name; choose another", name)
+        require([*states, *others].count(name) == 1, what, "must say each name once", name)
 
 
-def read_reset(text: str, states: Collection[str], names: Collection[str]) -> list[tuple[str, Any]]:
+@dataclass
+class Reader:
+    """Reads expressions over the names of a model, and keeps what they need of the engine.
+
+    Attributes:
+        names: of the model; they come before units and words such as `i`.
+        timed: number of dimensions of each timed array.
+        shared: random numbers are those of an equation whose noise all units share.
+        drives: time, numbers of units and random numbers that were read, by name.
+        lookups: values of timed arrays, by name.
+        units: size in SI units of each unit of a literal.
+        known: their dimensions, and those of times and random numbers.
+    """
+
+    names: Collection[str]
+    timed: Mapping[str, int] = field(default_factory=dict)
+    shared: bool = False
+    drives: dict[str, Drive] = field(default_factory=dict)
+    lookups: dict[str, Lookup] = field(default_factory=dict)
+    units: dict[Any, Any] = field(default_factory=dict)
+    known: dict[str, Dimension] = field(default_factory=dict)
+
+    def expression(self, text: str, what: str) -> Any:
+        """Return a text of numbers, units, names, functions, conditions and + - * / % ** as a sympy expression.
+
+        Raises:
+            NeurosimInputError: anything else in it.
+        """
+        require(len(text) <= MAX_TEXT, f"equations: {what}", f"must have at most {MAX_TEXT} characters", len(text))
+        try:
+            tree = ast.parse(" ".join(text.split()), mode="eval").body
+            return self._read(tree, f"equations: {what}")
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, ZeroDivisionError, TypeError):
+            raise NeurosimInputError(f"equations: {what}: is no expression (got {text!r:.80})") from None
+
+    def condition(self, text: str, what: str) -> Any:
+        """Return a text such as `v > v_threshold and timer > 5*ms`.
+
+        Raises:
+            NeurosimInputError: it is no comparison.
+        """
+        read = self.expression(text, what)
+        form = f"equations.{what}"
+        require(is_condition(read), form, "must be a condition, such as 'v > v_threshold'", repr(text))
+        return read
+
+    def plain(self, expression: Any) -> Any:
+        """Return an expression with the units of its literals as numbers, 0.001 for mV."""
+        return expression.xreplace(self.units)
+
+    def _read(self, node: ast.expr, what: str) -> Any:
+        """Return a node of Python's syntax tree as a sympy expression; raise for any other kind of node."""
+        readers: Mapping[type, Callable[[Any, str], Any]] = {
+            ast.Constant: self._constant,
+            ast.Name: self._name,
+            ast.UnaryOp: self._unary,
+            ast.BinOp: self._binary,
+            ast.Compare: self._compared,
+            ast.BoolOp: self._connected,
+            ast.Call: self._call,
+        }
+        read = readers.get(type(node), self._refused)
+        return read(node, what)
+
+    def _refused(self, node: ast.expr, what: str) -> Any:
+        words = ", ".join(NAMES)
+        raise NeurosimInputError(f"{what}: must be made of numbers, names, + - * / % **, comparisons and {words}")
+
+    def _constant(self, node: ast.Constant, what: str) -> Any:
+        if type(node.value) in (bool, int):
+            return library().Integer(int(node.value))  # type: ignore[arg-type]
+        if type(node.value) is float:
+            return library().Float(node.value)
+        return self._refused(node, what)
+
+    def _unary(self, node: ast.UnaryOp, what: str) -> Any:
+        if isinstance(node.op, ast.Not):
+            return function("negated", self._truth(node.operand, what))
+        value = self._read(node.operand, what)
+        if isinstance(node.op, ast.USub):
+            return -value
+        require(isinstance(node.op, ast.UAdd), what, "must have no operator ~", ast.unparse(node)[:80])
+        return value
+
+    def _binary(self, node: ast.BinOp, what: str) -> Any:
+        left = self._read(node.left, what)
+        right = self._read(node.right, what)
+        if isinstance(node.op, ast.Mod):
+            return function("remainder", left, right)
+        if type(node.op) not in OPERATORS:
+            return self._refused(node, what)
+        # A large power of a sum could take for ever to expand.
+        allowed = not isinstance(node.op, ast.Pow) or (right.is_number and abs(right) <= 16)
+        require(bool(allowed), what, "must have powers that are numbers from -16 to 16", ast.unparse(node)[:80])
+        return OPERATORS[type(node.op)](left, right)
+
+    def _name(self, node: ast.Name, what: str) -> Any:
+        name = node.id
+        if name in self.names:
+            return symbol(name)
+        if name == "dt":
+            self.known[name] = UNITS["s"]
+            return symbol(name)
+        drives = {"t": (Drive("step", "t"), UNITS["s"]), "i": (Drive("unit", "i"), NONE)}
+        if NOISE.fullmatch(name):
+            # White noise: its integral over a step has the variance dt.
+            drives[name] = Drive("normal", name, self.shared), per_root_second()
+        if name in drives:
+            drive, self.known[name] = drives[name]
+            return self._drive(name, drive, what)
+        if name in ("pi", "inf"):
+            return {"pi": library().pi, "inf": library().oo}[name]
+        return self._unit(name, what)
+
+    def _unit(self, name: str, what: str) -> Any:
+        unit = literal_unit(name)
+        if unit is None:
+            return lookup(dict.fromkeys(self.names), name, what)
+        self.known[name], size = unit
+        literal = library().Symbol(name, positive=True)
+        self.units[literal] = library().Rational(size.numerator, size.denominator)
+        return literal
+
+    def _drive(self, name: str, drive: Drive, what: str) -> Any:
+        before = self.drives.setdefault(name, drive)
+        rule = "must be shared by all units in every equation or in none; give one of them another name, xi_other"
+        require(before.shared == drive.shared, f"{what}: {name}", rule, "both")
+        return symbol(name)
+
+    def _call(self, node: ast.Call, what: str) -> Any:
+        if not isinstance(node.func, ast.Name) or node.keywords:
+            return self._refused(node, what)
+        name = node.func.id
+        arguments = node.args
+        if name in self.timed:
+            count = self.timed[name]
+            require(len(arguments) == count, f"{what}: {name}", f"must have {count} arguments", len(arguments))
+            return self._looked_up(name, [self._read(argument, what) for argument in arguments])
+        lookup(dict.fromkeys((*NAMES, *self.timed)), name, f"{what}: function")
+        kind, count = NAMES[name]
+        require(len(arguments) == count, f"{what}: {name}", f"must have {count} arguments", len(arguments))
+        if name in ("rand", "randn"):
+            number = sum(drive.name.startswith(f"{name}_") for drive in self.drives.values())
+            drawn = f"{name}_{number}"
+            self.known[drawn] = NONE
+            return self._drive(drawn, Drive("uniform" if name == "rand" else "normal", drawn, self.shared), what)
+        values = [self._read(argument, what) for argument in arguments]
+        if name == "int" and is_condition(values[0]):
+            return values[0]
+        if name == "clip":
+            return function("minimum", function("maximum", *values[:2]), values[2])
+        return function(kind, *values)
+
+    def _looked_up(self, name: str, values: Sequence[Any]) -> Any:
+        """Return the value of a timed array; the same value of the same array is looked up once."""
+        time = values[0]
+        unit = values[1] if len(values) > 1 else None
+        wanted = Lookup(name, time, unit)
+        for known, each in self.lookups.items():
+            if each == wanted:
+                return symbol(known)
+        label = f"{name}_at_{len(self.lookups)}"
+        self.lookups[label] = wanted
+        # The position is counted in steps.
+        self.drives.setdefault("t", Drive("step", "t"))
+        return symbol(label)
+
+    def _compared(self, node: ast.Compare, what: str) -> Any:
+        sides = [self._read(side, what) for side in (node.left, *node.comparators)]
+        found = []
+        for kind, left, right in zip(map(type, node.ops), sides, sides[1:], strict=False):
+            if kind in REVERSED:
+                found.append(function(REVERSED[kind], right, left))
+            else:
+                require(kind in COMPARISONS, what, "must compare by <, <=, >, >=, == or !=", ast.unparse(node)[:80])
+                found.append(function(COMPARISONS[kind], left, right))
+        return self._joined("both", found)
+
+    def _connected(self, node: ast.BoolOp, what: str) -> Any:
+        name = "both" if isinstance(node.op, ast.And) else "either"
+        return self._joined(name, [self._truth(value, what) for value in node.values])
+
+    def _joined(self, name: str, conditions: Sequence[Any]) -> Any:
+        joined = conditions[0]
+        for each in conditions[1:]:
+            joined = function(name, joined, each)
+        return joined
+
+    def _truth(self, node: ast.expr, what: str) -> Any:
+        value = self._read(node, what)
+        return value if is_condition(value) else function("unequal", value, library().Integer(0))
+
+
+def function(name: str, *arguments: Any) -> Any:
+    """Return a function of sympy, or one that it does not know, applied."""
+    sympy = library()
+    if name in NATIVE:
+        return getattr(sympy, name)(*arguments)
+    return sympy.Function(name)(*arguments)
+
+
+def is_condition(expression: Any) -> bool:
+    return type(expression).__name__ in CONDITIONS
+
+
+def read_reset(text: str, states: Collection[str], reader: Reader) -> list[tuple[str, Any]]:
     """Return the assignments of a reset, in order: a state and its new value."""
     assignments = []
     for line in lines(text, "equations.reset"):
@@ -112,49 +366,5 @@ def read_reset(text: str, states: Collection[str], names: Collection[str]) -> li
             value = f"{name} {match[2]} ({match[3]})"
         else:
             value = match[3]
-        assignments.append((name, expression(value, names, f"reset of {name}")))
+        assignments.append((name, reader.expression(value, f"reset of {name}")))
     return assignments
-
-
-def expression(text: str, names: Collection[str], what: str) -> Any:
-    """Return an expression of numbers, names, + - * / ** and the FUNCTIONS.
-
-    Raises:
-        NeurosimInputError: anything else in it.
-    """
-    require(len(text) <= MAX_TEXT, f"equations: {what}", f"must have at most {MAX_TEXT} characters", len(text))
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        return _read(tree, dict.fromkeys(names), f"equations: {what}", library())
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, ZeroDivisionError):
-        raise NeurosimInputError(f"equations: {what}: is no expression (got {text!r:.80})") from None
-
-
-def _read(node: ast.expr, names: Mapping[str, None], what: str, sympy: ModuleType) -> Any:
-    """Return a node of Python's syntax tree as a sympy expression; raise for any other kind of node."""
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return sympy.Integer(node.value)
-    if isinstance(node, ast.Constant) and type(node.value) is float:
-        return sympy.Float(node.value)
-    if isinstance(node, ast.Name):
-        lookup(names, node.id, what)
-        return sympy.Symbol(node.id, real=True)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.UAdd, ast.USub)):
-        value = _read(node.operand, names, what, sympy)
-        if isinstance(node.op, ast.USub):
-            return -value
-        return value
-    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-        left, right = (_read(side, names, what, sympy) for side in (node.left, node.right))
-        # A large power of a sum could take for ever to expand.
-        allowed = not isinstance(node.op, ast.Pow) or (right.is_number and abs(right) <= 16)
-        require(bool(allowed), what, "must have powers that are numbers from -16 to 16", ast.unparse(node)[:80])
-        return OPERATORS[type(node.op)](left, right)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1 and not node.keywords:
-        lookup(dict.fromkeys(FUNCTIONS), node.func.id, f"{what}: function")
-        if node.func.id == "abs":
-            function = sympy.Abs
-        else:
-            function = getattr(sympy, node.func.id)
-        return function(_read(node.args[0], names, what, sympy))
-    raise NeurosimInputError(f"{what}: must be made of numbers, names, + - * / ** and {', '.join(FUNCTIONS)}")

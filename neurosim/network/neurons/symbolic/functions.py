@@ -1,0 +1,59 @@
+"""Functions, conditions and constants of equations, and their code in a step and in the constants of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """The code of a function of arguments {0}, {1}, ..."""
+
+    step: str
+    plain: str
+
+
+def _everywhere(code: str) -> Code:
+    return Code(code, code)
+
+
+# By name of the sympy function; those in lower case that sympy does not know are undefined functions there.
+FUNCTIONS: Mapping[str, Code] = {
+    "Abs": _everywhere("abs({0})"),
+    "exp": Code("exp({0})", "math.exp({0})"),
+    **{
+        name: _everywhere(f"math.{name}({{0}})")
+        for name in ("cos", "cosh", "log", "sin", "sinh", "sqrt", "tan", "tanh")
+    },
+    "exprel": _everywhere("exprel({0})"),
+    "floor": Code("np.floor({0})", "math.floor({0})"),
+    "ceiling": Code("np.ceil({0})", "math.ceil({0})"),
+    "truncated": _everywhere("np.trunc({0})"),
+    "sign": _everywhere("np.sign({0})"),
+    "maximum": _everywhere("max({0}, {1})"),
+    "minimum": _everywhere("min({0}, {1})"),
+    "remainder": _everywhere("({0} % {1})"),
+}
+# Those of sympy.
+NATIVE = ("Abs", "ceiling", "cos", "cosh", "exp", "floor", "log", "sign", "sin", "sinh", "sqrt", "tan", "tanh")
+CONDITIONS: Mapping[str, str] = {
+    "less": "{0} < {1}",
+    "at_most": "{0} <= {1}",
+    "equal": "{0} == {1}",
+    "unequal": "{0} != {1}",
+    "both": "({0}) & ({1})",
+    "either": "({0}) | ({1})",
+    "negated": "not ({0})",
+}
+# The functions of a text: their name in sympy, and the number of arguments.
+NAMES: Mapping[str, tuple[str, int]] = {
+    "abs": ("Abs", 1),
+    "ceil": ("ceiling", 1),
+    "clip": ("clip", 3),
+    **{name: (name, 1) for name in ("cos", "cosh", "exp", "exprel", "floor", "log", "sign", "sin", "sinh", "sqrt")},
+    "int": ("truncated", 1),
+    "max": ("maximum", 2),
+    "min": ("minimum", 2),
+    **{name: (name, 0) for name in ("rand", "randn")},
+    **{name: (name, 1) for name in ("tan", "tanh")},
+}
