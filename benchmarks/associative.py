@@ -2,6 +2,8 @@
 
     python benchmarks/associative.py [--seeds 10] [--json]
 
+`neurosim memory associative` draws these curves, one experiment a page; here are more points, and phases.
+
 Every row has the figure of theory, what was simulated, and the standard error of that over seeds.
 """
 
@@ -18,19 +20,25 @@ import numpy as np
 from tqdm import tqdm
 
 from neurosim.base import CapacityWarning
-from neurosim.memory import DenseHebbian, FastWeights, Hopfield
+from neurosim.memory import FastWeights, Hopfield
 from neurosim.memory.associative.dense import dense_bit_error
+from neurosim.memory.associative.experiments import (
+    UNITS,
+    dense_errors,
+    diluted_overlap,
+    errors_from_examples,
+    hopfield_recall,
+    pair_error,
+    rarest_class,
+)
 from neurosim.memory.associative.hopfield import (
     hopfield_capacity,
     hopfield_overlap,
     multitasking_overlaps,
     parallel_overlap,
 )
-from neurosim.memory.associative.pairs import expected_error, keys
-from neurosim.memory.associative.tail import OPTIMIZERS, tail_expected, tail_run
-
-UNITS = 2000  # of the Hopfield networks: at alpha_c the step is as wide as 1 / sqrt(N)
-PROBES = 6  # patterns recalled of each memory
+from neurosim.memory.associative.pairs import expected_error
+from neurosim.memory.associative.tail import OPTIMIZERS, tail_expected
 
 
 class Row(NamedTuple):
@@ -40,56 +48,6 @@ class Row(NamedTuple):
     what: str
     theory: float | None
     simulate: Callable[[int], float]
-
-
-def signs(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).choice([-1.0, 1.0], shape)
-
-
-def hopfield(load: float) -> Callable[[int], float]:
-    def simulate(seed: int) -> float:
-        patterns = signs(seed, round(load * UNITS), UNITS)
-        memory = Hopfield.store(patterns)
-        return float(np.mean([memory.recall(p, seed=k).overlap(p)[0] for k, p in enumerate(patterns[:PROBES])]))
-
-    return simulate
-
-
-def dense(units: int, order: int, count: int) -> Callable[[int], float]:
-    def simulate(seed: int) -> float:
-        patterns = signs(seed, count, units)
-        memory = DenseHebbian.store(patterns, order)
-        return float(np.mean([np.sign(memory.field(p)) != p for p in patterns[:50]]))
-
-    return simulate
-
-
-def examples(
-    units: int, kinds: int, each: int, quality: float, supervised: bool, order: int = 2
-) -> Callable[[int], float]:
-    def simulate(seed: int) -> float:
-        archetypes = signs(seed, kinds, units)
-        agree = np.random.default_rng(seed + 1000).random((kinds, each, units)) < (1 + quality) / 2
-        eta = np.where(agree, archetypes[:, None], -archetypes[:, None]).reshape(-1, units)
-        learn = DenseHebbian.supervised, DenseHebbian.unsupervised
-        if supervised:
-            memory = learn[0](eta, np.repeat(np.arange(kinds), each), order)
-        else:
-            memory = learn[1](eta, order)
-        return float(np.mean([np.sign(memory.field(a)) != a for a in archetypes]))
-
-    return simulate
-
-
-def multitasking(rank: int, dilution: float, count: int = 3, units: int = 4000) -> Callable[[int], float]:
-    def simulate(seed: int) -> float:
-        draws = np.random.default_rng(seed)
-        half = (1 - dilution) / 2
-        patterns = draws.choice([-1.0, 0.0, 1.0], (count, units), p=[half, dilution, half])
-        cue = np.where(patterns[0] != 0, patterns[0], draws.choice([-1.0, 1.0], units))
-        return float(np.sort(np.abs(Hopfield.store(patterns).recall(cue, seed).overlap(patterns)))[::-1][rank])
-
-    return simulate
 
 
 def phases(dilution: float, count: int, alike: bool, units: int = 4000) -> Callable[[int], float]:
@@ -107,19 +65,6 @@ def phases(dilution: float, count: int, alike: bool, units: int = 4000) -> Calla
     return simulate
 
 
-def pairs(rule: FastWeights, count: int, d_k: int, kind: str) -> Callable[[int], float]:
-    def simulate(seed: int) -> float:
-        k = keys(kind, count, d_k, seed)
-        v = np.random.default_rng(seed).normal(size=(count, 64))
-        return rule.memory(d_k, 64).write(k, v).error(k, v)
-
-    return simulate
-
-
-def tail(way: str, ratio: float) -> Callable[[int], float]:
-    return lambda seed: float(tail_run(way, ratio, seed=seed).worst[-1])
-
-
 def phase_rows() -> Iterator[Row]:
     """Energies of the states of the two formulas, and of where the network ends that starts in them."""
     for count, dilution in itertools.product((3, 20), (0.3, 0.5, 0.7, 0.9)):
@@ -135,23 +80,28 @@ def phase_rows() -> Iterator[Row]:
 
 def rows() -> Iterator[Row]:
     for load in (0.05, 0.1, 0.12, 0.13, 0.135, 0.145, 0.16, 0.2):
-        yield Row("Hopfield", f"overlap at K/N = {load}, N={UNITS}", hopfield_overlap(load), hopfield(load))
+        yield Row("Hopfield", f"overlap at K/N = {load}, N={UNITS}", hopfield_overlap(load), hopfield_recall(load))
     for units, order, count in ((100, 2, 20), (100, 3, 1000), (60, 4, 1500), (200, 3, 4000)):
         expected = dense_bit_error(units, order, count)
-        yield Row("dense", f"bit error, N={units} P={order} K={count}", expected, dense(units, order, count))
+        yield Row("dense", f"bit error, N={units} P={order} K={count}", expected, dense_errors(units, order, count))
     for supervised in (True, False):
         for each in (5, 20, 80):
             expected = dense_bit_error(400, 2, 6, 0.4, each, supervised=supervised)
             how = "supervised" if supervised else "unsupervised"
-            yield Row("from examples", f"{how}, {each} each", expected, examples(400, 6, each, 0.4, supervised))
+            yield Row(
+                "from examples",
+                f"{how}, {each} each",
+                expected,
+                errors_from_examples(400, 6, each, 0.4, supervised=supervised),
+            )
     for rank, expected in enumerate(multitasking_overlaps(3, 0.3)):
-        yield Row("multitasking", f"overlap {rank + 1} of 3, d=.3", float(expected), multitasking(rank, 0.3))
+        yield Row("multitasking", f"overlap {rank + 1} of 3, d=.3", float(expected), diluted_overlap(rank, 0.3))
     yield from phase_rows()
     for quality in (0.3, 0.6):
         for each in (5, 20, 80):
             expected = dense_bit_error(60, 3, 100, quality, each, supervised=True)
             what = f"P=3, quality {quality}, {each} each"
-            yield Row("from examples", what, expected, examples(60, 100, each, quality, True, 3))
+            yield Row("from examples", what, expected, errors_from_examples(60, 100, each, quality, 3, supervised=True))
     rules = {
         "Hebbian": FastWeights(),
         "delta": FastWeights(delta=True),
@@ -166,11 +116,11 @@ def rows() -> Iterator[Row]:
                 else:
                     expected = expected_error(rule, count, 64, kind)
                 what = f"{name}, {count} {kind} keys of 64"
-                yield Row("key-value pairs", what, expected, pairs(rule, count, 64, kind))
+                yield Row("key-value pairs", what, expected, pair_error(rule, count, 64, kind))
     for ratio in (0.1, 0.01):
         for way in OPTIMIZERS:
             expected = tail_expected(ratio) if way == "gradient" else None
-            yield Row("tail classes", f"{way}, r={ratio}", expected, tail(way, ratio))
+            yield Row("tail classes", f"{way}, r={ratio}", expected, rarest_class(way, ratio))
 
 
 def measure(seeds: int) -> list[dict]:

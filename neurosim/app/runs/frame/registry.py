@@ -37,6 +37,7 @@ KINDS: Mapping[str, KindEntry] = {
     "sequence": KindEntry("memory.sequence"),
     "anomaly": KindEntry("memory.anomaly"),
     "episodes": KindEntry("memory.episodes"),
+    "associative": KindEntry("memory.associative"),
     "recognise": KindEntry("memory.recognise"),
     "continual": KindEntry("continual", "Learn one task after the other, and see what is forgotten."),
     "convert": KindEntry("convert", "Turn a language model into one that communicates in spikes."),

@@ -11,6 +11,7 @@ from ..frame.arguments import PROFILE, count, dataset_argument, setting
 from ..frame.command import run_command
 from ..frame.command_options import CommandOptions
 from .anomaly.command import command as anomaly
+from .associative.command import command as associative
 from .episodes.command import command as episodes
 from .recognise.command import command as recognise
 from .sequence.command import command as sequence
@@ -69,5 +70,5 @@ _dataset_command("store", "Store DATASET in one pass and keep the memory.")
 _dataset_command("capacity", "Recall, time and operations against the number stored.")
 _dataset_command("noise", "Recall of stored items with bits moved.")
 _dataset_command("familiarity", "Familiarity of stored items against new ones.")
-for _command in (recall, recognise, sequence, anomaly, episodes):
+for _command in (recall, recognise, sequence, anomaly, episodes, associative):
     command.add_command(_command)
