@@ -6,6 +6,8 @@ import copy
 import json
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +199,55 @@ def vocabulary(path: Path, words: int) -> dict[str, object]:
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.chat_template": "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}",
     }
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda w: w.detach(),
+        lambda w: w.float(),
+        lambda w: w.to(torch.bfloat16),
+        lambda w: w.to("cpu", torch.float64),
+        lambda w: w.index_select(0, torch.tensor([3, 1])),
+        lambda w: w.index_select(1, torch.tensor([3, 1])),
+        lambda w: w[2:7],
+        lambda w: w[2:7, 1],
+        lambda w: w.split(9)[1],
+        lambda w: w.split(9, dim=1)[1],
+        lambda w: w * torch.arange(w.shape[1]),
+        lambda w: torch.arange(w.shape[1]) * w,
+        torch.isfinite,
+        lambda w: nn.functional.embedding(torch.tensor([[1, 0]]), w),
+        lambda w: nn.functional.embedding(torch.tensor([[1, 0]]), w, padding_idx=0),
+    ],
+)
+@pytest.mark.parametrize("grad", [True, False])
+def test_short_ways_are_those_of_the_dispatcher(call: Callable[[Tensor], Tensor], grad: bool) -> None:
+    """Operations that torch never sees give what it would, gradients among them."""
+    rows = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8))
+    rows[:, 1::20] = 0x2C  # float16 of size .06
+    rows[:, 3::20] = 0x2C
+    weight = nn.Parameter(BlockTensor(BLOCKS[3], rows), requires_grad=grad)
+    own = call(weight)
+    with torch._C.DisableTorchFunctionSubclass():
+        theirs = call(weight)
+    assert type(own) is type(theirs) and own.dtype == theirs.dtype
+    assert own.requires_grad == theirs.requires_grad
+    assert torch.equal(own.detach().float(), theirs.detach().float())
+
+
+@pytest.mark.slow
+def test_a_file_imports_no_compiler_of_torch(made: Path) -> None:
+    """Which takes 55 MB and a second: to read, convert, run and compile a model."""
+    program = (
+        "import sys, torch; from neurosim.language import Coding, Decoder, convert, read_model; "
+        "torch.set_grad_enabled(False); "
+        "model = read_model(sys.argv[1]); made = convert(model, Coding(k=8.0)).model; tokens = torch.arange(20)[None]; "
+        "model(tokens); made(tokens); Decoder(made).step([1]); "
+        "print([name for name in sys.modules if name in ('sympy', 'torch.distributed.tensor')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, made], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_matrices_stay_in_blocks(made: Path) -> None:

@@ -296,6 +296,8 @@ def check_execution(
         # Unlike `max`, `maximum` passes NaN on.
         largest = torch.maximum(largest, simulated.abs().max())
         difference = torch.maximum(difference, executed.sub_(simulated).abs_().max())
+    model.files.release()
+    trim_heap()
     return ExecutionCheck(
         tokens=tokens.numel(),
         largest=float(difference / largest),

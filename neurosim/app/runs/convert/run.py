@@ -121,6 +121,7 @@ def convert_model(run: ConvertRun) -> ConversionResult:
         converted = make(run, coding)
     # Measured while simulated, on all tokens; then some of them by adding rows, which must give the same answers.
     result = replace(_measured(run, converted), choice=choice)
+    trim_heap()
     execution = _executed(run, converted)
     run.options.say("writing the model")
     with run.time("write"):

@@ -202,6 +202,20 @@ class BlockTensor(Tensor):
         return decode(self.kind, self.blocks)
 
     @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Do what reading, converting and running a model ask for, before torch looks for an operation.
+
+        It would import its distributed tensors for the first one: 55 MB, and a second of processor time.
+        """
+        own = _OFTEN.get(function)
+        result = None if own is None else own(*args, **(kwargs or {}))
+        if result is None:
+            return torch._C._disabled_torch_function_impl(function, types, args, kwargs or {})
+        return result
+
+    @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, function: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -273,4 +287,59 @@ _SAME: Mapping[Any, Callable[..., Any]] = {
     _ATEN.split: _split,
     _ATEN.split_with_sizes: _split,
     _ATEN._to_copy: _to,
+}
+
+
+def _direct(own: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a form of a function that is None where gradients are wanted, or the first argument is not in blocks."""
+
+    def direct(tensor: Tensor, *rest: Any, **kwargs: Any) -> Any:
+        if not isinstance(tensor, BlockTensor) or _wants_gradient(tensor):
+            return None
+        return own(tensor, *rest, **kwargs)
+
+    return direct
+
+
+def _wants_gradient(tensor: Tensor) -> bool:
+    return tensor.requires_grad and torch.is_grad_enabled()
+
+
+def _decoded_first(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function of the decoded weights."""
+    return _direct(lambda tensor, *rest: function(tensor.decoded(), *rest))
+
+
+def _converted(tensor: BlockTensor, *rest: Any, **kwargs: Any) -> Tensor | None:
+    """Return the weights in another type of floats; None where more than this is asked for."""
+    if kwargs or len(rest) != 1 or not isinstance(rest[0], torch.dtype):
+        return None
+    return _to(tensor, rest[0])
+
+
+def _item(tensor: BlockTensor, index: Any) -> BlockTensor | None:
+    if not isinstance(index, slice):
+        return None
+    return _of_rows(tensor, tensor.blocks[index])
+
+
+def _looked_up(indices: Tensor, weight: Tensor, *rest: Any, **kwargs: Any) -> Tensor | None:
+    """Return rows of an embedding; None where an option asks for more."""
+    plain = not rest and kwargs.get("max_norm") is None
+    if not plain or not isinstance(weight, BlockTensor) or _wants_gradient(weight):
+        return None
+    return _embedding(weight, indices)
+
+
+# The same by the names that callers use.
+_OFTEN: Mapping[Any, Callable[..., Any]] = {
+    Tensor.detach: _alias,
+    Tensor.float: _direct(lambda tensor: tensor.decoded()),
+    Tensor.index_select: _direct(_index_select),
+    Tensor.mul: _decoded_first(torch.mul),
+    Tensor.split: _direct(_split),
+    Tensor.to: _direct(_converted),
+    Tensor.__getitem__: _direct(_item),
+    torch.isfinite: _decoded_first(torch.isfinite),
+    nn.functional.embedding: _looked_up,
 }

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -378,6 +379,11 @@ def _operand(other: Value, shape: torch.Size) -> Operand:
     return Operand(_expand(other, shape).node)
 
 
+def _broadcast(*shapes: Sequence[int]) -> torch.Size:
+    """Return the shape of a result; torch's own function would import its compiler, 55 MB."""
+    return torch.Size(np.broadcast_shapes(*map(tuple, shapes)))
+
+
 def _pair(x: Value, y: Value) -> tuple[Traced, Operand, torch.Size]:
     """Return the value that an operation changes, x or y, the other as its operand, and the shape of the result."""
     if isinstance(x, Position) or isinstance(y, Position):
@@ -385,7 +391,7 @@ def _pair(x: Value, y: Value) -> tuple[Traced, Operand, torch.Size]:
     if not isinstance(x, Traced):
         return _pair(y, x)
     other = tuple(y.shape) if hasattr(y, "shape") else ()
-    shape = torch.broadcast_shapes(x.shape, other)
+    shape = _broadcast(x.shape, other)
     # The value of full size that is an unfinished chain takes the operation into the chain.
     if isinstance(y, Traced) and y.shape == shape and (x.shape != shape or (_is_open(y) and not _is_open(x))):
         return y, _operand(x, shape), shape
@@ -631,7 +637,7 @@ def _matmul(x: Value, y: Value) -> Traced:
     rows = x.shape[-2]
     columns = y.shape[-1]
     # One matrix beside many is repeated: the operation multiplies them pair by pair.
-    lead = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    lead = _broadcast(x.shape[:-2], y.shape[:-2])
     x = _expand(x, *lead, *x.shape[-2:])
     y = _expand(y, *lead, *y.shape[-2:])
     out = x.builder.matmul(x.head_rows, y.head_rows, rows)
