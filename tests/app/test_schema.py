@@ -56,7 +56,7 @@ def test_a_schema_is_one_and_says_what_its_keys_mean(name: str) -> None:
     assert json.loads(neurosim("schema", name).stdout) == json.loads(json.dumps(tree))
     every = keys(tree)
     said = [key for key, entry in every.items() if {"description", "$ref"} & entry.keys()]
-    assert len(every) > 5 and len(said) / len(every) > 0.8, sorted(every.keys() - set(said))
+    assert len(every) >= 3 and len(said) / len(every) > 0.8, sorted(every.keys() - set(said))
 
 
 @pytest.mark.parametrize("name", SHOWN)
