@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .sdr.encoders import RandomDistributedScalarEncoder as RandomDistributedScalarEncoder
     from .sdr.encoders import ScalarEncoder as ScalarEncoder
     from .sdr.expansion import ExpansionEncoder as ExpansionEncoder
+    from .sdr.patch_code import PatchCode as PatchCode
     from .sdr.probability import false_negative as false_negative
     from .sdr.probability import false_positive as false_positive
     from .sdr.probability import union_false_positive as union_false_positive

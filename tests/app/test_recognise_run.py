@@ -21,6 +21,7 @@ from neurosim.base import NeurosimInputError, NeurosimInterruptedError
 from neurosim.memory import build_recogniser
 from neurosim.memory.macrocolumn.encoders import on_off_windows
 from neurosim.memory.macrocolumn.saved import load
+from neurosim.memory.recognition import recogniser
 
 
 def small(*sets: str) -> RecogniseConfig:
@@ -83,6 +84,42 @@ def test_command_page_and_measures(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["measure", str(tmp_path / "a")]).exit_code == 0
 
 
+PATCHES = ("code.kind=patches", "code.units=40", "code.stride=3", "baselines.cnn=false")
+
+
+SECOND = (*PATCHES, "code.second_units=20")
+RATES = ("readout.kind=rates", "baselines.cnn=false")
+
+
+@pytest.mark.parametrize(
+    "sets", [PATCHES, *(pytest.param(sets, marks=pytest.mark.slow) for sets in (SECOND, RATES))], ids=str
+)
+def test_patches_and_readouts_recognise_and_are_resumed(
+    tmp_path: Path, sets: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(*sets)
+    whole = start(KIND, config, RunOptions(out=tmp_path / "a", quiet=True))
+    assert whole.accuracy > 0.5 and whole.words is None
+    monkeypatch.setattr(run, "CHUNK", 100)
+    real = recogniser.CodeRecogniser.save
+
+    def stopped(*words: object) -> None:
+        real(*words)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recogniser.CodeRecogniser, "save", stopped)
+    with pytest.raises(NeurosimInterruptedError):
+        start(KIND, config, RunOptions(out=tmp_path / "b", quiet=True))
+    monkeypatch.setattr(recogniser.CodeRecogniser, "save", real)
+    again = resume(KIND, tmp_path / "b", RunOptions(quiet=True))
+    assert again.stored == 130
+    # Columns give another code to an item once more are stored; patches do not.
+    if config.code.kind == "patches":
+        assert again.digest == whole.digest
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert ("one dictionary of patches" in page) == (config.code.kind == "patches")
+
+
 SENSORS = [
     ("mnist", (8, 8)),
     ("mnist", (3, 8, 8)),
@@ -106,6 +143,8 @@ def test_fields_follow_the_size_of_the_sensor(name: str, shape: tuple[int, ...])
 def test_bad_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(NeurosimInputError, match=r"view.kind: must be 'image' for grey levels"):
         start(KIND, small("view.kind=sound"), RunOptions(out=tmp_path / "a", quiet=True))
+    with pytest.raises(NeurosimInputError, match=r"readout.kind: must be 'rates', 'ridge' or 'auto' for patches"):
+        small("code.kind=patches", "readout.kind=bayes")
     for bad in ("300", "[]", "[3, 255]"):
         with pytest.raises(NeurosimInputError, match=r"view.threshold"):
             small(f"view.threshold={bad}")

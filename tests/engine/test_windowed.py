@@ -230,7 +230,7 @@ def test_what_a_model_has_learned_belongs_to_the_description() -> None:
 def test_work_counts_selected_synapses() -> None:
     spikes = clip(2)
     work = {layer.name: layer for layer in simulate(windowed(learn=False), spikes).work}
-    assert sorted(work) == ["column", "driven", "gated", "hierarchy", "memory", "neurons", "pooler"]
+    assert sorted(work) == ["column", "driven", "gated", "hierarchy", "memory", "neurons", "patches", "pooler"]
     pooler = copy.deepcopy(MODELS["pooler"])
     operations = 0
     windows = windows_of(spikes, WINDOW)

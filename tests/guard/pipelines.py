@@ -36,6 +36,7 @@ from neurosim.memory import (
     Hierarchy,
     Level,
     Macrocolumn,
+    PatchCode,
     SpatialPooler,
     TemporalMemory,
 )
@@ -144,6 +145,13 @@ def _temporal(inputs: int, window: float, rng: Rng) -> TemporalMemory:
     return TemporalMemory(inputs, 2, activation_threshold=2, min_threshold=1, predicted_decrement=0.01, seed=seed)
 
 
+def _patch_code(inputs: int, window: float, rng: Rng) -> PatchCode:
+    code = PatchCode((1, inputs), units=6, side=(1, 4), winners=2, pool=(1, 3), seed=int(rng.integers(99)))
+    # Half full, so that it answers where nothing learns.
+    code.store(rng.integers(0, 3, (3, inputs)))
+    return code
+
+
 MODELS: Mapping[str, Callable[[int, float, Rng], WindowModel]] = {
     "SpatialPooler": _pooler,
     "TemporalMemory": _temporal,
@@ -161,6 +169,7 @@ MODELS: Mapping[str, Callable[[int, float, Rng], WindowModel]] = {
         seed=int(rng.integers(99)),
     ),
     "ELMUnits": _elm,
+    "PatchCode": _patch_code,
 }
 
 # Readouts, by name: (inputs, rng) -> model.

@@ -167,6 +167,46 @@ def _use_pooler(path: Path) -> list[NDArray[Any]]:
     return [pooler.step(code).indices for code in _codes(4, pooler.inputs if isinstance(pooler.inputs, int) else 40)]
 
 
+def _pictures(n: int, inputs: int = 60) -> NDArray[np.int64]:
+    return np.random.default_rng(4).integers(0, 3, (n, inputs))
+
+
+def _make_patches(path: Path) -> None:
+    from neurosim.memory import PatchCode
+
+    code = PatchCode((6, 10), units=8, side=3, winners=2, pool=2)
+    code.store(_pictures(5))
+    code.save(path)
+
+
+def _use_patches(path: Path) -> list[NDArray[Any]]:
+    from neurosim.memory import PatchCode
+
+    code = PatchCode.load(path)
+    code.store(_pictures(6, code.inputs))
+    return [code.dictionary, code.encode(_pictures(3, code.inputs))]
+
+
+def _make_coded(path: Path) -> None:
+    from neurosim.memory import PatchCode
+    from neurosim.memory.recognition.coders import PatchCoder
+    from neurosim.memory.recognition.readouts import RidgeReadout
+    from neurosim.memory.recognition.recogniser import CodeRecogniser
+
+    coder = PatchCoder([PatchCode((6, 10), units=8, side=3, winners=2, pool=2)])
+    recogniser = CodeRecogniser(coder, RidgeReadout(coder.features, 3))
+    recogniser.store(_pictures(5)[:, None], np.arange(5) % 3)
+    recogniser.save(path)
+
+
+def _use_coded(path: Path) -> list[NDArray[Any]]:
+    from neurosim.memory.recognition.recogniser import CodeRecogniser
+
+    recogniser = CodeRecogniser.load(path)
+    recogniser.store(_pictures(2)[:, None], np.array([0, 1]))
+    return [recogniser.recognise(_pictures(3)[:, None]).scores]
+
+
 def _make_temporal(path: Path) -> None:
     from neurosim.memory import TemporalMemory
 
@@ -342,6 +382,8 @@ KINDS: dict[str, SavedKind] = {
     "hierarchy": SavedKind(_make_hierarchy, _use_hierarchy),
     "recogniser": SavedKind(_make_recogniser, _use_recogniser),
     "pooler": SavedKind(_make_pooler, _use_pooler),
+    "patches": SavedKind(_make_patches, _use_patches),
+    "code recogniser": SavedKind(_make_coded, _use_coded),
     "temporal memory": SavedKind(_make_temporal, _use_temporal),
     "readout": SavedKind(_make_readout, _use_readout),
     "training": SavedKind(_make_training, _use_training),

@@ -16,7 +16,7 @@ from neurosim import (
     SpikeSource,
     Windowed,
 )
-from neurosim.memory import DendriteLayer, Hierarchy, Level, Macrocolumn, SpatialPooler, TemporalMemory
+from neurosim.memory import DendriteLayer, Hierarchy, Level, Macrocolumn, PatchCode, SpatialPooler, TemporalMemory
 
 INPUTS = 60
 NEURONS = 40
@@ -30,8 +30,25 @@ hierarchy = Hierarchy(
 )
 rng = np.random.default_rng(7)
 gated = DendriteLayer(rng.normal(size=(30, INPUTS)), rng.normal(size=30), rng.normal(size=(30, 3, 64)), winners=4)
-MODELS = {"pooler": pooler, "memory": memory, "column": column, "hierarchy": hierarchy, "gated": gated}
-WINDOWS = {"pooler": WINDOW, "memory": 2 * WINDOW, "column": WINDOW, "hierarchy": 3 * WINDOW, "gated": 2 * WINDOW}
+# The camera as a picture of 6 x 10. Half of the dictionary is filled before.
+patches = PatchCode((6, 10), units=12, side=3, winners=2, pool=(2, 3))
+patches.store(np.random.default_rng(8).integers(0, 3, (6, INPUTS)))
+MODELS = {
+    "pooler": pooler,
+    "memory": memory,
+    "column": column,
+    "hierarchy": hierarchy,
+    "gated": gated,
+    "patches": patches,
+}
+WINDOWS = {
+    "pooler": WINDOW,
+    "memory": 2 * WINDOW,
+    "column": WINDOW,
+    "hierarchy": 3 * WINDOW,
+    "gated": 2 * WINDOW,
+    "patches": 2 * WINDOW,
+}
 
 
 def windowed(learn: bool = True, order: int = 1, learned: object = None) -> Network:
@@ -58,6 +75,7 @@ def windowed(learn: bool = True, order: int = 1, learned: object = None) -> Netw
         Link("camera", "gated"),
         Link("pooler", "gated", "context"),
         Link("camera", "column"),
+        Link("camera", "patches"),
         Link("neurons", "column", offset=INPUTS),
     ]
     return Network(populations[::order], projections[::order], links=links[::order])

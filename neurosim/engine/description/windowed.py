@@ -22,6 +22,7 @@ ROOMS = {
     "DendriticSegments": "memory",
     "ELMUnits": "memory",
     "TemporalMemory": "memory",
+    "PatchCode": "memory",
     "Macrocolumn": "memory",
     "Hierarchy": "memory",
     "LinearReadout": "learning",

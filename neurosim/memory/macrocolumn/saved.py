@@ -31,7 +31,7 @@ def save(path: str | os.PathLike[str], owner: Owner, memory: OwnerMemory) -> Non
         NeurosimWriteError: the disk refuses.
     """
     arrays: Arrays = {}
-    settings = {"class": type(owner).__name__, "parameters": _split(arrays, owner, memory)}
+    settings = split(arrays, owner, memory)
     write_state(path, KIND, VERSION, settings, arrays)
 
 
@@ -44,8 +44,26 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
     """
     settings, arrays = read_state(path, KIND, VERSION)
     with saved_values(path):
-        build = lookup(_BUILDERS, settings["class"], "class")
-        pair: tuple[Any, Any] = build(settings["parameters"], arrays)
+        return join(settings, arrays)
+
+
+def split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> PlainTree:
+    """Return the settings from which `join` makes both again; add the arrays to `arrays`.
+
+    Raises:
+        NeurosimInputError: the memory belongs to another owner.
+    """
+    return {"class": type(owner).__name__, "parameters": _split(arrays, owner, memory)}
+
+
+def join(settings: PlainTree, arrays: Arrays) -> tuple[Any, Any]:
+    """Return the owner and the memory of `split`.
+
+    Raises:
+        NeurosimInputError: settings or arrays of another form.
+    """
+    build = lookup(_BUILDERS, settings["class"], "class")
+    pair: tuple[Any, Any] = build(settings["parameters"], arrays)
     return pair
 
 

@@ -1,4 +1,4 @@
-"""Runs of the recogniser: a hierarchy of macrocolumns sees every item once and names new ones."""
+"""Runs of the recogniser: columns or patches see every item once and name new ones."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from .....base.errors import require
 from .....base.measure.profiles import find as find_profile
-from .....base.rules import Count, NotEmpty, Positive, Rule, Seed
+from .....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
 from .....data.catalog import Dataset
 from ...frame.config import Baselines, Data, Energy, RunConfig
 
@@ -36,6 +37,51 @@ class View:
     duration: Positive | None = None
 
 
+@dataclass(frozen=True)
+class ItemCode:
+    """What items are stored in, and coded by.
+
+    Attributes:
+        kind: "columns", macrocolumns with fields of their own, or "patches", one dictionary for all places; see
+            `memory.Hierarchy` and `memory.PatchCode`.
+        grey: of patches, spikes of the brightest pixel of an image; a pixel sends one for each equal step of grey.
+        windows: of patches, windows of a recording; those of a camera are planes of one picture, those of a sound
+            the height of a picture of time and channels.
+        channels: of patches, channels that those of a sound are summed to.
+        units, side, stride, winners, pool: of patches, see `memory.PatchCode`.
+        second_units: of patches, units of a second dictionary, which sees squares of 3 by 3 regions of the first; 0
+            for none. The readout then sees both.
+    """
+
+    kind: Literal["columns", "patches"] = "columns"
+    grey: Annotated[int, Rule(">= 1 and <= 255")] = 7
+    windows: Count = 3
+    channels: Count = 50
+    units: Count = 400
+    side: Count = 9
+    stride: Count = 1
+    winners: Count = 8
+    pool: Count = 3
+    second_units: Natural = 0
+
+
+@dataclass(frozen=True)
+class ClassReadout:
+    """What learns the classes of codes.
+
+    Attributes:
+        kind: "bayes", counts of wins by class; "rates", weights with a rate of each input, one pass; "ridge", ridge
+            regression of all codes; "auto", bayes for columns and ridge for patches. See `memory.Recogniser` and
+            `memory.recognition.readouts`.
+        rate: of "rates", part of the error of an item that its own change removes.
+        penalty: of "ridge", in mean squares of a code.
+    """
+
+    kind: Literal["auto", "bayes", "rates", "ridge"] = "auto"
+    rate: Annotated[float, Rule("> 0 and <= 1")] = 1.0
+    penalty: Positive = 0.2
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecogniseConfig(RunConfig):
     """Everything that decides the results of a recogniser's run.
@@ -43,7 +89,7 @@ class RecogniseConfig(RunConfig):
     Attributes:
         seed: key of the columns' draws, and of the order in which items are stored.
         data: the items: the first split is stored, each item once, and `split` is recognised.
-        view: see there.
+        view, code, readout: see there.
         energy: settings of the estimates.
         baselines: what the answers are compared with.
     """
@@ -51,6 +97,8 @@ class RecogniseConfig(RunConfig):
     seed: Seed = 0
     data: Data
     view: View = View()
+    code: ItemCode = ItemCode()
+    readout: ClassReadout = ClassReadout()
     energy: Energy = Energy()
     baselines: Baselines = Baselines()
 
@@ -61,6 +109,16 @@ class RecogniseConfig(RunConfig):
     def check(self) -> None:
         find_profile(self.energy.profile)
         self.data.check_speaker()
+        wrong = self.code.kind == "patches" and self.readout.kind == "bayes"
+        rule = "must be 'rates', 'ridge' or 'auto' for patches, whose units do not exclude each other"
+        require(not wrong, "readout.kind", rule, self.readout.kind)
+
+    @property
+    def readout_kind(self) -> str:
+        """Return the kind of readout, "auto" resolved."""
+        if self.readout.kind != "auto":
+            return self.readout.kind
+        return {"columns": "bayes", "patches": "ridge"}[self.code.kind]
 
 
 # The kind of run finds its settings by this name.

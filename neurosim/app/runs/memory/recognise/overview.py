@@ -1,4 +1,4 @@
-"""Overview of a recogniser's run: its accuracy, its columns, and what recognising costs."""
+"""Overview of a recogniser's run: its accuracy, its columns or patches, and what recognising costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from ....report import numbers
 from ...frame.facts import Fact, Overview, Table, accuracy, baselines, digest, energies, named, operations
 from .result import LevelSize, RecogniseResult
 
+HEADS = {
+    "columns": ("Columns", "Modules", "Units", "Weights on"),
+    "patches": ("Places", "Dictionaries", "Units", "Units that hold a patch"),
+}
 ITEMS = {"image": "images", "camera": "recordings of a camera", "sound": "sounds"}
+READOUTS = {
+    "bayes": "counts of wins by class",
+    "rates": "weights with a rate of each input",
+    "ridge": "ridge regression of the codes",
+}
 
 
 def overview_of(result: RecogniseResult) -> Overview:
@@ -16,15 +25,11 @@ def overview_of(result: RecogniseResult) -> Overview:
         lead=[
             f"{numbers.plain(result.stored)} {ITEMS.get(result.view, 'items')} stored",
             f"{numbers.plain(result.samples)} of the split “{result.split}” recognised",
+            f"{result.code}; {READOUTS.get(result.readout, result.readout)}",
         ],
         facts=[
             accuracy(result, result.samples),
-            Fact(
-                label="An item reads",
-                value=result.words,
-                format=numbers.si,
-                note="words of 64 weights, however many items are stored",
-            ),
+            *_words(result.words),
             operations(result.measures),
             *energies(result.energy),
             *baselines(result.baselines, result.cnn),
@@ -33,11 +38,19 @@ def overview_of(result: RecogniseResult) -> Overview:
         tables={
             "levels": Table(
                 "Levels, from the lowest up",
-                ("Level", "Columns", "Modules", "Units", "Weights on"),
+                ("Level", *HEADS.get(result.code, HEADS["columns"])),
                 [_row(number, level) for number, level in enumerate(result.levels, start=1)],
             )
         },
     )
+
+
+def _words(words: float | None) -> list[Fact]:
+    """Return the fact of words of weights, where they are counted."""
+    if words is None:
+        return []
+    note = "words of 64 weights, however many items are stored"
+    return [Fact(label="An item reads", value=words, format=numbers.si, note=note)]
 
 
 def _row(number: int, level: LevelSize) -> tuple[str, ...]:

@@ -13,7 +13,13 @@ from ...score import OtherClassifiers, Score
 
 @dataclass(frozen=True, kw_only=True)
 class LevelSize:
-    """A level of the hierarchy: its columns, their modules and units, and the fraction of their weights that is on."""
+    """A level.
+
+    Attributes:
+        columns: number of columns, or of places that share a dictionary.
+        modules, units: of a column; a dictionary is one module.
+        filled: fraction of the weights that is on, or of the dictionary that holds a patch.
+    """
 
     columns: int = 0
     modules: int = 0
@@ -29,9 +35,10 @@ class RecogniseResult(Score, OtherClassifiers, RunResult):
         dataset, title, split, samples: name and title of the dataset; the split that was recognised, its items.
         classes: their names.
         view: "image", "camera" or "sound".
+        code, readout: "columns" or "patches"; "bayes", "rates" or "ridge".
         stored: number of items that were stored, each once.
         levels: from the lowest up.
-        words: 64-bit words of weights that are read to recognise an item, on average.
+        words: 64-bit words of weights that columns and counts read to recognise an item, on average.
         digest: SHA-256 of the answers.
         measures, energy: of recognising the split.
     """
@@ -44,6 +51,8 @@ class RecogniseResult(Score, OtherClassifiers, RunResult):
     seed: int | None = None
     classes: tuple[str, ...] = ()
     view: str = ""
+    code: str = "columns"
+    readout: str = "bayes"
     stored: int = 0
     levels: tuple[LevelSize, ...] = ()
     words: float | None = None
