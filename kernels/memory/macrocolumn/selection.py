@@ -18,10 +18,13 @@ def _evidence(terms, mask, v):
     fresh = True
     for t in range(3):
         if mask >> t & 1:
-            if fresh:
-                v[:] = terms[t]
-            else:
-                v *= terms[t]
+            # Loops: numba takes 2 s to compile an assignment of slices, most of it for the text of an error.
+            for q in range(v.shape[0]):
+                for k in range(v.shape[1]):
+                    if fresh:
+                        v[q, k] = terms[t, q, k]
+                    else:
+                        v[q, k] *= terms[t, q, k]
             fresh = False
     total = 0.0
     for row in v:
