@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import uint64
+from numba import int64, uint64
 
 from ...tools.compiled import compiled
 from ...tools.random import normals, uniforms, unit_interval, words
@@ -60,7 +60,7 @@ def _gathered(events):
 def _add_noise(key, count, end, dt, max_count, out):
     """Add `count` events at any times from 0 to `end`, on any pools of out [steps, pools]."""
     added = np.empty(2 * count)
-    uniforms(key, 0, ADDED, added)
+    uniforms(key, int64(0), int64(ADDED), added)
     for n in range(count):
         step = math.floor(added[2 * n] * end / dt + GRID_SLACK)
         place = math.floor(added[2 * n + 1] * out.shape[1])
@@ -73,7 +73,7 @@ def _lags(key, lag, width):
     """Return [width] the time by which each column is late, s."""
     lags = np.zeros(width)
     if lag > 0.0:
-        uniforms(key, 0, LAGS, lags)
+        uniforms(key, int64(0), int64(LAGS), lags)
         lags = lag * (2.0 * lags - 1.0)
     return lags
 
@@ -136,7 +136,7 @@ def _bin_events(events, bins, views, keys, out):
             row = yy * dy + yx * dx + along_y + height / 2.0
             column = xy * dy + xx * dx + along_x + width / 2.0
             if jitter > 0.0:
-                normals(key, 2 * n, NORMAL, pair)
+                normals(key, 2 * n, int64(NORMAL), pair)
                 row += jitter * pair[0] if height > 1 else 0.0
                 column += jitter * pair[1]
             i = math.floor(row)

@@ -56,7 +56,7 @@ def _forward(how, x, state, c, out, kept, first, last):
             _ask(x, t + AHEAD, a, b)
             _ask(out, t + AHEAD, a, b)
             advance(how[0], how[1], x[t, a:b], here, constants, out[t, a:b])
-        state[:, a:b] = here
+        copy_rows(here, state[:, a:b])
     restore(control)
 
 
