@@ -478,6 +478,11 @@ def _converted(name: str, value: object, dtype: type) -> NDArray[Any]:
         to_integer = array.dtype.kind == "f" and np.dtype(dtype).kind == "i"
         if to_integer and np.any(array % 1):
             raise TypeError
+        if np.dtype(dtype).kind == "i" and array.dtype != dtype and array.size:
+            # A cast keeps the lower bits alone: unit 2^32 would become unit 0.
+            bounds = np.iinfo(dtype)
+            if int(array.min()) < bounds.min or int(array.max()) > bounds.max:
+                raise OverflowError
         converted: NDArray[Any] = array.astype(dtype, copy=False)
     except (TypeError, ValueError, OverflowError):
         raise NeurosimInputError(f"{name}: must be an array of {np.dtype(dtype).name} (got {value!r:.60})") from None

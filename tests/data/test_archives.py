@@ -6,7 +6,6 @@ import contextlib
 import errno
 import io
 import os
-import stat
 import tarfile
 import tracemalloc
 import zipfile
@@ -64,65 +63,6 @@ def test_every_file_comes_out_whole(kind: str, tmp_path: Path) -> None:
     assert sorted(p.name for p in target.rglob("*") if p.is_file()) == ["a.bin", "b.bin", "readme.txt"]
 
 
-@pytest.mark.parametrize(
-    "name", ["../out", "a/../../out", "/out", "//out", "C:/out", "..\\out", "a\\..\\..\\out", ".", ""]
-)
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_members_outside_the_target_are_refused(kind: str, name: str, tmp_path: Path) -> None:
-    archive = tmp_path / "archive"
-    if kind == "zip":
-        with zipfile.ZipFile(archive, "w") as packed:
-            info = zipfile.ZipInfo("x")
-            info.filename = name
-            packed.writestr(info, b"secret")
-    else:
-        tar_file(archive, {name: b"secret"}, "w")
-    target = tmp_path / "deep" / "target"
-    with pytest.raises(NeurosimFormatError, match=r"expected .*; (this archive is not safe|it is damaged)"):
-        extract(archive, target)
-    assert not [p for p in tmp_path.rglob("*") if p.is_file() and p != archive]
-
-
-def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    info.linkname = link
-    return info
-
-
-@pytest.mark.parametrize(
-    "member",
-    [
-        special("a", tarfile.SYMTYPE, "/etc/passwd"),
-        special("a", tarfile.LNKTYPE, "../b"),
-        special("a", tarfile.FIFOTYPE),
-        special("a", tarfile.CHRTYPE),
-    ],
-    ids=["symlink", "hard link", "pipe", "device"],
-)
-def test_links_and_devices_are_refused(member: tarfile.TarInfo, tmp_path: Path) -> None:
-    archive = tar_file(tmp_path / "archive", {"a": member}, "w")
-    with pytest.raises(NeurosimFormatError, match=r"member 'a': expected a plain file, got a link or device; this"):
-        extract(archive, tmp_path / "target")
-    info = zipfile.ZipInfo("a")
-    info.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(archive, "w") as packed:
-        packed.writestr(info, "/etc/passwd")
-    with pytest.raises(NeurosimFormatError, match=r"member 'a': expected a plain file, got a link or device; this"):
-        extract(archive, tmp_path / "target")
-
-
-def test_a_link_that_lies_in_the_target_leads_nowhere(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    outside = tmp_path / "outside"
-    target.mkdir()
-    outside.mkdir()
-    (target / "Train").symlink_to(outside)
-    with pytest.raises(NeurosimFormatError, match=r"member 'Train/1/a.bin': expected a name inside the target"):
-        extract(zip_file(tmp_path / "archive", CONTENT), target)
-    assert not os.listdir(outside)
-
-
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = zip_file(tmp_path / "archive", {"a": b"a", "bomb": bytes(30 * archives.PIECE)})
     with pytest.raises(NeurosimFormatError, match=r"member 'bomb': expected at most 999 bytes more and .* files"):
@@ -134,16 +74,6 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(NeurosimFormatError, match=r"member 'b': expected at most .* and 1 files"):
         extract(zip_file(archive, {"a": b"a", "b": b"b"}), tmp_path / "target", max_bytes=1000)
     assert os.listdir(tmp_path / "target") == ["a"]
-
-
-def test_a_member_longer_than_it_claims(tmp_path: Path) -> None:
-    archive = zip_file(tmp_path / "archive", {"a": bytes(5000)})
-    data = archive.read_bytes()
-    # Both heads of the member, the local one and the one in the directory, claim 5 bytes.
-    archive.write_bytes(data.replace((5000).to_bytes(4, "little"), (5).to_bytes(4, "little")))
-    with pytest.raises(NeurosimFormatError, match=r"archive: expected an intact zip or tar file"):
-        extract(archive, tmp_path / "target")
-    assert not [p for p in (tmp_path / "target").rglob("*") if p.is_file()]
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x05\x06" + bytes(18), b"\x1f\x8b" + bytes(30)])

@@ -126,16 +126,6 @@ def own_folder(tmp_path, monkeypatch):
     cache_folder.cache_folder.cache_clear()
 
 
-def test_a_folder_that_others_can_write_is_not_read(own_folder, tmp_path):
-    folder = own_folder()
-    assert folder is not None and folder.is_relative_to(tmp_path) and folder.stat().st_mode & 0o777 == 0o700
-    for which in (folder, folder.parent):
-        which.chmod(0o770)
-        cache_folder.cache_folder.cache_clear()
-        assert own_folder() is None
-        which.chmod(0o700)
-
-
 def test_a_folder_that_cannot_be_made_is_none(own_folder, tmp_path):
     (tmp_path / "neurosim").write_text("a file")
     assert own_folder() is None

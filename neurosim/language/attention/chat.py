@@ -64,7 +64,15 @@ class ChatTemplate:
         values = {**self._tokens, "messages": [dict(message) for message in messages], "add_generation_prompt": True}
         try:
             return self._template.render(values)
-        except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            LookupError,
+            ArithmeticError,
+            RecursionError,
+            MemoryError,
+        ) as error:
             raise NeurosimInputError(f"messages: the model's chat template refuses them ({error!s:.200})") from None
 
 

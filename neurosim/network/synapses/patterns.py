@@ -264,8 +264,10 @@ class FromList(Pattern):
             array = np.asarray(getattr(self, name))
             if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
                 raise NeurosimInputError(f"FromList.{name}: must be a vector of integers (got {array.dtype})")
-            object.__setattr__(self, name, array.astype(np.int64))
-            require(array.size == 0 or array.min() >= 0, f"FromList.{name}", "must be >= 0", array.min(initial=0))
+            # Numbers of 2^63 and more become negative.
+            numbers = array.astype(np.int64)
+            object.__setattr__(self, name, numbers)
+            require(numbers.min(initial=0) >= 0, f"FromList.{name}", "must be >= 0", numbers.min(initial=0))
         same = self.pre.size == self.post.size
         require(same, "FromList.post", f"must be as long as pre {len(self.pre)}", self.post.size)
 
