@@ -1,9 +1,9 @@
 #!/bin/sh
 # Builds .venv-peers: the simulators that the engine is timed and checked against, each run in its own process.
-# brian2, nest-simulator and microcircuit must install; llama.cpp and the torch peers are reported and left out where
-# they do not.
+# brian2, nest-simulator and microcircuit must install; llama.cpp, the torch peers and reservoirpy are reported and left
+# out where they do not.
 # Usage: sh benchmarks/peers/install.sh [--engine] [PYTHON]
-#   --engine: without llama.cpp and the torch peers.
+#   --engine: without llama.cpp, the torch peers and reservoirpy.
 set -eu
 engine=false
 if [ "${1:-}" = --engine ]; then
@@ -23,7 +23,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Each apart: what does not install leaves the others. The first pins again, so that no further peer can move the numpy
 # that brian2 and NEST run on.
-for peers in llama torch; do
+for peers in llama torch reservoirs; do
     if ! "$venv/bin/python" -m pip install --quiet --requirement "$here/requirements.txt" \
         --requirement "$here/requirements-$peers.txt" >"$log" 2>&1; then
         echo "$peers peers not installed: $(grep -i -m 1 error "$log" || tail -n 1 "$log")"

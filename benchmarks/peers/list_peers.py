@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 NEEDED = ("brian2", "nest-simulator", "microcircuit")
-FURTHER = ("snntorch", "norse", "spikingjelly", "xllamacpp", "gguf")
+FURTHER = ("snntorch", "norse", "spikingjelly", "xllamacpp", "gguf", "reservoirpy")
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ NEEDED = {
     "peers/run_brian2": ["cuba"],
     "peers/run_nest": ["cuba"],
     "peers/run_layers": ["neurosim", "layer"],
+    "peers/run_reservoirpy": ["series.npz"],
     "pipelines": ["incremental"],
 }
 

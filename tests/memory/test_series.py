@@ -14,7 +14,7 @@ from neurosim.memory import SDR, CategoryEncoder
 from neurosim.memory.sdr.encoders import CoordinateEncoder, DateEncoder
 from neurosim.memory.series.classifier import SDRClassifier
 from neurosim.memory.series.detector import AnomalyDetector, number_encoder
-from neurosim.memory.series.likelihood import AnomalyLikelihood, JumpRank
+from neurosim.memory.series.likelihood import AnomalyLikelihood, JumpSurprise
 
 HOUR = 3600.0
 
@@ -104,25 +104,31 @@ def test_a_likelihood_goes_on_where_it_was_saved() -> None:
         AnomalyLikelihood(30, 20, history=99).restore(one.state())
 
 
-def test_jumps_are_ranked_among_the_last_ones() -> None:
+def test_jumps_surprise_by_how_few_earlier_ones_are_as_large() -> None:
     values = np.random.default_rng(3).integers(0, 6, 120).astype(float)
-    ranks = JumpRank(history=25)
+    own = JumpSurprise(history=25)
     jumps: list[float] = []
     for k, value in enumerate(values):
         if k == 60:
-            other = JumpRank(history=25)
-            other.restore(ranks.state())
-            ranks = other
-        rank = ranks.step(value)
-        if k == 0:
-            assert rank == 0.0
-            continue
-        jump = abs(value - values[k - 1])
-        earlier = np.array(jumps[-25:])
-        expected = ((earlier < jump).sum() + (earlier == jump).sum() / 2) / max(earlier.size, 1)
-        assert rank == pytest.approx(expected)
-        jumps.append(float(jump))
-    assert ranks.step(math.nan) == 0.0 == ranks.step(3.0)
+            other = JumpSurprise(history=25)
+            other.restore(own.state())
+            own = other
+        surprise = own.step(value)
+        if k < 2:
+            assert surprise == 0.0
+        if k > 0:
+            jump = abs(value - values[k - 1])
+            earlier = np.array(jumps[-25:])
+            if k > 1:
+                larger = ((earlier > jump).sum() + (earlier == jump).sum() / 2) / earlier.size
+                tail = max(larger, 1 / (earlier.size + 1))
+                assert surprise == pytest.approx(-math.log10(tail) / 3)
+            jumps.append(float(jump))
+    assert own.step(math.nan) == 0.0 == own.step(3.0)
+    # The largest of a thousand, by far.
+    many = JumpSurprise()
+    steady = [many.step(float(k % 2)) for k in range(1000)]
+    assert max(steady) < 0.2 and many.step(50.0) == 1.0
 
 
 def test_a_classifier_learns_which_value_follows() -> None:

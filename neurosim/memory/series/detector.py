@@ -27,7 +27,7 @@ from ..sdr.encoders import (
     ScalarEncoder,
 )
 from .classifier import SDRClassifier
-from .likelihood import AnomalyLikelihood, JumpRank
+from .likelihood import AnomalyLikelihood, JumpSurprise
 
 VERSION = 1
 ENCODERS: Mapping[str, type[Encoder]] = {
@@ -42,8 +42,6 @@ NUMBER_ACTIVE = 21
 MIN_RESOLUTION = 0.001
 # Score of a chance of 1e-3: the largest of an event that goes on.
 MAX_REPEATED = 0.3
-# Power of a rank: of the largest 2 % of changes, half or more counts.
-SHARPNESS = 30
 # Columns that win a step.
 WINNERS = 40
 
@@ -69,15 +67,16 @@ class AnomalyDetector:
     """Learns a series record by record, and says how unusual each record is.
 
     Each named value of a record is encoded as an SDR; the SDRs lie end to end, a spatial pooler turns them into 40
-    active columns, and a temporal memory that predicted them or did not gives the anomaly. Its mean with rank^30, the
-    rank of the last change of `watched` among earlier ones (`JumpRank`; only the top few percent count), goes into
-    `AnomalyLikelihood`, which turns it into a score. A value that lies more than `margin` of the range so far outside
+    active columns, and a temporal memory that predicted them or did not gives the anomaly. Beside it stands how large
+    the last change of `watched` is among earlier ones (`JumpSurprise`): codes of neighbouring values overlap, so that
+    the memory hardly sees how far a value jumps. An `AnomalyLikelihood` of each turns it into a score, of which the
+    larger counts. A value that lies more than `margin` of the range so far outside
     of that range scores 1. A score that is not above all of the last `pause` ones counts as at most .3, so that an
     event is one alarm.
 
     The settings of pooler and memory are those of Numenta's detector in the Numenta Anomaly Benchmark (NuPIC's file
     best_single_metric_anomaly_params_cpp.json). Source: Ahmad et al. 2017, Neurocomputing 262, whose short mean is of
-    10 records and has no ranks; 20, the pause and the power were chosen on 31 of the 58 series of that benchmark.
+    10 records and has no surprise of changes; 20 and the pause were chosen on 31 of the 58 series of that benchmark.
 
     Attributes:
         encoders: encoder of each value by name; see `number_encoder`.
@@ -147,7 +146,8 @@ class AnomalyDetector:
         )
         learning = self.probation // 2
         self.likelihood = AnomalyLikelihood(learning, max(self.probation - learning, 1), self.window)
-        self.jumps = JumpRank(self.likelihood.history)
+        self.jumps = JumpSurprise(self.likelihood.history)
+        self.jump_likelihood = AnomalyLikelihood(learning, self.likelihood.estimation, self.window)
         low, high = self.range
         padding = PADDING * (high - low)
         self.classifier: SDRClassifier | None = None
@@ -183,7 +183,9 @@ class AnomalyDetector:
         anomaly = self.memory.step(self.pooler.step(bits))
         expected = self._expected
         self._foresee(value)
-        score = self.likelihood.step(self._surprise(anomaly, value), value)
+        score = self.likelihood.step(anomaly, value)
+        if self.watched:
+            score = max(score, self.jump_likelihood.step(self.jumps.step(value), value))
         if self._leaves_range(value):
             score = 1.0
         score = self._after_pause(score)
@@ -217,13 +219,6 @@ class AnomalyDetector:
             self.classifier.learn(self._previous, value)
         self._previous = self.memory.active_cells
         self._expected = self.classifier.predict(self._previous)
-
-    def _surprise(self, anomaly: float, value: float) -> float:
-        """Return the mean of what was not predicted and how large the last change of the value is."""
-        if not self.watched:
-            return anomaly
-        # Codes of neighbouring values overlap, so that the memory hardly sees how far a value jumps.
-        return (anomaly + self.jumps.step(value) ** SHARPNESS) / 2
 
     def _after_pause(self, score: float) -> float:
         """Return the score, or at most .3 where an equal or higher one is less than a pause ago."""
@@ -289,7 +284,13 @@ class AnomalyDetector:
 
     def _owners(self) -> dict[str, Any]:
         """Return the parts with a state of their own, by name."""
-        owners = {"pooler": self.pooler, "memory": self.memory, "likelihood": self.likelihood, "jumps": self.jumps}
+        owners: dict[str, Any] = {
+            "pooler": self.pooler,
+            "memory": self.memory,
+            "likelihood": self.likelihood,
+            "jumps": self.jumps,
+            "jump_likelihood": self.jump_likelihood,
+        }
         if self.classifier is not None:
             owners["classifier"] = self.classifier
         return owners

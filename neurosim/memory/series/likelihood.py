@@ -1,4 +1,4 @@
-"""Anomaly likelihood: how improbable a recent run of anomalies is (Ahmad, Lavin, Purdy & Agha 2017); rank of jumps."""
+"""Anomaly likelihood (Ahmad, Lavin, Purdy & Agha 2017), and the surprise of a jump of the value."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ YELLOW = 1e-3
 # The score is -log10(tail + TINY) / 10, from 0 to 1.
 TINY = 1e-10
 MAX_RECORDS = 2**62
+# A change that is the largest of a thousand has a surprise of 1.
+DECADES = 3
 RUN, HISTORY, VALUES, COUNT, DISTRIBUTION, LAST = "run", "history", "values", "count", "distribution", "last"
 
 
@@ -149,11 +151,12 @@ class AnomalyLikelihood:
 
 
 @dataclass(eq=False)
-class JumpRank:
-    """Ranks the change of a value from one record to the next among earlier changes, without its sign.
+class JumpSurprise:
+    """Says how unusual the change of a value from one record to the next is among earlier changes, without its sign.
 
-    The rank is the fraction of the last `history` changes that are smaller, equal ones counted half: 0.5 in the middle,
-    1 for the largest so far. It does not depend on the scale or the distribution of the values.
+    Of the last n <= `history` changes the fraction q is as large or larger, equal ones counted half, and at least
+    1 / (n + 1). The surprise is -log10(q) / 3, at most 1: 0 for the smallest change, 1 for one in a thousand. It does
+    not depend on the scale or the distribution of the values.
 
     Attributes:
         history: changes to compare with.
@@ -171,20 +174,24 @@ class JumpRank:
         self._last = math.nan
 
     def step(self, value: float) -> float:
-        """Return the rank of the change to `value`, 0 to 1; 0 where it or the value before is missing (NaN)."""
+        """Return the surprise of the change to `value`, 0 to 1; 0 where it or the value before is missing (NaN)."""
         jump = abs(value - self._last)
         self._last = value
         if not math.isfinite(jump):
             return 0.0
+        count = len(self._sorted)
         below = bisect_left(self._sorted, jump)
         up_to = bisect_right(self._sorted, jump)
-        rank = (below + up_to) / 2 / max(len(self._sorted), 1)
-        if len(self._jumps) == self.history:
+        if count:
+            tail = max(1.0 - (below + up_to) / 2 / count, 1 / (count + 1))
+        else:
+            tail = 1.0
+        if count == self.history:
             oldest = self._jumps.pop(0)
             del self._sorted[bisect_left(self._sorted, oldest)]
         self._jumps.append(jump)
         insort(self._sorted, jump)
-        return rank
+        return min(-math.log10(tail) / DECADES, 1.0)
 
     def state(self) -> dict[str, NDArray]:
         """Return the changes, in the order of their arrival, and the last value (infinite: none)."""

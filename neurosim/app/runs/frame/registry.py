@@ -39,6 +39,7 @@ KINDS: Mapping[str, KindEntry] = {
     "episodes": KindEntry("memory.episodes"),
     "associative": KindEntry("memory.associative"),
     "recognise": KindEntry("memory.recognise"),
+    "series": KindEntry("series", "Drive a liquid by a series of values and forecast it."),
     "continual": KindEntry("continual", "Learn one task after the other, and see what is forgotten."),
     "convert": KindEntry("convert", "Turn a language model into one that communicates in spikes."),
     "linearise": KindEntry("convert.linearise"),

@@ -1,0 +1,121 @@
+"""The series of a run: computed, or the columns of a table."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import NeurosimMissingError, require
+from ....data.series import read_series
+from ....data.standard_series import STANDARD, standard_series
+from .config import FILE_HORIZONS, SeriesConfig
+
+# Values of the test part without which no error means anything.
+MIN_TEST = 20
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesInputs:
+    """The series of a run.
+
+    Attributes:
+        inputs: [values, columns] that the forecast uses.
+        names: of these columns.
+        target: [values] that is forecast, and `target_name`.
+        is_own: whether the target is among the inputs: then the last value is a forecast, too.
+        texts: time of each value as the table has it; empty: none.
+        horizons: how many values ahead.
+        train: number of values of the training part.
+        missing: cells of the table that were empty, in whose place stands the value before.
+        digest: SHA-256 of the values.
+    """
+
+    inputs: NDArray[np.float64]
+    names: tuple[str, ...]
+    target: NDArray[np.float64]
+    target_name: str
+    is_own: bool
+    texts: tuple[str, ...]
+    horizons: tuple[int, ...]
+    train: int
+    missing: int
+    digest: str
+
+
+def read_inputs(config: SeriesConfig) -> SeriesInputs:
+    """Return the series of a run.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError, NeurosimInputError: a table or a column that is wrong, or too short a series.
+    """
+    own = config.series
+    texts: tuple[str, ...] = ()
+    missing = 0
+    if own.is_computed:
+        computed = standard_series(own.name, own.values, config.seed)
+        inputs, target, horizons, names = computed
+        target_name = "y" if own.name == "narma10" else names[0]
+        is_own = target_name in names
+    else:
+        names, target_name, inputs, target, texts, missing = _table(config)
+        horizons = FILE_HORIZONS
+        is_own = target_name in names
+    horizons = own.horizons or horizons
+    values = len(target)
+    train = round(own.train * values)
+    first = max(own.washout, own.lags)
+    least = first + max(horizons) + 2 * MIN_TEST
+    require(train >= least, "series.train", f"must leave at least {least} values to learn on", train)
+    rest = values - train - max(horizons)
+    require(rest >= MIN_TEST, "series.train", f"must leave at least {MIN_TEST} values to test on", rest)
+    parts = {name: inputs[first:train, k] for k, name in enumerate(names)} | {target_name: target[first:train]}
+    for name, part in parts.items():
+        require(float(part.std()) > 0, f"column {name}", "must change in the training part", float(part[0]))
+    digest = hashlib.sha256(inputs.tobytes() + target.tobytes()).hexdigest()
+    return SeriesInputs(inputs, names, target, target_name, is_own, texts, horizons, train, missing, digest)
+
+
+def _table(
+    config: SeriesConfig,
+) -> tuple[tuple[str, ...], str, NDArray[np.float64], NDArray[np.float64], tuple[str, ...], int]:
+    """Return names of inputs and target, their values, the times, and the number of empty cells."""
+    own = config.series
+    path = Path(own.name)
+    if not path.is_file():
+        known = ", ".join(STANDARD)
+        raise NeurosimMissingError(f"{path}: no such file; give a table such as load.csv, or one of {known}")
+    text = path.read_text("utf-8", errors="replace")
+    wanted = dict.fromkeys([*([own.target] if own.target else []), *own.inputs])
+    # Without a target all columns are read: the first of numbers is it.
+    columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, tuple(wanted) if own.target else ())
+    target_name = own.target or columns.numbers[0]
+    names = own.inputs or (target_name,)
+    read = list(dict.fromkeys((target_name, *names)))
+    for name in names:
+        require(name in columns.numbers, "series.inputs", f"must be of {', '.join(columns.numbers)}", name)
+    cells = []
+    texts = []
+    for row in rows:
+        cells.append([float(row.values[name]) for name in read])
+        texts.append(row.text)
+    values = np.array(cells, np.float64).reshape(-1, len(read))
+    missing = int(np.isnan(values).sum())
+    filled = _filled(values)
+    place = [read.index(name) for name in names]
+    return tuple(names), target_name, filled[:, place], filled[:, 0], tuple(texts), missing
+
+
+def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return [values, columns] with the last known value in the place of missing ones, the first known at the start."""
+    known = np.isfinite(values)
+    require(bool(known.any(axis=0).all()), "table", "must have a number in each column", "an empty column")
+    row = np.arange(len(values))[:, None]
+    last = np.maximum.accumulate(np.where(known, row, -1), axis=0)
+    first = known.argmax(axis=0)
+    return np.take_along_axis(values, np.where(last < 0, first, last), axis=0)
