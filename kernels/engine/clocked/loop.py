@@ -574,8 +574,10 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             call(function, state, summed, own, spiked)
         else:
             call(function, state, summed, constants, spiked)
+        fires = True
         if rests.size:
-            rests[k] = _rest_of(unit, state_at, n, is_quiet, compares, places, width)
+            fires = any_bit(places.spiked, n)
+            rests[k] = _rest_of(unit, state_at, n, fires, is_quiet, compares, places, width)
         if unit[COUNTED]:
             changes = vector(places.changes + p * 8, 1, np.int64(0))
             changes[0] += n if moment.step == 0 else _changed(before, state[unit[MEMBRANE]])
@@ -583,6 +585,8 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             voltages = vector(unit[VOLTAGES] + ((moment.step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
             for i in range(n):
                 voltages[i] = state[unit[MEMBRANE], i]
+        if not fires:
+            continue
         if unit[HEARD]:
             _drop(spiked, vector(unit[HEARD] + first, n, np.uint8(0)))
         clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
@@ -614,10 +618,10 @@ def _arrives(unit, low, n, moment, places, width):
 
 
 @compiled
-def _rest_of(unit, state_at, n, is_quiet, compares, places, width):
+def _rest_of(unit, state_at, n, fires, is_quiet, compares, places, width):
     """Return what is known of a piece after a step."""
     # A neuron that fires in every step may return to the same state.
-    if any_bit(places.spiked, n):
+    if fires:
         return BUSY
     if not is_quiet and unit[HELD] >= 0 and any_bit(state_at + unit[HELD] * n * width, n * width):
         return BUSY
