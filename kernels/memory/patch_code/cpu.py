@@ -13,28 +13,53 @@ def encode(items, places, rows, stored, winners, threshold, counts, operations):
     first, offsets, regions = places
     size = offsets.size
     sums = np.empty(rows.shape[1], np.float32)
+    # Inputs of a square that are not 0, and room for three more.
+    element = np.zeros(size + 3, np.int64)
+    value = np.zeros(size + 3, np.float32)
     best = np.empty(winners, np.float32)
     unit = np.empty(winners, np.int32)
     for i in range(items.shape[0]):
         item = items[i]
         selected = 0
         for p in range(first.size):
-            sums[:stored] = 0
-            any_input = False
+            active = 0
             for e in range(size):
-                value = item[first[p] + offsets[e]]
-                if value != 0:
-                    any_input = True
-                    selected += stored
-                    row = rows[e]
-                    for j in range(stored):
-                        sums[j] += value * row[j]
-            if not any_input:
+                if item[first[p] + offsets[e]] != 0:
+                    element[active] = e
+                    value[active] = item[first[p] + offsets[e]]
+                    active += 1
+            # A place without spikes has no winner.
+            if active == 0:
                 continue
+            selected += active * stored
+            # Rows of value 0 fill the last four and change no sum.
+            value[active : active + 3] = 0
+            _add_rows(rows, element, value, active, stored, sums)
             won = _largest(sums, stored, threshold, best, unit)
             for k in range(won):
                 counts[i, unit[k], regions[p]] += 1
         operations[i] = selected
+
+
+@compiled
+def _add_rows(rows, element, value, active, stored, sums):
+    """Fill sums [stored] with the rows of the elements times their values, added in their order."""
+    sums[:stored] = 0
+    # Four rows at a time: a sum is read and written once for all of them.
+    for n in range(0, active, 4):
+        a = rows[element[n]]
+        b = rows[element[n + 1]]
+        c = rows[element[n + 2]]
+        d = rows[element[n + 3]]
+        v = value[n]
+        w = value[n + 1]
+        x = value[n + 2]
+        y = value[n + 3]
+        for j in range(stored):
+            total = sums[j] + v * a[j]
+            total += w * b[j]
+            total += x * c[j]
+            sums[j] = total + y * d[j]
 
 
 @compiled

@@ -12,9 +12,10 @@ from .....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
 from .....data.catalog import Dataset
 from ...frame.config import Baselines, Data, Energy, RunConfig
 
-# Chosen on validation parts of the training items (benchmarks/macrocolumn.py).
+# Chosen on validation parts of the training items (benchmarks/macrocolumn.py, benchmarks/patches.py).
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
-    "nmnist": {"view": {"duration": 0.315}},
+    "nmnist": {"view": {"duration": 0.315}, "code": {"side": 7}},
+    "shd": {"code": {"pool": 4}},
     "fashion": {"view": {"threshold": [10, 45, 85, 125, 165, 205]}},
 }
 Level = Annotated[int, Rule(">= 0 and <= 254")]
@@ -45,8 +46,8 @@ class ItemCode:
         kind: "columns", macrocolumns with fields of their own, or "patches", one dictionary for all places; see
             `memory.Hierarchy` and `memory.PatchCode`.
         grey: of patches, spikes of the brightest pixel of an image; a pixel sends one for each equal step of grey.
-        windows: of patches, windows of a recording; those of a camera are planes of one picture, those of a sound
-            the height of a picture of time and channels.
+        windows: of patches, windows of a recording: those of a camera are planes of one picture, those of a sound
+            the height of a picture of time and channels; None: 3 of a camera, 20 of a sound.
         channels: of patches, channels that those of a sound are summed to.
         units, side, stride, winners, pool: of patches, see `memory.PatchCode`.
         second_units: of patches, units of a second dictionary, which sees squares of 3 by 3 regions of the first; 0
@@ -55,7 +56,7 @@ class ItemCode:
 
     kind: Literal["columns", "patches"] = "columns"
     grey: Annotated[int, Rule(">= 1 and <= 255")] = 7
-    windows: Count = 3
+    windows: Count | None = None
     channels: Count = 50
     units: Count = 400
     side: Count = 9
@@ -73,12 +74,13 @@ class ClassReadout:
         kind: "bayes", counts of wins by class; "rates", weights with a rate of each input, one pass; "ridge", ridge
             regression of all codes; "auto", bayes for columns and ridge for patches. See `memory.Recogniser` and
             `memory.recognition.readouts`.
-        rate: of "rates", part of the error of an item that its own change removes.
+        rate: of "rates", part of the error of an item that its own change removes; None: 1 for columns, 0.3 for
+            patches, of which more win at a time.
         penalty: of "ridge", in mean squares of a code.
     """
 
     kind: Literal["auto", "bayes", "rates", "ridge"] = "auto"
-    rate: Annotated[float, Rule("> 0 and <= 1")] = 1.0
+    rate: Annotated[float, Rule("> 0 and <= 1")] | None = None
     penalty: Positive = 0.2
 
 

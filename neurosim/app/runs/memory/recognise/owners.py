@@ -27,6 +27,11 @@ from .result import LevelSize
 
 # The name of `macrocolumn.build_recogniser` for each view.
 BUILDS = {"image": "mnist", "camera": "nmnist", "sound": "shd"}
+# Windows of a recording that patches see, by view.
+WINDOWS = {"camera": 3, "sound": 20}
+# Rates of the readout "rates" by code. Chosen on 3,000 training images of Fashion-MNIST: 1 against 0.3 has .823 and
+# .799 for columns, .819 and .835 for patches.
+RATES = {"columns": 1.0, "patches": 0.3}
 # Regions of the first dictionary that the second sees, each way, and the side of its patches.
 SECOND_GRID = 10
 SECOND_SIDE = 3
@@ -135,7 +140,8 @@ class CodedOwner(Owner):
             coder = _patches(config, stored, sight)
         readout: RateReadout | RidgeReadout
         if config.readout_kind == "rates":
-            readout = RateReadout(coder.features, classes, config.readout.rate)
+            rate = config.readout.rate or RATES[config.code.kind]
+            readout = RateReadout(coder.features, classes, rate)
         else:
             readout = RidgeReadout(coder.features, classes, config.readout.penalty)
         self.owner = CodeRecogniser(coder, readout)
@@ -200,14 +206,19 @@ def patch_view(raw: Raw, code: ItemCode, sight: Sight) -> NDArray[np.uint8]:
         counts = raw.source.astype(np.int64) * (code.grey + 1) // 256
     elif sight.kind == "camera":
         # Spikes behind the end count in the last window.
-        edges = np.linspace(0.0, sight.duration, code.windows + 1)
+        edges = np.linspace(0.0, sight.duration, _windows(code, sight) + 1)
         counts = np.minimum(raw.source.window_counts(edges), 255)
     else:
         channels = min(code.channels, raw.source.size)
         places = np.arange(raw.source.size) * channels // raw.source.size
         # Windows follow the duration of each sound.
-        counts = np.minimum(raw.source.pool(places, (channels,)).window_counts(code.windows), 255)
+        counts = np.minimum(raw.source.pool(places, (channels,)).window_counts(_windows(code, sight)), 255)
     return counts.astype(np.uint8).reshape(len(raw), 1, -1)
+
+
+def _windows(code: ItemCode, sight: Sight) -> int:
+    """Return the number of windows that patches see; an image has one."""
+    return code.windows or WINDOWS.get(sight.kind, 1)
 
 
 def _columns(config: RecogniseConfig, stored: Raw, sight: Sight) -> Recogniser:
@@ -224,8 +235,8 @@ def _patches(config: RecogniseConfig, stored: Raw, sight: Sight) -> PatchCoder:
     code = config.code
     shape = {
         "image": (1, *stored.shape[-2:]),
-        "camera": (code.windows * math.prod(stored.shape[:-2]), *stored.shape[-2:]),
-        "sound": (1, code.windows, min(code.channels, stored.shape[-1])),
+        "camera": (_windows(code, sight) * math.prod(stored.shape[:-2]), *stored.shape[-2:]),
+        "sound": (1, _windows(code, sight), min(code.channels, stored.shape[-1])),
     }[sight.kind]
     # Sensors smaller than a patch are seen as a whole.
     side = (min(code.side, shape[1]), min(code.side, shape[2]))
