@@ -86,6 +86,20 @@ def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         os.close(handle)
 
 
+def file_size(path: str | os.PathLike[str]) -> int:
+    """Return the number of bytes of a file.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimInputError: a folder, or a file without read permission.
+    """
+    handle = _open(path)
+    try:
+        return os.fstat(handle).st_size
+    finally:
+        os.close(handle)
+
+
 def read_start(path: str | os.PathLike[str], size: int) -> bytes:
     """Return the first `size` bytes of a file, or fewer; none of one that cannot be read."""
     try:

@@ -11,9 +11,10 @@ from helpers.command import result_of
 from neurosim import Spikes
 from neurosim.app.runs.frame.folder import open_run
 from neurosim.data import read_sonata, write
-from neurosim.data.files import large, pieces
+from neurosim.data.files import pieces
 from neurosim.data.files.formats import ReadOptions
-from neurosim.data.files.large import GRID, LargeRecording, is_large
+from neurosim.data.files.large import GRID, LargeRecording
+from neurosim.data.files.pieces import is_large
 
 SHAPE = (2, 40, 50)
 NETWORK = """
@@ -52,7 +53,7 @@ def recording(events: int = 4000) -> Spikes:
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(pieces, "PIECE", 4096)
-    monkeypatch.setattr(large, "LARGE", 1000)
+    monkeypatch.setattr(pieces, "LARGE", 1000)
     write(tmp_path / "a.raw", recording())
     return tmp_path / "a.raw"
 
@@ -88,14 +89,17 @@ def test_a_file_without_events(tmp_path: Path) -> None:
 def test_which_files_are_large(path: Path) -> None:
     assert is_large(path, ReadOptions())
     write(path.with_suffix(".csv"), recording())
-    assert not is_large(path.with_suffix(".csv"), ReadOptions()) and not is_large(path.parent / "b.raw", ReadOptions())
+    assert is_large(path.with_suffix(".csv"), ReadOptions()) and not is_large(path.parent / "b.raw", ReadOptions())
+    # Spikes of SONATA need not be in the order of time.
+    write(path.with_suffix(".h5"), recording())
+    assert not is_large(path.with_suffix(".h5"), ReadOptions())
 
 
 def test_a_network_plays_a_large_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = path.with_suffix(".toml")
     config.write_text(NETWORK.format(file="a.raw"))
     streamed = result_of("simulate", "--config", config, "--out", path.parent / "large", "--threads", "1")
-    monkeypatch.setattr(large, "LARGE", 1 << 30)
+    monkeypatch.setattr(pieces, "LARGE", 1 << 30)
     whole = result_of("simulate", "--config", config, "--out", path.parent / "whole", "--threads", "1")
     cells = [next(p for p in run["populations"] if p["name"] == "cells") for run in (streamed, whole)]
     assert cells[0]["digest"] == cells[1]["digest"] and cells[0]["spikes"] > 100

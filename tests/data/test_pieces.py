@@ -14,8 +14,7 @@ from neurosim.app.report.played import EventCounts, Played
 from neurosim.app.runs.frame import view
 from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.data import read, stream, write
-from neurosim.data.files import large as files_large
-from neurosim.data.files import pieces
+from neurosim.data.files import array_blocks, csv, csv_guess, pieces
 from neurosim.data.files.formats import ReadOptions
 from neurosim.data.files.pieces import OPENERS, EventPieces, read_recording
 
@@ -50,8 +49,101 @@ def test_pieces_are_the_whole(name: str, piece_bytes: int, tmp_path: Path) -> No
     for _ in range(2):
         parts = list(source)
         assert joined(parts) == (whole.times.tolist(), whole.units.tolist())
-    assert source.shape == whole.shape and source.report == whole.report
+    # Files of N-MNIST have nothing to report where they are read as a whole.
+    assert source.shape == whole.shape and (source.report == whole.report or name == "nmnist")
     assert len(parts) > 1 or piece_bytes > 1000
+
+
+TABLES = {
+    "csv": "csv",
+    "csv of others": "csv",
+    "csv without names": "csv",
+    "npy": "numpy",
+    "npz": "numpy",
+    "camera hdf5": "camera-hdf5",
+    "camera hdf5 lzf": "camera-hdf5",
+    "prophesee hdf5": "camera-hdf5",
+}
+
+
+@pytest.fixture(params=[7, 1 << 20])
+def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    for module in (array_blocks, csv, csv_guess):
+        monkeypatch.setattr(module, "BLOCK", request.param)
+    yield request.param
+
+
+def whole_and_pieces(path: Path, name: str) -> EventPieces:
+    """Return the pieces of a file, which hold the events of the whole."""
+    whole = ReadOptions(format=name).read(path)
+    source = EventPieces(path, ReadOptions(format=name))
+    for _ in range(2):
+        parts = list(source)
+        assert joined(parts) == (whole.times.tolist(), whole.units.tolist())
+    assert source.shape == whole.shape and whole.report in (source.report, None)
+    return source
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_blocks_of_a_table_are_the_whole(name: str, rows: int, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content(name))
+    source = whole_and_pieces(path, TABLES[name])
+    assert len(list(source)) > 1 or rows > 1000
+
+
+def columns_of(spikes: Spikes) -> dict[str, np.ndarray]:
+    p, y, x = spikes.coordinates()
+    return {"t": np.rint(spikes.times * 1e6).astype(np.int64), "x": x, "y": y, "p": p}
+
+
+def test_arrays_of_every_layout_in_blocks(rows: int, tmp_path: Path) -> None:
+    columns = columns_of(recording(100))
+    matrix = np.stack(list(columns.values()), axis=1)
+    record = np.rec.fromarrays(list(columns.values()), names=list(columns))
+    for name, array in {"c": matrix, "f": np.asfortranarray(matrix), "rows": matrix.T.copy(), "record": record}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        np.savez_compressed(tmp_path / f"{name}.npz", events=array)
+    # As MATLAB counts, and seconds.
+    from_1 = {**columns, "x": columns["x"] + 1, "y": columns["y"] + 1, "p": columns["p"] + 1}
+    np.savez(tmp_path / "from1.npz", **from_1)
+    np.savez(tmp_path / "seconds.npz", **{**columns, "t": columns["t"] * 1e-6 + 0.5}, height=60, width=70)
+    for path in sorted(tmp_path.iterdir()):
+        whole_and_pieces(path, "numpy")
+
+
+def test_datasets_of_every_layout_in_blocks(rows: int, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    columns = columns_of(recording(100))
+    matrix = np.stack(list(columns.values()), axis=1)
+    for name, array, chunks in (("c", matrix, (9, 3)), ("rows", matrix.T, None), ("whole", matrix, None)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.create_dataset("events", data=array, chunks=chunks)
+    with h5py.File(tmp_path / "columns.h5", "w") as file:
+        # The columns have chunks of their own sizes.
+        for key, size in (("t", 11), ("x", 6), ("y", 100), ("p", 33)):
+            file.create_dataset(f"events/{key}", data=columns[key], chunks=(size,), compression="gzip")
+        file["t_offset"] = 5_000_000
+    for path in sorted(tmp_path.iterdir()):
+        whole_and_pieces(path, "camera-hdf5")
+
+
+def test_faults_in_later_blocks_have_the_place_of_the_whole(rows: int, tmp_path: Path) -> None:
+    good = columns_of(recording(100))
+    broken = {"t": 0, "p": 3, "x": 40_000}
+    for key, value in broken.items():
+        columns = {name: array.copy() for name, array in good.items()}
+        columns[key] = columns[key].astype(np.int64)
+        columns[key][60] = value
+        np.savez(tmp_path / "a.npz", **columns)
+        lines = zip(*(column.tolist() for column in columns.values()), strict=True)
+        (tmp_path / "b.csv").write_text("t,x,y,p\n" + "".join(",".join(map(str, line)) + "\n" for line in lines))
+        for path in (tmp_path / "a.npz", tmp_path / "b.csv"):
+            with pytest.raises(NeurosimFormatError) as whole:
+                read(path, shape=SHAPE)
+            with pytest.raises(NeurosimFormatError) as parts:
+                list(EventPieces(path, ReadOptions(shape=SHAPE)))
+            assert str(parts.value) == str(whole.value)
 
 
 def test_pieces_of_a_file_without_a_size(piece_bytes: int, tmp_path: Path) -> None:
@@ -171,7 +263,7 @@ def test_a_large_file_is_shown_by_its_counts(tmp_path: Path, piece_bytes: int, m
     write(path, recording())
     options = ReadOptions(shape=SHAPE, downsample=2)
     small = view.read_view(path, options).shown[0]
-    monkeypatch.setattr(files_large, "LARGE", 0)
+    monkeypatch.setattr(pieces, "LARGE", 0)
     large = view.read_view(path, options).shown[0]
     assert isinstance(large.recording, EventCounts) and not isinstance(small.recording, EventCounts)
     assert large.facts() == small.facts() and large.remarks == small.remarks
@@ -184,7 +276,7 @@ def test_a_large_file_with_row_0_at_the_bottom_is_turned(tmp_path: Path, monkeyp
     path = tmp_path / "a.es"
     path.write_bytes(content("event-stream"))
     small = view.read_view(path, ReadOptions()).shown[0]
-    monkeypatch.setattr(files_large, "LARGE", 0)
+    monkeypatch.setattr(pieces, "LARGE", 0)
     large = view.read_view(path, ReadOptions()).shown[0]
     assert isinstance(large.recording, EventCounts) and large.remarks == small.remarks
     assert np.array_equal(large.counts.by_unit, small.counts.by_unit) and large.facts() == small.facts()

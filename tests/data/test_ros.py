@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.data import read
+from neurosim.data import read, stream
 from neurosim.data.files import ros
 from neurosim.data.files.formats import find_format
 
@@ -23,6 +23,99 @@ def events(count: int) -> np.ndarray:
     rng = np.random.default_rng(count)
     t = np.sort(rng.integers(0, 2_000_000_000, count))
     return np.stack([t, rng.integers(0, WIDTH, count), rng.integers(0, HEIGHT, count), rng.integers(0, 2, count)], 1)
+
+
+def write_packets(
+    path: Path, kind: str, encoding: str, payloads: list[tuple[int, bytes]], *, big: bool = False
+) -> Path:
+    """Write a bag with a message of event_camera_msgs for each time base and bytes; return its file."""
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
+    from rosbags import rosbag1, rosbag2
+
+    store: Any = ros._types()
+    if kind == ".bag":
+        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+        store = get_typestore(Stores.ROS1_NOETIC)
+        store.register(get_types_from_msg(ros.PACKET_TEXT, ros.PACKET))
+        writer: Any = rosbag1.Writer(path.with_suffix(".bag"))
+    else:
+        writer = rosbag2.Writer(path, version=8, storage_plugin=rosbag2.StoragePlugin.SQLITE3)
+    types = store.types
+    time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
+    serialize = store.serialize_ros1 if kind == ".bag" else store.serialize_cdr
+    with writer:
+        connection = writer.add_connection("/camera/events", ros.PACKET, typestore=store)
+        for number, (base, data) in enumerate(payloads):
+            first = {"seq": number} if kind == ".bag" else {}
+            message = types[ros.PACKET](
+                header=header(**first, stamp=time(sec=START + number, nanosec=0), frame_id="camera"),
+                height=HEIGHT,
+                width=WIDTH,
+                seq=number,
+                time_base=base,
+                encoding=encoding,
+                is_bigendian=big,
+                events=np.frombuffer(data, np.uint8),
+            )
+            writer.write(connection, (START + number) * 10**9, serialize(message, ros.PACKET))
+    return path.with_suffix(".bag") if kind == ".bag" else next(path.glob(f"*{kind}"))
+
+
+def mono(table: np.ndarray, base: int, order: str = "<") -> bytes:
+    """Return words of 64 bits: polarity, y (15 bits), x (16 bits), ns after `base`."""
+    t, x, y, p = (column.astype(np.uint64) for column in table.T)
+    words = p << np.uint64(63) | y << np.uint64(48) | x << np.uint64(32) | (t - np.uint64(base))
+    return words.astype(f"{order}u8").tobytes()
+
+
+def evt3(table: np.ndarray) -> bytes:
+    """Return words of EVT3 of events whose times are us."""
+    words = []
+    for t, x, y, p in table.tolist():
+        words += [0x8000 | t >> 12 & 0xFFF, 0x6000 | t & 0xFFF, y, 0x2000 | p << 11 | x]
+    return np.array(words, "<u2").tobytes()
+
+
+@pytest.mark.parametrize("kind", [".bag", ".db3"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_packets_of_the_encoding_mono(kind: str, order: str, tmp_path: Path) -> None:
+    table = events(100)
+    base = 7_000_000_000
+    table[:, 0] += base
+    parts = np.array_split(table, 3)
+    payloads = [(int(part[0, 0]) - 5, mono(part, int(part[0, 0]) - 5, order)) for part in parts]
+    spikes = read(write_packets(tmp_path / "bag", kind, "mono", [*payloads, (base, b"")], big=order == ">"))
+    assert spikes.shape == (2, HEIGHT, WIDTH)
+    assert np.array_equal(np.rint(spikes.times * 1e9), table[:, 0] - table[0, 0])
+    p, y, x = spikes.coordinates()
+    assert np.array_equal(np.stack([x, y, p], 1), table[:, 1:])
+    assert abs(spikes.report.start - table[0, 0] * 1e-9) < 1e-9
+
+
+def test_packets_of_the_encoding_evt3(tmp_path: Path) -> None:
+    table = events(100)
+    # us, from before to behind the moment at which the upper part of the clock begins again.
+    table[:, 0] = table[:, 0] // 1000 + (1 << 24) - 1_000_000
+    words = evt3(table)
+    # The first event of the second message has its time in the first message.
+    cut = 8 * 40 + 4
+    path = write_packets(tmp_path / "bag", ".db3", "evt3", [(0, words[:cut]), (0, words[cut:]), (0, b"")])
+    spikes = read(path)
+    assert np.array_equal(np.rint(spikes.times * 1e6), table[:, 0] - table[0, 0])
+    p, y, x = spikes.coordinates()
+    assert np.array_equal(np.stack([x, y, p], 1), table[:, 1:])
+    windows = list(stream(path, 0.1))
+    assert sum(map(len, windows)) == 100 and np.array_equal(np.concatenate([w.units for w in windows]), spikes.units)
+
+
+def test_packets_of_another_encoding_are_refused(tmp_path: Path) -> None:
+    path = write_packets(tmp_path / "bag", ".db3", "libcaer", [(0, b"12345678")])
+    with pytest.raises(NeurosimFormatError, match="encoding: expected mono or evt3, got 'libcaer'; record with"):
+        read(path)
+    path = write_packets(tmp_path / "cut", ".db3", "mono", [(0, b"12345")])
+    with pytest.raises(NeurosimFormatError, match="cannot be read as a bag of ROS"):
+        read(path)
 
 
 def write(path: Path, package: str, kind: str, table: np.ndarray, topics: tuple[str, ...] = ("/dvs/events",)) -> Path:

@@ -36,17 +36,20 @@ def nmnist(raw, height, width, tick, times, units):
         times[i] = t * tick
         units[i] = (((word >> np.uint32(23)) & np.uint32(1)) * height + y) * width + x
     if bad:
-        return nmnist_careful(raw, height, width, tick, times, units)
+        return nmnist_careful(raw, height, width, tick, times, units, np.zeros(2, np.int64))
     return n, SOUND, n
 
 
 @compiled
-def nmnist_careful(raw, height, width, tick, times, units):
-    """Decode as `nmnist`, following overflow markers and stopping at the first fault."""
+def nmnist_careful(raw, height, width, tick, times, units, state):
+    """Decode as `nmnist`, following overflow markers and stopping at the first fault.
+
+    `state` [2] int64 goes from one piece of a file to the next: time of the overflow markers and of the latest event.
+    """
     n = raw.size // RECORD
     count = 0
-    clock = np.int64(0)
-    previous = np.int64(0)
+    clock = state[0]
+    previous = state[1]
     for i in range(n):
         j = i * RECORD
         x = np.int64(raw[j])
@@ -64,6 +67,8 @@ def nmnist_careful(raw, height, width, tick, times, units):
         times[count] = t * tick
         units[count] = ((high >> 7) * height + y) * width + x
         count += 1
+    state[0] = clock
+    state[1] = previous
     return count, SOUND, n
 
 

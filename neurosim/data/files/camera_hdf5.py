@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,11 @@ from ...base.errors import NeurosimError
 from ...base.raw import text_of
 from ..read_report import NOT_STATED
 from ..spikes import Spikes
+from .array_blocks import ColumnBlocks
 from .hdf5 import LAYOUT, SIGNATURE, HDF5File, check_header, open_hdf5, open_root
-from .tables import KEYS, MICROSECOND, EventTable, find_columns, spikes_of
+from .hdf5_chunks import DatasetRows
+from .table_events import MICROSECOND, TableSource, check_tick, spikes_of
+from .tables import KEYS, EventTable, find_columns
 
 # Groups and datasets that hold events, the first that is there; "" is the root.
 PLACES = ("CD/events", "events", "")
@@ -48,15 +51,45 @@ def read_camera_hdf5(
     driving scenarios".
     """
     with open_hdf5(path, MAX_RATIO) as file:
-        place = next(place for place in PLACES if place == "" or _has(file, place))
-        arrays = _arrays(file, place)
+        place = _place(file)
+        arrays = {name: file.table(f"{parent}/{name}".strip("/")) for parent, name in _names(file, place)}
         where, events = find_columns(path, arrays, columns)
         sensor = shape or _sensor(file)
-        start = _start(file)
-        # Prophesee and DSEC document polarity 1 as a rise of light; other tables say nothing.
-        polarity_1 = "brighter" if place else NOT_STATED
-        table = EventTable(path, f"/{where or place}", events, "camera-hdf5", start, polarity_1=polarity_1)
-        return spikes_of(table, sensor, tick)
+        return spikes_of(_table(path, place, where, events, _start(file)), sensor, tick)
+
+
+def open_camera_hdf5(
+    path: str | os.PathLike[str],
+    shape: tuple[int, ...] | None = None,
+    tick: float | None = None,
+    columns: str | None = None,
+) -> TableSource:
+    """Return the events of an HDF5 file in blocks; the arguments are those of `read_camera_hdf5`.
+
+    Memory holds a block and a chunk of each dataset.
+
+    Raises:
+        NeurosimError: as `read_camera_hdf5`.
+    """
+    check_tick(tick)
+    sensor = shape
+    order = columns
+
+    def tables() -> Iterator[EventTable]:
+        nonlocal sensor, order
+        with open_hdf5(path, MAX_RATIO, in_blocks=True) as file:
+            place = _place(file)
+            sensor = sensor or _sensor(file)
+            arrays = {name: DatasetRows(file, f"{parent}/{name}".strip("/")) for parent, name in _names(file, place)}
+            blocks = ColumnBlocks(path, arrays, order)
+            order = blocks.order
+            first = 0
+            for block in blocks:
+                yield _table(path, place, blocks.where, block, _start(file), first)
+                first += len(block["t"])
+                file.release()
+
+    return TableSource(tables, lambda scan, table: scan.layout(table, sensor, tick))
 
 
 def is_camera_file(path: str | os.PathLike[str]) -> bool:
@@ -76,17 +109,32 @@ def is_camera_file(path: str | os.PathLike[str]) -> bool:
     return has_events and "spikes" not in names
 
 
-def _arrays(file: HDF5File, place: str) -> dict[str, NDArray]:
-    """Return the datasets of numbers in a group, or the dataset, by their names."""
+def _place(file: HDF5File) -> str:
+    """Return the first of `PLACES` that the file has."""
+    return next(place for place in PLACES if place == "" or _has(file, place))
+
+
+def _table(
+    path: object, place: str, where: str, events: Mapping[str, NDArray], start: float, first_row: int = 0
+) -> EventTable:
+    # Prophesee and DSEC document polarity 1 as a rise of light; other tables say nothing.
+    polarity_1 = "brighter" if place else NOT_STATED
+    return EventTable(
+        path, f"/{where or place}", events, "camera-hdf5", start, first_row=first_row, polarity_1=polarity_1
+    )
+
+
+def _names(file: HDF5File, place: str) -> list[tuple[str, str]]:
+    """Return group and name of the datasets of numbers in a group, or of the dataset."""
     if place and not file.groups(place):
-        return {place: file.table(place)}
+        return [("", place)]
     names = [name for name in file.names(place) if not file.groups(f"{place}/{name}")]
     if {"t", "x"} <= _keys(names):
         names = [name for name in names if name.lower() in KEYS]
     elif len(names) != 1:
         got = ", ".join(sorted(names)[:8]) or "nothing"
         raise file.error(f"/{place}", "datasets t, x, y and p", got, LAYOUT)
-    return {name: file.table(f"{place}/{name}".strip("/")) for name in names}
+    return [(place, name) for name in names]
 
 
 def _keys(names: Iterable[str]) -> set[str]:

@@ -15,20 +15,30 @@ import io
 import math
 import os
 import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.atomic import write_bytes
 from ...base.errors import NeurosimInputError, require
-from ...base.raw import format_error, read_bytes
+from ...base.raw import file_size, format_error, read_bytes
+from ..read_report import ReadReport
 from ..spikes import Spikes
-from .csv_guess import BLOCK, MAX_LINE, read_guessed
+from .csv_guess import BLOCK, MAX_LINE, guessed_source, read_guessed
+from .decoding import EventSource
+from .table_events import check_tick
 
 OURS = "# neurosim spikes"
 HEADERS = {"t,x,y,p": 3, "t,unit": 1}
 SHAPE = re.compile(r"shape((?: \d{1,10}){1,8})")
+# Spreadsheets write a byte-order mark.
+MARK = b"\xef\xbb\xbf"
+# Bytes that are checked at a time.
+PART = 1 << 20
 DURATION = re.compile(r"duration ([0-9.eE+-]{1,30})")
 
 
@@ -61,29 +71,14 @@ def read_csv(
     if not _is_ours(comment):
         text.seek(0)
         return read_guessed(path, text, shape, tick, columns)
-    header = text.readline().strip().replace(" ", "").lower()
+    columns_read = _columns_of(path, text)
     line = 3
-    if header not in HEADERS:
-        expected = f"the header {' or '.join(HEADERS)}"
-        step = "add the header, or convert the file"
-        raise format_error(path, f"line {line - 1}", expected, f"{header[:40]!r}", step)
-    table = _parse(path, text, HEADERS[header] + 1, line)
+    table = np.concatenate([np.empty((0, columns_read)), *_parse(path, text, columns_read, line)])
     times = table[:, 0] * (tick or 1.0)
-    places = table[:, :0:-1]
     _check_rows(path, table, line)
-    sensor = _sensor(path, comment, places, shape)
-    if math.prod(sensor) >= 1 << 31:
-        step = "is this a file of another layout?"
-        raise format_error(path, "columns", "fewer than 2^31 units", f"shape {sensor}", step)
-    # x, y, p unfold as p, y, x.
-    outside = ((places < 0) | (places >= sensor)).any(axis=1)
-    if outside.any():
-        at = int(np.argmax(outside))
-        got = ",".join(f"{v:g}" for v in places[at, ::-1])
-        inside = f"an event inside shape {sensor}"
-        step = "give the sensor's shape="
-        raise format_error(path, f"line {line + at}", inside, got, step)
-    units = np.ravel_multi_index(tuple(places.astype(np.int64).T), sensor).astype(np.int32)
+    sensor = _sensor(path, comment, table[:, :0:-1], shape)
+    _check_sensor(path, sensor)
+    units = _units(path, table, sensor, line)
     match = DURATION.search(comment)
     try:
         if match:
@@ -96,6 +91,75 @@ def read_csv(
     except (NeurosimInputError, ValueError) as error:
         fitting = "a shape and duration that fit the events"
         raise format_error(path, "line 1", fitting, error, "correct the line") from None
+
+
+def open_csv(
+    path: str | os.PathLike[str],
+    shape: tuple[int, ...] | None = None,
+    tick: float | None = None,
+    columns: str | None = None,
+) -> EventSource:
+    """Return the events of a CSV file in blocks of lines; the arguments are those of `read_csv`.
+
+    Raises:
+        NeurosimError: as `read_csv`.
+    """
+    check_tick(tick)
+    _check_text(path)
+    opened = partial(open, path, encoding="utf-8-sig")
+    with opened() as text:
+        comment = text.readline(MAX_LINE)
+    if not _is_ours(comment):
+        return guessed_source(path, opened, shape, tick, columns)
+    return _OwnSource(path, opened, shape, tick or 1.0)
+
+
+class _OwnSource(EventSource):
+    """A file of `write_csv` in blocks of lines; it is read once for a sensor that it does not state."""
+
+    def __init__(self, path: object, opened: Callable[[], TextIO], shape: tuple[int, ...] | None, tick: float) -> None:
+        self._path = path
+        self._opened = opened
+        self._tick = tick
+        self.report = ReadReport("csv", tick=tick, clocked=False)
+        with opened() as text:
+            comment = text.readline()
+        known = shape or _shape(comment)
+        self._line = 3
+        # Columns of places in the order of the axes: p, y, x.
+        highest: NDArray[np.float64] | None = None
+        for table in [] if known else self._blocks():
+            places = table[:, :0:-1].max(axis=0, initial=0)
+            highest = places if highest is None else np.maximum(highest, places)
+        empty = np.zeros((1, self._columns() - 1))
+        self._sensor = _sensor(path, comment, empty if highest is None else highest[None], shape)
+        _check_sensor(path, self._sensor)
+        self.shape = known or self._sensor
+
+    def __iter__(self) -> Iterator[Spikes]:
+        size = math.prod(self._sensor)
+        for table in self._blocks():
+            units = _units(self._path, table, self._sensor, self._line)
+            times = table[:, 0] * self._tick
+            yield Spikes.unchecked(times, units, size, float(times[-1]), self.shape, self.report)
+
+    def _columns(self) -> int:
+        with self._opened() as text:
+            text.readline()
+            return _columns_of(self._path, text)
+
+    def _blocks(self) -> Iterator[NDArray[np.float64]]:
+        """Yield checked rows; `_line` is the number of the first line of a block."""
+        with self._opened() as text:
+            text.readline()
+            columns = _columns_of(self._path, text)
+            last = 0.0
+            self._line = 3
+            for table in _parse(self._path, text, columns, self._line):
+                _check_rows(self._path, table, self._line, last)
+                yield table
+                last = table[-1, 0]
+                self._line += len(table)
 
 
 def write_csv(path: str | os.PathLike[str], spikes: Spikes) -> None:
@@ -129,17 +193,61 @@ def _lines(path: str | os.PathLike[str]) -> io.TextIOWrapper:
     raw = read_bytes(path)
     if raw.size == 0:
         raise format_error(path, "byte 0", "a header", "an empty file", "fetch the recording again")
-    # Spreadsheets write a byte-order mark, three bytes above 126.
-    mark = 3 if raw[:3].tobytes() == b"\xef\xbb\xbf" else 0
-    others = np.flatnonzero((raw[mark:] > 126) | (raw[mark:] == 0))
-    if others.size:
-        at = mark + int(others[0])
-        raise format_error(path, f"byte {at}", "plain text", f"0x{raw[at]:02x}", "is this a CSV file?")
+    mark = 3 if raw[:3].tobytes() == MARK else 0
+    _check_part(path, raw[mark:], mark)
     return io.TextIOWrapper(io.BytesIO(raw.data), encoding="utf-8-sig")
 
 
-def _parse(path: object, text: io.TextIOWrapper, columns: int, line: int) -> NDArray[np.float64]:
-    blocks: list[NDArray] = [np.empty((0, columns))]
+def _check_text(path: str | os.PathLike[str]) -> None:
+    """Raise `NeurosimFormatError` as `_lines` for a file that is empty or not text; memory holds a part of it."""
+    size = file_size(path)
+    if size == 0:
+        raise format_error(path, "byte 0", "a header", "an empty file", "fetch the recording again")
+    with open(path, "rb") as file:
+        for begin in range(0, size, PART):
+            part = np.frombuffer(file.read(PART), np.uint8)
+            mark = 3 if begin == 0 and part[:3].tobytes() == MARK else 0
+            _check_part(path, part[mark:], begin + mark)
+
+
+def _check_part(path: object, part: NDArray[np.uint8], begin: int) -> None:
+    others = np.flatnonzero((part > 126) | (part == 0))
+    if others.size:
+        at = int(others[0])
+        raise format_error(path, f"byte {begin + at}", "plain text", f"0x{part[at]:02x}", "is this a CSV file?")
+
+
+def _columns_of(path: object, text: TextIO) -> int:
+    """Return the number of columns by the line of their names, the second of the file."""
+    header = text.readline().strip().replace(" ", "").lower()
+    if header not in HEADERS:
+        expected = f"the header {' or '.join(HEADERS)}"
+        raise format_error(path, "line 2", expected, f"{header[:40]!r}", "add the header, or convert the file")
+    return HEADERS[header] + 1
+
+
+def _check_sensor(path: object, sensor: tuple[int, ...]) -> None:
+    if math.prod(sensor) >= 1 << 31:
+        step = "is this a file of another layout?"
+        raise format_error(path, "columns", "fewer than 2^31 units", f"shape {sensor}", step)
+
+
+def _units(path: object, table: NDArray[np.float64], sensor: tuple[int, ...], line: int) -> NDArray[np.int32]:
+    """Return the units of rows; raise for one outside the sensor."""
+    # x, y, p unfold as p, y, x.
+    places = table[:, :0:-1]
+    outside = ((places < 0) | (places >= sensor)).any(axis=1)
+    if outside.any():
+        at = int(np.argmax(outside))
+        got = ",".join(f"{v:g}" for v in places[at, ::-1])
+        raise format_error(
+            path, f"line {line + at}", f"an event inside shape {sensor}", got, "give the sensor's shape="
+        )
+    return np.ravel_multi_index(tuple(places.astype(np.int64).T), sensor).astype(np.int32)
+
+
+def _parse(path: object, text: TextIO, columns: int, line: int) -> Iterator[NDArray[np.float64]]:
+    """Yield the rows of blocks of lines; `line` is the number of the first line."""
     while lines := list(islice(text, BLOCK)):
         try:
             # The parser would skip an empty line and allocate for a very long one.
@@ -150,9 +258,8 @@ def _parse(path: object, text: io.TextIOWrapper, columns: int, line: int) -> NDA
                 raise ValueError
         except ValueError:
             raise _culprit(path, lines, columns, line) from None
-        blocks.append(block)
+        yield block
         line += len(lines)
-    return np.concatenate(blocks)
 
 
 def _culprit(path: object, lines: list[str], columns: int, line: int) -> Exception:
@@ -171,7 +278,8 @@ def _culprit(path: object, lines: list[str], columns: int, line: int) -> Excepti
     return format_error(path, f"line {line}", f"{columns} numbers", f"{text.strip()[:40]!r}", step)
 
 
-def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:
+def _check_rows(path: object, table: NDArray[np.float64], line: int, last: float = 0.0) -> None:
+    """Raise for rows that are not events in the order of time; `last` is the time before them."""
     times = table[:, 0]
     finite = np.isfinite(table).all(axis=1)
     integers = (table[:, 1:] % 1 == 0).all(axis=1)
@@ -180,10 +288,11 @@ def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:
         at = int(np.argmax(broken))
         got = ",".join(f"{v:g}" for v in table[at])
         raise format_error(path, f"line {line + at}", "a time >= 0 and integers", got, "correct or remove the line")
-    falls = times[1:] < times[:-1]
+    before = np.concatenate([[last], times])
+    falls = times < before[:-1]
     if np.any(falls):
-        at = int(np.argmax(falls)) + 1
-        got = f"{times[at]:g} after {times[at - 1]:g}"
+        at = int(np.argmax(falls))
+        got = f"{times[at]:g} after {before[at]:g}"
         raise format_error(path, f"line {line + at}", "times in ascending order", got, "sort the lines by t")
 
 

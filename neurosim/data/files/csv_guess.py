@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ...base.errors import require
 from ...base.raw import format_error
 from ..spikes import Spikes
-from . import tables
+from .table_events import TableLayout, TableScan, TableSource
+from .tables import KEYS, EventTable, OrderScan
 
 # Lines parsed at once: bounds the memory to a multiple of the size of the file.
 BLOCK = 1 << 16
@@ -62,26 +63,88 @@ def read_guessed(
     """
     head = _head(path, text)
     text.seek(0)
-    rows = _numbers(path, islice(text, head.lines, None), head)
-    guessed: list[str] = []
-    table, stated = _columns(path, head, rows, columns, guessed)
-    unit = tick or stated
-    if unit is None:
-        integers = bool(rows.size) and bool((np.trunc(table["t"]) == table["t"]).all())
-        if integers:
-            unit = 1e-6
-            guessed.append("times are microseconds, for all are integers")
-        else:
-            unit = 1.0
-            guessed.append("times are seconds, for not all are integers")
-    sensor = shape
-    if sensor is None and "y" in table:
-        sensor = (2, *head.size) if head.size else _size(head.comment)
-    events = tables.EventTable(path, "", table, "csv", first_line=head.lines + 1, guessed=tuple(guessed))
-    spikes = tables.spikes_of(events, sensor, unit)
-    if shape is not None and "y" not in table:
+    blocks = list(_numbers(path, islice(text, head.lines, None), head))
+    rows = np.concatenate(blocks) if blocks else np.empty((0, len(head.names)))
+    plan = _plan(path, head, rows.shape[1], columns, lambda: [rows])
+    table = plan.table(path, rows, head.lines + 1)
+    scan = TableScan()
+    numbers = scan.add(table)
+    spikes = plan.layout(scan, table, head, shape, tick).spikes(table, numbers)
+    if shape is not None and "y" not in numbers:
         return replace(spikes, shape=shape)
     return spikes
+
+
+def guessed_source(
+    path: object,
+    opened: Callable[[], io.TextIOWrapper],
+    shape: tuple[int, ...] | None,
+    tick: float | None,
+    columns: str | None,
+) -> TableSource:
+    """Return the events of a text file of another program in blocks of lines.
+
+    Args:
+        path, shape, tick, columns: as in `read_csv`.
+        opened: returns the text from its first line.
+
+    Raises:
+        NeurosimError: as `read_guessed`.
+    """
+    with opened() as text:
+        head = _head(path, text)
+
+    def blocks() -> Iterator[NDArray[np.float64]]:
+        with opened() as text:
+            yield from _numbers(path, islice(text, head.lines, None), head)
+
+    first = next(blocks(), np.empty((0, len(head.names))))
+    plan = _plan(path, head, first.shape[1], columns, blocks)
+
+    def tables() -> Iterator[EventTable]:
+        line = head.lines + 1
+        for rows in blocks() if len(first) else [first]:
+            yield plan.table(path, rows, line)
+            line += len(rows)
+
+    return TableSource(tables, lambda scan, table: plan.layout(scan, table, head, shape, tick))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the columns of a file are.
+
+    Attributes:
+        places: number of each column of events.
+        unit: of time that a name states, s; None: stated nowhere.
+        guessed: properties that were taken from the content.
+    """
+
+    places: Mapping[str, int]
+    unit: float | None
+    guessed: tuple[str, ...] = ()
+
+    def table(self, path: object, rows: NDArray[np.float64], line: int) -> EventTable:
+        """Return rows as events; `line` is the number of the first."""
+        columns = {key: rows[:, place] for key, place in self.places.items()}
+        return EventTable(path, "", columns, "csv", first_line=line, guessed=self.guessed)
+
+    def layout(
+        self, scan: TableScan, table: EventTable, head: _Head, shape: tuple[int, ...] | None, tick: float | None
+    ) -> TableLayout:
+        """Return how all rows are read, with a guess of the unit of time where nobody states it."""
+        unit = tick or self.unit
+        guessed = self.guessed
+        if unit is None and scan.rows and scan.are_integers:
+            unit = 1e-6
+            guessed += ("times are microseconds, for all are integers",)
+        elif unit is None:
+            unit = 1.0
+            guessed += ("times are seconds, for not all are integers",)
+        sensor = shape
+        if sensor is None and "y" in self.places:
+            sensor = (2, *head.size) if head.size else _size(head.comment)
+        return scan.layout(replace(table, guessed=guessed), sensor, unit)
 
 
 def _head(path: object, text: io.TextIOWrapper) -> _Head:
@@ -144,12 +207,12 @@ def _is_number(word: str) -> bool:
 
 def _key(name: str) -> tuple[str | None, float | None]:
     """Return the key of a column in `tables.NAMES`, and the unit of time that its name states."""
-    if name in tables.KEYS:
-        return tables.KEYS[name], None
+    if name in KEYS:
+        return KEYS[name], None
     match = UNIT.match(name)
-    if match is None or match[1] not in tables.KEYS:
+    if match is None or match[1] not in KEYS:
         return None, None
-    key = tables.KEYS[match[1]]
+    key = KEYS[match[1]]
     if key != "t":
         return key, None
     if match[2] in SECONDS:
@@ -157,9 +220,8 @@ def _key(name: str) -> tuple[str | None, float | None]:
     return None, None
 
 
-def _numbers(path: object, lines: islice[str], head: _Head) -> NDArray[np.float64]:
-    """Return [rows, columns]; raise for the first line that is not as many numbers as the first."""
-    blocks: list[NDArray[np.float64]] = []
+def _numbers(path: object, lines: islice[str], head: _Head) -> Iterator[NDArray[np.float64]]:
+    """Yield [rows, columns] of blocks of lines; raise for the first line that is not as many numbers as the first."""
     number = head.lines + 1
     columns = len(head.names)
     while block := list(islice(lines, BLOCK)):
@@ -181,11 +243,8 @@ def _numbers(path: object, lines: islice[str], head: _Head) -> NDArray[np.float6
         except ValueError:
             raise _culprit(path, block, head.delimiter, columns, number) from None
         if end:
-            blocks.append(table)
+            yield table
         number += len(block)
-    if blocks:
-        return np.concatenate(blocks)
-    return np.empty((0, columns))
 
 
 def _culprit(path: object, block: Sequence[str], delimiter: str | None, columns: int, number: int) -> Exception:
@@ -201,19 +260,26 @@ def _culprit(path: object, block: Sequence[str], delimiter: str | None, columns:
     return format_error(path, f"line {number + at}", f"{columns} numbers", f"{block[at].strip()[:40]!r}", step)
 
 
-def _columns(
-    path: object, head: _Head, rows: NDArray[np.float64], order: str | None, guessed: list[str]
-) -> tuple[Mapping[str, NDArray], float | None]:
-    """Return the columns of events, and the unit of time that a name states."""
+def _plan(
+    path: object,
+    head: _Head,
+    width: int,
+    order: str | None,
+    blocks: Callable[[], Iterable[NDArray[np.float64]]],
+) -> _Plan:
+    """Return what `width` columns are: by their names, by `order`, or by the content of all blocks."""
     if head.names and order is None:
-        keys = [_key(name) for name in head.names]
-        table: dict[str, NDArray] = {}
-        for i, (key, _) in enumerate(keys):
+        places: dict[str, int] = {}
+        units: dict[str, float | None] = {}
+        for place, name in enumerate(head.names):
+            key, unit = _key(name)
             # The first column of a key counts.
-            if key is not None and key not in table:
-                table[key] = rows[:, i]
-        if {"t", "x"} <= table.keys():
-            return table, next((unit for key, unit in keys if key == "t" and unit), None)
+            if key is not None and key not in places:
+                places[key] = place
+            if key == "t" and unit:
+                units.setdefault(key, unit)
+        if {"t", "x"} <= places.keys():
+            return _Plan(places, units.get("t"))
         expected = "names of columns: t, x, y and p, or t and unit (or usual ones, such as timestamp, polarity)"
         got = ", ".join(head.names)[:60]
         raise format_error(path, f"line {head.lines}", expected, repr(got), "add or correct the header")
@@ -221,19 +287,20 @@ def _columns(
         require(
             sorted(order) in (sorted("txyp"), sorted("tx")), "read.columns", "must be an order of t, x, y, p", order
         )
-        if rows.shape[1] != len(order):
+        if width != len(order):
             expected = f"{len(order)} columns, as columns= says"
-            raise format_error(path, f"line {head.lines + 1}", expected, rows.shape[1], LAYOUT)
-        return dict(zip(order, rows.T, strict=True)), None
-    if rows.shape[1] == 2:
-        guessed.append("columns are t and unit")
-        return {"t": rows[:, 0], "x": rows[:, 1]}, None
-    if rows.shape[1] != 4:
+            raise format_error(path, f"line {head.lines + 1}", expected, width, LAYOUT)
+        return _Plan({key: place for place, key in enumerate(order)}, None)
+    if width == 2:
+        return _Plan({"t": 0, "x": 1}, None, ("columns are t and unit",))
+    if width != 4:
         expected = "two columns, t and unit, or four, t, x, y and p in any order"
-        raise format_error(path, f"line {head.lines + 1}", expected, f"{rows.shape[1]} columns", LAYOUT)
-    letters, columns = tables.find_order(path, "columns", rows)
-    guessed.append(f"columns are {', '.join(letters)}")
-    return columns, None
+        raise format_error(path, f"line {head.lines + 1}", expected, f"{width} columns", LAYOUT)
+    scan = OrderScan()
+    for rows in blocks():
+        scan.add(rows)
+    letters = scan.order(path, "columns")
+    return _Plan({key: place for place, key in enumerate(letters)}, None, (f"columns are {', '.join(letters)}",))
 
 
 def _size(comment: str) -> tuple[int, ...] | None:

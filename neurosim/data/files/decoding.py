@@ -92,6 +92,24 @@ class EventDecoder(ABC):
         return self.shape
 
 
+class EventSource(ABC):
+    """Events of a file in pieces of bounded memory, in order, on the clock of the file.
+
+    Each iteration reads the file anew and raises `NeurosimFormatError` where it breaks its format.
+
+    Attributes:
+        shape: of the sensor.
+        report: how the file was read, with all counts after an iteration.
+    """
+
+    shape: tuple[int, ...]
+    report: ReadReport
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Spikes]:
+        """Yield the events."""
+
+
 def decode_pieces(decoder: EventDecoder, pieces: Iterable[FilePiece], end: int) -> Iterator[DecodedPiece]:
     """Yield the events of each piece of a file, up to the first fault; bytes of an unfinished record are kept."""
     rest: NDArray[np.uint8] = np.empty(0, np.uint8)

@@ -21,10 +21,10 @@ from .cameras import format_of_header, read_dat, read_evt2, read_evt3, read_evt2
 from .csv import read_csv, write_csv
 from .mat import read_mat
 from .nmnist import read_nmnist, write_nmnist
+from .numpy_files import read_npy
 from .ros import read_ros
 from .sonata import read_sonata, write_sonata
 from .streams import read_aedat, read_aedat31, read_event_stream
-from .tables import read_npy
 
 
 class Format(NamedTuple):

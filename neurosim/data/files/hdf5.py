@@ -7,6 +7,7 @@ accepts no size beyond what the file can hold, and passes no variable-length row
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import re
 import zlib
@@ -19,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, NeurosimFormatError
-from ...base.raw import format_error, max_unpacked, read_bytes
+from ...base.raw import file_size, format_error, max_unpacked, read_bytes
 from ...kernels.io.hdf5_heaps import cpu as heaps
-from .hdf5_filters import KNOWN, UNDO, read_by_library, undo
+from .hdf5_chunks import Chunks, filter_list, filters_of
+from .hdf5_filters import KNOWN, UNDO, read_by_library
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HEAP = re.compile(b"GCOL\x01\0\0\0")
@@ -29,6 +31,8 @@ HEAP = re.compile(b"GCOL\x01\0\0\0")
 MAX_RATIO = 16
 # A variable-length row on disk: its length, the address of a heap, and the number of an object in it.
 ROW = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
+# Bytes in which heaps are looked for at a time.
+STEP = 1 << 24
 AGAIN = "the file is damaged: fetch it again"
 LAYOUT = "is this a file of another layout?"
 COPY = "copy the data into the file"
@@ -44,6 +48,7 @@ class HDF5File:
         heaps: places of variable-length rows.
         ratio: maximum size of a compressed dataset, in sizes of the file.
         unpacked: sizes of the compressed datasets that were read, by name.
+        mapped: the file as the system maps it into memory page by page; None: all bytes are in memory.
     """
 
     path: object
@@ -52,6 +57,11 @@ class HDF5File:
     heaps: tuple[NDArray[np.int64], ...]
     ratio: int = MAX_RATIO
     unpacked: dict[str, int] = field(default_factory=dict)
+    mapped: mmap.mmap | None = None
+
+    def release(self) -> None:
+        """Give the pages that were read so far back to the system, where the file is mapped."""
+        _release(self.mapped)
 
     def error(self, where: str, expected: str, got: object, step: str = AGAIN) -> NeurosimFormatError:
         return format_error(self.path, where, expected, got, step)
@@ -118,12 +128,24 @@ class HDF5File:
         Raises:
             NeurosimFormatError: as `numbers`.
         """
+        node = self.numbers_or_records(name)
+        return self._elements(name, node, node.dtype).reshape(node.shape)
+
+    def numbers_or_records(self, name: str) -> Any:
+        """Return a dataset of the library, of numbers or of records of numbers.
+
+        Raises:
+            NeurosimFormatError: as `dataset`, or of another type.
+        """
         node = self.dataset(name, rank=None)
         # Of a record the kinds of its fields.
         kinds = {node.dtype[field].kind for field in node.dtype.names or ()} or {node.dtype.kind}
         if not kinds <= set("iufb"):
             raise self.error(f"/{name}", "numbers", node.dtype, LAYOUT)
-        return self._elements(name, node, node.dtype).reshape(node.shape)
+        stored = node.id.get_type().get_size()
+        if stored != node.dtype.itemsize:
+            raise self.error(f"/{name}", f"entries of {node.dtype.itemsize} bytes", stored, LAYOUT)
+        return node
 
     def array(self, name: str, kinds: str) -> NDArray:
         """Return the dataset `name` of any rank, of numbers whose numpy kind is among `kinds` ("b": booleans).
@@ -236,8 +258,12 @@ class HDF5File:
             raise self.error(f"/{name}", f"a list of {count} entries", node.shape)
         return node
 
-    def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
-        """Return all entries of a dataset, end to end, as they are on disk."""
+    def check_size(self, name: str, node: Any, dtype: np.dtype) -> int:
+        """Return the number of bytes of a dataset, which must not exceed what the file can hold.
+
+        Raises:
+            NeurosimFormatError: more.
+        """
         size = math.prod(node.shape) * dtype.itemsize
         bound = len(self.raw) * (self.ratio if node.chunks else 1)
         # A chunk is unpacked at once, and may be larger than the dataset.
@@ -250,6 +276,11 @@ class HDF5File:
             bound = max_unpacked(len(self.raw))
             if total > bound:
                 raise self.error(f"/{name}", f"datasets of at most {bound} bytes, as the file could hold", total)
+        return size
+
+    def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
+        """Return all entries of a dataset, end to end, as they are on disk."""
+        size = self.check_size(name, node, dtype)
         stored = node.id.get_type().get_size()
         # For rows, the library gives their size in memory.
         if dtype != ROW and stored != dtype.itemsize:
@@ -264,52 +295,41 @@ class HDF5File:
             if dtype == ROW or node.id.get_storage_size() != size:
                 raise self.error(f"/{name}", f"{size} bytes of data", "none")
             return np.asarray(node[()]).reshape(-1)
-        return self._slice(name, start, size).view(dtype)
+        return self.slice(name, start, size).view(dtype)
 
-    def _slice(self, name: str, start: int, size: int) -> NDArray[np.uint8]:
+    def slice(self, name: str, start: int, size: int) -> NDArray[np.uint8]:
+        """Return `size` bytes of the file from byte `start` on, which belong to the dataset `name`.
+
+        Raises:
+            NeurosimFormatError: the file ends before.
+        """
         if not 0 <= start <= start + size <= len(self.raw):
             raise self.error(f"/{name}", f"{size} bytes at byte {start}", f"a file of {len(self.raw)} bytes")
         return self.raw[start : start + size]
 
     def _chunks(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
-        properties = node.id.get_create_plist()
-        filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
-        codes = {code for code, *_ in filters}
+        codes = filters_of(node)
         if not codes <= UNDO.keys():
-            if dtype == ROW or not codes <= KNOWN:
-                names = ", ".join(str(f[3]) for f in filters)
-                expected = "deflate, lzf, blosc, lz4, zstd or nothing"
-                raise self.error(f"/{name}", expected, names, "repack it with h5repack")
+            self.check_filters(name, node, dtype)
             return read_by_library(self.path, name, node, codes)
-        # Chunks tile the dataset: grid has their number along each dimension, rounded up.
-        chunk_bytes = math.prod(node.chunks) * dtype.itemsize
-        grid = tuple(-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True))
-        infos = _chunk_infos(node, math.prod(grid))
-        if len(infos) != math.prod(grid):
-            raise self.error(f"/{name}", f"{math.prod(grid)} chunks", len(infos))
+        chunks = Chunks(self, name, node, dtype)
         out = np.empty(node.shape, dtype)
-        filled = np.zeros(grid, bool)
-        for info in infos:
-            parts = [divmod(o, c) for o, c in zip(info.chunk_offset, node.chunks, strict=True)]
-            tile = tuple(k for k, _ in parts)
-            aligned = all(rest == 0 for _, rest in parts)
-            if not aligned or not all(0 <= k < n for k, n in zip(tile, grid, strict=True)):
-                raise self.error(f"/{name}", "chunks that tile the dataset", f"one at {info.chunk_offset}")
-            filled[tile] = True
-            data = self._slice(name, info.byte_offset, info.size).tobytes()
-            # Filters are undone from the last to the first; bit j of the mask says that filter j was skipped.
-            for j in reversed(range(len(filters))):
-                if not info.filter_mask >> j & 1:
-                    data = undo(self.path, name, filters[j][0], data, chunk_bytes, dtype.itemsize)
-            if len(data) != chunk_bytes:
-                raise self.error(f"/{name}", f"chunks of {chunk_bytes} bytes", len(data))
+        for tile in chunks.infos:
             # The last chunk along a dimension extends beyond the dataset.
             region = tuple(slice(k * c, (k + 1) * c) for k, c in zip(tile, node.chunks, strict=True))
-            chunk = np.frombuffer(data, dtype).reshape(node.chunks)
-            out[region] = chunk[tuple(slice(n) for n in out[region].shape)]
-        if not filled.all():
-            raise self.error(f"/{name}", "chunks that tile the dataset", "one missing")
+            out[region] = chunks.read(tile)[tuple(slice(n) for n in out[region].shape)]
         return out.reshape(-1)
+
+    def check_filters(self, name: str, node: Any, dtype: np.dtype) -> None:
+        """Raise where neither this package nor the library undoes the filters of a dataset.
+
+        Raises:
+            NeurosimFormatError: as said.
+        """
+        if dtype == ROW or not filters_of(node) <= KNOWN:
+            names = ", ".join(str(f[3]) for f in filter_list(node))
+            expected = "deflate, lzf, blosc, lz4, zstd or nothing"
+            raise self.error(f"/{name}", expected, names, "repack it with h5repack")
 
     def _rows(self, name: str, rows: NDArray, itemsize: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the bytes of variable-length rows, end to end, and the number of items of each row."""
@@ -341,24 +361,33 @@ class HDF5File:
 
 
 @contextmanager
-def open_hdf5(path: str | os.PathLike[str], ratio: int = MAX_RATIO, begin: int = 0) -> Iterator[HDF5File]:
+def open_hdf5(
+    path: str | os.PathLike[str], ratio: int = MAX_RATIO, begin: int = 0, *, in_blocks: bool = False
+) -> Iterator[HDF5File]:
     """Yield an HDF5 file open for reading; all errors of the library become `NeurosimFormatError`s.
 
     Args:
         path: of the file.
         ratio: maximum size of a compressed dataset, in sizes of the file.
         begin: byte at which the HDF5 file begins, after other data.
+        in_blocks: map the file instead of reading all of it, for datasets that are read in blocks.
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: not HDF5, or damaged.
     """
-    raw = read_bytes(path)
+    mapped = None
+    if in_blocks and file_size(path):
+        with open(path, "rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        raw = np.frombuffer(mapped, np.uint8)
+    else:
+        raw = read_bytes(path)
     check_header(path, raw[begin:])
     # Check before the library reads them: it hangs on some damaged heaps.
-    objects = _objects(path, raw)
+    objects = _objects(path, raw, mapped)
     with open_root(path) as root:
-        yield HDF5File(path, root, raw, objects, ratio)
+        yield HDF5File(path, root, raw, objects, ratio, mapped=mapped)
 
 
 @contextmanager
@@ -385,22 +414,6 @@ def open_root(path: str | os.PathLike[str]) -> Iterator[Any]:
         raise format_error(path, "structure", "an intact HDF5 file", reason, AGAIN) from None
 
 
-def _chunk_infos(node: Any, count: int) -> list[Any]:
-    """Return the places of at most `count` + 1 chunks."""
-    infos: list[Any] = []
-
-    def note(info: Any) -> bool | None:
-        infos.append(info)
-        # Any value but None ends the iteration.
-        return True if len(infos) > count else None
-
-    if hasattr(node.id, "chunk_iter"):
-        node.id.chunk_iter(note)
-        return infos
-    # Before HDF5 1.12.3 the library looks up each chunk from the first on.
-    return [node.id.get_chunk_info(i) for i in range(min(node.id.get_num_chunks(), count + 1))]
-
-
 def check_header(path: object, raw: NDArray[np.uint8]) -> None:
     """Refuse another format, and sizes in the header for which the library would allocate memory without a check."""
     head = raw[:64].tobytes()
@@ -419,9 +432,14 @@ def check_header(path: object, raw: NDArray[np.uint8]) -> None:
         raise format_error(path, f"byte {driver}", "one file with addresses of 8 bytes", "another kind", AGAIN)
 
 
-def _objects(path: object, raw: NDArray[np.uint8]) -> tuple[NDArray[np.int64], ...]:
+def _objects(path: object, raw: NDArray[np.uint8], mapped: mmap.mmap | None) -> tuple[NDArray[np.int64], ...]:
     """Return the addresses of the heaps, and of each object: heap number << 32 | index (ascending), position, size."""
-    starts = np.array([m.start() for m in HEAP.finditer(raw.data)], np.int64)
+    places: list[int] = []
+    for begin in range(0, raw.size, STEP):
+        # A heap may begin in one part and go on in the next.
+        places += (m.start() for m in HEAP.finditer(raw.data, begin, min(begin + STEP + 7, raw.size)))
+        _release(mapped)
+    starts = np.array(places, np.int64)
     none = np.empty(0, np.int64)
     count, fault = heaps.walk(raw, starts, none, none, none, none)
     if fault >= 0:
@@ -431,3 +449,8 @@ def _objects(path: object, raw: NDArray[np.uint8]) -> tuple[NDArray[np.int64], .
     key = heap << 32 | index
     order = np.argsort(key, kind="stable")
     return starts, key[order], position[order], size[order]
+
+
+def _release(mapped: mmap.mmap | None) -> None:
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

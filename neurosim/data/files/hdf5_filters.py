@@ -153,8 +153,10 @@ def undo(path: object, name: str, code: int, data: bytes, size: int, itemsize: i
         raise _missing(path, name, str(error)) from None
 
 
-def read_by_library(path: object, name: str, node: Any, codes: set[int]) -> NDArray:
-    """Return all entries of a dataset that the HDF5 library unpacks.
+def read_by_library(
+    path: object, name: str, node: Any, codes: set[int], begin: int | None = None, end: int | None = None
+) -> NDArray:
+    """Return all entries of a dataset that the HDF5 library unpacks, or those of the rows from `begin` to `end`.
 
     Raises:
         NeurosimMissingError: a filter that is not installed; says what to install.
@@ -170,7 +172,8 @@ def read_by_library(path: object, name: str, node: Any, codes: set[int]) -> NDAr
     if not all(h5py.h5z.filter_avail(code) for code in codes - UNDO.keys()):
         step = "install Prophesee's hdf5_ecf and set HDF5_PLUGIN_PATH, or convert the file to .raw"
         raise NeurosimMissingError(f"{path}: /{name}: is compressed with Prophesee's ECF; {step}")
-    return np.asarray(node[()]).reshape(-1)
+    rows = node[()] if begin is None else node[begin:end]
+    return np.asarray(rows).reshape(-1)
 
 
 def _missing(path: object, name: str, filter: str) -> NeurosimMissingError:

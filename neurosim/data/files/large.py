@@ -17,17 +17,10 @@ from ..download import digest
 from ..read_report import ReadReport
 from ..spikes import Spikes
 from .formats import ReadOptions
-from .pieces import EventPieces, is_read_in_pieces
+from .pieces import EventPieces
 
-# Bytes of a file of a camera from which on it is read in pieces.
-LARGE = 1 << 26
 # Windows end at multiples of 1 / GRID s: a power of two, so that any number of them joins exactly.
 GRID = 1024
-
-
-def is_large(path: str | os.PathLike[str], options: ReadOptions) -> bool:
-    """Return whether a file has more than `LARGE` bytes and a format that is read in pieces."""
-    return os.path.isfile(path) and os.stat(path).st_size > LARGE and is_read_in_pieces(path, options)
 
 
 @final

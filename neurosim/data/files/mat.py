@@ -15,7 +15,8 @@ from ..spikes import Spikes
 from .camera_hdf5 import MAX_RATIO
 from .hdf5 import SIGNATURE, HDF5File, open_hdf5
 from .mat5 import MAX_DEPTH, DamagedMat, variables_of
-from .tables import KEYS, LAYOUT, EventTable, find_columns, spikes_of
+from .table_events import spikes_of
+from .tables import KEYS, LAYOUT, EventTable, find_columns
 
 # An HDF5 file follows the text of a MATLAB file of version 7.3.
 BEGIN = 512

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from ...base.raw import FileBlock, event_fault, format_error, read_blocks, read_
 from ...kernels.io.nmnist import cpu as decode
 from ..read_report import ReadReport
 from ..spikes import Recordings, Spikes
+from .decoding import DecodedPiece, EventDecoder, FilePath, FilePiece, Sensor, counted
 
 SENSOR = (2, 34, 34)
 RECORD = decode.RECORD
@@ -60,6 +62,52 @@ def read_nmnist(
     if error is not None:
         report = ReadReport("nmnist", fault=str(error).removeprefix(f"{path}: "), clocked=False)
     return Spikes.unchecked(times, units, 2 * height * width, duration, tuple(shape), report)
+
+
+@dataclass
+class NmnistDecoder(EventDecoder):
+    """An N-MNIST file, decoded in pieces.
+
+    Attributes:
+        path, start, shape, report: as in `EventDecoder`.
+        state: [2] us, of the overflow markers and of the latest event.
+    """
+
+    path: FilePath
+    shape: Sensor | None
+    start: int = 0
+    report: ReadReport = field(default_factory=lambda: ReadReport("nmnist", clocked=False))
+    state: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
+    record = RECORD
+
+    def find_shape(self, pieces: Iterable[FilePiece], end: int) -> Sensor:
+        raise NotImplementedError("the sensor of an N-MNIST file is an argument")
+
+    def decode(self, data: NDArray[np.uint8], byte: int, end: int) -> DecodedPiece:
+        rest = data.size % RECORD
+        room = data.size // RECORD
+        times: NDArray = np.empty(room, np.float64)
+        units: NDArray = np.empty(room, np.int32)
+        shape = self.shape or SENSOR
+        whole = data[: room * RECORD]
+        events, fault, at = decode.nmnist_careful(whole, *shape[1:], MICROSECOND, times, units, self.state)
+        error = None
+        if fault:
+            error = event_fault(self.path, byte + at * RECORD, fault, shape)
+        elif rest and byte + data.size >= end:
+            error = _not_records(self.path, end)
+        return DecodedPiece(times[:events], units[:events], error, data.size - rest)
+
+    def final_report(self, error: NeurosimFormatError | None) -> ReadReport:
+        return counted(self.report, self.path, error, {})
+
+
+def open_nmnist(path: FilePath, head: NDArray[np.uint8], shape: Sensor = SENSOR) -> NmnistDecoder:
+    """Return the decoder of an N-MNIST file, whose first bytes are `head`."""
+    height, width = _sensor(shape)
+    if head.size == 0:
+        raise _not_records(path, 0)
+    return NmnistDecoder(path, (2, height, width))
 
 
 def read_nmnist_many(

@@ -1,4 +1,4 @@
-"""Recordings of cameras in pieces and in windows of time, for files larger than memory."""
+"""Recordings in pieces and in windows of time, for files larger than memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ from ..read_report import ReadReport
 from ..spikes import Spikes
 from .aedat import open_aedat2
 from .aedat4 import open_aedat4
+from .camera_hdf5 import open_camera_hdf5
 from .cameras import open_dat, open_evt2, open_evt3, open_evt21, open_raw
-from .decoding import EventDecoder, FilePiece, decode_pieces
+from .csv import open_csv
+from .decoding import EventDecoder, EventSource, FilePiece, decode_pieces
 from .formats import FORMATS, ReadOptions, find_format
+from .nmnist import open_nmnist
+from .numpy_files import open_npy
+from .ros import open_ros
 from .streams import open_aedat, open_aedat31, open_event_stream
 
 # Bytes that are decoded at a time: at most 6 million events of EVT3.
@@ -27,7 +32,9 @@ PIECE = 1 << 20
 # Bytes at the start of a file in which its header ends as a rule; longer ones are read on, up to MAX_HEADER.
 HEADER = 1 << 16
 MAX_HEADER = 1 << 26
-# Formats that are read in pieces.
+# Bytes of a file from which on it is read in pieces.
+LARGE = 1 << 26
+# Decoders of formats of cameras, of whose bytes a piece is enough.
 OPENERS: Mapping[str, Callable[..., EventDecoder]] = {
     "aedat": open_aedat,
     "aedat2": open_aedat2,
@@ -38,48 +45,48 @@ OPENERS: Mapping[str, Callable[..., EventDecoder]] = {
     "evt2": open_evt2,
     "evt21": open_evt21,
     "evt3": open_evt3,
+    "nmnist": open_nmnist,
     "prophesee": open_raw,
+}
+# Other formats that are read in pieces.
+SOURCES: Mapping[str, Callable[..., EventSource]] = {
+    "camera-hdf5": open_camera_hdf5,
+    "csv": open_csv,
+    "numpy": open_npy,
+    "ros": open_ros,
 }
 
 
-class EventPieces:
-    """The events of a file of a camera, in order, in pieces of bounded memory; each iteration reads the file anew.
+class CameraSource(EventSource):
+    """A file of a camera, whose bytes are decoded in pieces.
 
     Attributes:
-        shape: of the sensor, after the filters.
-        report: how the file was read, with all counts after an iteration.
+        shape, report: as in `EventSource`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], options: ReadOptions) -> None:
-        """Open a file.
+    def __init__(self, path: str | os.PathLike[str], name: str, options: ReadOptions) -> None:
+        """Open a file of the format `name`.
 
         Raises:
-            NeurosimInputError: a format that is not read in pieces, or an option that it does not have.
             NeurosimMissingError: no such file.
             NeurosimFormatError: as the reader of its format.
         """
         self._path = path
+        self._name = name
         self._options = options
-        self._name = find_format(path, options.format)
-        options.check(lookup(FORMATS, self._name, "read.format"))
         decoder = self._open()
         end = self._end(decoder)
         self._sensor = decoder.check_shape(self._data(decoder, end), end)
-        self.shape = options.filter.start(self._sensor).shape if options.filter else self._sensor
-        self.report: ReadReport = decoder.report
+        self.shape = self._sensor
+        self.report = decoder.report
 
     def __iter__(self) -> Iterator[Spikes]:
-        """Yield the events on the clock of the file.
-
-        Raises:
-            NeurosimFormatError: as the reader of the format, unless `until_fault` is set.
-        """
+        """Yield the events; those before a fault where `until_fault` is set."""
         decoder = self._open()
         decoder.shape = self._sensor
         end = self._end(decoder)
         if decoder.cut is not None and not self._options.until_fault:
             raise decoder.cut
-        filters = self._options.filter.start(self._sensor)
         size = math.prod(self._sensor)
         error = None
         for piece in decode_pieces(decoder, self._data(decoder, end), end):
@@ -87,10 +94,8 @@ class EventPieces:
             if error is not None and not self._options.until_fault:
                 raise error
             duration = float(piece.times[-1]) if len(piece.times) else 0.0
-            spikes = Spikes.unchecked(piece.times, piece.units, size, duration, self._sensor, decoder.report)
-            yield filters.apply(spikes) if self._options.filter else spikes
-        report = decoder.final_report(error)
-        self.report = replace(report, skipped={**report.skipped, **filters.dropped()})
+            yield Spikes.unchecked(piece.times, piece.units, size, duration, self._sensor, decoder.report)
+        self.report = decoder.final_report(error)
 
     def _open(self) -> EventDecoder:
         """Return the decoder behind the header of the file, of which no more is read."""
@@ -136,9 +141,55 @@ class EventPieces:
             raise unreadable(self._path, error) from None
 
 
+class EventPieces:
+    """The events of a file, in order, in pieces of bounded memory; each iteration reads the file anew.
+
+    Attributes:
+        shape: of the sensor, after the filters.
+        report: how the file was read, with all counts after an iteration.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], options: ReadOptions) -> None:
+        """Open a file. Tables, whose sensor and unit of time follow from all rows, are read once for it.
+
+        Raises:
+            NeurosimInputError: a format that is not read in pieces, or an option that it does not have.
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: as the reader of its format.
+        """
+        name = find_format(path, options.format)
+        options.check(lookup(FORMATS, name, "read.format"))
+        self._filter = options.filter
+        self._source: EventSource
+        if name in OPENERS:
+            self._source = CameraSource(path, name, options)
+        else:
+            opener = lookup(SOURCES, name, "read in pieces: format")
+            self._source = opener(path, **options.arguments())
+        self.shape = self._filter.start(self._source.shape).shape if self._filter else self._source.shape
+        self.report: ReadReport = self._source.report
+
+    def __iter__(self) -> Iterator[Spikes]:
+        """Yield the events on the clock of the file.
+
+        Raises:
+            NeurosimFormatError: as the reader of the format, unless `until_fault` is set.
+        """
+        filters = self._filter.start(self._source.shape)
+        for spikes in self._source:
+            yield filters.apply(spikes) if self._filter else spikes
+        report = self._source.report
+        self.report = replace(report, skipped={**report.skipped, **filters.dropped()})
+
+
 def is_read_in_pieces(path: str | os.PathLike[str], options: ReadOptions) -> bool:
-    """Return whether a file has a format of `OPENERS`."""
-    return find_format(path, options.format) in OPENERS
+    """Return whether a file has a format of `OPENERS` or `SOURCES`."""
+    return find_format(path, options.format) in {*OPENERS, *SOURCES}
+
+
+def is_large(path: str | os.PathLike[str], options: ReadOptions) -> bool:
+    """Return whether a file has more than `LARGE` bytes and a format that is read in pieces."""
+    return os.path.isfile(path) and os.stat(path).st_size > LARGE and is_read_in_pieces(path, options)
 
 
 def read_recording(path: str | os.PathLike[str], options: ReadOptions) -> Spikes:
@@ -147,7 +198,9 @@ def read_recording(path: str | os.PathLike[str], options: ReadOptions) -> Spikes
     Raises:
         NeurosimError: as `ReadOptions.read`.
     """
-    if not options.filter or not is_read_in_pieces(path, options):
+    # Small tables are in memory sooner than they are read twice.
+    in_pieces = find_format(path, options.format) in OPENERS or is_large(path, options)
+    if not options.filter or not in_pieces:
         return options.read(path)
     source = EventPieces(path, options)
     times: list[NDArray[np.float64]] = [np.empty(0)]
@@ -167,8 +220,8 @@ def stream(
 ) -> Iterator[Spikes]:
     """Yield a recording in windows of time, with times from the start of each window.
 
-    Files of cameras (`OPENERS`) are read in pieces: memory holds a window and a megabyte of the file. Other formats are
-    read as a whole first. Windows without events are yielded too, so that time goes on.
+    Memory holds a window and a megabyte of the file, of HDF5 a chunk of each dataset, of a bag a message. MATLAB files
+    and SONATA are read as a whole first. Windows without events are yielded too, so that time goes on.
 
     Args:
         path: of the file.
@@ -186,6 +239,8 @@ def stream(
     chosen = ReadOptions(**options)
     if is_read_in_pieces(path, chosen):
         source = EventPieces(path, chosen)
+        if start is None:
+            start = "first" if source.report.clocked else "file"
         yield from _windows(source, source.shape, window, start)
     else:
         spikes = chosen.read(path).starting(start)
@@ -193,7 +248,7 @@ def stream(
 
 
 def _windows(
-    pieces: EventPieces | list[Spikes], shape: tuple[int, ...], window: float, start: float | str | None
+    pieces: EventPieces | list[Spikes], shape: tuple[int, ...], window: float, start: float | str
 ) -> Iterator[Spikes]:
     times: NDArray[np.float64] = np.empty(0)
     units: NDArray[np.int32] = np.empty(0, np.int32)
@@ -218,11 +273,11 @@ def _windows(
         yield _window(times, units, number, window, size, shape)
 
 
-def _time_0(piece: Spikes, start: float | str | None) -> float:
+def _time_0(piece: Spikes, start: float | str) -> float:
     """Return the time of the file's clock at time 0."""
     if isinstance(start, float | int):
         return float(start)
-    return float(lookup({"first": piece.times[0], "file": 0.0}, start or "first", "start"))
+    return float(lookup({"first": piece.times[0], "file": 0.0}, start, "start"))
 
 
 def _window(

@@ -12,8 +12,8 @@ from typing import final
 from ...base.errors import NeurosimInputError, require
 from ...base.shown import Shown
 from ...data.files.formats import FORMATS, ReadOptions, find_format
-from ...data.files.large import LargeRecording, is_large
-from ...data.files.pieces import EventPieces, is_read_in_pieces, read_recording
+from ...data.files.large import LargeRecording
+from ...data.files.pieces import EventPieces, is_large, is_read_in_pieces, read_recording
 from ...data.files.sonata import read_sonata
 from ...data.spikes import Spikes
 from ...network.network import Network, Population, SpikeSource

@@ -11,8 +11,7 @@ from .... import __version__
 from ....base.atomic import write_text
 from ....base.errors import NeurosimInputError, NeurosimMissingError, require
 from ....data.files.formats import ReadOptions, find_format
-from ....data.files.large import is_large
-from ....data.files.pieces import EventPieces
+from ....data.files.pieces import EventPieces, is_large
 from ....data.files.shd import is_shd_file, read_shd
 from ....data.files.sonata import read_sonata, sonata_populations
 from ....data.read_report import ReadReport
@@ -129,7 +128,9 @@ def write_view_gif(view: RecordingView, path: Path) -> None:
 
 def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Played:
     if start in (None, "first") and is_large(path, options):
-        return _in_pieces(path, options)
+        pieces = EventPieces(path, options)
+        if len(pieces.shape) == 3:
+            return _in_pieces(path.name, pieces, start)
     spikes = options.read(path).starting(start)
     report = spikes.report or ReadReport("")
     remarks = report.remarks()
@@ -138,22 +139,21 @@ def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Pla
     return Played(path.name, spikes.upright(), remarks)
 
 
-def _in_pieces(path: Path, options: ReadOptions) -> Played:
+def _in_pieces(name: str, pieces: EventPieces, start: float | str | None) -> Played:
     """Return the recording of a camera by its counts: once through the file for its time, once for the counts."""
-    pieces = EventPieces(path, options)
     first = None
     last = 0.0
     for piece in pieces:
         if len(piece):
             first = piece.times[0] if first is None else first
             last = piece.times[-1]
-    zero = float(first or 0.0)
+    zero = float(first or 0.0) if start == "first" or pieces.report.clocked else 0.0
     duration = float(last) - zero
     counts = EventCounts.start(pieces.shape, duration)
     for piece in pieces:
         counts.add(piece.upright(), zero)
     report = replace(pieces.report, start=pieces.report.start + zero)
-    return Played(path.name, counts, (*report.remarks(), report.convention()))
+    return Played(name, counts, (*report.remarks(), report.convention()))
 
 
 def _of_shd(path: Path) -> tuple[Played, ...]:

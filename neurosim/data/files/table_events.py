@@ -1,0 +1,283 @@
+"""Events of tables: a table is described row by row, then read by what all of its rows say.
+
+Whether times are integers and whether places count from 1 depends on every row. A table larger than memory is described
+in a first pass over its blocks and read in a second one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.raw import format_error
+from ..read_report import ReadReport
+from ..spikes import Spikes
+from .decoding import EventSource
+from .tables import LAYOUT, Columns, EventTable
+
+MICROSECOND = 1e-6
+
+
+def spikes_of(table: EventTable, shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
+    """Return the events of a table, in the order of its rows.
+
+    Polarities are 0 and 1, or -1 and 1. Places and polarities that count from 1, as in MATLAB, have polarities 1 and 2.
+
+    Raises:
+        NeurosimInputError: a tick that is not > 0, or a shape for another number of columns.
+        NeurosimFormatError: columns of other lengths or types, an event outside the sensor, or times that are negative
+            or run backwards.
+    """
+    check_tick(tick)
+    scan = TableScan()
+    columns = scan.add(table)
+    return scan.layout(table, shape, tick).spikes(table, columns)
+
+
+def check_tick(tick: float | None) -> None:
+    """Raise `NeurosimInputError` for a unit of time that is not > 0 s."""
+    require(tick is None or (tick > 0 and math.isfinite(tick)), "read.tick", "must be > 0 s", tick)
+
+
+@dataclass
+class TableScan:
+    """Description of the rows of a table so far; each row is checked.
+
+    Attributes:
+        rows: their number.
+        are_integers: whether all times are.
+        polarities: the lowest and the highest.
+        has_zero: whether a polarity is 0.
+        highest: the largest place of each column of places, y before x.
+        last: time of the last row.
+    """
+
+    rows: int = 0
+    are_integers: bool = True
+    polarities: tuple[int, int] | None = None
+    has_zero: bool = False
+    highest: list[float] = field(default_factory=list)
+    last: float | None = None
+
+    def add(self, table: EventTable) -> Columns:
+        """Return the columns of the next rows as numbers.
+
+        Raises:
+            NeurosimFormatError: columns of other lengths or types, polarities of more than two values, or times that
+                are negative or run backwards.
+        """
+        columns = {key: _numbers(table, key, array) for key, array in table.columns.items()}
+        t = columns["t"]
+        for key, array in columns.items():
+            if len(array) != len(t):
+                raise format_error(table.path, f"{table.prefix}{key}", f"{len(t)} entries, as t", len(array), LAYOUT)
+        with np.errstate(invalid="ignore"):
+            self.are_integers &= t.dtype.kind in "iu" or bool((t % 1 == 0).all())
+        self._add_polarities(table, columns.get("p"), len(t))
+        self._add_times(table, t)
+        places = [columns[key] for key in ("y", "x") if key in columns]
+        known = self.highest or [0.0] * len(places)
+        self.highest = [max(high, place.max(initial=0)) for high, place in zip(known, places, strict=True)]
+        self.rows += len(t)
+        return columns
+
+    def layout(self, table: EventTable, shape: tuple[int, ...] | None, tick: float | None) -> TableLayout:
+        """Return how all rows are read; `table` has the facts of the file.
+
+        Raises:
+            NeurosimInputError: a shape for another number of columns.
+            NeurosimFormatError: places too large for a sensor, or two polarities without y.
+        """
+        default = MICROSECOND if self.are_integers else 1.0
+        unit = tick or default
+        changed: dict[str, int] = {}
+        low, high = self.polarities or (0, 0)
+        # A polarity of 2 is ON in a file that counts from 1; such a file has no 0, and may have ON events alone.
+        counts_from_1 = high == 2
+        highest = self.highest
+        if counts_from_1:
+            highest = [max(place - 1, 0) for place in highest]
+            changed["places and polarities counted from 0, not 1"] = self.rows
+        # -1 is 0.
+        if len(highest) == 1 and max(low, 0) != max(high, 0):
+            step = "without y, all polarities must be equal"
+            raise format_error(table.path, f"{table.prefix}columns", "a column y beside p", "none", step)
+        sensor = _sensor(table, highest, shape)
+        report = ReadReport(
+            format=table.format,
+            start=table.start,
+            tick=unit,
+            changed=changed,
+            guessed=table.guessed,
+            polarity_1=table.polarity_1,
+        )
+        return TableLayout(unit, counts_from_1, sensor, report)
+
+    def _add_polarities(self, table: EventTable, p: NDArray | None, count: int) -> None:
+        if not count:
+            return
+        if p is None:
+            self.polarities = (0, 0)
+            return
+        allowed = (p == 0) | (p == 1) | (p == -1) | (p == 2)
+        known = self.polarities or (2, -1)
+        self.polarities = int(min(known[0], p.min())), int(max(known[1], p.max()))
+        self.has_zero |= bool((p == 0).any())
+        low, high = self.polarities
+        # The pairs are 0 and 1, -1 and 1, or 1 and 2: neither -1 nor 2 goes with 0, nor with each other.
+        mixed = (low < 0 and self.has_zero) or (high == 2 and low < 1)
+        if not allowed.all() or mixed:
+            at = int(np.argmin(allowed))
+            raise format_error(table.path, table.row(at, "p"), "polarities 0 and 1, or -1 and 1", p[at], LAYOUT)
+
+    def _add_times(self, table: EventTable, t: NDArray) -> None:
+        # The comparisons refuse NaN too.
+        rising = t[1:] >= t[:-1]
+        is_behind = not len(t) or self.last is None or bool(t[0] >= self.last)
+        if not rising.all() or not is_behind:
+            at = int(np.argmin(rising)) + 1 if is_behind else 0
+            got = f"{t[at]} after {t[at - 1] if at else self.last}"
+            step = "sort the events by time"
+            raise format_error(table.path, table.row(at, "t"), "times in ascending order", got, step)
+        if len(t) and not (t[0] >= 0 and np.isfinite(t[-1])):
+            at = len(t) - 1 if t[0] >= 0 else 0
+            raise format_error(
+                table.path, table.row(at, "t"), "a finite time >= 0", t[at], "shift or correct the times"
+            )
+        if len(t):
+            self.last = t[-1]
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """How the rows of a table are read.
+
+    Attributes:
+        unit: of the times, s.
+        counts_from_1: whether places and polarities do.
+        sensor: its shape.
+        report: of the reading.
+    """
+
+    unit: float
+    counts_from_1: bool
+    sensor: tuple[int, ...]
+    report: ReadReport
+
+    def spikes(self, table: EventTable, columns: Columns) -> Spikes:
+        """Return the events of rows that were scanned.
+
+        Args:
+            table: the rows.
+            columns: their numbers, as `TableScan.add` returns them.
+
+        Raises:
+            NeurosimFormatError: an event outside the sensor.
+        """
+        t = columns["t"]
+        places = [columns[key] for key in ("y", "x") if key in columns]
+        p = columns.get("p")
+        polarity = np.zeros(len(t), np.int8) if p is None else np.maximum(p, 0).astype(np.int8)
+        if self.counts_from_1:
+            polarity = polarity - 1
+            places = [place - 1 for place in places]
+        if len(self.sensor) == 3:
+            coordinates = [polarity, *places]
+        else:
+            coordinates = places
+        _check_places(table, coordinates, self.sensor)
+        # unit = (p height + y) width + x
+        units = np.zeros(len(t), np.int64)
+        for size, values in zip(self.sensor, coordinates, strict=True):
+            units *= size
+            units += values.astype(np.int64)
+        times = t.astype(np.float64) * self.unit
+        last = float(times[-1]) if len(t) else 0.0
+        return Spikes.unchecked(times, units.astype(np.int32), math.prod(self.sensor), last, self.sensor, self.report)
+
+
+def _numbers(table: EventTable, key: str, array: NDArray) -> NDArray:
+    if array.dtype.kind not in "iufb" or array.dtype.itemsize > 8:
+        raise format_error(table.path, f"{table.prefix}{key}", "numbers", array.dtype, LAYOUT)
+    if array.dtype.kind == "b":
+        return array.astype(np.int8)
+    return array
+
+
+def _sensor(table: EventTable, highest: Sequence[float], shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the shape of the sensor: (2, height, width), or (units,) of a table without y."""
+    rank = 3 if len(highest) == 2 else 1
+    if shape is None:
+        if not all(0 <= place < 1 << 31 for place in highest):
+            raise format_error(table.path, f"{table.prefix}x, y", "places below 2^31", max(highest), LAYOUT)
+        shape = tuple(int(place) + 1 for place in highest)
+        if rank == 3:
+            shape = (2, *shape)
+    elif rank == 1:
+        shape = (math.prod(shape),)
+    if rank == 3:
+        rule = "must be (2 polarities, height, width)"
+    else:
+        rule = "must be (units,): the table has no y"
+    has_polarities = rank == 1 or shape[0] == 2
+    fits = len(shape) == rank and all(n > 0 for n in shape) and has_polarities
+    require(fits, f"{table.path}: shape", rule, shape)
+    if math.prod(shape) >= 1 << 31:
+        raise format_error(table.path, f"{table.prefix}x, y", "fewer than 2^31 units", shape, LAYOUT)
+    return shape
+
+
+def _check_places(table: EventTable, coordinates: Sequence[NDArray], sensor: tuple[int, ...]) -> None:
+    for values, size in zip(coordinates, sensor, strict=True):
+        inside = (values >= 0) & (values < size)
+        if values.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                inside &= values % 1 == 0
+        if not inside.all():
+            at = int(np.argmin(inside))
+            expected = f"an event inside shape {sensor}"
+            step = "for another sensor give its shape="
+            raise format_error(table.path, table.row(at), expected, values[at], step)
+
+
+class TableSource(EventSource):
+    """A table in a file, in blocks of its rows.
+
+    Attributes:
+        shape, report: as in `EventSource`.
+    """
+
+    def __init__(
+        self,
+        blocks: Callable[[], Iterator[EventTable]],
+        layout: Callable[[TableScan, EventTable], TableLayout],
+    ) -> None:
+        """Read all blocks once.
+
+        Args:
+            blocks: starts anew at the first row; yields at least one block.
+            layout: returns how the rows are read, from all of them and the first block without its rows.
+
+        Raises:
+            NeurosimError: as `TableScan`, and as the arguments.
+        """
+        self._blocks = blocks
+        scan = TableScan()
+        first: EventTable | None = None
+        for table in blocks():
+            scan.add(table)
+            first = first or replace(table, columns={})
+        assert first is not None
+        self._layout = layout(scan, first)
+        self.shape = self._layout.sensor
+        self.report = self._layout.report
+
+    def __iter__(self) -> Iterator[Spikes]:
+        scan = TableScan()
+        for table in self._blocks():
+            yield self._layout.spikes(table, scan.add(table))
