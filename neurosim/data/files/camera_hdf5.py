@@ -15,7 +15,7 @@ from ..read_report import NOT_STATED
 from ..spikes import Spikes
 from .array_blocks import ColumnBlocks
 from .hdf5 import LAYOUT, SIGNATURE, HDF5File, check_header, open_hdf5, open_root
-from .hdf5_chunks import DatasetRows
+from .hdf5_rows import DatasetRows
 from .table_events import MICROSECOND, TableSource, check_tick, spikes_of
 from .tables import KEYS, EventTable, find_columns
 
