@@ -44,6 +44,7 @@ MODULES = {
         "files.samples",
         "files.shd",
         "files.tables",
+        "files.numpy_files",
         "folder.options",
         "download",
     ),

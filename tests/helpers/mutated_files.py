@@ -22,9 +22,9 @@ from neurosim.data.files.camera_hdf5 import read_camera_hdf5
 from neurosim.data.files.cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
 from neurosim.data.files.mat import read_mat
 from neurosim.data.files.nmnist import encode_nmnist, read_nmnist_many
+from neurosim.data.files.numpy_files import read_npy
 from neurosim.data.files.shd import read_shd
 from neurosim.data.files.streams import read_aedat31, read_event_stream
-from neurosim.data.files.numpy_files import read_npy
 
 from . import aedat4
 

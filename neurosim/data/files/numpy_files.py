@@ -191,6 +191,16 @@ class _FileArray:
         return values.reshape(-1, self._width) if self._width > 1 else values
 
 
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
+    """Return the arrays of an .npz file, by name. Nothing is unpickled.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: no intact archive of arrays, or one that unpacks to much more than its size.
+    """
+    return _members(path, read_bytes(path))
+
+
 def open_npy(
     path: str | os.PathLike[str],
     shape: tuple[int, ...] | None = None,

@@ -89,16 +89,6 @@ class TablePlan(NamedTuple):
     columns: Mapping[str, str]
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
-    """Return the arrays of an .npz file, by name. Nothing is unpickled.
-
-    Raises:
-        NeurosimMissingError: no such file.
-        NeurosimFormatError: no intact archive of arrays, or one that unpacks to much more than its size.
-    """
-    return _members(path, read_bytes(path))
-
-
 def find_columns(path: object, arrays: Mapping[str, NDArray], order: str | None) -> tuple[str, Columns]:
     """Return the columns of events among named arrays, and the name of the array that has them, "" if they are several.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError, require
 from ...base.random import rng_key
-from ...data.files.tables import read_arrays
+from ...data.files.numpy_files import read_arrays
 from .tasks import FULL, Items, in_turn
 
 # Names of the arrays of a split, as PyTorch's and Keras's examples write them.
