@@ -1,4 +1,12 @@
-"""How long until the first spike: in a fresh process with the kernels cached, and with nothing compiled at all."""
+"""How long until the first spike, and until the end of first commands: with nothing compiled, and with kernels cached.
+
+python benchmarks/first_use.py                          until the first spike
+python benchmarks/first_use.py --commands               of demo, train, memory store and convert
+python benchmarks/first_use.py --commands demo train
+
+The kernels of a command that is run again are those that a second environment of the machine finds. Times are by the
+clock, and CPU time of all threads, which says more on a machine that others use.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +15,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from pathlib import Path
 
 import frame
 
@@ -32,8 +42,59 @@ def once(cache: str | None) -> float:
     return frame.seconds(lambda: subprocess.run([sys.executable, "-c", FIRST_SPIKE], env=environment, check=True))
 
 
+COMMANDS = {
+    "demo": ["demo"],
+    "train": ["train", "digits"],
+    "store": ["memory", "store", "digits"],
+    "convert": ["convert", "lm"],
+}
+# A model to convert is trained before, with the kernels of this machine.
+MODEL = ["convert", "lm-train", "--set", "training.steps=5", "--out", "lm"]
+
+
+def command(words: list[str], folder: str, cache: str | None) -> tuple[float, float]:
+    """Return seconds by the clock and of CPU time of a command, in `folder`."""
+    environment = dict(os.environ)
+    if cache is not None:
+        environment["NUMBA_CACHE_DIR"] = cache
+    start = time.perf_counter()
+    line = [sys.executable, "-m", "neurosim", *words, "--quiet"]
+    process = subprocess.Popen(line, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    took = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)} failed")
+    return took, usage.ru_utime + usage.ru_stime
+
+
+def first_commands(names: list[str], repeats: int) -> list[dict[str, object]]:
+    """Return a row for each command: compiled in an empty cache, then run again with that cache; the least of both."""
+    rows: list[dict[str, object]] = []
+    for name in names or list(COMMANDS):
+        times: dict[str, list[tuple[float, float]]] = {"nothing compiled": [], "kernels cached": []}
+        for _ in range(repeats):
+            with tempfile.TemporaryDirectory() as folder:
+                if name == "convert":
+                    command(MODEL, folder, None)
+                for each in times.values():
+                    each.append(command(COMMANDS[name], folder, str(Path(folder, "cache"))))
+        row: dict[str, object] = {"command": " ".join(COMMANDS[name])}
+        for state, each in times.items():
+            row[f"{state}, s"] = min(took for took, _ in each)
+            row[f"{state}, CPU s"] = min(cpu for _, cpu in each)
+        rows.append(row)
+    return rows
+
+
 def main() -> None:
-    options = frame.arguments(f"{__doc__}\nA third as many repeats compile everything.", repeats=5).parse_args()
+    parser = frame.arguments(f"{__doc__}\nA third as many repeats compile everything.", repeats=5)
+    parser.add_argument("--commands", nargs="*", choices=list(COMMANDS), help="until the end of first commands; all")
+    options = parser.parse_args()
+    if options.commands is not None:
+        rows = first_commands(options.commands, max(1, options.repeats // 3))
+        frame.report(options, frame.records(rows), {"rows": rows})
+        return
     once(None)
     cached = [once(None) for _ in range(options.repeats)]
     cold = []

@@ -140,7 +140,9 @@ def explore(attempt: Any, name: str, folder: str, first: int, end: float, pipe: 
         pipe.send(trial)
         (outcome, words), pairs = reached_lines(lambda: attempt(name, place, trial, base))  # noqa: B023 - called at once
         pipe.send((outcome, words, len(known | pairs)))
-        if not pairs <= known and trial > first and len(corpus) < MAX_CORPUS:
+        # Of an empty file there are no mutants.
+        grows = not pairs <= known and trial > first and (place / "mutant").stat().st_size > 0
+        if grows and len(corpus) < MAX_CORPUS:
             corpus.append(keep(place / "mutant", place / "corpus"))
         known |= pairs
         trial += 1
@@ -184,11 +186,11 @@ def guided(attempt: Any, name: str, folder: str, options: Any, seconds: float) -
                 trial += 1
                 patience = options.seconds
                 continue
+            process.kill()
+            process.join()
             if message is not None:
                 yield trial, message, f"exit code {process.exitcode}"
                 trial += 1
-            process.kill()
-            process.join()
             break
     yield trial, "lines", str(lines)
 
