@@ -65,6 +65,13 @@ def bare_matrix(array):
     return matrix(array.ctypes.data, array.shape[0], array.shape[1], array.dtype.type(0))
 
 
+@njit(inline="always")
+def copy_into(source, target):
+    """Do `target[:] = source`, which takes numba 2 s to compile, most of it for the text of an error."""
+    for i in range(target.size):
+        target[i] = source[i]
+
+
 @intrinsic
 def call(typing, address, a, b, c, d):
     """Call the compiled callback (`numba.cfunc`, returning nothing) at `address` with four arguments."""

@@ -7,7 +7,7 @@ import math
 from numba import float32, njit
 
 from ...tools.compiled import compiled
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import copy_into, matrix, vector
 from ..matrix_states.cpu import head_of
 from ..program import FLOAT, WORD, operation, position_of
 from .windows import CACHE, add, dot, softmax
@@ -76,8 +76,8 @@ def estimated(p, context, begin, end):
         for n in range(begin, end):
             own_keys = start + 4 * n * keys
             own_values = start + 4 * (few * keys + n * values)
-            vector(own_keys + 4 * position * width, keys, FLOAT)[:] = head_of(p.k, i, few, n, 1, keys)
-            vector(own_values + 4 * position * width, values, FLOAT)[:] = head_of(p.v, i, few, n, 1, values)
+            copy_into(head_of(p.k, i, few, n, 1, keys), vector(own_keys + 4 * position * width, keys, FLOAT))
+            copy_into(head_of(p.v, i, few, n, 1, values), vector(own_values + 4 * position * width, values, FLOAT))
             for h in range(n * p.group, (n + 1) * p.group):
                 wanted = head_of(p.part_values, i, heads, h, 1, parts)
                 count = _in_best_parts(wanted, position + 1, spare[:parts], spare[parts:])
@@ -144,8 +144,8 @@ def hashed(p, context, begin, end):
         memory = matrix(p.memory + 4 * i * p.capacity * width, p.capacity, width, FLOAT)
         q = vector(p.q + 4 * i * keys, keys, FLOAT)
         k = vector(p.k + 4 * i * keys, keys, FLOAT)
-        memory[position, :keys] = k
-        memory[position, keys : keys + values] = vector(p.v + 4 * i * values, values, FLOAT)
+        copy_into(k, memory[position, :keys])
+        copy_into(vector(p.v + 4 * i * values, values, FLOAT), memory[position, keys : keys + values])
         picks[0] = position
         count = 1
         oldest = position + 1
@@ -227,11 +227,11 @@ def remembered(p, context, begin, end):
             ring = matrix(p.ring + 8 * place * w * width, 2 * w, width, FLOAT)
             kept = matrix(p.kept + 8 * place * slots * size, slots, 2 * size, FLOAT)
             row = ring[position % (2 * w)]
-            row[:size] = head_of(p.k, i, heads, h, 1, size)
-            row[size : 2 * size] = head_of(p.v, i, heads, h, 1, size)
+            copy_into(head_of(p.k, i, heads, h, 1, size), row[:size])
+            copy_into(head_of(p.v, i, heads, h, 1, size), row[size : 2 * size])
             if p.state_k:
-                row[2 * size : 3 * size] = head_of(p.state_k, i, heads, h, 1, size)
-                row[3 * size : 4 * size] = head_of(p.state_v, i, heads, h, 1, size)
+                copy_into(head_of(p.state_k, i, heads, h, 1, size), row[2 * size : 3 * size])
+                copy_into(head_of(p.state_v, i, heads, h, 1, size), row[3 * size : 4 * size])
             row[4 * size] = vector(p.innovation, i + 1, FLOAT)[i]
             left = position - w  # the token that leaves the window
             if slots and left >= 0:

@@ -9,7 +9,7 @@ from numba import float32, njit
 
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import copy_into, matrix, vector
 from ..matrix_states.cpu import STATE, head_of
 from ..program import DOUBLE, FLOAT, operation, position_of, skipped, state_of
 
@@ -98,8 +98,8 @@ def window(p, context, begin, end):
             # Kept before they are read: a token sees its own key.
             for row in range(rows):
                 place = start + 4 * (here * rows + row) * width
-                vector(place + own_keys, keys, FLOAT)[:] = head_of(p.k, i * rows + row, few, n, 1, keys)
-                vector(place + own_values, values, FLOAT)[:] = head_of(p.v, i * rows + row, few, n, 1, values)
+                copy_into(head_of(p.k, i * rows + row, few, n, 1, keys), vector(place + own_keys, keys, FLOAT))
+                copy_into(head_of(p.v, i * rows + row, few, n, 1, values), vector(place + own_values, values, FLOAT))
             # All heads of q that share this head of k and v.
             for h in range(n * p.group, (n + 1) * p.group):
                 q = head_of(p.q, i, heads, h, 1, keys)
@@ -146,8 +146,8 @@ def regression(p, context, begin, end):
         for n in range(begin, end):
             own_keys = start + 4 * n * keys
             own_values = start + 4 * (few * keys + n * values)
-            vector(own_keys + 4 * here * width, keys, FLOAT)[:] = head_of(p.k, i, few, n, 1, keys)
-            vector(own_values + 4 * here * width, values, FLOAT)[:] = head_of(p.v, i, few, n, 1, values)
+            copy_into(head_of(p.k, i, few, n, 1, keys), vector(own_keys + 4 * here * width, keys, FLOAT))
+            copy_into(head_of(p.v, i, few, n, 1, values), vector(own_values + 4 * here * width, values, FLOAT))
             for h in range(n * group, (n + 1) * group):
                 q = head_of(p.q, i, heads, h, 1, keys)
                 out = head_of(p.out, i, heads, h, 1, values)
@@ -228,7 +228,7 @@ def leaving(p, context, begin, end):
             if p.more:
                 out[size] = 1 if position >= capacity else 0
             if p.x:
-                old[:] = head_of(p.x, i, p.heads, n, 1, size)
+                copy_into(head_of(p.x, i, p.heads, n, 1, size), old)
 
 
 @operation("seen mass sums offset heads size tokens out")

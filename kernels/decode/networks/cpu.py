@@ -13,7 +13,7 @@ from numba import float32, njit
 
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import copy_into, matrix, vector
 from ..matrix_states.cpu import head_of
 from ..program import FLOAT, operation, position_of
 from ..vectors.cpu import ONE, ZERO
@@ -119,7 +119,7 @@ def _forward(w, depth, keys, hidden, x, layers, out):
     """
     size = max(keys, hidden)
     at = 0
-    vector(layers, keys, FLOAT)[:] = x
+    copy_into(x, vector(layers, keys, FLOAT))
     for layer in range(depth):
         rows, columns = _shape(layer, depth, keys, hidden)
         y = vector(layers + 4 * (depth + layer) * size, columns, FLOAT)
@@ -130,7 +130,7 @@ def _forward(w, depth, keys, hidden, x, layers, out):
             for j in range(columns):
                 following[j] = y[j] * _normal(y[j])
         elif depth == 1:
-            out[:] = y
+            copy_into(y, out)
     if depth == 1:
         return ONE
     y = vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT)
@@ -217,7 +217,7 @@ def train(p, context, begin, end):
             a = anchor + 4 * weights
             step = anchor + 8 * weights
             if _begins(context, i, p.span):
-                vector(anchor, weights, FLOAT)[:] = vector(a, weights, FLOAT)
+                copy_into(vector(a, weights, FLOAT), vector(anchor, weights, FLOAT))
             w = _weights(anchor, depth, keys, hidden, p.retention, q, p.spare)
             out = head_of(p.out, i, heads, h, 1, keys)
             k = head_of(p.k, i, heads, h, 1, keys)

@@ -12,7 +12,7 @@ from numba import float32
 
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import copy_into, matrix, vector
 from ..matrix_states.cpu import head_of
 from ..program import FLOAT, operation, position_of
 from ..vectors.cpu import ONE, sigmoid
@@ -66,7 +66,7 @@ def filtered(p, context, begin, end):
             c = head_of(p.c, 0, width, j, 1, states)
             total = float32(0)
             # All entries of the next state read the whole state before.
-            before[:] = s
+            copy_into(s, before)
             for n in range(states):
                 after = b[n] * u[j]
                 for m in range(states):

@@ -12,7 +12,7 @@ from numba import float32, float64, njit
 
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import copy_into, matrix, vector
 from ..program import DOUBLE, FLOAT, LONG, operation, position_of, skipped, state_of
 from .reference import (  # noqa: F401 - callers read the kinds here too
     ABS,
@@ -172,7 +172,7 @@ def sigmoid(x):
 def activate(x, kind, out):  # noqa: PLR0912 - a loop for each kind
     """Fill `out` [n] with an activation of x [n]. With the kind known, most loops become vector instructions."""
     if kind == IDENTITY:
-        out[:] = x
+        copy_into(x, out)
     elif kind == SILU:
         for j in range(x.size):
             out[j] = x[j] * sigmoid(x[j])
@@ -294,7 +294,7 @@ def copy(p, context, begin, end):
     """
     for i in range(begin, end):
         source = vector(p.x + 4 * (i // p.repeats * p.x_width + p.x_first), p.columns, FLOAT)
-        vector(p.out + 4 * (i * p.out_width + p.out_first), p.columns, FLOAT)[:] = source
+        copy_into(source, vector(p.out + 4 * (i * p.out_width + p.out_first), p.columns, FLOAT))
 
 
 @operation("x width tokens factors sets out mask?")
@@ -335,7 +335,8 @@ def embed(p, context, begin, end):
     """Fill `out` with the rows of `table` float32 of int64 tokens. Parts are tokens."""
     tokens = vector(p.tokens, end, LONG)
     for i in range(begin, end):
-        vector(p.out + 4 * i * p.width, p.width, FLOAT)[:] = vector(p.table + 4 * tokens[i] * p.width, p.width, FLOAT)
+        row = vector(p.table + 4 * tokens[i] * p.width, p.width, FLOAT)
+        copy_into(row, vector(p.out + 4 * i * p.width, p.width, FLOAT))
 
 
 @operation("x width tokens size weight bias? tails activation out mask?", in_order=True)
@@ -363,7 +364,7 @@ def convolve_row(x, begin, width, size, weights, bias, tail, out):
     n = x.size
     last = vector(weights + 4 * ((size - 1) * width + begin), n, FLOAT)
     if bias:
-        out[:] = vector(bias + 4 * begin, n, FLOAT)
+        copy_into(vector(bias + 4 * begin, n, FLOAT), out)
     else:
         out[:] = 0
     # The oldest token of the tail comes first; each of the others moves up a row after its use.
@@ -373,9 +374,9 @@ def convolve_row(x, begin, width, size, weights, bias, tail, out):
         for j in range(n):
             out[j] += weight[j] * row[j]
         if s < size - 2:
-            row[:] = vector(tail + 4 * ((s + 1) * width + begin), n, FLOAT)
+            copy_into(vector(tail + 4 * ((s + 1) * width + begin), n, FLOAT), row)
         else:
-            row[:] = x
+            copy_into(x, row)
     for j in range(n):
         out[j] += last[j] * x[j]
 
@@ -415,7 +416,7 @@ def rotary(p, context, begin, end):
             b = x[k + half]
             out[k] = a * turn[0, k] - b * turn[1, k]
             out[k + half] = a * turn[1, k] + b * turn[0, k]
-        out[2 * half :] = x[2 * half :]
+        copy_into(x[2 * half :], out[2 * half :])
 
 
 # A product and a sum in one rounding where the processor has that.
@@ -457,7 +458,7 @@ def dilate(p, context, begin, end):
         x = vector(p.x + start, count, FLOAT)
         out = vector(p.out + start, count, FLOAT)
         ring = p.ring + 4 * (i * room * width + begin)
-        vector(ring + 4 * (position % room) * width, count, FLOAT)[:] = x
+        copy_into(x, vector(ring + 4 * (position % room) * width, count, FLOAT))
         out[:] = 0
         for s in range(p.size):
             # The tokens before the first are places that are still 0.
@@ -482,5 +483,5 @@ def shift(p, context, begin, end):
     for i in range(p.tokens):
         x = vector(p.x + 4 * (i * width + begin), count, FLOAT)
         out = vector(p.out + 4 * (i * width + begin), count, FLOAT)
-        out[:] = tail
-        tail[:] = x
+        copy_into(tail, out)
+        copy_into(x, tail)

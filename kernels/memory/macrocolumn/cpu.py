@@ -12,6 +12,7 @@ from numba import uint64
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import popcount
+from ...tools.pointers import copy_into
 from .learning import age, bind, bind_lateral
 from .reference import (
     AFFERENTS_ABOVE,
@@ -123,13 +124,6 @@ def _pause(flag, n, code, numbers, rule):
 
 
 @compiled
-def _copy(values, out):
-    """Do `out[:] = values`, which takes numba 2 s to compile."""
-    for i in range(out.size):
-        out[i] = values[i]
-
-
-@compiled
 def _stay(status, g, code, numbers, count):
     """Keep or clear the code in a frame without a choice; return its familiarity."""
     if status == KEPT:
@@ -188,11 +182,11 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
             note[0] = _pause(flags[f], n, code, numbers, rule)
             if note[0] != CHOSEN:
                 trace_g[m] = _stay(note[0], trace_g[m], code, numbers, count)
-                _copy(code, codes[f, m])
+                copy_into(code, codes[f, m])
                 familiarity[f, m] = trace_g[m]
                 continue
             # H takes the code of the frame before, which the new code overwrites.
-            _copy(code, before)
+            copy_into(code, before)
             sees = n > 0 and not flags[f] & BLIND
             follows = active_h.size > 0 and modules > 1 and before[0] >= 0
             n_above = _bits(above[f, m])
@@ -230,7 +224,7 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
                 g, numbers[1] = select(terms, present, rule, learn, back_off, keys[m], index, v, mu, code, note)
             count[0] = numbers[1]
             trace_g[m] = g
-            _copy(code, codes[f, m])
+            copy_into(code, codes[f, m])
             familiarity[f, m] = g
             if not learn:
                 continue

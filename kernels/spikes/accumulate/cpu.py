@@ -12,6 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
+from ...tools.pointers import copy_into
 from ...tools.threads import spread
 
 # Channels, and outputs, whose part of the weights (128 KB) stays in a core's cache while a batch passes over it.
@@ -147,7 +148,7 @@ def _gather(ends, channels, values, weights, first, last, tile, out):
     place = np.empty(rows, np.int64)
     for begin in range(first, last, tile):
         end = min(last, begin + tile)
-        place[:] = ends[:-1]
+        copy_into(ends, place)
         for block in range(BLOCK, inputs + BLOCK, BLOCK):
             for i in range(rows):
                 j = place[i]
