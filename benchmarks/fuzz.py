@@ -176,6 +176,7 @@ def guided(attempt: Any, name: str, folder: str, options: Any, seconds: float) -
             try:
                 message = here.recv() if here.poll(patience) else "hang"
             except EOFError:
+                process.join()
                 message = "crash"
             if isinstance(message, int):
                 trial = message

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 # Wall-clock times and the run's own name.
-TIMED = {"timings", "run", "seconds", "real_time_factor", "run_s", "build_s", "measured_energy"}
+TIMED = {
+    "timings",
+    "run",
+    "seconds",
+    "real_time_factor",
+    "run_s",
+    "build_s",
+    "measured_energy",
+    "store_seconds",
+    "recall_seconds",
+}
 
 
 def manifest(run: str) -> dict[str, Any]:
