@@ -226,7 +226,7 @@ def measure(size: str, options: argparse.Namespace) -> list[Row]:
             if batch == 1:
                 width, layers = SIZES[size]
                 shape = ["--width", str(width), "--layers", str(layers)]
-                models = {f"llama.cpp {kind}": [*shape, "--type", kind] for kind in ("Q8_0", "Q4_0")}
+                models = {f"llama.cpp {kind}": [*shape, "--type", kind] for kind in ("Q8_0", "Q4_0", "Q4_1")}
                 peers = llamas(models, threads)
             found = rounds({**timed, **peers}, options.repeats)
             for peer in peers.values():

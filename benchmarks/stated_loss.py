@@ -1,10 +1,14 @@
 """The strength of a coding for a stated loss, chosen on the first 90 % of each text and measured on the rest.
 
     python benchmarks/stated_loss.py MODEL --text FILE FILE FILE [--loss .01] [--tokens 5376] [--also 3] [--json]
+    python benchmarks/stated_loss.py MODEL --text FILE --calibrated .6 --no-choice
 
 MODEL is what `neurosim convert` takes; without --text, the prose that ships with Python. Each text is split as by
 `neurosim convert --loss`: trials read windows of the fifth before the held-out tenth. Windows of 256 tokens, spread
 evenly over the held-out tenth and read without context, give the losses; errors are standard errors over windows.
+
+--calibrated measures thresholds of channels for a mean number of spikes a channel, from 16 windows of 128 tokens of the
+first 90 %; --no-choice leaves the coding for the stated loss out.
 """
 
 from __future__ import annotations
@@ -50,6 +54,7 @@ HEADS = (
     "ms",
 )
 PROFILE = "horowitz45"
+CALIBRATED = 16  # windows of 128 tokens that thresholds of channels come from
 
 
 def spread_windows(tokens: Tensor, count: int) -> Tensor:
@@ -65,9 +70,9 @@ def increase(rise: Tensor) -> tuple[float, float]:
     return math.expm1(mean), math.exp(mean) * float(rise.std()) / math.sqrt(len(rise))
 
 
-def measure(model: LanguageModel, coding: Coding, comparison: WindowComparison) -> tuple[dict, Tensor]:
+def measure(model: LanguageModel, coding: Coding, comparison: WindowComparison, learn: Tensor) -> tuple[dict, Tensor]:
     """Convert, read the windows, and return the row of it and the rise of the loss of each window."""
-    made = convert(model, coding)
+    made = convert(model, coding, learn, windows=CALIBRATED)
     with made.counting() as histograms:
         rise, divergence = comparison.read(made.model)
     totals = spike_totals(made, histograms)
@@ -77,7 +82,7 @@ def measure(model: LanguageModel, coding: Coding, comparison: WindowComparison) 
     energies = [energy_comparison(counts, tokens, PROFILE), *other_processes(counts, tokens, PROFILE)]
     loss, error = increase(rise)
     row = {
-        "coding": f"k = {coding.k:.3g}",
+        "coding": f"k = {coding.k:.3g}" if coding.scheme == "ternary" else f"{coding.scheme}, {coding.spikes:g}",
         "tokens": tokens,
         "dense": float(comparison.losses.mean()),
         "divergence": float(divergence.mean()),
@@ -104,17 +109,23 @@ def of_text(model: LanguageModel, name: str, tokens: Tensor, options: argparse.N
     def tell(trial: object) -> None:
         frame.say(f"{name}: {trial}")
 
-    coding, choice = choose_coding(model, Coding(k=options.k), text, options.loss, on_trial=tell)
+    codings = {f"k={k:g}": Coding(k=k) for k in options.also}
+    codings |= {f"calibrated={spikes:g}": Coding("calibrated", spikes=spikes) for spikes in options.calibrated}
+    choice = None
+    if options.choice:
+        chosen, choice = choose_coding(model, Coding(k=options.k), text, options.loss, on_trial=tell)
+        codings = {"chosen": chosen, **codings}
     comparison = WindowComparison(model, windows)
     rows = []
     rises = {}
-    times = {trial.strength: trial.seconds for trial in choice.trials}
-    for title, each in (("chosen", coding), *((f"k={k:g}", Coding(k=k)) for k in options.also)):
-        row, rises[title] = measure(model, each, comparison)
-        seconds = times.get(each.k)
+    times = {} if choice is None else {trial.strength: trial.seconds for trial in choice.trials}
+    for title, each in codings.items():
+        row, rises[title] = measure(model, each, comparison, text.learn)
+        seconds = times.get(each.k) if each.scheme == "ternary" else None
         rows.append({"text": name, "title": title, "ms": None if seconds is None else 1e3 * seconds} | row)
         frame.say(f"{name}: {row['coding']} {row['perplexity']:+.2%} +- {row['error']:.2%}")
-    return {"choice": choice.to_dict(), "rows": rows, "rises": {title: rise.tolist() for title, rise in rises.items()}}
+    about = None if choice is None else choice.to_dict()
+    return {"choice": about, "rows": rows, "rises": {title: rise.tolist() for title, rise in rises.items()}}
 
 
 def show(found: Sequence[dict], pooled: Sequence[dict]) -> Iterator[str]:
@@ -132,6 +143,8 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=500_000, help="of each text that are read")
     parser.add_argument("--k", type=float, default=8.0, help="first trial")
     parser.add_argument("--also", type=float, nargs="*", default=(), help="further k to measure")
+    parser.add_argument("--calibrated", type=float, nargs="*", default=(), help="spikes a channel, calibrated")
+    parser.add_argument("--choice", action=argparse.BooleanOptionalAction, default=True, help="for the stated loss")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model = read_model(options.model)

@@ -212,7 +212,7 @@ class BlockTensor(Tensor):
         own = _OFTEN.get(function)
         result = None if own is None else own(*args, **(kwargs or {}))
         if result is None:
-            return torch._C._disabled_torch_function_impl(function, types, args, kwargs or {})
+            return torch._C._disabled_torch_function_impl(function, tuple(types), tuple(args), dict(kwargs or {}))
         return result
 
     @classmethod
