@@ -1,4 +1,4 @@
-"""requirements.lock: tested versions of everything that pyproject.toml names, within the bounds it gives."""
+"""requirements.lock has tested versions of everything that pyproject.toml names; the start page has its extras."""
 
 from __future__ import annotations
 
@@ -31,3 +31,9 @@ def test_every_dependency_has_a_tested_version(requirement: Requirement) -> None
     pairs = [line.split("==") for line in lines]
     versions = {name.lower().replace("_", "-"): version for name, version in pairs}
     assert requirement.specifier.contains(versions[requirement.name.lower()])
+
+
+@pytest.mark.parametrize("extra", sorted(PROJECT["optional-dependencies"]))
+def test_the_start_page_says_what_an_extra_is_for(extra: str) -> None:
+    rows = [line for line in (ROOT / "docs" / "start.md").read_text().splitlines() if line.startswith("| `")]
+    assert any(f"`{extra}`" in row.split("|")[1] for row in rows)
