@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from neurosim.base import NeurosimInputError
 from neurosim.learning import Stream
 from neurosim.learning.continual.streams import Permuted, Split
 
@@ -72,3 +74,30 @@ def test_adapters_by_hand() -> None:
     np.testing.assert_allclose(learner.scores(stream[0].test.x, None), wanted, rtol=1e-4, atol=1e-5)
     names = [layer.name for layer in learner.work(stream[0].test.x)]
     assert names[1:4] == ["router 1", "adapter 1 down", "adapter 1 up"] and names[-1] == "output"
+
+
+def test_a_backbone_trained_on_other_items_stays_from_the_first_task_on() -> None:
+    stream = Split(scenario="task", **FEW).build(0)
+    plain = made(stream)
+    learner = made(stream, backbone="digits", backbone_items=100, epochs=2)
+    drawn = plain.net.state_dict()
+    first = learn(learner, stream[0])
+    second = learn(learner, stream[1])
+    hidden = [name for name in first if name.startswith("backbone.weights")]
+    assert hidden and all(not torch.equal(first[name], drawn[name]) for name in hidden)
+    assert all(torch.equal(first[name], second[name]) for name in hidden)
+    # Steps of a task write the head and a new adapter with its descriptor, never the backbone.
+    trained = sum(p.numel() for p in learner.net.trained(grows=learner._grows, first=False))
+    assert learner.updates == 2 * -(-80 // 32) * trained
+    other = made(stream, backbone="digits", backbone_items=100, epochs=2)
+    other.restore(learner.state(), list(stream)[:2])
+    assert np.array_equal(other.scores(stream[0].test.x, 0), learner.scores(stream[0].test.x, 0))
+
+
+def test_a_backbone_of_another_sensor_is_refused(tmp_path: Path) -> None:
+    stream = Split(scenario="task", **FEW).build(0)
+    path = tmp_path / "nine.npz"
+    np.savez(path, x=np.random.default_rng(0).normal(size=(20, 9)), y=np.arange(20) % 2)
+    words = r"AdaptersSettings.backbone: must have 64 units, as the stream \(got 9\)"
+    with pytest.raises(NeurosimInputError, match=words):
+        made(stream, backbone=str(path)).begin(stream[0])

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ....base.errors import require
 from ....base.measure.work import LayerCounts
 from ....base.rules import Count, Rule
 from ...layers.counts import count_linear
 from ..learner import Progress, no_progress
-from ..tasks import Items, Problem, Task
+from ..sources import load
+from ..tasks import Items, Problem, Task, in_turn
 from . import common
 from .common import ItemBatch
 from .spiking import Net, Spiking, SpikingLearner
@@ -30,12 +32,17 @@ class AdaptersSettings(Spiking):
         descriptor: units of the autoencoder that says what an adapter knows.
         threshold: standard deviations of an autoencoder's error, beyond which items are new to its adapter.
         samples: items of a task that errors are taken over.
+        backbone: source of the images or recordings that the net is trained on before the first task, of as many units
+            as the stream's: a key of `SOURCES`, or as for a stream; empty: the first task trains the net.
+        backbone_items: maximum number of these items, even over their classes.
     """
 
     width: Count = 32
     descriptor: Count = 64
     threshold: Annotated[float, Rule("finite and > 0")] = 1.2
     samples: Count = 500
+    backbone: str = ""
+    backbone_items: Count = 10_000
 
 
 class AdapterStack(nn.Module):
@@ -101,8 +108,13 @@ class AdapterStack(nn.Module):
             smallest = min(smallest, float(z.mean()))
         return smallest
 
+    def take_over(self, net: Net) -> None:
+        """Copy the hidden layers of a net; the head stays."""
+        self.backbone.weights.load_state_dict(net.weights.state_dict())
+        self.backbone.neurons.load_state_dict(net.neurons.state_dict())
+
     def trained(self, *, grows: bool, first: bool) -> Iterator[nn.Parameter]:
-        """Yield the parameters that a task trains: the head, a new adapter, and on the first task the backbone."""
+        """Yield the parameters that a task trains: the head, a new adapter, and where it is the first the backbone."""
         if first:
             yield from self.backbone.parameters()
         else:
@@ -123,7 +135,7 @@ class Adapters(SpikingLearner):
 
     A task whose items are new to the descriptors of all adapters gets an adapter, which alone is trained with its own,
     its router and the head's rows of the task's classes; the others, and after the first task the spiking net, stay.
-    The paper freezes a net that was trained on other data, and expands several of its layers.
+    The paper freezes a net that was trained on other data, as with `backbone`, and expands several of its layers.
     """
 
     name = "sema"
@@ -143,7 +155,7 @@ class Adapters(SpikingLearner):
         return task.train, own
 
     def optimizer(self) -> torch.optim.Optimizer:
-        parameters = list(self.net.trained(grows=self._grows, first=not self.learned))
+        parameters = list(self.net.trained(grows=self._grows, first=self._trains_backbone))
         return torch.optim.Adam(parameters, lr=self.settings.learning_rate)
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
@@ -157,13 +169,19 @@ class Adapters(SpikingLearner):
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         optimizer.step()
 
+    @property
+    def _trains_backbone(self) -> bool:
+        return not self.learned and not self.settings.backbone
+
     def begin(self, task: Task) -> None:
         super().begin(task)
+        if self.settings.backbone and not self.learned:
+            self._pretrain()
         self._grows = self.net.novelty(self._rates(task)) > self.settings.threshold
         self.net.count += int(self._grows)
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
-        first = not self.learned
+        first = self._trains_backbone
         super().learn(task, on_progress)
         assert self.updates is not None
         # Only the trained parameters are written, the same number in each step.
@@ -180,6 +198,40 @@ class Adapters(SpikingLearner):
 
     def after_restore(self, earlier: Sequence[Task]) -> None:
         self._grows = False
+
+    def _pretrain(self) -> None:
+        """Train the net on the items of another source, and take over its hidden layers.
+
+        Raises:
+            NeurosimError: as `sources.load`, or items of another number of units.
+        """
+        source = self.settings.backbone
+        items = load(source, self.problem.steps).train
+        name = f"{type(self.settings).__name__}.backbone"
+        units = items.x.shape[2]
+        require(units == self.problem.units, name, f"must have {self.problem.units} units, as the stream", units)
+        order = common.torch_generator(self.problem, "backbone items")
+        rows = in_turn(items.y, torch.randperm(len(items), generator=order).numpy())[: self.settings.backbone_items]
+        items = items.select(rows)
+        classes = tuple(np.unique(items.y).tolist())
+        problem = Problem(items.x.shape[1], units, (classes,), seed=self.problem.seed)
+        # A net with a head of its own, which is not taken over.
+        net = Net(problem, self.settings)
+        optimizer = torch.optim.Adam(net.parameters(), lr=self.settings.learning_rate)
+        allowed = torch.from_numpy(problem.allowed(None, 0))
+
+        def step(batch: ItemBatch, remaining: float) -> Tensor:
+            optimizer.zero_grad()
+            loss = common.loss_of(net(batch.x), batch)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        task = Task(source, 0, classes, items, items, items)
+        generator = common.torch_generator(self.problem, "backbone")
+        common.train(self.name, task, items, allowed, self.settings, generator, step, no_progress)
+        common.check_finite_weights(net, self.name, 0, task)
+        self.net.take_over(net)
 
     @torch.no_grad()
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:

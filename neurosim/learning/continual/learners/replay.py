@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....base.rules import Rule
+from ....base.rules import Count, Rule
 from ..tasks import Items, Problem, Task, in_turn
 from . import common
 from .common import ItemBatch
@@ -116,13 +116,17 @@ class Replay(EvenMemory):
 class DarkSettings(ReplaySettings):
     """Settings of `ReplaySettings`, and the weights of the two further losses.
 
+    Defaults are for one pass without boundaries: steps are few there, so that batches are small. Split MNIST, 1,000
+    items a task, validation items of another seed: .864; batches of 32 with alpha = beta = .5 had .729.
+
     Attributes:
         alpha: weight of the distance to the scores that were stored.
         beta: weight of the loss of stored items by their labels; 0 makes it DER without the second plus.
     """
 
-    alpha: Annotated[float, Rule("finite and >= 0")] = 0.5
-    beta: Annotated[float, Rule("finite and >= 0")] = 0.5
+    batch: Count = 8
+    alpha: Annotated[float, Rule("finite and >= 0")] = 0.2
+    beta: Annotated[float, Rule("finite and >= 0")] = 1.0
 
 
 @final
