@@ -7,7 +7,7 @@ window in a network.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
@@ -280,7 +280,9 @@ class RidgeReadout(CodeReadout):
         return weights.astype(np.float32), prior - mean @ weights
 
 
-def _conjugate_gradients(products, targets: NDArray[np.float64]) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
+def _conjugate_gradients(
+    products: Callable[[NDArray[np.float64]], NDArray[np.float64]], targets: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the solution of A x = targets [n, classes], column by column; A is symmetric and positive definite.
 
     products: returns A x.
