@@ -647,6 +647,11 @@ def _config(folder: Path, **changes: object) -> None:
         ({"coders": {"layers.0.mixer.q_proj": 3}}, "q_proj: must be a table"),
         ({"coders": {}}, "tensors do not fit"),
         ({"model_type": "gla"}, "model_type: must be neurosim-spiking"),
+        ({"blocks": {"embeddings.weight": "Q9_0"}}, "blocks.embeddings.weight: unknown name 'Q9_0'"),
+        (
+            {"blocks": {"embeddings.weight": "Q8_0"}},
+            "tensor 'embeddings.weight': must be bytes U8 of blocks Q8_0, 34 each",
+        ),
     ],
 )
 def test_damaged_configs_say_what_is_wrong(saved: Path, tmp_path: Path, changes: dict[str, object], words: str) -> None:

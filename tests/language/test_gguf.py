@@ -443,14 +443,18 @@ def test_tensors_on_the_same_bytes_are_refused(tmp_path: Path) -> None:
 def test_a_model_in_blocks_is_saved_whole(
     made: Path, tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tensors that stay as they are, such as the embedding, lie in the file as float32, decoded some rows at a time."""
+    """Converted, tensors that stay as they are, such as the embedding, lie in the file in their blocks; dense as
+    float32, decoded some rows at a time."""
     monkeypatch.setattr(stored_tensors, "WRITTEN", 200)
     model = read_model(made)
     read = torch.arange(6).view(1, 6) % model.config.vocabulary
     converted = convert(model, Coding("ternary", k=8.0, weights=kept))
     wanted = converted.model(read)[0]
     write_converted(tmp_path / "spiking", converted)
-    assert torch.equal(read_converted(tmp_path / "spiking").model(read)[0], wanted)
+    again = read_converted(tmp_path / "spiking").model
+    assert torch.equal(again(read)[0], wanted)
+    assert isinstance(again.embeddings.weight, BlockTensor) and again.embeddings.weight is again.lm_head.weight
+    assert torch.equal(again.embeddings.weight.blocks, model.embeddings.weight.blocks)
     write_model(tmp_path / "dense", model)
     dense = read_model(tmp_path / "dense")
     torch.testing.assert_close(dense(read)[0], read_model(made)(read)[0], rtol=0, atol=1e-5)

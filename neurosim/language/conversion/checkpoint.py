@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ..attention.checkpoint import (
     stored_tensors,
     write_folder,
 )
+from ..attention.gguf.blocks import BLOCKS, BlockTensor, BlockType
 from ..attention.model import LanguageModel
 from ..attention.tensors import DeferredTensor, StoredTensor, read_headers, require_floats
 from .coding import SCHEMES, Coder
@@ -48,7 +49,11 @@ class _SavedCoder:
 
 @dataclass(frozen=True)
 class _SavedModel:
-    """Contents of config.json."""
+    """Contents of config.json.
+
+    Attributes:
+        blocks: types of tensors that lie in blocks as in a GGUF file, by their names; weights of 4 bits apart.
+    """
 
     model_type: str
     format: int
@@ -57,13 +62,14 @@ class _SavedModel:
     coders: Mapping[str, _SavedCoder]
     price: float = 0.0
     remarks: tuple[str, ...] = ()
+    blocks: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_converted(folder: str | os.PathLike[str], converted: Converted) -> None:
     """Write a converted model as `config.json` and `model.safetensors`; int8 weights as such, with their steps.
 
     Rows of int8 lie as a decoder reads them, so that it need not copy them. Weights of 4 bits are written as the bytes
-    of their blocks, Q4_0 or Q4_1 of GGUF.
+    of their blocks, Q4_0 or Q4_1 of GGUF; matrices that stay as they are, such as an embedding in Q8_0, likewise.
 
     Raises:
         NeurosimWriteError: the disk refuses; both files are as they were, or not there.
@@ -82,6 +88,11 @@ def write_converted(folder: str | os.PathLike[str], converted: Converted) -> Non
         },
         price=converted.price,
         remarks=converted.remarks,
+        blocks={
+            name: value.kind.name
+            for name, value in stored_tensors(converted.model).items()
+            if isinstance(value, BlockTensor) and _is_as_it_is(converted, name)
+        },
     )
     write_folder(Path(folder), to_plain(saved), _tensors(converted))
     converted.execute(executed)
@@ -90,10 +101,10 @@ def write_converted(folder: str | os.PathLike[str], converted: Converted) -> Non
 def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTensor]]:
     """Yield the tensors to save; weights become int8 while they are written, layer by layer."""
     for name, value in stored_tensors(converted.model).items():
-        layer = converted.layers.get(name.rpartition(".")[0])
-        if layer is None or layer.weight_type == "float32" or not name.endswith(".weight"):
-            yield name, value
+        if _is_as_it_is(converted, name):
+            yield name, value.blocks if isinstance(value, BlockTensor) else value
             continue
+        layer = converted.layers[name.removesuffix(".weight")]
         if layer.weight_type == "int4":
             yield name, layer.stored_int4().blocks
             continue
@@ -104,6 +115,12 @@ def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTenso
         part = partial(_part, layer, converted.model)
         yield name, DeferredTensor(torch.int8, shape, partial(part, 0))
         yield f"{name.removesuffix('weight')}steps", part(1)
+
+
+def _is_as_it_is(converted: Converted, name: str) -> bool:
+    """Return whether a tensor is saved as the model has it: all but the weights of layers that are integers."""
+    layer = converted.layers.get(name.rpartition(".")[0])
+    return layer is None or layer.weight_type == "float32" or not name.endswith(".weight")
 
 
 def _part(layer: SpikedLinear, model: LanguageModel, part: int) -> Tensor:
@@ -134,6 +151,8 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
 
     def fitting(name: str, tensor: Tensor) -> Tensor:
         """Return a tensor as its layer has it."""
+        if name in kinds:
+            return _of_blocks(tensor, kinds[name], name)
         if name in channels and tensor.dtype == torch.uint8:
             return stored_blocks(tensor, channels[name], name)
         if name in coded and tensor.dim() == 2:
@@ -143,6 +162,8 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     with saved_values(folder / "config.json"):
         saved = from_plain(_SavedModel, config)
         require(math.isfinite(saved.price), "price", "must be finite", saved.price)
+        types = {kind.name: kind for kind in BLOCKS.values()}
+        kinds = {each: lookup(types, kind, f"blocks.{each}") for each, kind in saved.blocks.items()}
         model = empty_model(own_config({"config": saved.config}, stored), str(folder))
     # Input channels of the weights that may lie in blocks of 4 bits.
     channels: dict[str, int] = {}
@@ -162,9 +183,9 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
         weight = stored.get(f"{each}.weight")
         layer.has_blocks = f"{each}.weight" in channels and weight is not None and weight.dtype == torch.uint8
     match_tensors(model, {name: fitting(name, entry.empty()) for name, entry in stored.items()}, str(folder))
-    _check_types(stored, converted)
+    _check_types(stored, converted, set(kinds))
     values = {name: fitting(name, model.files.load(entry, aligned=True)) for name, entry in stored.items()}
-    blocks = {f"{each}.weight" for each, layer in converted.layers.items() if layer.has_blocks}
+    blocks = {f"{each}.weight" for each, layer in converted.layers.items() if layer.has_blocks} | set(kinds)
     assign_tensors(model, match_tensors(model, values, str(folder)), blocks)
     model.tie()
     for each, layer in converted.layers.items():
@@ -188,11 +209,22 @@ def _of_coder(name: str) -> bool:
     return name.endswith((".coder.thresholds", ".coder.scales", ".steps")) or ".codes." in name
 
 
-def _check_types(stored: Mapping[str, StoredTensor], converted: Converted) -> None:
-    """Raise unless weights with steps are int8, those of 4 bits are bytes, and all else is floats."""
+def _of_blocks(tensor: Tensor, kind: BlockType, name: str) -> Tensor:
+    """Return bytes [.., bytes of a row] as weights in blocks.
+
+    Raises:
+        NeurosimFormatError: no bytes, or a row that is not of blocks.
+    """
+    if tensor.dtype != torch.uint8 or tensor.dim() < 2 or tensor.shape[-1] % kind.bytes:
+        raise NeurosimFormatError(f"tensor '{name}': must be bytes U8 of blocks {kind.name}, {kind.bytes} each")
+    return BlockTensor(kind, tensor)
+
+
+def _check_types(stored: Mapping[str, StoredTensor], converted: Converted, kinds: Collection[str]) -> None:
+    """Raise unless weights with steps are int8, those in blocks (`kinds`, too) are bytes, and all else is floats."""
     whole = {f"{name}.weight" for name, layer in converted.layers.items() if layer.steps is not None}
     blocks = {f"{name}.weight" for name, layer in converted.layers.items() if layer.has_blocks}
-    require_floats({name: entry for name, entry in stored.items() if name not in whole | blocks})
+    require_floats({name: entry for name, entry in stored.items() if name not in whole | blocks | set(kinds)})
     for name in whole & set(stored):
         if stored[name].dtype != torch.int8:
             raise NeurosimFormatError(f"{stored[name].file}: tensor '{name}' must be I8, for it has steps")
