@@ -334,14 +334,19 @@ def fill_wide_groups(synapses, place, longest, groups, reals, slots):
             j = last
 
 
-@compiled
+@compiled(error_model="numpy")  # a division that could raise is no vector instruction
 def steps_of(delays, clock, out):
-    """Convert delays in seconds to steps, halves rounded up; return the smallest and largest before clipping."""
-    low = np.inf
-    high = -np.inf
+    """Convert delays in seconds to steps, halves rounded up, from 0 to 65,535.
+
+    Returns:
+        the smallest and the largest, at least 0 and at most 65,536.
+    """
+    # Of integers, because the smallest of real numbers is found one by one.
+    low = np.int32(65536)
+    high = np.int32(0)
     for j in range(delays.size):
-        steps = np.floor(delays[j] / clock + 0.5)
+        steps = np.int32(min(max(np.floor(delays[j] / clock + 0.5), 0.0), 65536.0))
         low = min(low, steps)
         high = max(high, steps)
-        out[j] = np.uint16(min(max(steps, 0.0), 65535.0))
+        out[j] = np.uint16(min(steps, np.int32(65535)))
     return low, high
