@@ -242,10 +242,14 @@ class StreamingRidge(SumsLearner):
 class RandomFeaturesSettings(RidgeSettings):
     """Settings of `RidgeSettings`, and
 
+    The default penalty was chosen on validation items of split MNIST, N-MNIST and spoken digits (.01: .935, .914, .702;
+    .1: .938, .921, .796).
+
     Attributes:
         features: number of random features.
     """
 
+    penalty: Positive = 0.1
     features: Count = 2000
 
 
