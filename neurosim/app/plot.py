@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.distribution import install
 from ..base.errors import NeurosimInputError, NeurosimMissingError, require
 from ..data.spikes import Spikes, check_spikes
 from ..data.stats import population_rate
@@ -202,9 +203,7 @@ def _axes(ax: Any) -> Any:
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise NeurosimMissingError(
-            "neurosim.plot: needs matplotlib; run: pip install 'neurosim-spiking[plot]'"
-        ) from None
+        raise NeurosimMissingError(f"neurosim.plot: needs matplotlib; run: {install('plot')}") from None
     return pyplot.gca()
 
 

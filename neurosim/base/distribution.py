@@ -1,4 +1,4 @@
-"""The check that the package is whole: an unrelated distribution has the name `neurosim`, and the same import name."""
+"""The distribution: the check that it is whole, because an unrelated one has the same import name, and its extras."""
 
 from __future__ import annotations
 
@@ -44,3 +44,13 @@ def has_other(site: str) -> bool:
         return False
     # The metadata of ours begin with neurosim_spiking.
     return any(name.startswith("neurosim-") and name.endswith((".dist-info", ".egg-info")) for name in names)
+
+
+def install(extra: str) -> str:
+    """Return the command that installs an extra, from the checkout where the package is used from one."""
+    import shlex
+
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if os.path.isfile(os.path.join(root, "pyproject.toml")):
+        return f"pip install -e {shlex.quote(f'{root}[{extra}]')}"
+    return f"pip install '{OURS}[{extra}]'"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .distribution import install
 from .errors import NeurosimMissingError
 
 
@@ -39,9 +40,7 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
         except ImportError as error:
             if error.name != "torch":
                 raise
-            raise NeurosimMissingError(
-                f"{package}.{name}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-            ) from None
+            raise NeurosimMissingError(f"{package}.{name}: needs torch ({error}); run: {install('train')}") from None
         if module.__name__ == f"{package}.{name}":
             value = module
         else:

@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.distribution import install
 from ..base.errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimOverflowError
 from .addresses import signed
 from .threads import thread_count
@@ -275,7 +276,5 @@ def _mpi() -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise NeurosimMissingError(
-            f"processes: need mpi4py and MPI ({error}); run: pip install 'neurosim-spiking[mpi]'"
-        ) from None
+        raise NeurosimMissingError(f"processes: need mpi4py and MPI ({error}); run: {install('mpi')}") from None
     return MPI

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.distribution import install
 from ..base.errors import NeurosimMissingError, require
 from ..data.spikes import Recordings, Spikes
 from .connections import Connections
@@ -136,6 +137,4 @@ def _need(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError:
-        raise NeurosimMissingError(
-            f"neurosim.engine.tables: needs {package}; run: pip install 'neurosim-spiking[tables]'"
-        ) from None
+        raise NeurosimMissingError(f"neurosim.engine.tables: needs {package}; run: {install('tables')}") from None

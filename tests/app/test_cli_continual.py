@@ -26,6 +26,7 @@ from neurosim.app.runs.continual.config import configure
 from neurosim.app.runs.continual.trial import TrialResult, run_trial
 from neurosim.app.runs.frame.lifecycle import start
 from neurosim.base import NeurosimInputError, NeurosimMissingError
+from neurosim.base.distribution import install
 from neurosim.base.json_toml import read_json, write_json
 from neurosim.data import read_state, write_state
 from neurosim.learning.continual.matrix import MEASURES, Matrix, measures
@@ -492,7 +493,7 @@ def test_a_trial_that_goes_on_keeps_the_work_of_its_tasks(run: dict[str, Any], t
 def test_without_dask_a_cluster_says_what_to_install(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     line = refused("run", config, "--cluster", "tcp://127.0.0.1:1")
-    assert "--cluster: needs dask" in line and "pip install 'neurosim-spiking[cluster]'" in line
+    assert "--cluster: needs dask" in line and install("cluster") in line
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurosim.base.distribution import install
+
 pytest.importorskip("torch")
 from helpers import command
 from helpers.command import neurosim
@@ -206,7 +208,7 @@ def test_settings_and_runs_are_read_without_torch() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 2, ended.stderr
-    assert "pip install 'neurosim-spiking[train]'" in ended.stderr and len(ended.stderr.splitlines()) == 1
+    assert install("train") in ended.stderr and len(ended.stderr.splitlines()) == 1
 
 
 def _sets() -> list[str]:

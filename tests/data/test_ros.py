@@ -197,5 +197,5 @@ def test_bags_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = tmp_path / "a.bag"
     path.write_bytes(b"#ROSBAG V2.0\n")
     assert find_format(path) == "ros"
-    with pytest.raises(NeurosimMissingError, match=r"need rosbags .*; run: pip install 'neurosim-spiking\[ros\]'"):
+    with pytest.raises(NeurosimMissingError, match=r"need rosbags .*; run: pip install .*\[ros\]'"):
         read(path)

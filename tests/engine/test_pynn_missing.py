@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from neurosim.base.distribution import install
+
 
 def test_the_adapter_names_the_extra() -> None:
     code = "import sys; sys.modules['pyNN'] = None; import neurosim.engine.simulation; import neurosim.pynn"
@@ -12,4 +14,4 @@ def test_the_adapter_names_the_extra() -> None:
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
     assert last.startswith("ImportError: neurosim.pynn: needs PyNN (")
-    assert last.endswith("run: pip install 'neurosim-spiking[pynn]'")
+    assert last.endswith(f"run: {install('pynn')}")

@@ -17,6 +17,7 @@ from helpers.attention_kinds import SMALL, WIDTH, handed, mixer_of, noise
 from torch import Tensor
 
 from neurosim.base import NeurosimInputError
+from neurosim.base.distribution import install
 from neurosim.language import (
     KINDS,
     Depth,
@@ -178,7 +179,7 @@ def test_without_torch_the_text_is_there_and_the_rest_says_what_to_install() -> 
         "except neurosim.base.errors.NeurosimMissingError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "needs torch" in said and "pip install 'neurosim-spiking[train]'" in said
+    assert "needs torch" in said and install("train") in said
 
 
 def plain(q: Tensor, k: Tensor, v: Tensor, step: Any) -> Tensor:

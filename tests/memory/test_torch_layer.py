@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neurosim.base.distribution import install
+
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'neurosim-spiking[train]'")
 
 from neurosim.base import NeurosimInputError
@@ -145,7 +147,7 @@ def test_without_torch_the_error_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "TrainableDendriteLayer: needs torch" in done.stdout
-    assert "pip install 'neurosim-spiking[train]'" in done.stdout
+    assert install("train") in done.stdout
 
 
 @pytest.mark.parametrize(

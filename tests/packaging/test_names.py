@@ -79,3 +79,15 @@ def test_a_script_beside_a_checkout_called_neurosim_imports_the_package(tmp_path
     words = [sys.executable, "-S", script]
     done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path, env=alone)
     assert (done.returncode, done.stdout) == (0, "ours\n"), done.stderr
+
+
+def test_an_extra_comes_from_the_checkout_or_else_from_the_index(tmp_path: Path) -> None:
+    folder = tmp_path / "a site" / "neurosim" / "base"
+    folder.mkdir(parents=True)
+    (folder / "distribution.py").write_text((ROOT / "neurosim" / "base" / "distribution.py").read_text())
+    program = [sys.executable, "-c", "import distribution; print(distribution.install('train'))"]
+    said = subprocess.run(program, check=True, cwd=folder, capture_output=True, text=True).stdout
+    assert said == "pip install 'neurosim-spiking[train]'\n"
+    (tmp_path / "a site" / "pyproject.toml").touch()
+    said = subprocess.run(program, check=True, cwd=folder, capture_output=True, text=True).stdout
+    assert said == f"pip install -e '{tmp_path / 'a site'}[train]'\n"

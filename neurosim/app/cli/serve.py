@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ...base.distribution import install
 from ...base.errors import NeurosimMissingError
 from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
@@ -51,9 +52,7 @@ def command(
     try:
         from ..serve.server import key_for, serve
     except ImportError as error:
-        raise NeurosimMissingError(
-            f"serve: needs starlette and uvicorn ({error}); run: pip install 'neurosim-spiking[serve]'"
-        ) from None
+        raise NeurosimMissingError(f"serve: needs starlette and uvicorn ({error}); run: {install('serve')}") from None
     from ..runs.convert.run import open_model
     from ..serve.limits import Limits
     from ..serve.service import Service

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.distribution import install
 from ...base.errors import NeurosimError, NeurosimMissingError, require
 from ...data.files.formats import ReadOptions
 from ...data.files.packets import read_packets
@@ -193,7 +194,7 @@ def open_camera(endpoint: str) -> EventReader:
     try:
         import dv_processing as dv
     except ImportError:
-        raise NeurosimMissingError("dv: needs dv-processing; run: pip install 'neurosim-spiking[camera]'") from None
+        raise NeurosimMissingError(f"dv: needs dv-processing; run: {install('camera')}") from None
     try:
         if endpoint:
             reader: EventReader = dv.io.NetworkReader(*endpoint_of(endpoint.removeprefix("//"), f"{CAMERA}{endpoint}"))

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from ...base.atomic import write_bytes
+from ...base.distribution import install
 from ...base.errors import NeurosimInputError, NeurosimMissingError
 from . import numbers, pixels
 from .png import data_uri
@@ -101,9 +102,7 @@ def write_gif(path: str | os.PathLike[str], played: Film) -> None:
     try:
         from PIL import Image
     except ImportError as error:
-        raise NeurosimMissingError(
-            f"--gif: needs Pillow ({error}); run: pip install 'neurosim-spiking[images]'"
-        ) from None
+        raise NeurosimMissingError(f"--gif: needs Pillow ({error}); run: {install('images')}") from None
     times = max(GIF_SIDE // max(played.frames.shape[1:3]), 1)
     alpha = played.frames[..., 3:].astype(np.float64) / 255
     # GIF has no partial opacity: blend with the ground.

@@ -68,7 +68,7 @@ def train_frame_cnn(train: Recordings, test: Recordings, parameters: int, profil
         seed: key of its first weights and batches.
     """
     if importlib.util.find_spec("torch") is None:
-        return FrameCNN(reason="needs torch; pip install 'neurosim-spiking[train]'")
+        return FrameCNN(reason="needs torch, of the extra 'train'")
     chosen = train.select(even(labels_of(train), MAX_TRAIN))
     sizes = _fitted(_shape(chosen), len(np.unique(labels_of(chosen))), parameters)
     epochs = max(1, min(MAX_EPOCHS, SHOWN // len(chosen)))

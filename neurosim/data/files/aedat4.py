@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.distribution import install
 from ...base.errors import NeurosimFormatError, NeurosimMissingError
 from ...base.raw import format_error, max_unpacked
 from ...kernels.io.compressed import cpu as unpack
@@ -369,9 +370,7 @@ def _unpacked(path: object, data: NDArray[np.uint8], compression: int, left: int
     try:
         import zstandard
     except ImportError:
-        raise NeurosimMissingError(
-            f"{path}: is compressed with Zstandard; run: pip install 'neurosim-spiking[aedat4]'"
-        ) from None
+        raise NeurosimMissingError(f"{path}: is compressed with Zstandard; run: {install('aedat4')}") from None
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(data.tobytes()) as stream:
             content = stream.read(min(MAX_RATIO * data.size, left) + 1)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.atomic import replacing
+from ...base.distribution import install
 from ...base.errors import NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import format_error
 
@@ -103,7 +104,7 @@ def _arrow(module: str, path: Path) -> ModuleType:
         return importlib.import_module(module)
     except ImportError:
         raise NeurosimMissingError(
-            f"{path}: needs pyarrow; run: pip install 'neurosim-spiking[edges]', or give the table as CSV"
+            f"{path}: needs pyarrow; run: {install('edges')}, or give the table as CSV"
         ) from None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.distribution import install
 from ...base.errors import NeurosimMissingError
 
 
@@ -177,6 +178,4 @@ def read_by_library(
 
 
 def _missing(path: object, name: str, filter: str) -> NeurosimMissingError:
-    return NeurosimMissingError(
-        f"{path}: /{name}: is compressed with {filter}; run: pip install 'neurosim-spiking[hdf5]'"
-    )
+    return NeurosimMissingError(f"{path}: /{name}: is compressed with {filter}; run: {install('hdf5')}")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.distribution import install
 from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimMissingError, lookup
 from ...base.raw import format_error, printable, unreadable
 from ..read_report import ReadReport
@@ -30,7 +31,6 @@ PACKET_TEXT = (
     "std_msgs/Header header\nuint32 height\nuint32 width\nuint64 seq\nuint64 time_base\nstring encoding\n"
     "bool is_bigendian\nuint8[] events\n"
 )
-INSTALL = "bags of ROS need rosbags ({error}); run: pip install 'neurosim-spiking[ros]'"
 METADATA = "metadata.yaml"
 NANOSECOND = 1e-9
 
@@ -144,7 +144,7 @@ class BagSource(EventSource):
         except NeurosimError:
             raise
         except ImportError as error:
-            raise NeurosimMissingError(f"{path}: {INSTALL.format(error=error)}") from None
+            raise NeurosimMissingError(f"{path}: bags of ROS need rosbags ({error}); run: {install('ros')}") from None
         except Exception as error:  # rosbags passes on errors of several libraries
             reason = printable(" ".join(str(error).split()))[:160] or type(error).__name__
             raise NeurosimFormatError(f"{path}: cannot be read as a bag of ROS ({reason}); fetch it again") from None

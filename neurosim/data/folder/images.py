@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.distribution import install
 from ...base.errors import NeurosimFormatError, NeurosimMissingError, require
 from ...base.raw import printable
 from ..files.idx import read_idx
@@ -39,9 +40,7 @@ def read_image(path: Path, index: int | None) -> NDArray[np.uint8]:
     try:
         from PIL import Image
     except ImportError as error:
-        raise NeurosimMissingError(
-            f"{path}: pictures need Pillow ({error}); run: pip install 'neurosim-spiking[images]'"
-        ) from None
+        raise NeurosimMissingError(f"{path}: pictures need Pillow ({error}); run: {install('images')}") from None
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:

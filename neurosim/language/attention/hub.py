@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...base.distribution import install
 from ...base.errors import NeurosimInputError, NeurosimMissingError
 from .gguf.file import SUFFIX
 
@@ -100,8 +101,8 @@ def _library(name: str) -> Iterator[Any]:
         from huggingface_hub import constants, errors
     except ImportError as error:
         raise NeurosimMissingError(
-            f"{name}: no such file or folder; as a name on the hub it needs huggingface_hub ({error}); run: "
-            "pip install 'neurosim-spiking[hub]'"
+            f"{name}: no such file or folder; as a name on the hub it needs huggingface_hub ({error}); "
+            f"run: {install('hub')}"
         ) from None
     try:
         yield library

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...base.distribution import install
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ...base.raw import read_bytes
 from .added_tokens import ADDED, CONFIG, SPECIAL_MAP, AddedToken, AddedTokens, damaged, decode_utf8, read_configuration
@@ -355,4 +356,4 @@ def _checked(tokens: Tensor, vocabulary: int, where: str) -> Tensor:
 
 def _missing(path: Path, library: str, error: ImportError) -> NeurosimMissingError:
     """Return the error of a library that is not installed."""
-    return NeurosimMissingError(f"{path}: needs {library} ({error}); run: pip install 'neurosim-spiking[text]'")
+    return NeurosimMissingError(f"{path}: needs {library} ({error}); run: {install('text')}")

@@ -8,6 +8,7 @@ from typing import Annotated, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
 from ...base.rules import Count, Rule, check_rules
 
@@ -15,7 +16,7 @@ try:
     import torch
     from torch import Tensor, nn
 except ImportError as error:
-    raise NeurosimMissingError(f"Subspace: needs torch ({error}); run: pip install 'neurosim-spiking[train]'") from None
+    raise NeurosimMissingError(f"Subspace: needs torch ({error}); run: {install('train')}") from None
 
 # Bound of a weight's change before momentum (as published).
 MAX_CHANGE = 10.0

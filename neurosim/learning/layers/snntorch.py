@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
 from .neurons import LIFLayer
 from .surrogates import Surrogate
@@ -22,7 +23,7 @@ def _package() -> Any:
     try:
         import snntorch
     except ImportError as error:
-        raise NeurosimMissingError(f"snntorch: {error}; run: pip install 'neurosim-spiking[train]'") from None
+        raise NeurosimMissingError(f"snntorch: {error}; run: {install('train')}") from None
     return snntorch
 
 

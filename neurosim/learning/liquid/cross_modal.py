@@ -13,6 +13,7 @@ from typing import Annotated, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
 from ...base.rules import Count, Positive, Rule, check_rules
 
@@ -20,7 +21,7 @@ try:
     import torch
     from torch import Tensor, nn
 except ImportError as error:
-    raise NeurosimMissingError(f"Contrast: needs torch ({error}); run: pip install 'neurosim-spiking[train]'") from None
+    raise NeurosimMissingError(f"Contrast: needs torch ({error}); run: {install('train')}") from None
 
 
 @final

@@ -12,6 +12,7 @@ from typing import Any, final
 
 import numpy as np
 
+from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
 from ...base.measure.activity import count
 from ...base.measure.measures import Measures, measure
@@ -26,7 +27,7 @@ try:
     from torch import Tensor, nn
 except ImportError as error:
     raise NeurosimMissingError(
-        f"training.neurobench: needs neurobench ({error}); run: pip install 'neurosim-spiking[neurobench]'"
+        f"training.neurobench: needs neurobench ({error}); run: {install('neurobench')}"
     ) from None
 
 from .binning import Binning

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import final
 
+from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
@@ -15,9 +16,7 @@ try:
     import torch
     from torch import Tensor, nn
 except ImportError as error:
-    raise NeurosimMissingError(
-        f"TrainableDendriteLayer: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-    ) from None
+    raise NeurosimMissingError(f"TrainableDendriteLayer: needs torch ({error}); run: {install('train')}") from None
 
 
 @final

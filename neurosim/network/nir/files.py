@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.atomic import write_bytes
+from ...base.distribution import install
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
 from ...data.files.hdf5 import LAYOUT, HDF5File, open_hdf5
@@ -47,7 +48,7 @@ def library() -> Any:
     try:
         import nir
     except ImportError:
-        raise NeurosimMissingError("nir: is not installed; pip install 'neurosim-spiking[nir]'") from None
+        raise NeurosimMissingError(f"nir: is not installed; run: {install('nir')}") from None
     return nir
 
 

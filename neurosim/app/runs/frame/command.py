@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....base.distribution import install
 from ....base.errors import NeurosimError, NeurosimInputError, NeurosimMissingError
 from ....base.json_toml import toml_text
 from ....base.plain import to_plain
@@ -227,9 +228,7 @@ def _check_device(device: str, devices: Sequence[str]) -> None:
         import torch
     except ImportError as error:
         command = click.get_current_context().command_path
-        raise NeurosimMissingError(
-            f"{command}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-        ) from None
+        raise NeurosimMissingError(f"{command}: needs torch ({error}); run: {install('train')}") from None
     if device == "cuda" and not torch.cuda.is_available():
         raise NeurosimInputError(
             "--device: must be cpu, because torch finds no CUDA device (got cuda); leave --device out"

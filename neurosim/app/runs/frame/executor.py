@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ....base import plugins
+from ....base.distribution import install
 from ....base.errors import NeurosimError, NeurosimMissingError
 
 ATTEMPTS = 3  # pools that are begun when workers are killed
@@ -125,9 +126,7 @@ def _cluster(tasks: Sequence[T], work: Work[T, R], executor: Executor) -> Iterat
         from distributed import Client
         from distributed import as_completed as completed
     except ImportError as error:
-        raise NeurosimMissingError(
-            f"--cluster: needs dask ({error}); run: pip install 'neurosim-spiking[cluster]'"
-        ) from None
+        raise NeurosimMissingError(f"--cluster: needs dask ({error}); run: {install('cluster')}") from None
     address = str(executor.cluster)
     try:
         if Path(address).is_file():

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ....base.atomic import write_text
+from ....base.distribution import install
 from ....base.errors import NeurosimMissingError, lookup
 
 CSV = "csv"
@@ -108,7 +109,7 @@ def _summary_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise NeurosimMissingError(
-            f"--log {TENSORBOARD}: needs tensorboard ({error}); run: pip install 'neurosim-spiking[tensorboard]'"
+            f"--log {TENSORBOARD}: needs tensorboard ({error}); run: {install('tensorboard')}"
         ) from None
     return SummaryWriter
 

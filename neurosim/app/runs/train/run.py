@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ....base.distribution import install
 from ....base.errors import NeurosimMissingError
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
@@ -46,9 +47,7 @@ try:
     from .attention import run_in_spikes
     from .engine import run_elm, run_events
 except ImportError as error:
-    raise NeurosimMissingError(
-        f"neurosim train: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-    ) from None
+    raise NeurosimMissingError(f"neurosim train: needs torch ({error}); run: {install('train')}") from None
 
 NET = "net.safetensors"
 ELM = "elm.toml"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....base import plugins
+from ....base.distribution import install
 from ....base.errors import NeurosimMissingError, lookup, require
 from ....base.plugins import first_line
 from ..learner import Learner
@@ -88,6 +89,4 @@ def kind(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise NeurosimMissingError(
-            f"learner {name}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-        ) from None
+        raise NeurosimMissingError(f"learner {name}: needs torch ({error}); run: {install('train')}") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from ....base.distribution import install
 from ....base.errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from ..base import Drive
 from .functions import CONDITIONS, NAMES, NATIVE
@@ -78,9 +79,7 @@ def library() -> ModuleType:
     try:
         import sympy
     except ImportError as error:
-        raise NeurosimMissingError(
-            f"neurons.equations: needs sympy ({error}); run: pip install 'neurosim-spiking[equations]'"
-        ) from None
+        raise NeurosimMissingError(f"neurons.equations: needs sympy ({error}); run: {install('equations')}") from None
     return sympy
 
 
