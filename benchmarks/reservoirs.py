@@ -5,10 +5,12 @@
 Forecasts of Mackey-Glass and Lorenz from their own past, and NARMA-10 from its input, by ridge regression on the states
 and the present input; the penalty is chosen on the last fifth of the training part, as `neurosim series` does. Errors
 are root mean squares in standard deviations of the test part (NRMSE). The liquid has the settings of `neurosim series`,
-the same for all series. The echo-state network (Jaeger 2001) is x' = (1 - a) x + a tanh(W x + s w u + b), W with a
-tenth of all connections; for each series and seed the spectral radius of W, the leak a and the scale s are those of 18
-with the smallest error on that last fifth, which the liquid does not have. reservoirpy, in .venv-peers
-(`make peers`), gets these settings and the median of the chosen penalties.
+the same for all series; in a second row its readout sees the last 20 values, not the last alone.
+
+The echo-state network (Jaeger 2001) is x' = (1 - a) x + a tanh(W x + s w u + b), W with a tenth of all connections; for
+each series and seed the spectral radius of W, the leak a and the scale s are those of 18 with the smallest error on
+that last fifth, a choice that the liquid does not have. reservoirpy, in .venv-peers (`make peers`), gets these
+settings, and chooses its penalties in the same way.
 
 Operations a value: additions of weights into state (liquid), multiply-accumulates of states and input (echo-state
 network); readouts apart, which are alike. Memory capacity: the sum over 50 lags of squared correlations with random
@@ -121,17 +123,22 @@ class Task:
         standard: NDArray[np.float64] = ((self.values - train.mean(axis=0)) / train.std(axis=0))[:, 0]
         return standard
 
-    def errors(self, states: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return [horizons] errors on the test part, and the penalties."""
+    @property
+    def cut(self) -> int:
+        """Begin of the validation part, the last fifth of the training part."""
+        return self.end - round(VALIDATION * (self.end - self.washout))
+
+    def errors(self, states: NDArray) -> NDArray[np.float64]:
+        """Return [horizons] errors on the test part."""
         whole = np.concatenate([states, self.values], axis=1)
         trained = RidgeRegression().fit(whole[self.washout : self.end], self.targets[self.washout : self.end])
         predicted = trained.predict(whole[self.begin : self.last])
-        return normalised_error(predicted, self.targets[self.begin : self.last]), trained.penalties
+        return normalised_error(predicted, self.targets[self.begin : self.last])
 
     def validated(self, states: NDArray) -> float:
         """Return the mean logarithm of the errors on the last fifth of the training part, of a fit to the others."""
         whole = np.concatenate([states, self.values], axis=1)
-        cut = self.end - round(VALIDATION * (self.end - self.washout))
+        cut = self.cut
         trained = RidgeRegression().fit(whole[self.washout : cut], self.targets[self.washout : cut])
         errors = normalised_error(trained.predict(whole[cut : self.end]), self.targets[cut : self.end])
         return float(np.log(errors).mean())
@@ -146,17 +153,18 @@ def liquid(task: Task, neurons: int, seed: int) -> dict[str, Any]:
     result = own.run(task.values[None])
     states = own.states(result.recordings("liquid"))[0]
     spent = time.perf_counter() - start
-    errors, _ = task.errors(states)
     count = len(task.values)
+    more = np.concatenate([states, lagged(task.values, Series(name=task.name).lags)], axis=1)
     return {
-        "errors": errors.tolist(),
+        "errors": task.errors(states).tolist(),
+        "errors, 20 values": task.errors(more).tolist(),
         "operations": sum(layer.synaptic_operations for layer in result.work) / count,
         "spikes": len(result.recordings("liquid").ticks) / count,
         "ms": 1e3 * spent / count,
     }
 
 
-def echo_state(task: Task, units: int, seed: int) -> tuple[dict[str, Any], EchoState, float]:
+def echo_state(task: Task, units: int, seed: int) -> tuple[dict[str, Any], EchoState]:
     """Return errors, operations and seconds of the echo-state network chosen on the validation part."""
     values = task.standardised
     best = None
@@ -170,10 +178,8 @@ def echo_state(task: Task, units: int, seed: int) -> tuple[dict[str, Any], EchoS
     start = time.perf_counter()
     states = network.states(values)
     spent = time.perf_counter() - start
-    errors, penalties = task.errors(states)
-    found = {"errors": errors.tolist(), "operations": network.operations, "ms": 1e3 * spent / len(values)}
-    # The regression's penalties are shares of the mean eigenvalue of standardised states: about the number of values.
-    return found, network, float(np.median(penalties)) * (task.end - task.washout)
+    errors = task.errors(states)
+    return {"errors": errors.tolist(), "operations": network.operations, "ms": 1e3 * spent / len(values)}, network
 
 
 def baselines(task: Task) -> dict[str, Any]:
@@ -188,18 +194,18 @@ def baselines(task: Task) -> dict[str, Any]:
     return found
 
 
-def peers(cases: dict[str, tuple[Task, EchoState, float]]) -> dict[str, Any]:
+def peers(cases: dict[str, tuple[Task, EchoState]]) -> dict[str, Any]:
     """Return what reservoirpy gives for the same settings; {} where it is not installed."""
     if not PEERS_PYTHON.is_file():
         frame.say("reservoirpy: no .venv-peers; run `make peers`")
         return {}
     arrays = {}
-    for name, (task, network, ridge) in cases.items():
+    for name, (task, network) in cases.items():
         arrays[f"{name}/input"] = task.standardised[:, None]
         arrays[f"{name}/targets"] = task.targets
-        settings = [network.units, network.radius, network.leak, network.scale, SHARE, network.seed, ridge]
+        settings = [network.units, network.radius, network.leak, network.scale, SHARE, network.seed]
         arrays[f"{name}/settings"] = np.array(settings, np.float64)
-        arrays[f"{name}/parts"] = np.array([task.washout, task.end, task.begin, task.last])
+        arrays[f"{name}/parts"] = np.array([task.washout, task.cut, task.end, task.begin, task.last])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "series.npz")
         np.savez(path, **arrays)
@@ -231,15 +237,15 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     lines: list[str] = []
     found: dict[str, Any] = {}
-    cases: dict[str, tuple[Task, EchoState, float]] = {}
+    cases: dict[str, tuple[Task, EchoState]] = {}
     for name in options.series:
         every: dict[str, list[dict[str, Any]]] = {"liquid": [], "echo-state network": []}
         tasks = [Task.of(name, options.values, seed) for seed in range(options.seeds)]
         for seed, task in enumerate(tasks):
             every["liquid"].append(liquid(task, options.neurons, seed))
-            result, network, ridge = echo_state(task, options.neurons, seed)
+            result, network = echo_state(task, options.neurons, seed)
             every["echo-state network"].append(result)
-            cases[f"{name} {seed}"] = task, network, ridge
+            cases[f"{name} {seed}"] = task, network
             frame.say(f"{name}, seed {seed}: done")
         plain = [baselines(task) for task in tasks]
         found[name] = {"horizons": tasks[0].horizons, **every, "baselines": plain}
@@ -276,6 +282,9 @@ def _table(name: str, own: dict[str, Any]) -> list[str]:
             errors = np.mean([run["errors"] for run in runs], axis=0)
             cost = [f"{np.mean([run[key] for run in runs]):,.3g}" if key in runs[0] else "-" for key in COSTS]
             rows.append((kind, *(f"{error:.3g}" for error in errors), *cost))
+            if "errors, 20 values" in runs[0]:
+                errors = np.mean([run["errors, 20 values"] for run in runs], axis=0)
+                rows.append((f"{kind}, 20 values", *(f"{error:.3g}" for error in errors), "", "", ""))
     for kind in ("linear", "last"):
         if kind in own["baselines"][0]:
             errors = np.mean([run[kind] for run in own["baselines"]], axis=0)

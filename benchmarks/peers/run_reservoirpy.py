@@ -3,8 +3,8 @@
     python run_reservoirpy.py SERIES.npz
 
 The file has, for each name of a series, NAME/input [values, 1], NAME/targets [values, horizons], NAME/settings (units,
-spectral radius, leak, input scaling, share of connections, seed, ridge) and NAME/parts (washout, end of training, begin
-of the test, end of the test).
+spectral radius, leak, input scaling, share of connections, seed) and NAME/parts: washout, begin of the validation part,
+end of training, begin and end of the test. The ridge penalty of each horizon is chosen on the validation part.
 """
 
 from __future__ import annotations
@@ -19,20 +19,32 @@ import numpy as np
 from numpy.typing import NDArray
 from reservoirpy.nodes import Reservoir, Ridge
 
+RIDGES = tuple(10.0**k for k in range(-12, 2))
+
 
 def run(values: NDArray, targets: NDArray, settings: NDArray, parts: NDArray) -> tuple[list[float], float]:
     """Return the NRMSE of each horizon on the test part, and the seconds of running the reservoir over all values."""
-    units, radius, leak, scaling, share, seed, ridge = settings.tolist()
-    washout, end, begin, last = parts.astype(int).tolist()
+    units, radius, leak, scaling, share, seed = settings.tolist()
+    washout, cut, end, begin, last = parts.astype(int).tolist()
     reservoir = Reservoir(
         units=int(units), sr=radius, lr=leak, input_scaling=scaling, rc_connectivity=share, seed=int(seed)
     )
     start = time.perf_counter()
     states = np.hstack([reservoir.run(values), values])
     spent = time.perf_counter() - start
-    readout = Ridge(ridge=ridge).fit(states[washout:end], targets[washout:end])
-    error = readout.run(states[begin:last]) - targets[begin:last]
-    return (np.sqrt((error**2).mean(axis=0)) / targets[begin:last].std(axis=0)).tolist(), spent
+    errors = []
+    for column in targets.T[:, :, None]:
+        chosen = min(RIDGES, key=lambda ridge: error(states, column, ridge, (washout, cut), (cut, end)))
+        errors.append(error(states, column, chosen, (washout, end), (begin, last)))
+    return errors, spent
+
+
+def error(states: NDArray, target: NDArray, ridge: float, train: tuple[int, int], test: tuple[int, int]) -> float:
+    """Return the NRMSE on [test) of a readout that was fitted to [train)."""
+    readout = Ridge(ridge=ridge).fit(states[slice(*train)], target[slice(*train)])
+    wanted = target[slice(*test)]
+    difference = readout.run(states[slice(*test)]) - wanted
+    return float(np.sqrt((difference**2).mean()) / wanted.std())
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ SHOWN = {
     "memory": ("memory", "store", "digits"),
     "sequence": ("memory", "sequence", "digits"),
     "anomaly": ("memory", "anomaly", "load.csv"),
+    "series": ("series", "lorenz"),
     "episodes": ("memory", "episodes", "digits"),
     "recognise": ("memory", "recognise", "digits"),
     "continual": ("continual", "run", "digits"),

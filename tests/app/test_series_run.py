@@ -62,6 +62,9 @@ def test_a_table_is_forecast_from_the_columns_that_are_named() -> None:
     assert other["inputs"] == ["other"] and other["errors"][0]["last"] is None
     # The other column is the wave five values ahead.
     assert other["errors"][1]["linear"] < 1e-3
+    assert other["states"] == 2 * 40 + 1
+    more = command.result_of("series", "wave.csv", *words, "--set", "states.inputs=20")
+    assert more["states"] == 2 * 40 + 20 and more["errors"][0]["liquid"] < alone["errors"][0]["liquid"]
     assert command.result_of("measure", other["run"])["measures"]["samples"] == 300
 
 

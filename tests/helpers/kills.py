@@ -33,6 +33,7 @@ ATTENTION = (
     *sets("task.options.trained=[2, 8]", "task.options.sizes=[8]", "model.width=16", "training.tokens=64"),
 )
 ANOMALY = sets("detector.columns=128", "detector.cells_per_column=4", "detector.predict=false")
+SERIES = ("--values", "400", "--neurons", "60", "--no-memory")
 SIMULATE = ("--limit", "30", *sets("data.train_limit=60", "liquid.neurons=60"))
 KINDS = {
     "simulate": Kills(("simulate", "digits", *SIMULATE), ("simulate",), 20, (2, 60), (0.05, 1.5)),
@@ -47,6 +48,7 @@ KINDS = {
         threads=(),
         prepare="helpers.kills:series",
     ),
+    "series": Kills(("series", "narma10", *SERIES), ("series",), 10, (2, 40), (0.05, 1.0)),
     "recognise": Kills(
         ("memory", "recognise", "digits", *RECOGNISE), ("memory", "recognise"), 20, (2, 60), (0.05, 1.5)
     ),

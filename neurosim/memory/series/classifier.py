@@ -52,10 +52,14 @@ class SDRClassifier:
 
     def probabilities(self, bits: SDR) -> NDArray[np.float64]:
         """Return [buckets] the probability of each bucket."""
+        from ...kernels.memory.code_readout.cpu import scores
+
         require(bits.size == self.inputs, "SDRClassifier", f"needs an SDR of {self.inputs} bits", bits.size)
         if self._last is not None and self._last[0] is bits:
             return self._last[1]
-        evidence = self._weights[bits.indices].sum(axis=0, dtype=np.float64)
+        evidence = np.zeros((1, self.buckets))
+        scores(*_entry(bits), self._weights, evidence)
+        evidence = evidence[0]
         odds = np.exp(evidence - evidence.max())
         shares: NDArray[np.float64] = odds / odds.sum()
         self._last = (bits, shares)
@@ -67,13 +71,16 @@ class SDRClassifier:
 
     def learn(self, bits: SDR, value: float) -> None:
         """Learn that `value` followed `bits`."""
+        from ...kernels.memory.code_readout.cpu import spread
+
         require(bool(np.isfinite(value)), "SDRClassifier.learn", "needs a finite number", value)
         error = -self.probabilities(bits)
         place = (value - self.low) / (self.high - self.low) * self.buckets
-        bucket = int(np.clip(place, 0, self.buckets - 1))
+        bucket = int(min(max(place, 0.0), self.buckets - 1.0))
         error[bucket] += 1.0
         self._means[bucket] += 0.3 * (value - self._means[bucket])
-        self._weights[bits.indices] += (self.rate / max(len(bits), 1) * error).astype(np.float32)
+        change = (self.rate / max(len(bits), 1) * error).astype(np.float32)
+        spread(*_entry(bits), change[None], self._weights)
         self._last = None
 
     def _median(self, probabilities: NDArray[np.float64]) -> float:
@@ -102,3 +109,8 @@ class SDRClassifier:
         self._weights[:] = 0.0
         self._weights[rows] = weights
         self._means[:] = means
+
+
+def _entry(bits: SDR) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Return offsets, features and values of one code, as the kernels take many."""
+    return np.array([0, len(bits)]), bits.indices, np.ones(len(bits), np.float32)

@@ -59,10 +59,12 @@ class States:
 
     Attributes:
         taus: s, time constants of the traces of the spikes.
+        inputs: number of the last inputs that the readout sees beside the traces.
         memory: whether memory capacity and kernel quality are measured, on series of random values.
     """
 
     taus: Annotated[tuple[Positive, ...], NotEmpty()] = (0.02, 0.1)
+    inputs: Count = 1
     memory: bool = True
 
 

@@ -69,7 +69,7 @@ def read_inputs(config: SeriesConfig) -> SeriesInputs:
     horizons = own.horizons or horizons
     values = len(target)
     train = round(own.train * values)
-    first = max(own.washout, own.lags)
+    first = max(own.washout, own.lags, config.states.inputs)
     least = first + max(horizons) + 2 * MIN_TEST
     require(train >= least, "series.train", f"must leave at least {least} values to learn on", train)
     rest = values - train - max(horizons)

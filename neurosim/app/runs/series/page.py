@@ -15,7 +15,7 @@ from ...report.recordings import Figure
 from ..frame.folder import RunFolder
 from .result import FORECASTS, SeriesResult
 
-SHOWN = 400  # values of the test part
+SHOWN = 250  # values of the test part
 COLOURS = ("var(--on)", "var(--spike)", "var(--good)")
 
 
@@ -47,7 +47,7 @@ def _forecasts(path: Path, result: SeriesResult) -> list[Figure]:
         together = together[np.isfinite(together)]
         span = (float(together.min()), float(together.max()))
         words = f"{result.target} and its forecast {horizon} values before"
-        figures.append((charts.curves(series, "value", result.target, words, y=span, width=charts.WIDE), ""))
+        figures.append((charts.curves(series, "value", result.target, words, y=span), ""))
     return figures
 
 

@@ -54,7 +54,7 @@ def work(run: SeriesRun) -> SeriesResult:
     with run.time("read"):
         liquid_states = tuned.states(spikes)[0]
         # The readout sees the inputs beside the states, as in echo-state networks.
-        states = np.concatenate([liquid_states, own.inputs], axis=1)
+        states = np.concatenate([liquid_states, lagged(own.inputs, config.states.inputs)], axis=1)
         targets = ahead(own.target, own.horizons)
         trained, forecasts = _forecasts(run, states, targets)
         trained.save(run.path / READOUT)
@@ -143,7 +143,7 @@ def _forecasts(
     """Return the trained readout, and [values, horizons] forecasts of the test part by name, NaN before it."""
     own = run.inputs
     settings = run.config.series
-    begin = max(settings.washout, settings.lags)
+    begin = max(settings.washout, settings.lags, run.config.states.inputs)
     # No target of the training part may lie in the test part.
     end = own.train - max(own.horizons)
     trained = RidgeRegression().fit(states[begin:end], targets[begin:end])
