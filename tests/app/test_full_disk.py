@@ -9,11 +9,11 @@ from helpers.full_disk import KINDS, build, fill_many
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "every"), [("network", 12), ("simulate", 50)])
-def test_a_full_disk_loses_nothing(kind: str, every: int, tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    """`benchmarks/full_disk.py` tries the other kinds of run, ten times as long each."""
     if build(tmp_path) is None:
         pytest.skip("needs Linux and a compiler of C")
-    counts = fill_many(KINDS[kind], tmp_path, every=every)
+    counts = fill_many(KINDS["network"], tmp_path, every=10)
     assert counts["wrong"] == []
     # A full disk that no run meets would prove nothing.
     assert counts["writes"] > 20 and counts["refused"] > 2

@@ -83,7 +83,7 @@ def _compile(function: Callable[..., Any], signature: Any, problem: str) -> Any:
 
     try:
         try:
-            return callback(function, signature, error_model="numpy")
+            return callback(function, signature, error_model="numpy")  # type: ignore[no-untyped-call]
         except RuntimeError:  # typed into an interpreter: there is no file beside which the code could lie
             return cfunc(signature, error_model="numpy")(function)
     except NumbaError as error:
