@@ -4,11 +4,12 @@
 
 The events of one embedded digit are written in each format by encoders made from the formats' definitions, which share
 nothing with the package, and read by `files.read`. With NEUROSIM_DATA also recordings of real cameras in
-`event_formats`.
+`event_formats`. Bags of ROS are tried where rosbags is installed.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import struct
 import sys
@@ -181,6 +182,104 @@ def write_matlab(path: Path, e: Events) -> None:
     scipy.io.savemat(path, {"TD": columns})
 
 
+def lines(
+    order: str,
+    separator: str,
+    names: str = "",
+    *,
+    on: tuple[int, int] = (0, 1),
+    first: int = 0,
+    unit: float = 1.0,
+) -> Callable[[Events], bytes]:
+    """Return an encoder of text.
+
+    Args:
+        order: of the columns.
+        separator: between them.
+        names: lines before the first event.
+        on: values of polarity 0 and 1.
+        first: number of the first row and column.
+        unit: of the times, us.
+    """
+
+    def encode(e: Events) -> bytes:
+        t = e.t + CLOCK if unit == 1 else ((e.t + CLOCK) * unit).round(9)
+        columns = {"t": t, "x": e.x + first, "y": e.y + first, "p": np.where(e.p == 1, on[1], on[0])}
+        table = zip(*(columns[key].tolist() for key in order), strict=True)
+        return (names + "".join(separator.join(map(repr, row)) + "\n" for row in table)).encode()
+
+    return encode
+
+
+def matrix(e: Events, order: str = "txyp") -> NDArray[np.int64]:
+    """Return [n, 4] columns in an order."""
+    columns = {"t": e.t + CLOCK, "x": e.x, "y": e.y, "p": e.p}
+    return np.stack([columns[key] for key in order], axis=1)
+
+
+def dat_without_size(e: Events) -> bytes:
+    return dat(e).replace(b"% Height 34\n% Width 34\n", b"")
+
+
+def evt3_vectors(e: Events) -> bytes:
+    """Write events of one time, row and polarity that lie within 12 columns as one vector, as the sensors do."""
+    found = []
+    keys = list(zip((e.t + CLOCK).tolist(), e.p.tolist(), e.y.tolist(), e.x.tolist(), strict=True))
+    high = -1
+    while keys:
+        t, p, y, x = keys[0]
+        same = sorted(key[3] for key in keys if key[:3] == (t, p, y) and 0 <= key[3] - x < 12)
+        keys = [key for key in keys if key[:3] != (t, p, y) or not 0 <= key[3] - x < 12]
+        if t >> 12 != high:
+            high = t >> 12
+            found.append(0x8000 | high & 0xFFF)
+        mask = sum(1 << place - x for place in same)
+        found += [0x6000 | t & 0xFFF, y, 0x3000 | p << 11 | x, 0x4000 | mask]
+    return b"% evt 3.0\n% format EVT3;height=34;width=34\n% end\n" + np.array(found, "<u2").tobytes()
+
+
+def write_table(path: Path, e: Events) -> None:
+    with h5py.File(path, "w") as root:
+        root.create_dataset("events", data=matrix(e), compression="gzip", shuffle=True)
+
+
+def write_mat73(path: Path, e: Events) -> None:
+    """Write as MATLAB 7.3 does: HDF5 behind 512 bytes, columns first."""
+    with h5py.File(path, "w", userblock_size=512) as root:
+        for name in "txyp":
+            root.create_dataset(f"TD/{name}", data=getattr(e, name)[None].astype("f8") + (CLOCK if name == "t" else 0))
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def bag(package: str, kind: str) -> Callable[[Path, Events], object]:
+    """Return a writer of a bag of ROS 1 or 2 with arrays of events, by rosbags."""
+
+    def write(path: Path, e: Events) -> Path:
+        from helpers.bags import write_arrays
+
+        table = np.stack([(e.t + CLOCK) * 1000, e.x, e.y, e.p], axis=1)
+        return write_arrays(path.with_suffix(""), package, kind, table, shape=(34, 34))
+
+    return write
+
+
+def packets(encoding: str) -> Callable[[Path, Events], object]:
+    """Return a writer of a bag of ROS 2 with packets of events."""
+
+    def write(path: Path, e: Events) -> Path:
+        from helpers.bags import write_packets
+
+        if encoding == "mono":
+            data = words(e.t * 1000, e.p << 31 | e.y << 16 | e.x, kind="<u4")
+        else:
+            # Without the header of a file.
+            data = evt3(e).split(b"% end\n")[1]
+        return write_packets(path.with_suffix(""), ".db3", encoding, [(CLOCK * 1000, data)], shape=(34, 34))
+
+    return write
+
+
 def written(encode: Callable[[Events], bytes]) -> Callable[[Path, Events], object]:
     return lambda path, e: path.write_bytes(encode(e))
 
@@ -205,6 +304,44 @@ FORMATS: Mapping[str, Mapping[str, Callable[[Path, Events], object]]] = {
     },
     "camera HDF5 (Prophesee, DSEC)": {"prophesee.hdf5": write_prophesee, "dsec.h5": write_dsec},
     "MATLAB .mat": {"a.mat": write_matlab},
+    "ATIS .bs2": {"a.bs2": written(nmnist)},
+    "DAT without a size": {"b.dat": written(dat_without_size)},
+    "DAT, another suffix": {"a.td": written(dat)},
+    "EVT2, another suffix": {"a.bin2": written(evt2)},
+    "EVT3, another suffix": {"a.events": written(evt3)},
+    "EVT3 with vectors": {"v.raw": written(evt3_vectors)},
+    "AEDAT2, another suffix": {"a.aer": written(aedat2_dvs128)},
+    "AEDAT4, another suffix": {"a.dv": written(aedat4)},
+    "text x y t p, spaces": {"a.txt": written(lines("xytp", " "))},
+    "text x y p t, tabs": {"b.txt": written(lines("xypt", "\t"))},
+    "text t x y p, semicolons": {"c.txt": written(lines("txyp", ";"))},
+    "text in seconds": {"d.txt": written(lines("txyp", " ", unit=1e-6))},
+    "text, width and height first": {"e.txt": written(lines("txyp", " ", "34 34\n", unit=1e-6))},
+    "text with a comment of its sensor": {"f.txt": written(lines("txyp", " ", "# resolution 34 34\n"))},
+    "text, names in a comment": {"g.txt": written(lines("txyp", ",", "# t,x,y,p\n"))},
+    "CSV with names": {"b.csv": written(lines("txyp", ",", "timestamp,x,y,polarity\n"))},
+    "CSV with a unit": {"c.csv": written(lines("xypt", ",", "x,y,p,t_us\n"))},
+    "CSV in milliseconds": {"d.csv": written(lines("txyp", ",", "time [ms],x,y,p\n", unit=1e-3))},
+    "CSV in nanoseconds": {"e.csv": written(lines("txyp", ",", "t_ns,x,y,p\n", unit=1000))},
+    "CSV, polarity -1 and 1": {"f.csv": written(lines("txyp", ",", "t,x,y,p\n", on=(-1, 1)))},
+    "CSV counted from 1": {"g.csv": written(lines("txyp", ",", "t,x,y,p\n", on=(1, 2), first=1))},
+    "CSV with a byte-order mark": {"h.csv": written(lambda e: b"\xef\xbb\xbf" + lines("txyp", ",", "t,x,y,p\n")(e))},
+    "CSV, lines ended as by Windows": {
+        "i.csv": written(lambda e: lines("txyp", ",", "t,x,y,p\n")(e).replace(b"\n", b"\r\n"))
+    },
+    ".npy, four columns": {"b.npy": lambda path, e: np.save(path, matrix(e))},
+    ".npy, columns first": {"c.npy": lambda path, e: np.save(path, np.asfortranarray(matrix(e, "xytp")))},
+    ".npy, four rows": {"d.npy": lambda path, e: np.save(path, matrix(e, "xypt").T.copy())},
+    ".npy in seconds": {"e.npy": lambda path, e: np.save(path, matrix(e) * [US, 1, 1, 1])},
+    ".npz, compressed": {"b.npz": lambda path, e: np.savez_compressed(path, events=structured(e))},
+    "HDF5, a table": {"table.h5": write_table},
+    "MATLAB 7.3": {"73.mat": write_mat73},
+    "ROS 1, dvs_msgs": {"ros1.bag": bag("dvs_msgs", ".bag")},
+    "ROS 1, prophesee_event_msgs": {"ros1p.bag": bag("prophesee_event_msgs", ".bag")},
+    "ROS 2, .db3": {"ros2.db3": bag("dvs_msgs", ".db3")},
+    "ROS 2, .mcap": {"ros2m.mcap": bag("dvs_msgs", ".mcap")},
+    "ROS 2, packets mono": {"mono.db3": packets("mono")},
+    "ROS 2, packets EVT3": {"evt3.db3": packets("evt3")},
 }
 
 
@@ -225,10 +362,12 @@ def rows(folder: Path) -> list[tuple[str, int, bool]]:
     events = Events(whole.t - whole.t[0], whole.p, whole.y, whole.x)
     found = []
     for name, ways in FORMATS.items():
+        if name.startswith("ROS") and importlib.util.find_spec("rosbags") is None:
+            continue
         right = []
         for file, write in ways.items():
-            write(folder / file, events)
-            right.append(is_right(folder / file, events))
+            made = write(folder / file, events)
+            right.append(is_right(made if isinstance(made, Path) else folder / file, events))
         found.append((name, len(events.t), all(right)))
     return found
 

@@ -4,62 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.bags import SHAPE, START, write_arrays, write_packets
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.data import read, stream
-from neurosim.data.files import ros
 from neurosim.data.files.formats import find_format
 
-HEIGHT = 30
-WIDTH = 40
-START = 1_600_000_000
+HEIGHT, WIDTH = SHAPE
+
+
+@pytest.fixture
+def rosbags() -> None:
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
 
 
 def events(count: int) -> np.ndarray:
     rng = np.random.default_rng(count)
     t = np.sort(rng.integers(0, 2_000_000_000, count))
     return np.stack([t, rng.integers(0, WIDTH, count), rng.integers(0, HEIGHT, count), rng.integers(0, 2, count)], 1)
-
-
-def write_packets(
-    path: Path, kind: str, encoding: str, payloads: list[tuple[int, bytes]], *, big: bool = False
-) -> Path:
-    """Write a bag with a message of event_camera_msgs for each time base and bytes; return its file."""
-    pytest.importorskip("rosbags", reason="rosbags is not installed")
-    from rosbags import rosbag1, rosbag2
-
-    store: Any = ros._types()
-    if kind == ".bag":
-        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-        store = get_typestore(Stores.ROS1_NOETIC)
-        store.register(get_types_from_msg(ros.PACKET_TEXT, ros.PACKET))
-        writer: Any = rosbag1.Writer(path.with_suffix(".bag"))
-    else:
-        writer = rosbag2.Writer(path, version=8, storage_plugin=rosbag2.StoragePlugin.SQLITE3)
-    types = store.types
-    time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
-    serialize = store.serialize_ros1 if kind == ".bag" else store.serialize_cdr
-    with writer:
-        connection = writer.add_connection("/camera/events", ros.PACKET, typestore=store)
-        for number, (base, data) in enumerate(payloads):
-            first = {"seq": number} if kind == ".bag" else {}
-            message = types[ros.PACKET](
-                header=header(**first, stamp=time(sec=START + number, nanosec=0), frame_id="camera"),
-                height=HEIGHT,
-                width=WIDTH,
-                seq=number,
-                time_base=base,
-                encoding=encoding,
-                is_bigendian=big,
-                events=np.frombuffer(data, np.uint8),
-            )
-            writer.write(connection, (START + number) * 10**9, serialize(message, ros.PACKET))
-    return path.with_suffix(".bag") if kind == ".bag" else next(path.glob(f"*{kind}"))
 
 
 def mono(table: np.ndarray, base: int, order: str = "<") -> bytes:
@@ -79,6 +44,7 @@ def evt3(table: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("kind", [".bag", ".db3"])
 @pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.usefixtures("rosbags")
 def test_packets_of_the_encoding_mono(kind: str, order: str, tmp_path: Path) -> None:
     table = events(100)
     base = 7_000_000_000
@@ -93,6 +59,7 @@ def test_packets_of_the_encoding_mono(kind: str, order: str, tmp_path: Path) -> 
     assert abs(spikes.report.start - table[0, 0] * 1e-9) < 1e-9
 
 
+@pytest.mark.usefixtures("rosbags")
 def test_packets_of_the_encoding_evt3(tmp_path: Path) -> None:
     table = events(100)
     # us, from before to behind the moment at which the upper part of the clock begins again.
@@ -109,6 +76,7 @@ def test_packets_of_the_encoding_evt3(tmp_path: Path) -> None:
     assert sum(map(len, windows)) == 100 and np.array_equal(np.concatenate([w.units for w in windows]), spikes.units)
 
 
+@pytest.mark.usefixtures("rosbags")
 def test_packets_of_another_encoding_are_refused(tmp_path: Path) -> None:
     path = write_packets(tmp_path / "bag", ".db3", "libcaer", [(0, b"12345678")])
     with pytest.raises(NeurosimFormatError, match="encoding: expected mono or evt3, got 'libcaer'; record with"):
@@ -118,52 +86,12 @@ def test_packets_of_another_encoding_are_refused(tmp_path: Path) -> None:
         read(path)
 
 
-def write(path: Path, package: str, kind: str, table: np.ndarray, topics: tuple[str, ...] = ("/dvs/events",)) -> Path:
-    """Write a bag with messages of 40 events and one without any; return its file."""
-    pytest.importorskip("rosbags", reason="rosbags is not installed")
-    from rosbags import rosbag1, rosbag2
-
-    store: Any = ros._types()
-    if kind == ".bag":
-        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-        store = get_typestore(Stores.ROS1_NOETIC)
-        store.register(
-            get_types_from_msg(ros.EVENT_TEXT.replace("builtin_interfaces/Time", "time"), f"{package}/msg/Event")
-        )
-        store.register(get_types_from_msg(ros.ARRAY_TEXT.format(package=package), f"{package}/msg/EventArray"))
-        writer: Any = rosbag1.Writer(path.with_suffix(".bag"))
-    else:
-        plugin = rosbag2.StoragePlugin.MCAP if kind == ".mcap" else rosbag2.StoragePlugin.SQLITE3
-        writer = rosbag2.Writer(path, version=8, storage_plugin=plugin)
-    types = store.types
-    time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
-    event, array = types[f"{package}/msg/Event"], types[f"{package}/msg/EventArray"]
-    name = f"{package}/msg/EventArray"
-    serialize = store.serialize_ros1 if kind == ".bag" else store.serialize_cdr
-    with writer:
-        for topic in topics:
-            connection = writer.add_connection(topic, name, typestore=store)
-            for number, part in enumerate([*np.array_split(table, max(len(table) // 40, 1)), table[:0]]):
-                stamps = [time(sec=START + int(t) // 10**9, nanosec=int(t) % 10**9) for t in part[:, 0]]
-                listed = [
-                    event(x=int(x), y=int(y), ts=stamp, polarity=bool(p))
-                    for (_, x, y, p), stamp in zip(part, stamps, strict=True)
-                ]
-                now = time(sec=START + number, nanosec=0)
-                first = {"seq": number} if kind == ".bag" else {}
-                message = array(
-                    header=header(**first, stamp=now, frame_id="camera"), height=HEIGHT, width=WIDTH, events=listed
-                )
-                writer.write(connection, (START + number) * 10**9, serialize(message, name))
-    return path.with_suffix(".bag") if kind == ".bag" else next(path.glob(f"*{kind}"))
-
-
 @pytest.mark.parametrize("kind", [".bag", ".db3", ".mcap"])
 @pytest.mark.parametrize("package", ["dvs_msgs", "prophesee_event_msgs"])
+@pytest.mark.usefixtures("rosbags")
 def test_bags_hold_their_events(package: str, kind: str, tmp_path: Path) -> None:
     table = events(170)
-    path = write(tmp_path / "bag", package, kind, table)
+    path = write_arrays(tmp_path / "bag", package, kind, table)
     spikes = read(path)
     assert spikes.shape == (2, HEIGHT, WIDTH) and spikes.report.format == "ros"
     assert np.array_equal(np.rint(spikes.times * 1e9), table[:, 0] - table[0, 0])
@@ -172,8 +100,9 @@ def test_bags_hold_their_events(package: str, kind: str, tmp_path: Path) -> None
     assert abs(spikes.report.start - START - table[0, 0] * 1e-9) < 1e-6
 
 
+@pytest.mark.usefixtures("rosbags")
 def test_bags_that_break_a_rule(tmp_path: Path) -> None:
-    path = write(tmp_path / "two", "dvs_msgs", ".bag", events(50), ("/left/events", "/right/events"))
+    path = write_arrays(tmp_path / "two", "dvs_msgs", ".bag", events(50), ("/left/events", "/right/events"))
     with pytest.raises(NeurosimFormatError, match="topics: expected one with events, got /left/events, /right/events"):
         read(path)
     assert len(read(path, population="/right/events")) == 50
