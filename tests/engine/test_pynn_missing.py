@@ -13,5 +13,5 @@ def test_the_adapter_names_the_extra() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
-    assert last.startswith("ImportError: neurosim.pynn: needs PyNN (")
+    assert last.startswith("ModuleNotFoundError: neurosim.pynn: needs PyNN (")
     assert last.endswith(f"run: {install('pynn')}")

@@ -8,6 +8,7 @@ from neurosim.base.distribution import install
 try:
     import pyNN  # noqa: F401 - only to say what is missing
 except ImportError as error:
-    raise ImportError(f"neurosim.pynn: needs PyNN ({error}); run: {install('pynn')}") from None
+    needed = f"neurosim.pynn: needs PyNN ({error}); run: {install('pynn')}"
+    raise ModuleNotFoundError(needed, name=error.name) from None
 
 from neurosim.engine.pynn.api import *  # noqa: F403
