@@ -270,3 +270,23 @@ def test_seeds_are_near_the_summary_of_themselves() -> None:
     assert row["spikes/s"] == pytest.approx(3.0, abs=0.2)
     for measure in recipe.MEASURES:
         assert 0 < row[measure] <= row[f"{measure} of its seeds"] < 0.1
+
+
+def test_the_stored_activity_is_that_of_the_microcircuit() -> None:
+    summary = json.loads(recipe.SUMMARY.read_text())
+    assert summary["settings"]["scale"] == 1.0
+    measured = summary["populations"]
+    assert list(measured) == [column.name for column in workloads.MICROCIRCUIT]
+    points = {name: {key: np.array(measured[name][key]["points"]) for key in recipe.MEASURES} for name in measured}
+    for column in workloads.MICROCIRCUIT:
+        own = points[column.name]
+        assert all(len(each) == len(recipe.POINTS) and (np.diff(each) >= 0).all() for each in own.values())
+        # The mean of a distribution from its points, of which the highest weighs too much.
+        assert np.trapezoid(own["rate"], recipe.POINTS) == pytest.approx(column.rate, rel=0.05, abs=0.15)
+    # A run with the stored distributions is not far from them; one that fires half as much is.
+    rows = recipe.compared([points], summary)
+    halved = {name: {**each, "rate": each["rate"] / 2} for name, each in points.items()}
+    others = recipe.compared([halved], summary)
+    for row, other in zip(rows, others, strict=True):
+        assert row["rate"] < 0.05 and row["cv"] < 0.05 and row["correlation"] < 0.05
+        assert other["rate"] > 0.15
