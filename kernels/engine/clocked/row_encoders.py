@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
+from ...tools.pointers import copy_into
 from .deliver import LAST_GROUP
 
 
@@ -147,9 +148,9 @@ def write_lists(synapses, place, ends, columns):
             for e in range(n):
                 slots[e] = np.uint16(units[e] + base)
             if synapses.weights.size:
-                columns.weights[k : k + n] = synapses.weights[j:last]
+                copy_into(synapses.weights[j:last], columns.weights[k : k + n])
             if synapses.delays.size:
-                columns.delays[k : k + n] = synapses.delays[j:last]
+                copy_into(synapses.delays[j:last], columns.delays[k : k + n])
             j = last
 
 

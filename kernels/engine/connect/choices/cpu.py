@@ -7,6 +7,7 @@ from numba import int32, uint32, uint64
 
 from ....tools.compiled import compiled
 from ....tools.intrinsics import flags64, trailing_zeros
+from ....tools.pointers import copy_into
 from ....tools.random import threefry, unit_interval
 from .reference import NARROW
 
@@ -82,7 +83,7 @@ def _by_counting(values, other, taken, among):
             taken[j] = 0
     if n < values.size:
         return False
-    values[:] = other[:n]
+    copy_into(other, values)
     return True
 
 
@@ -149,7 +150,7 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
         draw += counters
         if with_replacement and skip < 0:
             n = min(n, needed - count)
-            out[count : count + n] = picks[:n]
+            copy_into(picks, out[count : count + n])
             count += n
             continue
         for k in range(n):
