@@ -59,7 +59,8 @@ CALLED, FIRST, LAST, BLOCKS, UNITS, OFFSETS, COUNT, TIMES, SPEC, COLUMNS = range
 @njit
 def _now(spec):
     _gettime(THREAD_TIME, spec)
-    seconds, nanoseconds = vector(spec, 2, np.int64(0))
+    # numba gives an intrinsic its first argument.
+    seconds, nanoseconds = vector(spec, 2, np.int64(0))  # type: ignore[call-arg]
     return seconds * 1_000_000_000 + nanoseconds
 
 
@@ -73,7 +74,7 @@ def _now(spec):
 )
 def deal(record, request, log, log_offsets):
     """Write the spikes of the others' blocks into their logs, and note the times before and after."""
-    times = vector(record[TIMES], 2 * record[COUNT] + 2, np.int64(0))
+    times = vector(record[TIMES], 2 * record[COUNT] + 2, np.int64(0))  # type: ignore[call-arg]
     times[2 * record[COUNT]] = _now(record[SPEC])
     entries = request[kernel.WIDTH]
     blocks = record[BLOCKS]
@@ -95,7 +96,7 @@ def deal(record, request, log, log_offsets):
     record[COUNT] += 1
 
 
-class Alone(Processes):  # type: ignore[misc]
+class Alone(Processes):
     """One of several processes, without the others.
 
     Args:

@@ -67,10 +67,12 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "engine/grid/probes.py": {"open_window": IN_WORKSPACE},
     "engine/grid/records.py": {"_record": IN_WORKSPACE},
     "engine/grid/tables.py": dict.fromkeys(
-        ("_from_currents", "_from_noises", "module", "post_table", "row_table", "unit_table"), IN_WORKSPACE
+        ("_from_currents", "_from_drives", "_from_noises", "module", "post_table", "row_table", "unit_table"),
+        IN_WORKSPACE,
     ),
     "engine/processes.py": {"Processes": IN_WORKSPACE},
     "data/files/camera_hdf5.py": {"is_camera_file": WITHIN},
+    "data/files/hdf5.py": {"open_hdf5": "maps a file that is only read"},
 }
 
 
