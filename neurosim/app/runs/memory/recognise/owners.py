@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +70,11 @@ class Owner(ABC):
         """Return items as inputs, [items, frames, inputs]."""
 
     @abstractmethod
-    def store(self, items: NDArray, labels: NDArray[np.int64], threads: int) -> None:
+    def store(self, items: NDArray[Any], labels: NDArray[np.int64], threads: int) -> None:
         """Store items with their labels."""
 
     @abstractmethod
-    def answer(self, items: NDArray, threads: int) -> Answered:
+    def answer(self, items: NDArray[Any], threads: int) -> Answered:
         """Return the classes of items."""
 
     @abstractmethod
@@ -107,10 +107,10 @@ class BayesOwner(Owner):
     def view(self, raw: Raw) -> NDArray[np.uint8]:
         return column_view(raw, self._config.view, self._sight)
 
-    def store(self, items: NDArray, labels: NDArray[np.int64], threads: int) -> None:
+    def store(self, items: NDArray[Any], labels: NDArray[np.int64], threads: int) -> None:
         self.owner.store(self.memory, items, labels, threads)
 
-    def answer(self, items: NDArray, threads: int) -> Answered:
+    def answer(self, items: NDArray[Any], threads: int) -> Answered:
         answers = self.owner.recognise(self.memory, items, threads)
         layers = self.owner.work(self.memory, items, threads)
         return Answered(answers.labels, float(answers.operations.mean()), layers)
@@ -155,10 +155,10 @@ class CodedOwner(Owner):
             return column_view(raw, self._config.view, self._sight)
         return patch_view(raw, self._config.code, self._sight)
 
-    def store(self, items: NDArray, labels: NDArray[np.int64], threads: int) -> None:
+    def store(self, items: NDArray[Any], labels: NDArray[np.int64], threads: int) -> None:
         self.owner.store(items, labels, threads)
 
-    def answer(self, items: NDArray, threads: int) -> Answered:
+    def answer(self, items: NDArray[Any], threads: int) -> Answered:
         answers = self.owner.recognise(items, threads)
         return Answered(answers.labels, None, answers.work)
 
