@@ -13,6 +13,7 @@ from neurosim.base import NeurosimInputError
 from neurosim.engine import LayerCounts, energy
 from neurosim.kernels.memory.hopfield.reference import ROUNDING
 from neurosim.memory import SDR, DenseHebbian, ELMUnits, FastWeights, Hopfield, SpatialPooler, TemporalMemory
+from neurosim.memory.associative.modern import ModernHopfield
 from neurosim.network.windowed import WindowTotals
 
 
@@ -104,7 +105,9 @@ def test_a_hopfield_network_counts_the_couplings_that_it_adds() -> None:
     # Couplings are in double precision, for which the profile has no figure.
     reason = "Hopfield: horowitz45 has no figure for 64-bit float arithmetic"
     assert energy([layer], 4).reasons["compute_only"] == reason
-    with pytest.raises(NeurosimInputError, match=r"Hopfield.work: needs at least one cue \(got 0\)"):
+    with pytest.raises(
+        NeurosimInputError, match=r"recall.cues: must be an array \[n, 30\] with n >= 1 \(got \(0, 30\)\)"
+    ):
         network.work(np.zeros((0, 30)))
 
 
@@ -120,6 +123,21 @@ def test_a_dense_memory_counts_overlaps_and_fields() -> None:
     assert overlaps.dense_operations == fields.dense_operations == sweeps * 3 * 20
     assert overlaps.binary_input and not fields.binary_input
     assert overlaps.input_events == sweeps * 20 and fields.output_events == sweeps * 20
+
+
+def test_a_modern_network_counts_every_pattern_twice_a_sweep() -> None:
+    chance = np.random.default_rng(2)
+    patterns = chance.normal(size=(9, 20))
+    patterns[:, 3] = 0
+    memory = ModernHopfield.store(patterns, beta=0.3)
+    cues = chance.normal(size=(5, 20))
+    sweeps = sum(memory.recall(cue).sweeps for cue in cues)
+    overlaps, sums = memory.work(cues)
+    # The first sweep of a cue meets 20 numbers; later states are 0 where all patterns are.
+    assert overlaps.synaptic_operations == 9 * 19 * sweeps and sums.synaptic_operations == 9 * 19 * sweeps
+    assert overlaps.input_events == 19 * sweeps + 5 and overlaps.steps == sums.steps == sweeps > 10
+    assert not overlaps.binary_input and not sums.binary_input
+    assert memory.recall_many(cues).operations.sum() == 2 * 9 * 20 * sweeps
 
 
 def test_fast_weights_count_entries_of_keys() -> None:

@@ -54,13 +54,14 @@ def test_expansion(size: int, fan: int, active: int) -> None:
 def test_relaxation() -> None:
     rng = np.random.default_rng(0)
     net = Hopfield.store(rng.choice([-1.0, 1.0], (8, 61)))
-    cue = rng.choice([-1.0, 1.0], 61)
+    cues = rng.choice([-1.0, 1.0], (5, 61))
     orders = np.stack([rng.permutation(61) for _ in range(30)])
     flipped = np.zeros(61, np.int64)
-    fast = relax(net.couplings, cue, orders, flipped)
-    slow = relax_reference(net.couplings, cue, orders)
-    assert np.array_equal(fast[0], slow[0]) and fast[1:] == slow[1:] and fast[1] > 0
-    assert flipped.sum() == fast[1] and np.array_equal(flipped % 2 == 1, fast[0] != cue)
+    states, flips, sweeps = relax(net.couplings, cues, orders, flipped)
+    for k, cue in enumerate(cues):
+        state, flipped_alone, swept = relax_reference(net.couplings, cue, orders)
+        assert np.array_equal(states[k], state) and (flips[k], sweeps[k]) == (flipped_alone, swept)
+    assert flipped.sum() == flips.sum() > 0 and np.array_equal(flipped % 2 == 1, (states != cues).sum(axis=0) % 2 == 1)
 
 
 def test_label_counts_and_votes() -> None:

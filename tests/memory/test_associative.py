@@ -18,6 +18,7 @@ from neurosim.memory.associative.hopfield import (
     multitasking_overlaps,
     parallel_overlap,
 )
+from neurosim.memory.associative.modern import ModernHopfield
 from neurosim.memory.associative.pairs import expected_error, keys
 from neurosim.memory.associative.tail import OPTIMIZERS, newton_schulz, polar, tail_expected, tail_run
 
@@ -35,6 +36,67 @@ def test_recall_never_raises_the_energy():
     assert net.energy(end.state) < net.energy(cue)
     again = net.recall(end.state, seed=3)
     assert np.array_equal(again.state, end.state) and again.sweeps == 1 and again.operations == 0
+
+
+@pytest.mark.parametrize("memory", [Hopfield.store(signs(0, 5, 90)), DenseHebbian.store(signs(0, 5, 90), 3)])
+def test_many_cues_recall_what_each_does_alone(memory):
+    cues = signs(1, 7, 90)
+    many = memory.recall_many(cues)
+    for k, cue in enumerate(cues):
+        alone = memory.recall(cue)
+        assert np.array_equal(many.states[k], alone.state)
+        assert (many.sweeps[k], many.operations[k]) == (alone.sweeps, alone.operations)
+        np.testing.assert_allclose(many.overlap(signs(0, 5, 90))[k], alone.overlap(signs(0, 5, 90)))
+    assert len({state.tobytes() for state in many.states}) > 1
+    with pytest.raises(NeurosimInputError, match=r"recall.cues: must be an array \[n, 90\] with n >= 1"):
+        memory.recall_many(cues[:, :80])
+
+
+def test_a_modern_network_recalls_more_patterns_than_it_has_units():
+    patterns = signs(0, 2000, 40)
+    memory = ModernHopfield.store(patterns, beta=2.0)
+    cues = patterns[:50].copy()
+    cues[:, :5] *= -1
+    many = memory.recall_many(cues)
+    # Five wrong bits of 40: nearly every one is put right, where an order of 2 or 3 is lost.
+    assert np.mean(np.sign(many.states) == patterns[:50]) > 0.97
+    for k in (0, 30):
+        alone = memory.recall(cues[k])
+        np.testing.assert_allclose(alone.state, many.states[k], atol=1e-12)
+        assert alone.sweeps == many.sweeps[k] and alone.overlap(patterns[k])[0] > 0.97
+
+
+def test_a_modern_update_is_attention_within_the_bound_of_its_paper():
+    """Ramsauer et al. 2021, theorem 4: |f(s) - x_i| <= 2 (K - 1) M exp(-beta (gap - 2 M |s - x_i|))."""
+    patterns = np.random.default_rng(0).normal(size=(12, 60))
+    beta = 0.4
+    memory = ModernHopfield.store(patterns[:5], beta).add(patterns[5:])
+    longest = np.linalg.norm(patterns, axis=1).max()
+    cue = patterns[3] + 0.01
+    scores = [math.exp(beta * float(x @ cue)) for x in patterns]
+    expected = sum(score * x for score, x in zip(scores, patterns, strict=True)) / sum(scores)
+    end = memory.recall(cue, sweeps=1)
+    np.testing.assert_allclose(end.state, expected)
+    gap = patterns[3] @ patterns[3] - max(float(x @ patterns[3]) for k, x in enumerate(patterns) if k != 3)
+    bound = 2 * 11 * longest * math.exp(-beta * (gap - 2 * longest * float(np.linalg.norm(cue - patterns[3]))))
+    assert np.linalg.norm(end.state - patterns[3]) < bound < 0.1
+    assert 0 <= memory.energy(end.state) < memory.energy(cue)
+    # A small beta recalls the mean of all patterns.
+    mean = ModernHopfield.store(patterns, 1e-6).recall(cue)
+    np.testing.assert_allclose(mean.state, patterns.mean(axis=0), atol=1e-3)
+
+
+def test_a_modern_network_refuses_what_it_cannot_store(tmp_path):
+    with pytest.raises(NeurosimInputError, match=r"ModernHopfield.beta: must be > 0 and finite \(got 0\)"):
+        ModernHopfield.store(np.eye(3), 0)
+    with pytest.raises(NeurosimInputError, match=r"ModernHopfield.patterns: must be finite"):
+        ModernHopfield.store([[1.0, np.inf]])
+    memory = ModernHopfield.store(np.eye(3), 2.0)
+    with pytest.raises(NeurosimInputError, match=r"ModernHopfield.add: needs patterns \[K, 3\] \(got \(2, 2\)\)"):
+        memory.add(np.eye(2))
+    memory.save(tmp_path / "memory")
+    again = ModernHopfield.load(tmp_path / "memory")
+    assert np.array_equal(again.patterns, np.eye(3)) and again.beta == 2.0
 
 
 def test_capacity_is_that_of_amit_gutfreund_and_sompolinsky():

@@ -6,26 +6,35 @@ from ...tools.compiled import compiled
 
 
 @compiled
-def relax(couplings, state, field, orders, zero, flipped):
-    """Change `state` and its fields as `relax_reference`; return the number of flips and of sweeps.
+def relax(couplings, states, fields, orders, zero, flipped, flips, sweeps):
+    """Change `states` and their fields as `relax_reference`, each on its own.
 
     Args:
-        field: [N], couplings times state, kept up to date: N additions a flip instead of N products a visit.
+        states: [n, N].
+        fields: [n, N], products of states and couplings, kept up to date: N additions a flip instead of N products a
+            visit.
         zero: a field as small as that counts as zero.
         flipped: [N] int64, to which the flips of each unit are added.
+        flips, sweeps: [n] int64, numbers of flips and of sweeps.
     """
-    flips = 0
-    for sweep in range(orders.shape[0]):
-        before = flips
-        for i in orders[sweep]:
-            if field[i] * state[i] < -zero:
-                state[i] = -state[i]
-                flips += 1
-                flipped[i] += 1
-                change = 2.0 * state[i]
-                row = couplings[i]
-                for j in range(field.size):
-                    field[j] += change * row[j]
-        if flips == before:
-            return flips, sweep + 1
-    return flips, orders.shape[0]
+    for cue in range(states.shape[0]):
+        state = states[cue]
+        field = fields[cue]
+        done = 0
+        ended = orders.shape[0]
+        for sweep in range(orders.shape[0]):
+            before = done
+            for i in orders[sweep]:
+                if field[i] * state[i] < -zero:
+                    state[i] = -state[i]
+                    done += 1
+                    flipped[i] += 1
+                    change = 2.0 * state[i]
+                    row = couplings[i]
+                    for j in range(field.size):
+                        field[j] += change * row[j]
+            if done == before:
+                ended = sweep + 1
+                break
+        flips[cue] = done
+        sweeps[cue] = ended

@@ -1,9 +1,9 @@
-"""Zero-temperature asynchronous dynamics from a state."""
+"""Zero-temperature asynchronous dynamics from several states."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from . import cpu
 from .reference import field_rounding
@@ -11,18 +11,21 @@ from .reference import field_rounding
 
 def relax(
     couplings: NDArray[np.float64],
-    state: ArrayLike,
+    states: NDArray[np.float64],
     orders: NDArray[np.int64],
     flipped: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.float64], int, int]:
-    """Compute `relax_reference`.
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Compute `relax_reference` for each of the states [n, N]; return states [n, N], flips [n] and sweeps [n].
 
     Args:
         flipped: [N], to which the flips of each unit are added; None: they are not counted one by one.
     """
-    relaxed = np.array(state, np.float64)
+    relaxed = np.array(states, np.float64, order="C")
     if flipped is None:
-        flipped = np.zeros(relaxed.size, np.int64)
-    field = couplings @ relaxed
-    flips, sweeps = cpu.relax(couplings, relaxed, field, orders, field_rounding(couplings), flipped)
+        flipped = np.zeros(len(couplings), np.int64)
+    # Couplings are symmetric.
+    fields = relaxed @ couplings
+    flips = np.zeros(len(relaxed), np.int64)
+    sweeps = np.zeros(len(relaxed), np.int64)
+    cpu.relax(couplings, relaxed, fields, orders, field_rounding(couplings), flipped, flips, sweeps)
     return relaxed, flips, sweeps

@@ -42,6 +42,32 @@ class Recall:
         return xi @ self.state / xi.shape[1]
 
 
+@dataclass(frozen=True, eq=False)
+class Recalls:
+    """Results of the recalls of several cues.
+
+    Attributes:
+        states: [n, N] at the end.
+        sweeps: [n] number of sweeps of each.
+        operations: [n] number of couplings added for each.
+    """
+
+    states: Array
+    sweeps: Array
+    operations: Array
+
+    def overlap(self, patterns: object) -> Array:
+        """Return [n, K] overlaps (1/N) s . xi with patterns [K, N]."""
+        xi = np.atleast_2d(np.asarray(patterns, np.float64))
+        units = self.states.shape[1]
+        require(xi.ndim == 2 and xi.shape[1] == units, "Recalls.overlap", f"needs patterns [K, {units}]", xi.shape)
+        return np.asarray(self.states @ xi.T / units)
+
+    def one(self) -> Recall:
+        """Return the first recall."""
+        return Recall(self.states[0], int(self.sweeps[0]), int(self.operations[0]))
+
+
 def check_patterns(patterns: object, allowed: tuple[int, ...]) -> Array:
     """Return patterns [K, N] as float64; raise for entries outside `allowed`."""
     xi = np.asarray(patterns, np.float64)
@@ -56,6 +82,15 @@ def check_cue(cue: object, units: int) -> Array:
     require(state.shape == (units,), "recall.cue", f"must be an array [{units}]", state.shape)
     _check_entries(state, (-1, 1), "recall.cue")
     return state
+
+
+def check_cues(cues: object, units: int) -> Array:
+    """Return cues [n, units] of -1 and 1, at least one, as a new float64 array; one cue [units] becomes [1, units]."""
+    states = np.atleast_2d(np.array(cues, np.float64))
+    fits = states.ndim == 2 and len(states) > 0 and states.shape[1] == units
+    require(fits, "recall.cues", f"must be an array [n, {units}] with n >= 1", states.shape)
+    _check_entries(states, (-1, 1), "recall.cues")
+    return states
 
 
 def _check_entries(values: Array, allowed: tuple[int, ...], name: str) -> None:

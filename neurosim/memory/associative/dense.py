@@ -11,7 +11,7 @@ from ...base.errors import require
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
 from ...data.files.state import Saved
-from .common import Array, Recall, check_cue, check_patterns, odd_factorial, tail, warn_full
+from .common import Array, Recall, Recalls, check_cue, check_cues, check_patterns, odd_factorial, tail, warn_full
 
 # Number of examples above which their mean is normal to working precision.
 MANY = 10_000
@@ -64,9 +64,17 @@ class DenseHebbian(Saved):
 
     def recall(self, cue: object, sweeps: int = 20) -> Recall:
         """Update all units together until none changes, at most `sweeps` times; a zero field changes no unit."""
-        states = self._states(cue, sweeps)
-        done = len(states) - 1
-        return Recall(states[-1], done, done * self.vectors.size)
+        return self.recall_many(check_cue(cue, self.vectors.shape[1])[None], sweeps).one()
+
+    def recall_many(self, cues: object, sweeps: int = 20) -> Recalls:
+        """Update from each of the cues [n, N], one after the other, as `recall` does from one.
+
+        Raises:
+            NeurosimInputError: as `recall`; no cue.
+        """
+        courses = self._courses(cues, sweeps)
+        done = np.array([len(course) - 1 for course in courses])
+        return Recalls(np.stack([course[-1] for course in courses]), done, done * self.vectors.size)
 
     def work(self, cues: object, sweeps: int = 20) -> list[LayerCounts]:
         """Return the work of `recall` from each of the cues [n, N]: of the overlaps, and of the fields of all units.
@@ -77,10 +85,8 @@ class DenseHebbian(Saved):
         Raises:
             NeurosimInputError: as `recall`; no cue.
         """
-        cues = np.atleast_2d(np.asarray(cues, np.float64))
-        require(len(cues) > 0, "DenseHebbian.work", "needs at least one cue", 0)
         # [sweeps of all cues, 1, units], before and after each sweep: a sample of one step each.
-        courses = [np.stack(self._states(cue, sweeps)) for cue in cues]
+        courses = [np.stack(course) for course in self._courses(cues, sweeps)]
         before = np.concatenate([course[:-1] for course in courses])[:, None]
         after = np.concatenate([course[1:] for course in courses])[:, None]
         overlaps = before @ self.vectors.T
@@ -95,10 +101,13 @@ class DenseHebbian(Saved):
             ),
         ]
 
-    def _states(self, cue: object, sweeps: int) -> list[Array]:
-        """Return the states from a cue on, one after each sweep."""
-        states = [check_cue(cue, self.vectors.shape[1])]
+    def _courses(self, cues: object, sweeps: int) -> list[list[Array]]:
+        """Return for each of the cues [n, N] the states from it on, one after each sweep."""
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
+        return [self._states(cue, sweeps) for cue in check_cues(cues, self.vectors.shape[1])]
+
+    def _states(self, cue: Array, sweeps: int) -> list[Array]:
+        states = [cue]
         while len(states) <= sweeps:
             field = self.field(states[-1])
             states.append(np.where(field == 0, states[-1], np.sign(field)))

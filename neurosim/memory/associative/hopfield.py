@@ -10,7 +10,7 @@ import numpy as np
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
 from ...data.files.state import Saved
-from .common import Array, Recall, check_cue, check_patterns, warn_full
+from .common import Array, Recall, Recalls, check_cue, check_cues, check_patterns, warn_full
 
 # alpha_c of `hopfield_capacity`, whose minimiser takes milliseconds: every storing needs it.
 ALPHA_C = 0.137906
@@ -80,7 +80,17 @@ class Hopfield(Saved):
         Raises:
             NeurosimInputError: a cue of another size or with other entries; no sweeps.
         """
-        return self._relaxed(cue, seed, sweeps, None)
+        return self.recall_many(check_cue(cue, len(self.couplings))[None], seed, sweeps).one()
+
+    def recall_many(self, cues: object, seed: int = 0, sweeps: int = 100) -> Recalls:
+        """Relax from each of the cues [n, N], as `recall` with the same seed does from one.
+
+        Orders of the units and sums of couplings are computed once for all cues.
+
+        Raises:
+            NeurosimInputError: as `recall`; no cue.
+        """
+        return self._relaxed(cues, seed, sweeps, None)
 
     def work(self, cues: object, seed: int = 0, sweeps: int = 100) -> list[LayerCounts]:
         """Return the work of `recall` from each of the cues [n, N]; a step is a sweep.
@@ -90,15 +100,14 @@ class Hopfield(Saved):
         Raises:
             NeurosimInputError: as `recall`; no cue.
         """
-        states = np.atleast_2d(np.asarray(cues, np.float64))
-        require(len(states) > 0, "Hopfield.work", "needs at least one cue", 0)
         # Couplings that a flip of each unit adds.
         fan_out = np.count_nonzero(self.couplings, axis=1)
         units = len(self.couplings)
         flipped = np.zeros(units, np.int64)
-        done = sum(self._relaxed(state, seed, sweeps, flipped).sweeps for state in states)
+        recalls = self._relaxed(cues, seed, sweeps, flipped)
+        done = int(recalls.sweeps.sum())
         added = int(flipped @ fan_out)
-        first = len(states)
+        first = len(recalls.states)
         return [
             LayerCounts(
                 name="Hopfield",
@@ -123,18 +132,19 @@ class Hopfield(Saved):
             )
         ]
 
-    def _relaxed(self, cue: object, seed: int, sweeps: int, flipped: Array | None) -> Recall:
-        """Return the recall from a cue; add the flips of each unit to `flipped`."""
+    def _relaxed(self, cues: object, seed: int, sweeps: int, flipped: Array | None) -> Recalls:
+        """Return the recalls from cues [n, N]; add the flips of each unit to `flipped`."""
         from ...kernels.memory.hopfield.launch import relax
 
-        state = check_cue(cue, len(self.couplings))
+        units = len(self.couplings)
+        states = check_cues(cues, units)
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
         draws = np.random.Generator(np.random.Philox(key=seed))
         # An order of the units for each sweep.
-        orders = np.stack([draws.permutation(state.size) for _ in range(sweeps)])
-        end, flips, done = relax(self.couplings, state, orders, flipped)
+        orders = np.stack([draws.permutation(units) for _ in range(sweeps)])
+        ends, flips, done = relax(self.couplings, states, orders, flipped)
         # A flip adds a row of couplings to the fields of all units.
-        return Recall(end, done, flips * state.size)
+        return Recalls(ends, done, flips * units)
 
     def energy(self, state: object) -> float:
         """Return -s J s / 2 of a state [N], which recall never raises."""
