@@ -48,19 +48,41 @@ def run(case: dict[str, Any]) -> dict[str, np.ndarray]:
     steps, units = (np.array(each, np.int64) for each in case["input"])
     # In the middle of the step: rounding leads into no other.
     played = b.SpikeGeneratorGroup(case["size"], units, (steps + 0.5) * case["dt"] * b.second)
-    weight = quantity(case["weight"], case["weight_unit"])
-    delay = (case["delay"] - 1) * case["dt"] * b.second
-    synapses = b.Synapses(
-        played, cells, on_pre=f"{case['target']} += weight", delay=delay, namespace={"weight": weight}
-    )
-    synapses.connect(j="i")
+    if case["synapses"]:
+        synapses = joined(case["synapses"], played, cells, case["dt"])
+    else:
+        weight = {"weight": quantity(case["weight"], case["weight_unit"])}
+        delay = (case["delay"] - 1) * case["dt"] * b.second
+        synapses = b.Synapses(played, cells, on_pre=f"{case['target']} += weight", delay=delay, namespace=weight)
+        synapses.connect(j="i")
     spikes = b.SpikeMonitor(cells)
     states = b.StateMonitor(cells, case["states"], record=True, when="start")
     net = b.Network(cells, played, synapses, spikes, states)
     net.schedule = SCHEDULE
     net.run(case["steps"] * case["dt"] * b.second)
     found = {name: np.asarray(getattr(states, name + "_")).T for name in case["states"]}
+    if case["synapses"]:
+        found["weights"] = np.array(synapses.w)
     return {"steps": np.rint(spikes.t / (case["dt"] * b.second)).astype(np.int64), "units": np.array(spikes.i), **found}
+
+
+def joined(case: dict[str, Any], source: b.Group, target: b.Group, dt: float) -> b.Synapses:
+    """Return synapses of a model; what reads the target does so before it steps, and spikes of it act after the
+    threshold test, before the reset."""
+    namespace = {name: quantity(value, case["units"].get(name, "1")) for name, value in case["parameters"].items()}
+    model = {"on_pre": case["on_pre"], "on_post": case["on_post"] or None, "namespace": namespace}
+    synapses = b.Synapses(source, target, case["text"], method=case["method"], **model)
+    synapses.connect(i=case["pre"], j=case["post"])
+    synapses.w = case["weights"]
+    for name, value in case["initial"].items():
+        setattr(synapses, name, value)
+    for pathway in case["on_pre"]:
+        getattr(synapses, pathway).delay = (np.array(case["delays"]) - 1) * dt * b.second
+    if "learn" in case["on_pre"]:
+        synapses.learn.when = "start"
+    if case["on_post"]:
+        synapses.post.when = "after_thresholds"
+    return synapses
 
 
 def main() -> None:

@@ -186,7 +186,8 @@ def _normals(key, first, draw, words, pairs, out):
 
 
 @compiled
-def _normal_at(key, index, draw):
+def normal_at(key, index, draw):
+    """Return the standard normal of an index."""
     a, b, c, d = words(uint64(key), uint64(index >> 1), uint64(draw))
     radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(a, b)))
     x, y = turn(unit_interval(c, d))
@@ -197,7 +198,7 @@ def _normal_at(key, index, draw):
 def normals_at(key, indices, draw, out):
     """Fill out[i] with the standard normal of `indices[i]`."""
     for i in range(out.size):
-        out[i] = _normal_at(key, indices[i], draw)
+        out[i] = normal_at(key, indices[i], draw)
 
 
 @compiled
@@ -209,7 +210,7 @@ def normal_runs(key, firsts, offsets, draw, out):
         line = out[offsets[i] : offsets[i + 1]]
         if line.size < SHORT:
             for k in range(line.size):
-                line[k] = _normal_at(key, firsts[i] + k, draw)
+                line[k] = normal_at(key, firsts[i] + k, draw)
         else:
             _normals(key, firsts[i], draw, words, pairs, line)
 
@@ -237,7 +238,7 @@ def clipped_normal_runs(key, firsts, offsets, shape, attempts, out):
             first = firsts[i] + a - offsets[i]
             if line.size < SHORT:
                 for k in range(line.size):
-                    line[k] = _normal_at(key, first + k, 0)
+                    line[k] = normal_at(key, first + k, 0)
             else:
                 _normals(key, first, 0, words, pairs, line)
             outside = 0
@@ -259,5 +260,5 @@ def _draw_again(key, first, shape, attempts, line):
             draw += 1
             if draw == attempts:
                 return False
-            line[k] = mean + sd * _normal_at(key, first + k, draw)
+            line[k] = mean + sd * normal_at(key, first + k, draw)
     return True

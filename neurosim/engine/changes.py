@@ -15,6 +15,7 @@ from ..base.values import draw
 from ..network.network import Network, PoissonSource, Population, Projection
 from ..network.neurons.base import Neuron
 from ..network.plasticity.structural import StructuralRule, Synapses
+from ..network.plasticity.synapse import SynapseModel
 from ..network.synapses.patterns import FromList
 from .compile.network import CompiledNetwork
 from .compile.plastic import is_plastic
@@ -195,6 +196,9 @@ def rewire_projection(
     """
     require(isinstance(rule, StructuralRule), "Simulation.rewire.rule", "must be a structural rule", rule)
     projection = next(p for p in compiled.network.projections if p.name == name)
+    modelled = isinstance(projection.plasticity, SynapseModel)
+    rule_of_model = "must be no model of equations, whose variables new synapses lack"
+    require(not modelled, f"{projection}.plasticity", rule_of_model, type(projection.plasticity).__name__)
     sampled = any(probe.population == name for probe in probes)
     require(not sampled, "Simulation.rewire.projection", "must have no probe, which numbers its synapses", name)
     delays = len(np.unique(present.delay))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..base.errors import NeurosimInputError
 from ..network.network import Network
 from ..network.neurons.base import Neuron, written_fields
+from ..network.plasticity.base import LearningRule
 from ..network.windowed import Windowed
 
 # The lists of a network, and the class of their entries.
@@ -106,8 +107,9 @@ def _object(value: Any, label: object) -> dict[str, object]:
         plain.update(state=list(value.state), receptors=list(value.receptors))
         if value.drives:
             plain["drives"] = [list(drive) for drive in value.drives]
-        if hasattr(kind, "source"):  # written from equations: their class may have any name
-            plain["source"] = hashlib.sha256(kind.source.encode()).hexdigest()[:32]
+    if isinstance(value, (Neuron, LearningRule)) and hasattr(kind, "source"):
+        # Written from equations: their class may have any name.
+        plain["source"] = hashlib.sha256(kind.source.encode()).hexdigest()[:32]
     return plain
 
 

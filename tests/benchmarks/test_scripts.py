@@ -25,6 +25,7 @@ NEEDED = {
     "run_neurosim": ["cuba"],
     "stated_loss": ["model"],
     "peers/run_brian2": ["cuba"],
+    "peers/run_brian2_equations": ["in.json", "out.npz"],
     "peers/run_nest": ["cuba"],
     "peers/run_layers": ["neurosim", "layer"],
     "peers/run_reservoirpy": ["series.npz"],

@@ -24,6 +24,7 @@ from guard.parts import (
     draw_rule,
     draw_short_term,
     draw_stimuli,
+    written_rule,
 )
 from guard.written import FEATURES, INSTEAD
 from neurosim import Network, PoissonInput, PoissonSource, Population, Projection, Spikes, SpikeSource
@@ -47,7 +48,7 @@ AXES: dict[str, tuple[str, ...]] = {
     ),
     "source": ("SpikeSource", "two in a step", "PoissonSource", "PoissonSource rates", "from neurons", "recurrent"),
     "synapses": ("fixed", "second receptor", "weights", "delays", "repeated", "negative"),
-    "rule": ("STDP", "STDP nearest", "TripletSTDP", "RewardSTDP", "Hebbian"),
+    "rule": ("STDP", "STDP nearest", "TripletSTDP", "RewardSTDP", "Hebbian", "event-driven", "clock-driven"),
     "homeostasis": ("SynapticScaling", "WeightNormalisation"),
     "short-term": ("depression", "facilitation"),
     "transmission": ("dendritic fraction", "p_transmit"),
@@ -334,6 +335,7 @@ def _projection(rng: Generator, source: Population, made: Made, features: set[st
         short_term = None
     fraction = 0.0
     p = 1.0
+    rule = written_rule(rule, short_term, unit, features)
     if chance(rng, 0.3):
         features.add("dendritic fraction")
         fraction = float(rng.choice([0.25, 0.5, 1.0]))

@@ -26,6 +26,8 @@ def table(networks: int = NETWORKS, least: int = MIN_TIMES) -> PairTable:
     for a, b in itertools.combinations(AXES["equations"], 2):
         if not any({a, b} <= features for features in FEATURES.values()):
             pairs.cannot(a, b, "no model has both")
+    for feature, change in itertools.product(("event-driven", "clock-driven"), AXES["short-term"]):
+        pairs.cannot(feature, change, "a model of synapses has no short-term plasticity beside it")
     for feature in AXES["equations"]:
         pairs.cannot(feature, "soft reset", "models of equations have none")
     for seed in range(networks):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from guard.kinds import Kind
+from guard.written import WrittenPairs
 from neurosim import STDP, AllToAll, FixedNumberPre, FixedProbability, FromList, OneToOne, PoissonInput, Population
 from neurosim.network import NoiseCurrent, RewardSTDP, ShortTermPlasticity, StepCurrent, SynapticScaling
 from neurosim.network.plasticity.base import LearningRule
@@ -178,6 +179,26 @@ def draw_rule(rng: Generator, unit: float, features: set[str]) -> LearningRule:
     }
     slow = {"tau_pre": taus["tau_plus"], "tau_post": taus["tau_minus"]}
     return Hebbian(eta=float(rng.choice([-0.05, 0.05])) * abs(unit), **slow, **thetas, **bounds)
+
+
+def written_rule(
+    rule: LearningRule | None, short_term: ShortTermPlasticity | None, unit: float, features: set[str]
+) -> LearningRule | None:
+    """Return a rule, or now and then a model of equations in its place; the draws are apart from the other draws."""
+    if short_term is not None or not isinstance(rule, (TripletSTDP, RewardSTDP, Hebbian)):
+        return rule
+    # Time constants are drawn for each rule, and no two are alike.
+    tau = rule.tau_pre if isinstance(rule, Hebbian) else rule.tau_plus
+    rng = np.random.default_rng(int(1e15 * tau))
+    if not chance(rng, 0.65):
+        return rule
+    features -= {"TripletSTDP", "RewardSTDP", "Hebbian"}
+    kind = str(rng.choice(list(WrittenPairs)))
+    features.add(kind)
+    low, high = sorted((0.0, 2.0 * unit))
+    taus = {"tau_pre": rng.uniform(5e-3, 3e-2), "tau_post": rng.uniform(5e-3, 3e-2)}
+    amounts = {"up": rng.uniform(-0.05, 0.15) * (high - low), "down": rng.uniform(-0.05, 0.15) * (high - low)}
+    return WrittenPairs[kind](**taus, **amounts, low=low, high=high)
 
 
 def draw_homeostasis(rng: Generator, unit: float, features: set[str], dt: float) -> Homeostasis:

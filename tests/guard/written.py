@@ -1,4 +1,5 @@
-"""Models written from equations that take the place of others in the random networks, and what is right for them."""
+"""Models of neurons and synapses written from equations that take the place of others in the random networks, and what
+is right for the neurons."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from neurosim.network import equations
 from neurosim.network.neurons.timed import TimedArray
+from neurosim.network.plasticity.equations import synapse_equations
+from neurosim.network.plasticity.synapse import SynapseModel
 
 from .reference.cells import Array, Cells
 
@@ -71,6 +74,22 @@ WrittenExponential = equations(
     method="exponential_euler",
     name="WrittenExponential",
 )
+
+PAIRS = """
+    dpre/dt = -pre / tau_pre : 1 ({kind})
+    dpost/dt = -post / tau_post : 1 ({kind})
+    dslow/dt = (pre - slow) / tau_post : 1 ({kind})
+    """
+# The same model, brought up to date at spikes or led over every step.
+WrittenPairs: dict[str, type[SynapseModel]] = {
+    kind: synapse_equations(
+        PAIRS.format(kind=kind),
+        on_pre="input += w; w = clip(w - down * post * (1 + slow), low, high); pre += 1",
+        on_post="w = clip(w + up * pre, low, high); post += 1",
+        parameters={"tau_pre": 0.02, "tau_post": 0.03, "up": 0.0, "down": 0.0, "low": 0.0, "high": 0.0},
+    )
+    for kind in ("event-driven", "clock-driven")
+}
 
 
 class DrivenCells(Cells):

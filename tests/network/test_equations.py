@@ -363,9 +363,10 @@ def test_slopes_of_every_function() -> None:
         (lambda: equations("dv/dt = a*v; a = b; b = a"), r"equations: a, b: must not be made of one another"),
         (lambda: equations("dv/dt = v*xi"), r"equations: dv/dt: noise times a variable is read as Ito's integral with"),
         (
-            lambda: equations("dv/dt = v**2", method="exponential_euler"),
-            r"must be linear in v for the method 'exponent",
+            lambda: equations("dv/dt = -v*int(v > 1)", method="exponential_euler"),
+            r"must have a derivative by v for 'exponential_euler', which conditions lack",
         ),
+        (lambda: equations("dv/dt = clip(v, 0, 1)*xi", method="milstein"), r"with a derivative for the method 'milst"),
         (lambda: equations("dv/dt = xi", method="rk4"), r"noise needs the method 'euler', 'heun' or 'milstein'"),
         (lambda: equations("dv/dt = v", method="rk3"), r"equations.method: unknown name 'rk3'; did you mean 'rk4'"),
         (lambda: equations("dv/dt = I; I : A (input)", receptors={"a": "v"}), r"I: must be the end of one receptor"),

@@ -1,10 +1,11 @@
-"""The same spikes and states as Brian2 from the same text: units, subexpressions, conditions, time, timed arrays,
-methods, in float64. `benchmarks/peers/run_brian2_equations.py` runs the models there."""
+"""The same spikes, states and weights as Brian2 from the same text: units, subexpressions, conditions, time, timed
+arrays, methods and synapses, in float64. `benchmarks/peers/run_brian2_equations.py` runs the models there."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from helpers.peers import PEERS_PYTHON, call
 from neurosim import FromList, Network, Population, Probe, Projection, Spikes, SpikeSource, simulate
 from neurosim.network import equations
 from neurosim.network.neurons.timed import TimedArray
+from neurosim.network.plasticity.equations import synapse_equations
 
 pytestmark = [
     pytest.mark.peer,
@@ -59,6 +61,7 @@ class Case:
     size: int = SIZE
     states: list[str] = field(default_factory=list)
     input: tuple[list[int], list[int]] = ((), ())  # type: ignore[assignment]
+    synapses: dict[str, object] | None = None
 
     def __post_init__(self) -> None:
         spiked = np.random.default_rng(5).random((self.steps, self.size)) < self.rate
@@ -156,11 +159,82 @@ CASES = {
 }
 
 
+RNG = np.random.default_rng(3)
+MANY = 60
+# In the order of their rows, by source.
+PRE, POST = np.divmod(np.sort(RNG.choice(SIZE * SIZE, MANY, replace=False)), SIZE)
+JOINED: dict[str, list[Any]] = {
+    "pre": PRE.tolist(),
+    "post": POST.tolist(),
+    "weights": RNG.uniform(0.2, 0.8, MANY).tolist(),
+    "delays": RNG.integers(2, 9, MANY).tolist(),
+}
+FILTERED = """
+dv/dt = (g - v)/(10*ms) : 1
+dlow/dt = (v - low)/(20*ms) : 1
+dg/dt = -g/(5*ms) : 1
+"""
+PLASTIC = {"threshold": "v > 0.6", "target": "g", "weight": 1.0, "method": "exact", "reset": "v = 0", "rate": 0.01}
+# Of each model of synapses its text, and what spikes do, with `input` for the receptor.
+SYNAPSES: dict[str, dict[str, object]] = {
+    "voltage": {
+        "text": "dx/dt = -x/tau : 1 (event-driven)\nabove = low_post - 0.1 : 1",
+        "on_pre": {"learn": "w = clip(w - 0.1*low_post*int(above > 0), 0, 1)\nx += 1", "deliver": "input += w"},
+        "on_post": "w = clip(w + high*x*above*int(above > 0), 0, 1)",
+        "parameters": {"tau": 0.015, "high": 0.3},
+        "units": {"tau": "second"},
+    },
+    "resources": {
+        "text": """
+            dx/dt = z/(80*ms) : 1 (event-driven)
+            dy/dt = -y/(3*ms) : 1 (event-driven)
+            z = 1 - x - y : 1
+            dw/dt = -w/(2*second) : 1 (event-driven)
+        """,
+        "on_pre": {"pre": "input += 3*w*0.4*x\ny += 0.4*x\nx -= 0.4*x"},
+        "initial": {"x": 1.0},
+    },
+    "clock": {
+        "text": """
+            ds/dt = -s/(30*ms) + 500*Hz*x*(1 - s) : 1 (clock-driven)
+            dx/dt = -x/(2*ms) : 1 (clock-driven)
+            input = 0.8*w*s : 1 (summed)
+        """,
+        "on_pre": {"pre": "x += 1"},
+        "method": "euler",
+    },
+}
+
+
+def plastic(name: str) -> Case:
+    given = SYNAPSES[name]
+    defaults = {"on_post": "", "parameters": {}, "units": {}, "initial": {}, "method": "exact"}
+    made = Case(FILTERED, states=["v", "low"], synapses={**defaults, **JOINED, **given}, **PLASTIC)  # type: ignore[arg-type]
+    if name == "clock":
+        made.text = FILTERED.replace("dg/dt = -g/(5*ms) : 1", "g : 1")
+    return made
+
+
+CASES |= {name: plastic(name) for name in SYNAPSES}
+
+
+def for_brian2(case: Case) -> dict[str, object]:
+    """Return a model as Brian2 reads it: `input` is a variable of the target, `w` is declared."""
+    described = asdict(case)
+    if case.synapses is not None:
+        target = f"{case.target}_post"
+        given = json.loads(json.dumps(case.synapses).replace("input", target))
+        if "dw/dt" not in given["text"]:
+            given["text"] += "\nw : 1"
+        described["synapses"] = given
+    return described
+
+
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """Spikes and states of all models in Brian2, by name of model and value."""
     folder = tmp_path_factory.mktemp("equations")
-    text = json.dumps({name: asdict(case) for name, case in CASES.items()})
+    text = json.dumps({name: for_brian2(case) for name, case in CASES.items()})
     (folder / "in.json").write_text(text)
     script = "peers/run_brian2_equations.py"
     call([str(PEERS_PYTHON), script, str(folder / "in.json"), str(folder / "out.npz")])
@@ -168,12 +242,10 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_same_spikes_and_states_as_brian2(name: str, theirs: dict[str, np.ndarray]) -> None:
-    case = CASES[name]
+def drawn(case: Case) -> tuple[Network, Spikes]:
+    """Return the network of a case, and what its input plays."""
     Model = equations(
-        case.text,
+        case.text.replace("\ng : 1", "\ng : 1 (input)"),
         threshold=case.threshold,
         reset=case.reset,
         refractory=case.refractory,
@@ -185,10 +257,36 @@ def test_same_spikes_and_states_as_brian2(name: str, theirs: dict[str, np.ndarra
     )
     cells = Population("cells", case.size, Model(), {key: np.array(each) for key, each in case.initial.items()})
     every = np.arange(case.size)
-    feed = Projection("input", "cells", FromList(every, every), case.weight, case.delay * case.dt)
+    feed = Projection("input", "cells", FromList(every, every), case.weight, case.delay * case.dt, name="input")
+    if case.synapses is not None:
+        feed = joined(case)
     steps, units = case.input
     played = Spikes.sort((np.array(steps) + 0.5) * case.dt, np.array(units), case.size, case.steps * case.dt)
-    network = Network([cells, Population("input", case.size, SpikeSource())], [feed])
+    return Network([cells, Population("input", case.size, SpikeSource())], [feed]), played
+
+
+def joined(case: Case) -> Projection:
+    """Return the synapses of a case."""
+    given: Any = case.synapses
+    Synapse = synapse_equations(
+        given["text"],
+        on_pre="\n".join(given["on_pre"].values()),
+        on_post=given["on_post"],
+        parameters=given["parameters"],
+        units=given["units"],
+        initial=given["initial"],
+        method=None if given["method"] == "exact" else given["method"],
+    )
+    pattern = FromList(np.array(given["pre"]), np.array(given["post"]))
+    delays = np.array(given["delays"]) * case.dt
+    return Projection("input", "cells", pattern, np.array(given["weights"]), delays, name="input", plasticity=Synapse())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_same_spikes_and_states_as_brian2(name: str, theirs: dict[str, np.ndarray]) -> None:
+    case = CASES[name]
+    network, played = drawn(case)
     probes = [Probe("cells", state, case.dt) for state in case.states]
     result = simulate(network, played, clock=case.dt, precision="float64", probes=probes)
     order = np.lexsort((theirs[f"{name}.units"], theirs[f"{name}.steps"]))
@@ -200,3 +298,7 @@ def test_same_spikes_and_states_as_brian2(name: str, theirs: dict[str, np.ndarra
         right = theirs[f"{name}.{state}"]
         found = np.asarray(result.states[f"cells.{state}"])[: len(right)]
         np.testing.assert_allclose(found, right, rtol=0, atol=1e-7 * np.abs(right).max())
+    if case.synapses is not None:
+        right = theirs[f"{name}.weights"]
+        assert np.abs(right - JOINED["weights"]).max() > 0.05 or name == "clock"
+        np.testing.assert_allclose(result.weights["input"], right, rtol=0, atol=1e-7)

@@ -62,11 +62,7 @@ from .exchange import LOG_START, STEPS, WIDTH
 from .exchange import STEP as EXCHANGE_STEP
 from .rest import BUSY, CALM, CHECK_EVERY, RESTING, any_bit, copy_bytes, differs
 from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, CALL_ENTRIES, RECORD_COLUMNS
-from .views import PLACES, Moment, Pages
-
-# Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
-# another, so that a model sees whole arrays.
-PIECE = 2048
+from .views import PIECE, PLACES, Moment, Pages
 
 # Populations, int64 [populations, UNIT_COLUMNS]. Columns after PART are 0 where a kind does not use them.
 NEURONS = 0

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
 from ...tools.pointers import address_of, matrix, vector
-from ...tools.random import unit_interval, words
+from ...tools.random import normal_at, unit_interval, words
 from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike, scale, scaling_factor
 from .plasticity import (
     REWARD_ENTRIES,
@@ -34,6 +34,7 @@ from .plasticity import (
     release,
     settle,
 )
+from .views import PIECE
 
 # Plastic synapses, int64 [entries, PLASTIC_COLUMNS]. Addresses of arrays that an entry does not have are 0.
 (
@@ -75,8 +76,14 @@ from .plasticity import (
     GROUP,  # number of entries of the projection, which follow one another, in the first of them; 0 in the others
     ACTIVITY,  # address: float64 [TARGETS, 2]
     BEFORE,  # address: int64 [SOURCES], what to add to the number of a synapse in the draw; 0: nothing
+    VARIABLES,  # address: float64 [SYNAPSES, variables + 1] of a model; the last is the step of the last event
+    NUMBERS,  # address: float64, its constants
+    TARGET_STATE,  # address: real, the states of the target as `loop` has them
+    TARGET_STATES,  # number of its states
+    TARGET_PART,  # PART and SHIFT of the target, see `loop`
+    TARGET_SHIFT,
     PLASTIC_COLUMNS,
-) = range(39)
+) = range(45)
 
 # Functions that targets call when they fire, int64 [posts, POST_COLUMNS], sorted by target.
 (
@@ -237,6 +244,41 @@ def on_soma(entry, context, log, log_offsets, sums):
     activity = matrix(entry[ACTIVITY], entry[TARGETS], 2, 0.0)
     for f in range(context[FIRST], context[LAST]):
         record_spike(home, activity, log[0, f], context[STEP])
+
+
+@compiled
+def begin_step(entry, context, log_offsets, real):
+    """Bring all entries of a projection to this step, if this is its first."""
+    if entry[GROUP]:
+        _begin_step(entry, context, log_offsets, real)
+
+
+@compiled
+def place_in_log(entry, context):
+    """Return the place in the offsets of the log of the spikes that arrive in this step."""
+    return (context[STEP] - entry[DELAY] - context[LOG_START]) * context[POPULATIONS] + entry[SOURCE]
+
+
+@compiled
+def target_state(entry, real, row, unit):
+    """Return a state of a unit of the target."""
+    begin = (unit + entry[TARGET_SHIFT]) // entry[TARGET_PART] * entry[TARGET_PART] - entry[TARGET_SHIFT]
+    first = begin + (unit - begin) // PIECE * PIECE
+    size = min(PIECE, min(begin + entry[TARGET_PART], entry[TARGETS]) - first)
+    state = vector(entry[TARGET_STATE], entry[TARGET_STATES] * entry[TARGETS], real)
+    return state[entry[TARGET_STATES] * first + row * size + unit - first]
+
+
+@compiled
+def noise_at(entry, context, source, s, number):
+    """Return the standard normal number of a synapse in this step; `number` counts those of a step."""
+    if entry[BEFORE]:
+        before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
+    else:
+        before = np.int64(0)
+    draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
+    index = uint64(number) << uint64(40) | uint64(s + before)
+    return normal_at(uint64(entry[KEY]), index, draw)
 
 
 @compiled

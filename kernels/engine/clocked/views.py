@@ -10,6 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
+# another, so that a model sees whole arrays.
+PIECE = 2048
+
 
 class ThreadTeam(NamedTuple):
     """A thread among those that run a network, and where they meet."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import require
+from ...base.errors import lookup, require
 from ...base.random import rng_key
 from ...kernels.engine.clocked import homeostasis as home
 from ...kernels.engine.clocked import plasticity as kernel
@@ -18,6 +18,7 @@ from ...network.network import Network, Projection
 from ...network.plasticity.base import Modulation, Terms
 from ...network.plasticity.homeostasis import Homeostasis
 from ...network.plasticity.short_term import ShortTermPlasticity
+from ...network.plasticity.synapse import SynapseModel, numbers_of
 from ..processes import Processes
 from .share import ProcessShare
 from .synapse_sampler import MAX_DELAY, SynapseSampler, first_synapses
@@ -46,7 +47,8 @@ class PlasticSynapses:
         reward_delay: steps.
         post_delay: steps after which a spike of a target counts for its synapses.
         p_transmit: probability that a synapse transmits a spike.
-        key: of these draws.
+        key: of these draws, and of the noise of a model.
+        constants: of a model of synapses, see `synapse.numbers_of`; empty without one.
     """
 
     number: int
@@ -70,6 +72,13 @@ class PlasticSynapses:
     post_delay: int
     p_transmit: float
     key: int
+    constants: NDArray[np.float64]
+
+    @property
+    def model(self) -> SynapseModel | None:
+        """Return the model of the synapses, whose functions are called instead of those of a rule."""
+        rule = self.projection.plasticity
+        return rule if isinstance(rule, SynapseModel) else None
 
     @property
     def learns(self) -> bool:
@@ -107,6 +116,8 @@ class PlasticSynapses:
             synapse += 8  # index by target
         if self.modulated:
             synapse += 16  # eligibility and the time of its last update
+        if self.model is not None:
+            synapse += 8 * (len(self.model.variables) + 1)
         return self.offsets.nbytes + synapse * self.whole
 
 
@@ -177,6 +188,7 @@ def _by_delay(
         short_term = short_term_vector(projection.short_term, clock)
     if projection.homeostasis:
         homeostasis = homeostasis_vector(projection, projection.homeostasis, clock)
+    numbers_of_model = _constants(network, projection, clock)
     rewarder, reward_delay = _reward(network, projection, modulation, clock)
     # A delay that only another process has makes an entry here, too: entries are numbered alike in all.
     distinct = np.unique(processes.joined(np.unique(delays)))
@@ -224,9 +236,22 @@ def _by_delay(
             p_transmit=projection.p_transmit,
             # By delay: the synapses of each entry are numbered from 0.
             key=rng_key(seed, "release", str(projection.name), str(int(delay))),
+            constants=numbers_of_model,
         )
         compiled.append(synapses)
     return compiled
+
+
+def _constants(network: Network, projection: Projection, clock: float) -> NDArray[np.float64]:
+    """Return the numbers of a model of synapses, which reads states of the target by their rows."""
+    model = projection.plasticity
+    if not isinstance(model, SynapseModel):
+        return np.empty(0)
+    require(projection.short_term is None, f"{projection}.short_term", "must be None beside a model", "a rule")
+    target = network.population(projection.target).model
+    states = {name: row for row, name in enumerate(getattr(target, "state", ()))}
+    rows = [lookup(states, name, f"{projection}.plasticity: {name}_post") for name in model.reads]
+    return numbers_of(model, clock, rows)
 
 
 def _degrees(rows: Rows, mask: NDArray[np.bool_]) -> NDArray[np.int64]:

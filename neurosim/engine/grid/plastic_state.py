@@ -50,6 +50,8 @@ class PlasticState(Uncopied):
             for name, array in state.items():
                 if name == "weights":
                     array[:] = each.weights
+                elif name == "variables" and each.model is not None:
+                    array[:] = [*each.model.initial(), 0.0]
                 else:
                     array[:] = INITIAL.get(name, 0.0)
 
@@ -151,7 +153,12 @@ class PlasticState(Uncopied):
         row[table.RECEPTOR] = synapses.receptor
         row[table.DELAY] = synapses.delay
         row[table.SYNAPSES] = len(synapses.targets)
-        row[table.ON_PRE] = table.address_of_rule(table.on_pre, synapses.weights.dtype)
+        on_pre = table.on_pre
+        if synapses.model is not None:
+            on_pre = type(synapses.model).on_pre
+            row[table.TARGET_PART] = layout.parts[synapses.target]
+            row[table.TARGET_SHIFT] = layout.shifts[synapses.target]
+        row[table.ON_PRE] = table.address_of_rule(on_pre, synapses.weights.dtype)
         row[table.GROUP] = synapses.group
         row[table.REWARDER] = layout.entries[rewarder]
         row[table.REWARD_DELAY] = synapses.reward_delay
@@ -176,6 +183,8 @@ class PlasticState(Uncopied):
         if synapses.rule.size:
             fixed |= {table.RULE: synapses.rule, table.DECAY: kernel.decay_tables(synapses.rule)}  # type: ignore[no-untyped-call]
             row[table.DECAYS] = fixed[table.DECAY].shape[1]
+        if synapses.model is not None:
+            fixed[table.NUMBERS] = synapses.constants
         if synapses.homeostasis.size:
             fixed[table.HOME] = synapses.homeostasis
         if synapses.learns:
@@ -197,6 +206,7 @@ COLUMNS = {
     "reward": table.REWARD,
     "resources": table.RESOURCES,
     "activity": table.ACTIVITY,
+    "variables": table.VARIABLES,
 }
 INITIAL = {"reward": np.array([0.0, 0.0, 1.0]), "resources": np.array([0.0, 1.0, 0.0])}
 PER_THREAD = ("pre", "reward", "resources")
@@ -212,6 +222,8 @@ def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str,
     if synapses.modulated:
         state["eligibility"] = np.empty((len(synapses.targets), 2))
         state["reward"] = np.empty((threads, kernel.REWARD_ENTRIES))
+    if synapses.model is not None:
+        state["variables"] = np.empty((len(synapses.targets), len(synapses.model.variables) + 1))
     if synapses.homeostasis.size and synapses.group:
         state["activity"] = np.empty((size, 2))
     if synapses.short_term.size:

@@ -161,6 +161,6 @@ def _locate_synapses(compiled: CompiledNetwork, probe: Probe) -> Location:
     parts = [each for each in compiled.plastic if each.projection.name == probe.population and each.learns]
     rule = "must be a projection that learns, for the weights of others stay: `connections` has them"
     require(bool(parts), name, rule, probe.population)
-    variables = ("weight", "pre", "post") if parts[0].rule.size else ("weight",)
+    variables = ("weight", "pre", "post") if parts[0].rule.size and parts[0].model is None else ("weight",)
     lookup(dict.fromkeys(variables), probe.variable, name)
     return Location(-1, -1, probed_units(probe, sum(each.whole for each in parts)))

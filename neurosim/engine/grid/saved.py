@@ -18,7 +18,7 @@ Arrays = Mapping[str, NDArray[Any]]
 # A weight in float32 may lie this far beyond the bounds of its rule, in parts of their distance.
 ROUNDING = 1e-6
 # Arrays of plastic synapses that hold reals.
-CHANGING = ("weights", "pre", "post", "eligibility", "reward", "resources", "activity")
+CHANGING = ("weights", "pre", "post", "eligibility", "reward", "resources", "activity", "variables")
 
 
 def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
@@ -51,6 +51,9 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
         for name in (f"lesson.{k}.pre", f"lesson.{k}.post"):
             if name in arrays:
                 _within(name, arrays[name][..., plasticity.LAST], 0, step)
+        name = f"lesson.{k}.variables"
+        if name in arrays:
+            _within(name, arrays[name][:, -1], 0, step)
         for name in (f"lesson.{k}.{each}" for each in CHANGING):
             if name in arrays:
                 _finite(name, arrays[name])

@@ -275,7 +275,11 @@ def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[n
     for k, synapses in enumerate(compiled.plastic):
         if synapses.homeostasis.size and synapses.group:
             rows.append((k, 0, learn.address_of_rule(learn.on_soma, compiled.real)))
-        if synapses.rule.size:
+        if synapses.model is not None:
+            on_post = type(synapses.model).on_post
+            if on_post is not None:
+                rows.append((k, synapses.post_delay, learn.address_of_rule(on_post, compiled.real)))
+        elif synapses.rule.size:
             rows.append((k, synapses.post_delay, learn.address_of_rule(learn.on_post, compiled.real)))
     # By target, so that a population knows its rows as a range.
     table = np.array(rows, np.int64).reshape(-1, learn.POST_COLUMNS)

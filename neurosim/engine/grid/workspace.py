@@ -13,6 +13,7 @@ from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
 from ...kernels.engine.clocked import deliver, rest, views
 from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import loop as clocked
+from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked.bits import STRIP
 from ...kernels.engine.clocked.finite import first_not_finite
 from ...kernels.engine.clocked.windows import most_in_a_step
@@ -149,6 +150,10 @@ class GridWorkspace(Uncopied):
             row[clocked.CURSORS] = address(cursors)
         for p, voltages in self._voltages.items():
             self._units[p, clocked.VOLTAGES] = address(voltages)
+        for row, synapses in zip(self.plastic.table, compiled.plastic, strict=True):
+            if synapses.model is not None:
+                row[learn.TARGET_STATE] = address(self.state[synapses.target])
+                row[learn.TARGET_STATES] = len(compiled.cells[synapses.target].initial)
         self._rests = self._find_rests(count_updates=count_updates)
         self._posts = post_table(compiled, self._units)
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import expm
 
 from neurosim.network import SynapticScaling
 from neurosim.network.plasticity import hebbian, timing
+from neurosim.network.plasticity.synapse import SynapseModel
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -213,6 +215,43 @@ RULES: dict[type, type[Rule]] = {
 }
 
 
+class WrittenPair(Rule):
+    """Pairs of `guard.written`: traces of arrivals and of spikes of the target, and a variable that follows both."""
+
+    def start(self) -> None:
+        rule = self.rule
+        self.pre = Trace(rule.tau_pre, self.w.size, self.dt)
+        self.post = Trace(rule.tau_post, self.w.size, self.dt)
+        self.slow = np.zeros(self.w.size)
+
+    def begin_step(self, rewards: int) -> None:
+        # ds/dt = (p - s) / tau_post, of the trace p that decays with tau_pre: exactly.
+        rule = self.rule
+        rates = np.array([[-1 / rule.tau_pre, 0.0], [1 / rule.tau_post, -1 / rule.tau_post]])
+        step = expm(rates * self.dt)
+        self.slow = step[1, 0] * self.pre.values + step[1, 1] * self.slow
+        self.pre.move()
+        self.post.move()
+
+    def bound(self, mask: Mask) -> None:
+        pass
+
+    def read(self) -> Array:
+        return self.w
+
+    def arrive(self, mask: Mask) -> None:
+        down = self.rule.down * self.post.values * (1 + self.slow)
+        self.w[:] = np.where(mask, np.clip(self.w - down, self.rule.low, self.rule.high), self.w)
+        self.pre.spike(mask)
+
+    def fire(self, mask: Mask) -> None:
+        up = self.rule.up * self.pre.values
+        self.w[:] = np.where(mask, np.clip(self.w + up, self.rule.low, self.rule.high), self.w)
+        self.post.spike(mask)
+
+
 def rule_of(rule: Any, w: Array, dt: float) -> Rule:
-    kind = Rule if rule is None else RULES[type(rule)]
+    if rule is None:
+        return Rule(rule, w, dt)
+    kind = WrittenPair if isinstance(rule, SynapseModel) else RULES[type(rule)]
     return kind(rule, w, dt)

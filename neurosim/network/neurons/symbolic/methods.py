@@ -62,12 +62,10 @@ def check_method(method: str | None, equations: Sequence[Equation]) -> None:
                 f"{label}: noise times a variable is read as Ito's integral with method='euler' or 'milstein', and as "
                 "Stratonovich's with 'heun'; name one"
             )
-        slope = library().expand_mul(library().diff(equation.slope, symbol(equation.name)))
-        if method == "exponential_euler" and symbol(equation.name) in slope.free_symbols:
-            rule = (
-                f"must be linear in {equation.name} for the method 'exponential_euler'; choose 'euler', 'heun' or 'rk4'"
-            )
-            raise NeurosimInputError(f"{label}: {rule}")
+        rate = library().diff(equation.slope, symbol(equation.name))
+        if method == "exponential_euler" and rate.has(library().Derivative, library().Subs):
+            rule = f"must have a derivative by {equation.name} for 'exponential_euler', which conditions lack"
+            raise NeurosimInputError(f"{label}: {rule}; choose 'euler', 'heun' or 'rk4'")
 
 
 class Stage:
@@ -250,17 +248,21 @@ def _heun(writer: Writer, drifts: Mapping[str, Any], factors: Mapping[str, Mappi
 
 
 def _milstein(writer: Writer, drifts: Mapping[str, Any], factors: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write Milstein's method for one noise a variable, whose factor depends on no other: x + f dt + g dW +
+    """Write Milstein's method for one noise a variable, whose factor depends on no other with noise: x + f dt + g dW +
     g g' (dW^2 - dt) / 2."""
     sympy = library()
     corrections: dict[str, Any] = {}
     for name, each in factors.items():
         for noise, factor in each.items():
-            others = set(map(str, factor.free_symbols)) & set(drifts) - {name}
-            if len(each) > 1 or others:
-                rule = "must have one noise, times a function of this variable alone, for the method 'milstein'"
+            noisy = {other for other, found in factors.items() if found} - {name}
+            if len(each) > 1 or noisy & set(map(str, factor.free_symbols)):
+                rule = "must have one noise, times no other variable that has noise, for the method 'milstein'"
                 raise NeurosimInputError(f"equations: d{name}/dt: {rule}")
-            corrections[name] = factor * sympy.diff(factor, symbol(name)) / 2 * (symbol(noise) ** 2 - 1)
+            change = sympy.diff(factor, symbol(name))
+            if change.has(sympy.Derivative, sympy.Subs):
+                rule = "must have noise times a function with a derivative for the method 'milstein'; choose 'euler'"
+                raise NeurosimInputError(f"equations: d{name}/dt: {rule}")
+            corrections[name] = factor * change / 2 * (symbol(noise) ** 2 - 1)
     writer.slopes(drifts, writer.now, "slope")
     writer.slopes(corrections, writer.now, "correction")
     kicks = writer.kicks(factors, writer.now, "kick")
@@ -271,7 +273,10 @@ def _milstein(writer: Writer, drifts: Mapping[str, Any], factors: Mapping[str, M
 
 
 def _exponential_euler(writer: Writer, drifts: Mapping[str, Any], factors: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write x + dt f(x) (exp(b dt) - 1) / (b dt) with b = df/dx, exact where all else stays."""
+    """Write x + dt f(x) (exp(b dt) - 1) / (b dt) with b = df/dx.
+
+    That is exact where all else stays and f is linear in x, and of second order in x where it is not (Pope 1963).
+    """
     sympy = library()
     rates = {name: sympy.diff(drift, symbol(name)) for name, drift in drifts.items()}
     stage = Stage(writer.code, [*drifts.values(), *rates.values()], writer.now, writer._numbers)

@@ -181,7 +181,7 @@ class _Model:
             slope = self.reader.expression(each.value, f"d{each.name}/dt")
             self._written.append(Equation(each.name, slope, each.unit, "unless refractory" in each.flags))
         self.reader.shared = False
-        self._order = _in_order(self._named)
+        self._order = in_order(self._named)
         self.equations = [Equation(e.name, self.closed(e.slope), e.unit, e.held) for e in self._written]
 
     def closed(self, expression: Any) -> Any:
@@ -212,7 +212,7 @@ class _Model:
         reader = Reader(self.reader.names)
         read = {state: reader.expression(str(starts.get(state, 0.0)), f"initial {state}") for state in self.states}
         closed = {state: reader.plain(self.closed(value)) for state, value in read.items()}
-        for state in _in_order(closed):
+        for state in in_order(closed):
             closed = {name: each.subs(symbol(state), closed[state]) for name, each in closed.items()}
         for state, value in closed.items():
             for name in sorted(map(str, value.free_symbols)):
@@ -273,7 +273,7 @@ def _targets(receptors: Mapping[str, str] | None, model: _Model) -> dict[str, st
     return targets
 
 
-def _in_order(named: Mapping[str, Any]) -> list[str]:
+def in_order(named: Mapping[str, Any]) -> list[str]:
     """Return names of expressions, each before those that it is made of.
 
     Raises:

@@ -45,7 +45,7 @@ NAMES: Mapping[str, tuple[str, Fraction]] = {
     "coulomb": ("C", Fraction(1)),
     "hertz": ("Hz", Fraction(1)),
     "mole": ("mol", Fraction(1)),
-    "radian": ("1", Fraction(1)),
+    **{name: ("1", Fraction(1)) for name in ("boolean", "integer", "radian")},
     "molar": ("molar", Fraction(1000)),
     "M": ("molar", Fraction(1000)),
 }
