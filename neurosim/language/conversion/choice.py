@@ -134,7 +134,7 @@ def choose_coding(
             active=1.0 - totals.silent,
             divergence=float(divergences.mean()),
             rise=float(rises.mean()),
-            error=float(rises.std()) / math.sqrt(len(rises)) if len(rises) > 1 else None,
+            error=rise_error(rises, float(divergences.mean()), text.windows[:, 1:].numel()),
             seconds=_step_seconds(converted, text.windows[0], threads),
         )
         if on_trial is not None:
@@ -159,6 +159,18 @@ def choose_coding(
         met=bool(good),
     )
     return _at(coding, name, chosen.strength), choice
+
+
+def rise_error(rises: Tensor, divergence: float, tokens: int) -> float:
+    """Return the standard error of the mean rise of windows [n], at least that of independent tokens.
+
+    The rise log(p / q) of a token that p draws has the mean D and to second order the variance 2 D. Two windows of
+    SmolLM2 were alike within .06 %, where 512 tokens have an error of .65 %: they would have decided the ratio.
+    """
+    independent = math.sqrt(2 * max(divergence, 0.0) / tokens)
+    if len(rises) < 2:
+        return independent
+    return max(float(rises.std()) / math.sqrt(len(rises)), independent)
 
 
 def divergence_ratio(trials: Sequence[Trial]) -> float:

@@ -47,7 +47,8 @@ class Trial(Record):
         spikes: for each channel and token.
         active: share of channels that are not silent.
         divergence: of the predictions from those of the dense model, nats a token.
-        rise, error: measured rise of the loss, nats a token, and its standard error; None for a single window.
+        rise, error: measured rise of the loss, nats a token, and its standard error, at least that of independent
+            tokens; None where it is not known.
         seconds: time of a compiled step; None where there is none.
         increase: of the perplexity, as a fraction, estimated from the divergence and the ratio of all trials.
     """
