@@ -288,6 +288,8 @@ def check_execution(
         model.hidden(model.embed(tokens))
         moved = recorded_traffic(model)
     converted.execute(False)
+    model.files.release()
+    trim_heap()
     following = torch.zeros(tokens.numel(), dtype=torch.int64, device=tokens.device)
     likeliest = [likelihoods(*each, following).likeliest for each in zip(heads, hidden, strict=True)]
     largest = torch.zeros((), device=tokens.device)
