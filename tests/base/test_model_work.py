@@ -14,6 +14,7 @@ from neurosim.engine import LayerCounts, energy
 from neurosim.kernels.memory.hopfield.reference import ROUNDING
 from neurosim.memory import SDR, DenseHebbian, ELMUnits, FastWeights, Hopfield, SpatialPooler, TemporalMemory
 from neurosim.memory.associative.modern import ModernHopfield
+from neurosim.memory.associative.sparse import SparseDistributed
 from neurosim.network.windowed import WindowTotals
 
 
@@ -138,6 +139,17 @@ def test_a_modern_network_counts_every_pattern_twice_a_sweep() -> None:
     assert overlaps.input_events == 19 * sweeps + 5 and overlaps.steps == sums.steps == sweeps > 10
     assert not overlaps.binary_input and not sums.binary_input
     assert memory.recall_many(cues).operations.sum() == 2 * 9 * 20 * sweeps
+
+
+def test_a_sparse_distributed_memory_counts_comparisons_and_counters() -> None:
+    addresses, contents = np.random.default_rng(0).choice([-1, 1], (2, 9, 12))
+    memory = SparseDistributed.random(50, 12, 12, p=0.1).write(addresses, contents)
+    cues = np.random.default_rng(1).choice([-1.0, 1.0], (5, 12))
+    compared, added = memory.work(cues)
+    near = ((memory.addresses[None] != cues[:, None]).sum(axis=2) <= memory.radius).astype(int)
+    assert compared.synaptic_operations == 5 * 50 * 12 and compared.output_events == added.input_events == near.sum()
+    assert added.synaptic_operations == sum(int(np.count_nonzero(memory.content[k])) for _, k in np.argwhere(near)) > 0
+    assert compared.weight_bits == 8 and added.weight_bits == 32 and added.binary_input
 
 
 def test_fast_weights_count_entries_of_keys() -> None:

@@ -15,7 +15,7 @@ from neurosim.memory.associative.experiments import EXPERIMENTS, Point, diluted_
 
 
 def test_every_experiment_has_curves_with_a_theory() -> None:
-    assert list(EXPERIMENTS) == ["hopfield", "dense", "examples", "multitasking", "pairs", "tail"]
+    assert list(EXPERIMENTS) == ["hopfield", "dense", "examples", "multitasking", "pairs", "sparse", "tail"]
     for name, experiment in EXPERIMENTS.items():
         points = list(experiment.points())
         places = [(point.series, point.x) for point in points]
@@ -31,7 +31,9 @@ def simulated(point: Point, seeds: int) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(seeds))
 
 
-@pytest.mark.parametrize(("name", "x", "seeds"), [("dense", 10, 20), ("examples", 5, 10), ("pairs", 32, 10)])
+@pytest.mark.parametrize(
+    ("name", "x", "seeds"), [("dense", 10, 20), ("examples", 5, 10), ("pairs", 32, 10), ("sparse", 200, 2)]
+)
 def test_points_are_near_their_theory(name: str, x: float, seeds: int) -> None:
     for point in EXPERIMENTS[name].points():
         if point.x != x:
@@ -61,6 +63,6 @@ def test_the_command_writes_a_page(elsewhere: None) -> None:
     assert "Farthest from theory" in text and "delta, random keys" in text
     assert refused("memory", "associative", "pears") == (
         "neurosim: experiment: unknown name 'pears'; did you mean 'pairs'? choose from dense, examples, hopfield, "
-        "multitasking, pairs, tail"
+        "multitasking, pairs, sparse, tail"
     )
     assert "seeds: must be >= 2 (got 1" in refused("memory", "associative", "pairs", "--seeds", "1")

@@ -11,6 +11,7 @@ from .common import Array
 from .dense import DenseHebbian, dense_bit_error
 from .hopfield import Hopfield, hopfield_overlap, multitasking_overlaps
 from .pairs import FastWeights, expected_error, keys
+from .sparse import SparseDistributed, radius_of, sparse_bit_error
 from .tail import OPTIMIZERS, tail_expected, tail_run
 
 Simulation = Callable[[int], float]
@@ -24,6 +25,12 @@ DILUTED_UNITS = 4000
 DENSE_PROBES = 50
 # Size of keys and of values.
 KEY_SIZE = 64
+# Addresses of sparse distributed memories, their bits, and the fraction that answers.
+ADDRESSES = 2000
+ADDRESS_BITS = 256
+ANSWERING = 0.02
+# Contents of a sparse distributed memory that are read.
+SPARSE_PROBES = 100
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,23 @@ def pair_error(rule: FastWeights, count: int, d_k: int, kind: str) -> Simulation
     return simulate
 
 
+def sparse_errors(count: int, flips: int) -> Simulation:
+    """Return the fraction of wrong bits of contents read at their addresses, of which `flips` bits are flipped."""
+
+    def simulate(seed: int) -> float:
+        # Contents of their own: those written at themselves have fewer errors, as near addresses have like contents.
+        addresses, contents = _signs(seed, 2, count, ADDRESS_BITS)
+        memory = SparseDistributed.random(ADDRESSES, ADDRESS_BITS, ADDRESS_BITS, ANSWERING, seed=seed)
+        probes = addresses[:SPARSE_PROBES]
+        order = np.random.default_rng(seed + 1000).random(probes.shape).argsort(axis=1)
+        cues = np.where(order < flips, -probes, probes)
+        read = memory.write(addresses, contents).read(cues)
+        # A bit without a sign is half wrong.
+        return float(np.mean(1 - read * contents[:SPARSE_PROBES])) / 2
+
+    return simulate
+
+
 def rarest_class(optimizer: str, ratio: float) -> Simulation:
     """Return the probability of the worst class once the best has .99."""
     return lambda seed: float(tail_run(optimizer, ratio, seed=seed).worst[-1])
@@ -174,6 +198,14 @@ def _pairs() -> Iterator[Point]:
             for count in (8, 16, 32, 64, 128, 256):
                 theory = expected_error(rule, count, KEY_SIZE, kind)
                 yield Point(f"{name}, {kind} keys", count, theory, pair_error(rule, count, KEY_SIZE, kind))
+
+
+def _sparse() -> Iterator[Point]:
+    radius = radius_of(ADDRESS_BITS, ANSWERING)
+    for flips in (0, 10, 25):
+        for count in (50, 100, 200, 400, 800):
+            theory = sparse_bit_error(ADDRESSES, ADDRESS_BITS, radius, count, flips)
+            yield Point(f"{flips} of {ADDRESS_BITS} bits flipped", count, theory, sparse_errors(count, flips))
 
 
 def _tail() -> Iterator[Point]:
@@ -223,6 +255,14 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "squared error / |v|^2",
         _pairs,
         "Widrow and Hoff 1960",
+        log_x=True,
+    ),
+    "sparse": Experiment(
+        "Contents that a sparse distributed memory holds",
+        "contents",
+        "wrong bits",
+        _sparse,
+        "Kanerva 1988",
         log_x=True,
     ),
     "tail": Experiment(

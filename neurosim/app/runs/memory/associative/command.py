@@ -32,6 +32,7 @@ def command(options: CommandOptions) -> AssociativeKind:
     examples      wrong bits of archetypes that are made of noisy examples, with labels and without
     multitasking  overlaps with three diluted patterns that are recalled at once
     pairs         error of values read by their keys, Hebbian and delta rule
+    sparse        wrong bits read from a sparse distributed memory, from whole and from noisy cues
     tail          probability of the rarest class under five optimisers
     """
     from . import KIND
