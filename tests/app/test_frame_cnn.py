@@ -16,6 +16,8 @@ from neurosim.app.runs.frame.facts import Fact, Overview
 from neurosim.app.runs.frame.facts import baselines as baseline_facts
 from neurosim.app.runs.frame.kind import RunResult
 from neurosim.app.runs.liquid.config import LiquidConfig
+from neurosim.app.runs.memory.config import MemoryConfig
+from neurosim.app.runs.memory.items import Raw, compare_items
 from neurosim.app.runs.score import FrameCNN
 
 torch = pytest.importorskip("torch")
@@ -111,3 +113,21 @@ def test_a_run_has_one_beside_it(elsewhere: None) -> None:
     page = Path("run/report.html").read_text("utf-8")
     assert "small CNN on frames" in page and "MACs" in page
     assert "A small CNN, on frames" in neurosim("runs", "show", "run").stdout
+
+
+def test_images_have_the_network_beside_them_too() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    images = rng.integers(0, 60, (60, 16, 16)).astype(np.uint8)
+    # A bright row or a bright column.
+    images[labels == 0, 8] = 255
+    images[labels == 1, :, 8] = 255
+    raw = Raw(images, labels, ("row", "column"), "train")
+    config = MemoryConfig.configure(values={"data.name": "digits"})
+    train = raw.select(np.arange(40))
+    test = raw.select(np.arange(40, 60))
+    found = compare_items(config, train, test, 10_000)
+    assert found.baselines == {} and found.cnn is not None and found.cnn.accuracy == 1.0
+    assert found.cnn.multiply_accumulates == frame_cnn._fitted((1, 16, 16), 2, 10_000).multiply_accumulates
+    without = MemoryConfig.configure(values={"data.name": "digits", "baselines.cnn": False})
+    assert compare_items(without, train, test, 10_000).cnn is None

@@ -103,6 +103,32 @@ def test_labels_are_counts_of_winners(stored: tuple[Learned, list[RecallAtSize]]
         assert memory.labels.predict(code[None])[0] == int(np.argmax(scores))
 
 
+@pytest.mark.parametrize("kind", ["ridge", "rates"])
+def test_classes_are_read_from_the_bits(kind: str, tmp_path: Path) -> None:
+    coder = ExpansionEncoder(np.zeros(4), 512, 16)
+    chosen = settings(readout={"kind": kind})
+    # A third of the bits of an item are those of its class.
+    own = random_items(60)
+    bits = own.bits.copy()
+    for label in range(3):
+        bits[own.labels == label, :5] = SDR.random(512, 5, 9, label).indices
+    bits = np.array([np.sort([*dict.fromkeys([*row, *range(512)])][:16]) for row in bits.tolist()], np.int32)
+    train = MemoryItems(bits[:40], 512, own.labels[:40])
+    test = MemoryItems(bits[40:], 512, own.labels[40:])
+    memory, _ = learned.learn(chosen, coder, train, ("a", "b", "c"), [40])
+    answers = memory.recall(test)
+    assert (memory.predict(test, answers) == test.labels).all()
+    layer = figures.work(memory, answers, test)[-1]
+    assert (layer.inputs, layer.outputs, layer.input_events) == (512, 3, 20 * 16)
+    # A saved memory learns its readout again from its items.
+    memory.save(tmp_path)
+    again = Learned.load(tmp_path)
+    assert again.readout == chosen.readout and np.array_equal(again.predict(test, answers), test.labels)
+    # One class needs no readout.
+    alike = MemoryItems(bits[:40], 512, np.zeros(40, np.int64))
+    assert learned.learn(chosen, coder, alike, ("a",), [40])[0].weights is None
+
+
 def test_a_column_that_did_not_run_says_nothing() -> None:
     readout = labels.LabelMemory.empty(2, 3, 2)
     readout.learn(np.array([[0, 1], [-1, -1]], np.int32), np.array([1, 0]))

@@ -63,8 +63,9 @@ def list_all(options: CommandOptions) -> CommandResult:
 @click.command(cls=Command)
 @_name
 @_root
+@click.option("--skip-bad", is_flag=True, help="Leave out files of a folder that cannot be read, and name them.")
 @common(without=("config", "seed", "out", "threads"))
-def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
+def info(options: CommandOptions, name: str, root: Path | None, skip_bad: bool) -> CommandResult:
     """Describe dataset NAME, or the recordings in the folder NAME.
 
     --set data.options.KEY=VALUE says how a folder is read, as in a run.
@@ -72,9 +73,12 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     from ...data import catalog
 
     if name not in catalog.names() and Path(name).is_dir():
-        return describe_folder(Path(name), options.sets, quiet=options.quiet)
+        sets = (*options.sets, "data.options.skip_bad=true") if skip_bad else options.sets
+        return describe_folder(Path(name), sets, quiet=options.quiet)
     # Only a folder has options that say how it is read.
     options.refuse("sets")
+    if skip_bad:
+        raise NeurosimInputError(f"--skip-bad: is of folders of your own recordings (got {name}); leave it out")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
     splits = [f"{split} ({dataset.recordings[split]:,})" if dataset.recordings else split for split in dataset.splits]

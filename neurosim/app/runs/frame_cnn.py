@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,12 +67,52 @@ def train_frame_cnn(train: Recordings, test: Recordings, parameters: int, profil
         profile: energy profile, as `measure.profiles.find` takes it.
         seed: key of its first weights and batches.
     """
+    chosen = train.select(even(labels_of(train), MAX_TRAIN))
+    return _train_beside(_pictures_of(chosen), lambda: _pictures_of(test), parameters, profile, seed)
+
+
+def train_image_cnn(
+    train: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    test: NDArray[np.uint8],
+    test_labels: NDArray[np.int64],
+    parameters: int,
+    profile: str,
+    seed: int = 0,
+) -> FrameCNN:
+    """Train the network of `train_frame_cnn` on all of some images [n, height, width], and answer others.
+
+    Args:
+        parameters, profile, seed: as for `train_frame_cnn`.
+    """
+
+    def pictures(images: NDArray[np.uint8], classes: NDArray[np.int64]) -> _Pictures:
+        return _Pictures(images[:, None].astype(np.float32) / np.float32(255), classes)
+
+    return _train_beside(pictures(train, labels), lambda: pictures(test, test_labels), parameters, profile, seed)
+
+
+class _Pictures(NamedTuple):
+    """Pictures [n, planes, rows, columns] and their classes [n]."""
+
+    pictures: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def _pictures_of(recordings: Recordings) -> _Pictures:
+    return _Pictures(frames(recordings), labels_of(recordings))
+
+
+def _train_beside(
+    train: _Pictures, read_test: Callable[[], _Pictures], parameters: int, profile: str, seed: int
+) -> FrameCNN:
+    """Return the figures of a network that learned pictures; the test pictures are read where it was trained."""
     if importlib.util.find_spec("torch") is None:
         return FrameCNN(reason="needs torch, of the extra 'train'")
-    chosen = train.select(even(labels_of(train), MAX_TRAIN))
-    sizes = _fitted(_shape(chosen), len(np.unique(labels_of(chosen))), parameters)
-    epochs = max(1, min(MAX_EPOCHS, SHOWN // len(chosen)))
-    work = PASSES * epochs * len(chosen) * sizes.multiply_accumulates
+    count = len(train.labels)
+    sizes = _fitted(train.pictures.shape[1:], len(np.unique(train.labels)), parameters)
+    epochs = max(1, min(MAX_EPOCHS, SHOWN // count))
+    work = PASSES * epochs * count * sizes.multiply_accumulates
     costs = find_profile(profile)
     network = FrameCNN(
         parameters=sizes.parameters,
@@ -83,8 +123,9 @@ def train_frame_cnn(train: Recordings, test: Recordings, parameters: int, profil
     if work > MAX_WORK:
         reason = f"not trained: {work:.1e} multiply-accumulates of training, more than some seconds"
         return replace(network, reason=reason)
-    answers = FrameClassifier.fitted(chosen, sizes, epochs, seed).predict(test)
-    return replace(network, accuracy=float(np.mean(answers == labels_of(test))))
+    test = read_test()
+    answers = FrameClassifier.fitted(train, sizes, epochs, seed).answer(test.pictures)
+    return replace(network, accuracy=float(np.mean(answers == test.labels)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +143,12 @@ class FrameClassifier:
     classes: NDArray[np.int64]
 
     @classmethod
-    def fitted(cls, train: Recordings, sizes: _Sizes, epochs: int, seed: int) -> FrameClassifier:
+    def fitted(cls, train: _Pictures, sizes: _Sizes, epochs: int, seed: int) -> FrameClassifier:
         """Return the network of the last epoch."""
         import torch
 
-        classes, targets = np.unique(labels_of(train), return_inverse=True)
-        pictures = frames(train)
+        classes, targets = np.unique(train.labels, return_inverse=True)
+        pictures = train.pictures
         scale = np.float32(max(float(pictures.std()), 1e-12))
         with _one_thread():
             x = torch.from_numpy(pictures / scale)
@@ -116,22 +157,22 @@ class FrameClassifier:
 
     def predict(self, recordings: Recordings) -> NDArray[np.int64]:
         """Return [n] labels."""
+        return self.answer(frames(recordings))
+
+    def answer(self, pictures: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return [n] labels of pictures [n, planes, rows, columns]."""
         import torch
 
         with _one_thread():
-            answers = _answers(self.net, torch.from_numpy(frames(recordings) / self.scale))
+            answers = _answers(self.net, torch.from_numpy(pictures / self.scale))
         return np.asarray(self.classes[answers])
 
 
 def default_classifier(train: Recordings, parameters: int, seed: int = 0) -> FrameClassifier:
     """Return the network that `train_frame_cnn` trains, to answer any recordings of the sensor."""
-    sizes = _fitted(_shape(train), len(np.unique(labels_of(train))), parameters)
-    return FrameClassifier.fitted(train, sizes, max(1, min(MAX_EPOCHS, SHOWN // len(train))), seed)
-
-
-def _shape(recordings: Recordings) -> tuple[int, ...]:
-    """Return the shape of the picture of a recording."""
-    return frames(recordings.select([0])).shape[1:]
+    pictures = _pictures_of(train)
+    sizes = _fitted(pictures.pictures.shape[1:], len(np.unique(pictures.labels)), parameters)
+    return FrameClassifier.fitted(pictures, sizes, max(1, min(MAX_EPOCHS, SHOWN // len(train))), seed)
 
 
 def frames(recordings: Recordings) -> NDArray[np.float32]:

@@ -29,14 +29,15 @@ def noise(learned: Learned, config: MemoryConfig) -> list[RecallUnderNoise]:
     probes = learned.items.select(chosen)
     rows = []
     for k, fraction in enumerate(config.sweep.noise):
-        batch = learned.recall(probes.noisy(fraction, config.seed + 1 + k))
+        noisy = probes.noisy(fraction, config.seed + 1 + k)
+        batch = learned.recall(noisy)
         right = batch.codes == learned.codes[chosen]
         rows.append(
             RecallUnderNoise(
                 noise=float(fraction),
                 recall=float(right.mean()),
                 exact=float(right.all(axis=1).mean()),
-                accuracy=float(np.mean(learned.labels.predict(batch.codes) == probes.labels)),
+                accuracy=float(np.mean(learned.predict(noisy, batch) == probes.labels)),
                 familiarity=float(batch.familiarity.mean()),
                 known=float(np.mean(batch.familiarity >= config.column.threshold)),
             )
@@ -142,7 +143,6 @@ def work(learned: Learned, batch: ColumnBatch, items: MemoryItems) -> list[Layer
     owner = learned.column
     inputs = coder.mean.size
     units = owner.size
-    classes = learned.labels.counts.shape[2]
     return [
         _layer(
             "encoder",
@@ -164,17 +164,27 @@ def work(learned: Learned, batch: ColumnBatch, items: MemoryItems) -> list[Layer
             operations=int(fan_out(learned)[items.bits].sum()),
             bits=(1, 16),
         ),
-        _layer(
-            "classes",
-            (units, classes),
-            n,
-            weights=(units * classes, int(np.count_nonzero(learned.labels.counts))),
-            events=(int(np.count_nonzero(batch.codes >= 0)), n * classes),
-            operations=_class_operations(learned, batch),
-            bits=(32, 32),
-            spiking=False,
-        ),
+        _classes(learned, batch, items),
     ]
+
+
+def _classes(learned: Learned, batch: ColumnBatch, items: MemoryItems) -> LayerCounts:
+    """Return the counts of reading the classes of items."""
+    if learned.weights is not None:
+        return learned.weights.work(items.sparse(), "classes")
+    n = len(items)
+    units = learned.column.size
+    classes = learned.labels.counts.shape[2]
+    return _layer(
+        "classes",
+        (units, classes),
+        n,
+        weights=(units * classes, int(np.count_nonzero(learned.labels.counts))),
+        events=(int(np.count_nonzero(batch.codes >= 0)), n * classes),
+        operations=_class_operations(learned, batch),
+        bits=(32, 32),
+        spiking=False,
+    )
 
 
 def fan_out(learned: Learned) -> NDArray[np.int64]:

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from ....base.errors import NeurosimInputError, require
 from ....data import catalog
 from ....data.spikes import Recordings
+from ....kernels.memory.code_readout.reference import SparseCodes
 from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
 from .. import data
 from ..baselines import measure_comparison
 from ..frame.config import Data
+from ..frame_cnn import train_image_cnn
 from ..score import OtherClassifiers
 from ..summary import labels_of
 from .config import Code, MemoryConfig
@@ -111,6 +113,12 @@ class MemoryItems:
         """Return the items at `indices`, in that order."""
         return replace(self, bits=self.bits[indices], labels=self.labels[indices])
 
+    def sparse(self) -> SparseCodes:
+        """Return the bits as features of value 1."""
+        n, active = self.bits.shape
+        offsets = np.arange(n + 1, dtype=np.int64) * active
+        return SparseCodes(offsets, self.bits.astype(np.int32).ravel(), np.ones(n * active, np.float32))
+
     def sdrs(self) -> list[SDR]:
         return [self[i] for i in range(len(self))]
 
@@ -145,14 +153,18 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
 
 
 def compare_items(config: MemoryConfig | RecogniseConfig, stored: Raw, other: Raw, weights: int) -> OtherClassifiers:
-    """Return what others reach on recordings, which learn those that are stored; nothing for images.
+    """Return what others reach that learn the stored items: of images a small convolutional network alone.
 
     Args:
         weights: of the run's own memory.
     """
     if isinstance(stored.source, Recordings) and isinstance(other.source, Recordings):
         return measure_comparison(config, stored.source, other.source, weights)
-    return OtherClassifiers()
+    images = (stored.source, other.source)
+    if not config.baselines.cnn or isinstance(images[0], Recordings) or isinstance(images[1], Recordings):
+        return OtherClassifiers()
+    profile = config.energy.profile
+    return OtherClassifiers(cnn=train_image_cnn(images[0], stored.labels, images[1], other.labels, weights, profile))
 
 
 def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....base.errors import CapacityWarning, NeurosimFormatError, require
+from ....base.plain import from_plain, to_plain
 from ....data.files.state import read_state, write_state
 from ....memory.macrocolumn import saved
 from ....memory.macrocolumn.column import Macrocolumn
 from ....memory.macrocolumn.state import ColumnBatch, ColumnMemory
+from ....memory.recognition.readouts import CodeReadout
 from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
 from ..data import spread
 from ..frame.progress import ProgressCallback
-from .config import MemoryConfig
+from .config import BitReadout, MemoryConfig
 from .items import MemoryItems
 from .labels import LabelMemory
 from .result import RecallAtSize
 
-VERSION = 1
+VERSION = 2
 MEMORY = "memory.safetensors"
 LEARNED = "learned.safetensors"
 BATCH = 10  # items whose time is taken together
@@ -45,6 +47,8 @@ class Learned:
         codes: [n, Q] the code each was given.
         labels: the classes of the codes.
         classes: their names.
+        readout: how classes are read.
+        weights: what reads them from the bits of items; None where the winners say them.
     """
 
     column: Macrocolumn
@@ -54,6 +58,21 @@ class Learned:
     codes: NDArray[np.int32]
     labels: LabelMemory
     classes: tuple[str, ...]
+    readout: BitReadout = field(default_factory=BitReadout)
+    weights: CodeReadout | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        # One class needs no readout.
+        if len(self.classes) > 1:
+            self.weights = self.readout.build(self.coder.size, len(self.classes))
+        if self.weights is not None:
+            self.weights.learn(self.items.sparse(), self.items.labels)
+
+    def predict(self, items: MemoryItems, answers: ColumnBatch) -> NDArray[np.int64]:
+        """Return [n] the classes of items, by their bits or by the column's answers to them."""
+        if self.weights is None:
+            return self.labels.predict(answers.codes)
+        return np.asarray(self.weights.scores(items.sparse()).argmax(axis=1))
 
     @property
     def stored(self) -> int:
@@ -77,6 +96,7 @@ class Learned:
             "fan": coder.fan,
             "seed": coder.seed,
             "classes": list(self.classes),
+            "readout": to_plain(self.readout),
         }
         arrays = {
             "mean": coder.mean,
@@ -102,9 +122,12 @@ class Learned:
             raise NeurosimFormatError(f"{folder / MEMORY}: must hold one column (got a hierarchy); store again")
         try:
             classes = tuple(settings.pop("classes"))
+            # Earlier versions read classes from the winners.
+            readout = from_plain(BitReadout, settings.pop("readout", {}))
             coder = ExpansionEncoder(arrays["mean"], scale=arrays["scale"], **settings)
             items = MemoryItems(arrays["bits"], coder.size, arrays["item_labels"])
-            learned = cls(column, memory, coder, items, arrays["codes"], LabelMemory(arrays["counts"]), classes)
+            labels = LabelMemory(arrays["counts"])
+            learned = cls(column, memory, coder, items, arrays["codes"], labels, classes, readout)
         except (KeyError, TypeError) as error:
             raise NeurosimFormatError(f"{folder / LEARNED}: is no memory that was stored ({error})") from None
         fits = coder.size == column.inputs and learned.codes.shape[1:] == (column.modules,)
@@ -156,7 +179,7 @@ def learn(
         so_far = Learned(owner, memory, coder, items.select(np.arange(size)), codes[:size], labels, classes)
         growth.append(_recall_now(so_far, config, seconds, operations))
         first = size
-    return Learned(owner, memory, coder, items, codes, labels, classes), growth
+    return Learned(owner, memory, coder, items, codes, labels, classes, config.readout), growth
 
 
 def sizes_between(items: int, points: int) -> list[int]:

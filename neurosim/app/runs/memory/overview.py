@@ -17,6 +17,7 @@ COMMANDS = {
     "noise": "recall under noise",
     "familiarity": "known and new",
 }
+READOUTS = {"ridge": "ridge regression of their bits", "rates": "weights of their bits, learned in one pass"}
 GROUPS = {
     "stored": "stored items",
     "noisy": "the same, 30 % of their bits moved",
@@ -61,6 +62,7 @@ def _facts(result: MemoryResult) -> list[Fact]:
             note=f"of winners; {numbers.percent(result.exact)} of whole codes",
         ),
         Fact(label="Accuracy", value=result.accuracy, format=numbers.percent, note=between(ends) if ends else ""),
+        *_winners(result),
         Fact(
             label="Known from new",
             value=None if new is None else new.separation,
@@ -81,6 +83,14 @@ def _facts(result: MemoryResult) -> list[Fact]:
             tile=False,
         ),
     ]
+
+
+def _winners(result: MemoryResult) -> list[Fact]:
+    """Return what the winners alone have, where weights of the bits are read."""
+    if result.readout == "winners":
+        return []
+    note = f"of the items' classes; the accuracy is of {READOUTS.get(result.readout, result.readout)}"
+    return [Fact(label="The winners alone", value=result.winners_accuracy, format=numbers.percent, note=note)]
 
 
 def _tables(result: MemoryResult) -> Iterator[tuple[str, Table]]:

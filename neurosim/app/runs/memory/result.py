@@ -114,6 +114,7 @@ class MemoryResult(Score, OtherClassifiers, RunResult):
         stored: number of items, and `capacity`, the number that theory allows for random items.
         recall, exact: fraction of winners, and of whole codes, that are recalled as stored.
         expected_recall: `recall` in theory, for random items.
+        readout: kind of the readout of the classes; `winners_accuracy`, what the column's winners alone have.
         familiarity: by group of items: stored, noisy, new, random.
         threshold: familiarity from which an item counts as known.
         operations: of a recall: of the items of the split ("recall") and of stored items ("stored_recall").
@@ -140,6 +141,8 @@ class MemoryResult(Score, OtherClassifiers, RunResult):
     expected_recall: float | None = None
     recall: float | None = None
     exact: float | None = None
+    readout: str = "winners"
+    winners_accuracy: float | None = None
     familiarity: Mapping[str, GroupFamiliarity] = field(default_factory=dict)
     threshold: float | None = None
     operations: Mapping[str, RecallOperations] = field(default_factory=dict)
