@@ -219,9 +219,8 @@ def test_pages_show_all_their_pictures(ran: dict[str, dict[str, Any]], chromium:
 @pytest.mark.data
 @pytest.mark.parametrize(("dataset", "least"), [("nmnist", 0.75), ("mnist", 0.8), ("shd", 0.6)])
 def test_real_data_in_one_pass(dataset: str, least: float, data_root: Path) -> None:
+    root = ["--set", "baselines.cnn=false"]
     if dataset == "shd":
-        root = ["--set", f"data.root={data_root / 'FSDD-SHD'}"]
-    else:
-        root = []
+        root += ["--set", f"data.root={data_root / 'FSDD-SHD'}"]
     result = memory_json("store", dataset, "--items", 1500, "--limit", 200, "--set", "sweep.points=1", *root)
     assert result["accuracy"] > least and result["recall"] > 0.95 and result["familiarity"]["random"]["separation"] == 1
