@@ -11,6 +11,7 @@ from helpers.bars import bars
 from helpers.command import neurosim, result_of
 
 from neurosim import Recordings, Spikes
+from neurosim.app.report.sections import _baselines
 from neurosim.app.runs import baselines, frame_cnn
 from neurosim.app.runs.frame.facts import Fact, Overview
 from neurosim.app.runs.frame.facts import baselines as baseline_facts
@@ -18,6 +19,7 @@ from neurosim.app.runs.frame.kind import RunResult
 from neurosim.app.runs.liquid.config import LiquidConfig
 from neurosim.app.runs.memory.config import MemoryConfig
 from neurosim.app.runs.memory.items import Raw, compare_items
+from neurosim.app.runs.memory.result import MemoryResult
 from neurosim.app.runs.score import FrameCNN
 
 torch = pytest.importorskip("torch")
@@ -92,7 +94,7 @@ def test_its_figures_are_a_row_of_the_table() -> None:
         accuracy=0.975, parameters=121_000, multiply_accumulates=780_000, energy_int8=1.8e-7, energy_fp32=3.6e-6
     )
     text = " ".join(shown(*baseline_facts({}, cnn)).split())
-    assert "A small CNN, on frames 97.5 % (121,000 parameters, 780 k multiply-accumulates" in text
+    assert "A small CNN, on images 97.5 % (121,000 parameters, 780 k multiply-accumulates" in text
     assert "arithmetic 180 nJ int8, 3.60 \N{MICRO SIGN}J fp32 (estimate)" in text
     assert "needs torch" in shown(*baseline_facts({}, FrameCNN(reason="needs torch")))
 
@@ -129,5 +131,7 @@ def test_images_have_the_network_beside_them_too() -> None:
     found = compare_items(config, train, test, 10_000)
     assert found.baselines == {} and found.cnn is not None and found.cnn.accuracy == 1.0
     assert found.cnn.multiply_accumulates == frame_cnn._fitted((1, 16, 16), 2, 10_000).multiply_accumulates
+    table = _baselines(MemoryResult(accuracy=0.9, cnn=found.cnn))
+    assert table is not None and [row[0].split(",")[0] for row in table.rows] == ["this run", "small CNN on images"]
     without = MemoryConfig.configure(values={"data.name": "digits", "baselines.cnn": False})
     assert compare_items(without, train, test, 10_000).cnn is None

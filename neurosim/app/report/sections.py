@@ -203,8 +203,9 @@ def _chip(chip: PublishedEstimate) -> ChipRow:
 def _baselines(result: object) -> Grid | None:
     """Return the accuracies of simple classifiers below the run's own, and what a dense network costs."""
     baselines = getattr(result, "baselines", None)
+    cnn = getattr(result, "cnn", None)
     # Other kinds have records of another meaning in a field of that name.
-    if not isinstance(baselines, Mapping) or not baselines:
+    if not isinstance(baselines, Mapping) or not (baselines or cnn):
         return None
     measures = getattr(result, "measures", None)
     energy = getattr(result, "energy", None)
@@ -213,14 +214,15 @@ def _baselines(result: object) -> Grid | None:
     own = numbers.percent(getattr(result, "accuracy", None))
     rows: list[tuple[str, ...]] = [("this run", own, numbers.si(operations), numbers.span(arithmetic, "J"))]
     rows += [(str(name), numbers.percent(value), "", "") for name, value in baselines.items()]
-    cnn = getattr(result, "cnn", None)
     if cnn is not None:
-        name = f"small CNN on frames, {numbers.plain(cnn.parameters)} parameters"
+        seen = "frames" if baselines else "images"
+        name = f"small CNN on {seen}, {numbers.plain(cnn.parameters)} parameters"
         joules = f"{numbers.si(cnn.energy_int8, 'J')} int8, {numbers.si(cnn.energy_fp32, 'J')} fp32"
         work = f"{numbers.si(cnn.multiply_accumulates)} MACs"
         rows.append((name, cnn.reason or numbers.percent(cnn.accuracy), work, joules))
-    heads = ("Classifier", "Accuracy", "Operations a recording", "Energy of arithmetic (estimate)")
-    return Grid("Accuracy on the test recordings", heads, rows)
+    kind = "recording" if baselines else "image"
+    heads = ("Classifier", "Accuracy", f"Operations a {kind}", "Energy of arithmetic (estimate)")
+    return Grid(f"Accuracy on the test {kind}s", heads, rows)
 
 
 def _energy_figures(estimates: EnergyEstimates) -> list[tuple[Markup, str]]:

@@ -274,13 +274,13 @@ def baselines(accuracies: Mapping[str, float], cnn: FrameCNN | None = None) -> l
     if words:
         facts.append(Fact(label="Baselines, on counts", value=words, tile=False))
     if cnn is not None:
-        facts.append(_frame_cnn(cnn))
+        facts.append(_frame_cnn(cnn, "on frames" if words else "on images"))
     return facts
 
 
-def _frame_cnn(cnn: FrameCNN) -> Fact:
+def _frame_cnn(cnn: FrameCNN, seen: str) -> Fact:
     """Return the accuracy and the cost of the small convolutional network beside a run."""
-    label = "A small CNN, on frames"
+    label = f"A small CNN, {seen}"
     if cnn.reason:
         return Fact(label=label, value=None, note=cnn.reason, tile=False)
     work = f"{numbers.plain(cnn.parameters)} parameters, {numbers.si(cnn.multiply_accumulates)} multiply-accumulates"
