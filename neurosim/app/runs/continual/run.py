@@ -80,11 +80,12 @@ def load(config: ContinualConfig, device: str) -> Inputs[Streams]:
 
 def remarks(config: ContinualConfig) -> tuple[str, ...]:
     """Return how the files of the stream's source are read, where that is not obvious."""
-    source = config.stream.get("source")
-    if not isinstance(source, str):
+    # Streams of several sources, and those of plugins, have no such setting.
+    if "still" not in config.stream:
         return ()
     files = config.files
-    return sources.remarks(source, files.get("root"), files.get("options"), still=config.stream.get("still", True))
+    source = config.stream["source"]
+    return sources.remarks(source, files.get("root"), files.get("options"), still=config.stream["still"])
 
 
 def run_learners(run: LearnersRun, executor: Executor) -> ContinualResult:
