@@ -176,6 +176,7 @@ def test_mixed_recordings_of_a_real_camera(data_root: Path, tmp_path: Path, else
     assert stored["recall"] > 0.9 and stored["accuracy"] > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_dataset_brought_as_a_folder_is_the_dataset(data_root: Path) -> None:
     """The same recordings in the same order, and the same settings: the runs are equal bit for bit."""
