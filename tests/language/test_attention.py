@@ -59,6 +59,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("local_linear", {"num_heads": 2, "window_size": 5}),
     ("titans", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 1}),
     ("moneta", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retention": "printed"}),
+    ("titans_gate", {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4, "window_size": 5, "persistent": 0}),
     ("lssl", {"state_size": 5, "measure": "legt"}),
     ("bmojo", {"num_heads": 2, "window_size": 3, "use_fading": False}),
     ("comba", {"num_heads": 2, "head_dim": 6, "normalise_feedback": True, "use_gate": False}),
@@ -67,7 +68,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("hgrn", {"expand_ratio": 1.5, "use_lower_bound": False}),
 ]
 CASES = [*SMALL.items(), *MORE]
-TRAINED_ON_THE_WAY = ("memora", "moneta", "titans", "titans_context", "titans_gate", "yaad")
+TRAINED_ON_THE_WAY = ("memora", "moneta", "titans", "titans_context", "titans_gate", "titans_layer", "yaad")
 
 
 def both_forms(mixer: Mixer, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:

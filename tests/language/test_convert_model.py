@@ -72,6 +72,7 @@ SMALL = {
     "titans": {"num_heads": 2, "expansion": 2},
     "titans_context": {"num_heads": 2, "expansion": 2},
     "titans_gate": {"num_heads": 2, "expansion": 2},
+    "titans_layer": {"num_heads": 2, "memory": {"expansion": 2}},
     "yaad": {"num_heads": 2, "expansion": 2},
     "window_linear": {"window_size": 4},
 }
@@ -220,6 +221,7 @@ DENSE_STATE += (
     "titans",
     "titans_context",
     "titans_gate",
+    "titans_layer",
     "yaad",
 )
 

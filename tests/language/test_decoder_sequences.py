@@ -38,6 +38,7 @@ NOT_IN_ORDER = [
     "titans",
     "titans_context",
     "titans_gate",
+    "titans_layer",
     "window_linear",
     "yaad",
 ]

@@ -173,8 +173,77 @@ def test_an_open_gate_leaves_the_attention_of_a_window() -> None:
     x = noise(2, 20, 12)
     with torch.no_grad():
         gate.o_proj.weight.zero_()
-    torch.testing.assert_close(gate(x)[0], gate.attention(x)[0] / 2, rtol=0, atol=1e-12)
+    inputs, _ = gate.project(x, gate.initial(x), {})
+    torch.testing.assert_close(gate(x)[0], inputs["attended"] / 2, rtol=0, atol=1e-12)
     assert gate.attention.window_size == 5
+
+
+@pytest.mark.parametrize("window_size", [3, 64])
+def test_every_token_sees_the_learnt_tokens_of_a_gate(window_size: int) -> None:
+    """Against attention and memory written out: keys of P without positions, and a memory that reads P first."""
+    gate = memory_of("titans_gate", window_size=window_size, persistent=3, span=2)
+    layer = gate.attention
+    with torch.no_grad():
+        gate.tokens.copy_(noise(3, 12, seed=5))
+    x = noise(2, 90, 12)
+    inputs, _ = gate.project(x, gate.initial(x), {})
+    fixed_k = layer.k_proj(gate.tokens)
+    fixed_v = layer.v_proj(gate.tokens)
+    turn = layer.rotary.turn
+    position = torch.tensor(0)
+    keys = turn(layer.k_proj(x)[:, :, None], position)[:, :, 0]
+    queries = turn(layer.q_proj(x)[:, :, None], position)[:, :, 0]
+    for t in (0, 2, 40, 89):
+        seen = slice(max(t + 1 - window_size, 0), t + 1)
+        scores = (keys[:, seen] @ queries[:, t, :, None])[..., 0]
+        scores = torch.cat([layer.q_proj(x[:, t]) @ fixed_k.T, scores], 1) * 12**-0.5
+        values = torch.cat([fixed_v.expand(2, -1, -1), layer.v_proj(x)[:, seen]], 1)
+        wanted = layer.o_proj((scores.softmax(-1)[:, None] @ values)[:, 0])
+        torch.testing.assert_close(inputs["attended"][:, t], wanted, rtol=0, atol=1e-12)
+    # The memory: that of `Titans` behind the three tokens, whose spans of two begin anew with x.
+    titans = memory_of("titans", span=2)
+    titans.load_state_dict(gate.state_dict(), strict=False)
+    _, state = titans(gate.tokens[None].expand(2, -1, -1))
+    state["position"] = position
+    _, wanted = titans(x, state)
+    torch.testing.assert_close(gate(x)[1]["memory"], wanted["memory"], rtol=0, atol=1e-12)
+
+
+def test_no_learnt_tokens_leave_a_gate_of_a_window_and_a_memory() -> None:
+    gate = memory_of("titans_gate", window_size=5, persistent=0)
+    titans = memory_of("titans")
+    titans.load_state_dict(gate.state_dict(), strict=False)
+    plain: Any = build("window", 12, Depth(), {"num_heads": 1, "window_size": 5}).double()
+    plain.load_state_dict(gate.attention.state_dict())
+    x = noise(2, 80, 12)
+    wanted = plain(x)[0] * titans(x)[0].sigmoid()
+    torch.testing.assert_close(gate(x)[0], wanted, rtol=0, atol=1e-12)
+
+
+def test_memory_as_a_layer_is_attention_over_the_outputs_of_the_memory() -> None:
+    """Of learnt tokens and text together, the former without positions; with none it is one kind below the other."""
+    options = {"num_heads": 2, "window_size": 4, "memory": {"num_heads": 1, "head_dim": 5, "span": 3}}
+    layer: Any = build("titans_layer", 12, Depth(), options | {"persistent": 3}).double()
+    assert layer.titans.heads == 1
+    x = noise(2, 11, 12)
+    # Three tokens fill a span, so that spans of the whole sequence are those of the text.
+    read, _ = layer.titans(torch.cat([layer.tokens.expand(2, -1, -1), x], 1))
+    found, _ = layer(x)
+    q, k, v = layer.split(read)
+    position = torch.tensor(0)
+    turned = [layer.turn(value[:, 3:], position) for value in (q, k)]
+    for t in (0, 3, 10):
+        seen = slice(max(t - 3, 0), t + 1)
+        scores = torch.einsum("bhk,bthk->bht", turned[0][:, t], turned[1][:, seen])
+        fixed = torch.einsum("bhk,bthk->bht", q[:, 3 + t], k[:, :3])
+        weights = (torch.cat([fixed, scores], -1) * 6**-0.5).softmax(-1)
+        values = torch.cat([v[:, :3], v[:, 3:][:, seen]], 1)
+        wanted = layer.o_proj(torch.einsum("bht,bthk->bhk", weights, values).flatten(1))
+        torch.testing.assert_close(found[:, t], wanted, rtol=0, atol=1e-12)
+    bare: Any = build("titans_layer", 12, Depth(), options | {"persistent": 0}).double()
+    window: Any = build("window", 12, Depth(), {"num_heads": 2, "window_size": 4}).double()
+    window.load_state_dict(bare.state_dict(), strict=False)
+    torch.testing.assert_close(bare(x)[0], window(bare.titans(x)[0])[0], rtol=0, atol=1e-12)
 
 
 def test_a_context_reaches_the_segment_and_beyond_it_through_the_memory() -> None:

@@ -31,7 +31,7 @@ from .slots import GatedSlotAttention
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .sparse_expansion import SSE, SSEDelta
 from .state_space import AlmostLinearRNN, DiagonalSSM
-from .titans import TitansContext, TitansGate
+from .titans import TitansContext, TitansGate, TitansLayer
 from .window_linear import WindowLinearAttention
 
 KINDS: dict[str, Callable[..., Mixer]] = {
@@ -78,6 +78,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "titans": Titans,
     "titans_context": TitansContext,
     "titans_gate": TitansGate,
+    "titans_layer": TitansLayer,
     "window": WindowAttention,
     "window_linear": WindowLinearAttention,
     "yaad": Yaad,

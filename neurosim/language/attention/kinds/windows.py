@@ -70,7 +70,9 @@ class Blocks:
         return out.flatten(1, 2)[:, : self.length]
 
 
-def attend_to_last(q: Tensor, keys: Tensor, values: Tensor, window: int = 0) -> Tensor:
+def attend_to_last(
+    q: Tensor, keys: Tensor, values: Tensor, window: int = 0, learnt: tuple[Tensor, Tensor, Tensor] | None = None
+) -> Tensor:
     """Return softmax(q K^T / sqrt(K)) V [B, T, H, V] over the tokens up to each query, or the last `window` of them.
 
     Args:
@@ -78,8 +80,16 @@ def attend_to_last(q: Tensor, keys: Tensor, values: Tensor, window: int = 0) -> 
         keys: [B, N, heads, K]; groups of H / heads queries share them.
         values: [B, N, heads, V].
         window: number of tokens seen, the present one among them; 0 for all.
+        learnt: queries [B, T, H, K], keys and values [B, n, heads, K or V] of tokens that every query sees, too.
     """
-    grouped = q.shape[2] > keys.shape[2]
+    scale = q.shape[-1] ** -0.5
+    fixed = None
+    if learnt is not None and learnt[1].shape[1]:
+        # One softmax over both: [q, q'] . [k, 0] = q . k, and [q, q'] . [0, k'] = q' . k'.
+        channels = q.shape[-1]
+        q = torch.cat([q, learnt[0]], -1)
+        keys = F.pad(keys, (0, channels))
+        fixed = (F.pad(learnt[1], (channels, 0)).movedim(1, 2), learnt[2].movedim(1, 2))
     # Few tokens have fewer pairs in all than in blocks, which reach beyond both ends.
     if not window or keys.shape[1] <= 2 * max(window, MIN_BLOCK):
         now = torch.arange(keys.shape[1] - q.shape[1], keys.shape[1], device=q.device)[:, None]
@@ -88,14 +98,28 @@ def attend_to_last(q: Tensor, keys: Tensor, values: Tensor, window: int = 0) -> 
         if window:
             visible = visible & (then > now - window)
         q, keys, values = (x.movedim(1, 2) for x in (q, keys, values))
-        # Divides by sqrt(K) itself; groups of queries share keys without copies.
-        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible, enable_gqa=grouped)
-        return out.movedim(2, 1)
+        return _softmax(q, keys, values, visible, scale, fixed).movedim(2, 1)
     blocks = Blocks(window, q.shape[1], keys.shape[1])
     # Blocks are further sequences of a batch: [B blocks, heads, tokens, C].
     queries = blocks.queries(q).flatten(0, 1).movedim(1, 2)
     seen_keys = blocks.tokens(keys).flatten(0, 1)
     seen_values = blocks.tokens(values).flatten(0, 1)
     visible = blocks.visible(q.device).repeat(len(q), 1, 1)[:, None]
-    out = F.scaled_dot_product_attention(queries, seen_keys, seen_values, attn_mask=visible, enable_gqa=grouped)
+    if fixed is not None:
+        each = len(queries) // len(q)
+        fixed = (fixed[0].repeat_interleave(each, 0), fixed[1].repeat_interleave(each, 0))
+    out = _softmax(queries, seen_keys, seen_values, visible, scale, fixed)
     return blocks.join(out.movedim(2, 1).unflatten(0, (len(q), -1)))
+
+
+def _softmax(
+    q: Tensor, keys: Tensor, values: Tensor, visible: Tensor, scale: float, fixed: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """Return attention [B, H, T, V] over the visible of keys and values [B, heads, N, ..], and over all of `fixed`."""
+    grouped = q.shape[1] > keys.shape[1]
+    if fixed is not None:
+        keys = torch.cat([keys, fixed[0]], 2)
+        values = torch.cat([values, fixed[1]], 2)
+        visible = F.pad(visible, (0, fixed[0].shape[2]), value=True)
+    # Groups of queries share keys without copies.
+    return F.scaled_dot_product_attention(q, keys, values, attn_mask=visible, scale=scale, enable_gqa=grouped)

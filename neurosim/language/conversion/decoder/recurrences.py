@@ -37,11 +37,11 @@ from ...attention.kinds.sea import SEA
 from ...attention.kinds.slots import GatedSlotAttention
 from ...attention.kinds.softmax import CachedAttention
 from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
-from ...attention.kinds.titans import TitansContext
+from ...attention.kinds.titans import PersistentWindow, TitansContext
 from .builder import Builder
 from .cached import Cache, Learnt, attend, emit_growing, refuse_coded_state
 from .memory import WHOLE, Array, Buffer, Touch, reads, writes
-from .nodes import grouped
+from .nodes import StateNode, grouped
 from .program import NotCompiledError
 from .traced import Traced
 
@@ -346,7 +346,12 @@ def cached(mixer: CachedAttention, memory: Traced, inputs: Inputs) -> Traced:
     b = memory.builder
     heads = mixer.kv_heads * mixer.groups
     q, k, v = (inputs[name].token_rows for name in "qkv")
-    return Traced.of(b, attend(b, cache, cache.memory(b), q, k, v), [b.tokens, heads, mixer.v_size])
+    learnt = None
+    if isinstance(mixer, PersistentWindow) and inputs["learnt"].numel():
+        # Rows of the state that no token changes: constants, of each head of q.
+        rows = cast(StateNode, inputs["learnt"].node).first[0].repeat_interleave(mixer.groups, 1)
+        learnt = Learnt(b.buffer(heads), len(rows), b.constant(rows), inputs["plain_q"].token_rows)
+    return Traced.of(b, attend(b, cache, cache.memory(b), q, k, v, learnt), [b.tokens, heads, mixer.v_size])
 
 
 def local_linear(mixer: LocalLinearAttention, memory: Traced, inputs: Inputs) -> Traced:
@@ -570,6 +575,7 @@ OPERATIONS: Mapping[type, Step] = {
     Moneta: neural_memory,
     ParaGRU: gated_units,
     ParaLSTM: gated_units,
+    PersistentWindow: cached,
     PLSTM: plstm,
     RWKV5: rwkv5,
     RWKV7: rwkv7,
