@@ -466,11 +466,12 @@ def test_plastic_networks_run_from_toml(tmp_path: Path) -> None:
 
 
 def test_windowed_populations_come_back(tmp_path: Path) -> None:
-    """Parameters, windows and links; before anything is learned, large parameters alone are in a file beside."""
+    """Parameters, windows and links; large parameters and what a model learned before are in a file beside."""
     path = tmp_path / "net.toml"
     network = windowed()
     write_description(path, network)
-    assert set(read_arrays(path.with_suffix(".safetensors"))) == {"population gated segments"}
+    learned = {f"population patches learned {name}" for name in ("rows", "seen", "stored")}
+    assert set(read_arrays(path.with_suffix(".safetensors"))) == {"population gated segments"} | learned
     assert describe(read_description(path).network) == describe(network)
 
 
