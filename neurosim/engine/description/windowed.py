@@ -15,7 +15,7 @@ from ...data.files.arrays import read_arrays
 from ...network.windowed import Windowed, WindowModel
 from .tables import Table, TableReader, named
 
-# The room of each model; loaded only if a network names it.
+# The room or module of each model; loaded only if a network names it.
 ROOMS = {
     "SpatialPooler": "memory",
     "DendriteLayer": "memory",
@@ -23,6 +23,9 @@ ROOMS = {
     "ELMUnits": "memory",
     "TemporalMemory": "memory",
     "PatchCode": "memory",
+    "HopfieldUnits": "memory.associative.windowed",
+    "ModernHopfieldUnits": "memory.associative.windowed",
+    "SparseDistributedUnits": "memory.associative.windowed",
     "Macrocolumn": "memory",
     "Hierarchy": "memory",
     "LinearReadout": "learning",
