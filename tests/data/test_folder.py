@@ -300,6 +300,17 @@ def test_doubts_and_remarks(root: Path) -> None:
     )
 
 
+def test_sessions_outside_classes_are_named(tmp_path: Path) -> None:
+    for number, (session, turn) in enumerate([("one", "left"), ("one", "right"), ("two", "left"), ("two", "right")]):
+        save(tmp_path / session / turn / f"{number}.csv", recording(number))
+    assert opened(tmp_path).remarks[0] == (
+        "classes are the outer folders (one, two), and each has the inner folders left, right; where those are the "
+        "classes, put them outside, or name the class of each file in labels.csv"
+    )
+    save(tmp_path / "two" / "still" / "4.csv", recording(4))
+    assert not any("outer folders" in remark for remark in opened(tmp_path).remarks)
+
+
 def test_names_hold_no_control_characters(root: Path) -> None:
     save(root / "\x1b[31mred" / "a\x1b.csv", recording(0))
     (root / "left" / "b\x07.md").write_text("")

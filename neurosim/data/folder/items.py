@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -210,6 +210,7 @@ def _from_folders(root: Path) -> Listing:
     strange = []
     empty = []
     parents: Mapping[Path, str | None] = splits or {root: None}
+    inner: dict[str, set[str]] = {}
     for parent, split in parents.items():
         for folder in _folders_in(parent):
             label = printable(folder.name)
@@ -219,6 +220,8 @@ def _from_folders(root: Path) -> Listing:
             if not recordings:
                 empty.append(label)
             items += [Item(path, label, split) for path in recordings]
+            below = inner.setdefault(label, set())
+            below |= {path.relative_to(folder).parts[0] for path in recordings if path.parent != folder}
     beside = [path for path in _files_in(root) if _is_recording(path)]
     if not items:
         raise NeurosimMissingError(_nothing(root, len(beside), strange))
@@ -230,9 +233,27 @@ def _from_folders(root: Path) -> Listing:
         )
     if strange:
         remarks.append(f"{len(strange)} files of unknown formats are left out, e.g. {printable(strange[0].name)}")
+    remarks += _exchanged(inner)
     if empty:
         remarks.append(f"folders without recordings are no classes: {', '.join(sorted(set(empty))[:8])}")
     return Listing(tuple(items), tuple(remarks))
+
+
+def _exchanged(inner: Mapping[str, set[str]]) -> Iterable[str]:
+    """Yield a remark where all classes have folders of the same names: those may be the classes, and these sessions.
+
+    Args:
+        inner: by class, the names of the folders in its folder.
+    """
+    first, *others = inner.values()
+    if not others or len(first) < 2 or any(names != first for names in others):
+        return
+    classes = ", ".join(sorted(inner)[:4])
+    names = ", ".join(printable(name) for name in sorted(first)[:4])
+    yield (
+        f"classes are the outer folders ({classes}), and each has the inner folders {names}; where those are the "
+        f"classes, put them outside, or name the class of each file in {LABEL_FILES[0]}"
+    )
 
 
 def _nothing(root: Path, beside: int, strange: Sequence[Path]) -> str:
