@@ -46,6 +46,15 @@ class TimedArray:
         object.__setattr__(self, "interval", float(interval))
 
 
+def steps_per_second(dt: float) -> float:
+    """Return 1 / dt; an integer where it is one but for rounding.
+
+    A step divided by it is the number nearest to its time, as a literal is, so that `t > 20*ms` is false at 20 ms in
+    float32, too.
+    """
+    return steps_of_entry(1.0, dt)
+
+
 def steps_of_entry(interval: float, dt: float) -> float:
     """Return the number of steps of `dt` in an interval; an integer where it is one but for rounding."""
     steps = interval / dt

@@ -25,6 +25,7 @@ from neurosim.kernels.engine.clocked import plastic
 from neurosim.kernels.tools.elementary import exp, exprel
 from neurosim.kernels.tools.pointers import matrix, vector
 from neurosim.network.neurons.base import propagator
+from neurosim.network.neurons.timed import steps_per_second
 from neurosim.network.plasticity.synapse import SynapseModel
 
 
@@ -118,7 +119,8 @@ def _body(
         f"c = vector(entry[plastic.NUMBERS], {total + len(synapse.reads)}, 0.0)",
         "line = sums[entry[plastic.RECEPTOR]]",
         "zero, one = 0.0, 1.0",
-        f"t = step * {code.constant('dt')}" if _names_time([*clock, *arrival, *spike]) else "t = 0.0",
+        "step_number = float(step)",
+        _time_line(code) if _names_time([*clock, *arrival, *spike]) else "t = 0.0",
     ]
     if len(code.constants) > count:
         return _body(synapse, code, initial, clock, arrival, spike, has_post=has_post)
@@ -162,6 +164,10 @@ def _body(
             body += ["", "@staticmethod", f"def {function}{arguments}:", *indented(written)]
     text = "".join(f"    {each}\n" if each else "\n" for each in body)
     return text.replace("POWERS", str(count)).replace("READS", str(total))
+
+
+def _time_line(code: SynapseCode) -> str:
+    return f"t = step_number / {code.constant('steps_per_second(dt)')}"
 
 
 def _names_time(body: Sequence[str]) -> bool:

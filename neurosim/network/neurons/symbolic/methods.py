@@ -117,9 +117,9 @@ class Writer:
         """
         names = {**self.now, **states}
         if "t" in self.parts.drives:
-            ahead = self.code.constant(f"{part}dt")
             label = "t_half" if part else "t_end"
-            line = f"{label} = t + {ahead}"
+            passed = self.code.constant("0.5" if part else "1.0")
+            line = f"{label} = (step_number + {passed}) / {self.code.constant('steps_per_second(dt)')}"
             if line not in self.lines:
                 self.lines.append(line)
             names["t"] = label

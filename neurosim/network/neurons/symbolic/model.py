@@ -33,7 +33,7 @@ import numpy as np
 from neurosim.kernels.tools.elementary import exp, exprel
 from neurosim.network.neurons.base import Drive, Neuron, hold_steps, propagator
 from neurosim.network.neurons.by_unit import at
-from neurosim.network.neurons.timed import entry_at, steps_of_entry
+from neurosim.network.neurons.timed import entry_at, steps_of_entry, steps_per_second
 {arrays}
 
 @dataclass(frozen=True)

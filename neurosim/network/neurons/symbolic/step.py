@@ -116,7 +116,7 @@ def _given(parts: Parts, code: StepCode, now: Mapping[str, str]) -> list[str]:
     body += [f"{now[name]} = arriving_{rows[name]}[unit]" for name in parts.inputs]
     body += [f"{now[name]} = drive_{name}[unit]" for name, drive in parts.drives.items() if drive.kind != "step"]
     if "t" in parts.drives:
-        body += ["step_number = drive_t[unit]", f"t = step_number * {code.constant('dt')}"]
+        body += ["step_number = drive_t[unit]", f"t = step_number / {code.constant('steps_per_second(dt)')}"]
     for name, lookup in parts.lookups.items():
         # Counted in steps from the present one, so that a multiple of the clock is met exactly.
         ahead = library().expand((lookup.time - symbol("t")) / symbol("dt"))
