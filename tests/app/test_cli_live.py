@@ -132,6 +132,16 @@ def test_datagrams_are_packets() -> None:
         open_source("udp://3333", SHAPE, 0.02, {})
 
 
+def test_a_table_whose_events_leave_the_last_pixels_dark_has_the_sensor_of_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "corner.csv"
+    path.write_text("t,x,y,p\n0.0,1,2,1\n0.03,3,2,0\n")
+    packets = list(open_source(str(path), SHAPE, 0.02, {}).packets)
+    assert [packet.shape for packet in packets] == [SHAPE, SHAPE]
+    assert [packet.units.tolist() for packet in packets] == [[48 + 2 * 8 + 1], [2 * 8 + 3]]
+    with pytest.raises(NeurosimInputError, match="must have the sensor of the model"):
+        next(open_source(str(path), SHAPE, 0.02, {}, (2, 4, 4)).packets)
+
+
 class FakeEvents:
     def __init__(self, table: np.ndarray) -> None:
         self.table = table

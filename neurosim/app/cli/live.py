@@ -32,7 +32,7 @@ BETWEEN = 1.0
     "--max-behind", type=float, default=0.2, show_default=True, metavar="SECONDS", help="Packets later than that drop."
 )
 @click.option("--page", type=click.IntRange(0, 65535), metavar="PORT", help="Show the answers there; 0: a free port.")
-@click.option("--shape", metavar="P,Y,X", help="Sensor of datagrams, before the filters; default that of the run.")
+@click.option("--shape", metavar="P,Y,X", help="Sensor of datagrams and tables, before the filters; default the run's.")
 @click.option("--format", metavar="NAME", help="Format of a file; default by its first bytes or suffix.")
 @common(without=("config", "sets", "seed", "out"))
 def command(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...base.distribution import install
 from ...base.errors import NeurosimError, NeurosimMissingError, require
-from ...data.files.formats import ReadOptions
+from ...data.files.formats import ReadOptions, find_format
 from ...data.files.packets import read_packets
 from ...data.files.pieces import stream
 from ...data.filters import EventFilter
@@ -27,6 +27,8 @@ from ...data.spikes import Spikes
 STDIN = "-"
 UDP = "udp://"
 CAMERA = "dv:"
+# Formats in which most files do not state their sensor: without its shape, it is the smallest that holds the events.
+UNSTATED = frozenset({"camera-hdf5", "csv", "matlab", "numpy"})
 # Words of a datagram of events: bit 31 tells that no time follows, x from bit 16, polarity in bit 15, y from bit 0.
 NO_TIME = 1 << 31
 # Largest datagram.
@@ -73,7 +75,7 @@ def open_source(
         shape: that the model takes.
         packet: s.
         options: for `files.read`; of live sources the filters among them.
-        sensor: shape of the sensor of datagrams, before the filters; None: `shape`.
+        sensor: shape of the sensor of datagrams, and of files that state none, before the filters; None: `shape`.
 
     Raises:
         NeurosimInputError: a name that is none of these, or a sensor of another shape.
@@ -91,6 +93,11 @@ def open_source(
         # A run may have read files of several formats.
         allowed = vars(ReadOptions(**options).where_allowed(name))
         reading = {key: value for key, value in allowed.items() if value is not None}
+        known = sensor
+        if known is None and not filters:
+            known = shape
+        if known is not None and find_format(name, reading.get("format")) in UNSTATED:
+            reading.setdefault("shape", known)
         return Source(_checked(stream(name, packet, **reading), shape), "recorded")
     packets = collect(poll, packet)
     if filters:
