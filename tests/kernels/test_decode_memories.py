@@ -314,16 +314,17 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("loss", "retention", "momentum"),
+    ("loss", "retention", "momentum", "gates"),
     [
-        (networks.SQUARED, networks.PLAIN, True),
-        (networks.POWER, networks.NORM, False),
-        (networks.POWER, networks.PRINTED, False),
-        (networks.HUBER, networks.PLAIN, False),
-        (networks.SQUARED, networks.COLUMNS, False),
+        (networks.SQUARED, networks.PLAIN, True, 1),
+        (networks.SQUARED, networks.PLAIN, True, 3),
+        (networks.POWER, networks.NORM, False, 3),
+        (networks.POWER, networks.PRINTED, False, 1),
+        (networks.HUBER, networks.PLAIN, False, 1),
+        (networks.SQUARED, networks.COLUMNS, False, 1),
     ],
 )
-def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: int) -> None:
+def test_networks_that_learn(loss: int, retention: int, momentum: bool, gates: int, depth: int) -> None:
     draw = Draws()
     heads = 2
     size = 3
@@ -344,6 +345,10 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
             networks_reference.retained(part.reshape(s), retention, q) for part, s in zip(parts, shapes, strict=True)
         ]
 
+    def of_weights(gate: np.ndarray) -> np.ndarray:
+        last = np.broadcast_to(gate, shapes[-1]).ravel()
+        return np.concatenate([np.full(weights - last.size, gate.mean()), last])
+
     for position in range(4):
         ask, k, v, recalled, out = (
             draw(heads, size),
@@ -351,7 +356,8 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
             draw(heads, size),
             *(empty(heads, size) for _ in "oo"),
         )
-        keep, theta, decay, delta = (np.abs(draw(*shape)) / 4 for shape in ((heads,),) * 3 + ((heads, size),))
+        gate = (heads, gates)
+        keep, theta, decay, delta = (np.abs(draw(*shape)) / 4 for shape in (gate, gate, gate, (heads, size)))
         run(
             networks.recall(
                 memory=memory,
@@ -383,6 +389,7 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
                 retention=retention,
                 loss_exponent=p,
                 retention_exponent=q,
+                gates=gates,
                 q=ask,
                 k=k,
                 v=v,
@@ -402,9 +409,10 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
             if retention == networks.PLAIN:
                 assert_close(recalled[h], networks_reference.recall(matrices(anchor), ask[h]))
             found = networks_reference.gradient(matrices(anchor.copy()), k[h].astype(float), v[h], loss, p, delta[h])
-            change = -theta[h] * np.concatenate([g.ravel() for g in found])
-            step[:] = decay[h] * step + change if momentum else step
-            a[:] = keep[h] * a + (step if momentum else change)
+            own_theta, own_decay, own_keep = (of_weights(gate[h]) for gate in (theta, decay, keep))
+            change = -own_theta * np.concatenate([g.ravel() for g in found])
+            step[:] = own_decay * step + change if momentum else step
+            a[:] = own_keep * a + (step if momentum else change)
             np.testing.assert_allclose(out[h], networks_reference.recall(matrices(a), ask[h]), rtol=2e-4, atol=2e-4)
 
 

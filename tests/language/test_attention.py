@@ -60,6 +60,8 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("titans", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 1}),
     ("moneta", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retention": "printed"}),
     ("titans_gate", {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4, "window_size": 5, "persistent": 0}),
+    ("titans", {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4, "gates": "channel", "gate_rank": 3}),
+    ("yaad", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 4, "gates": "channel"}),
     ("lssl", {"state_size": 5, "measure": "legt"}),
     ("bmojo", {"num_heads": 2, "window_size": 3, "use_fading": False}),
     ("comba", {"num_heads": 2, "head_dim": 6, "normalise_feedback": True, "use_gate": False}),

@@ -75,6 +75,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("sse_delta", {"num_heads": 2, "head_dim": 6, "topk": 2, "allow_neg_eigval": True}),
     ("window_linear", {"window_size": 1, "use_gate": False, "feature_map": "elu", "attention": {"rotary_dim": 0}}),
     ("window_linear", {"window_size": 3, "attention": {"num_heads": 2, "qk_norm": True, "output_gate": True}}),
+    ("yaad", {"num_heads": 2, "head_dim": 6, "expansion": 2, "span": 4, "gates": "channel", "gate_rank": 4}),
 ]
 
 

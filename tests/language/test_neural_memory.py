@@ -136,6 +136,41 @@ def test_the_printed_retention_of_moneta_is_no_gradient() -> None:
         memory_of("moneta", retention="mirrored")
 
 
+@pytest.mark.parametrize("kind", ["titans", "moneta"])
+def test_gates_of_channels_are_those_of_the_columns_of_the_last_matrix(kind: str) -> None:
+    """Against a loop over matrices: other layers take the mean of a gate over channels."""
+    options = {"num_heads": 2, "head_dim": 3, "expansion": 2, "span": 3, "gates": "channel", "gate_rank": 2}
+    mixer: Any = build(kind, 12, Depth(), options).double()
+    x = noise(1, 7, 12)
+    with torch.no_grad():
+        mixer.alpha_proj[-1].bias.add_(3)
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    memory, _ = mixer.chunked(mixer.initial(x)["memory"], inputs)
+
+    def gate(layer: Any) -> torch.Tensor:
+        """Return a gate of each weight [T, H, 36]: 3 x 6 of the first matrix, 6 x 3 of the last one."""
+        channels = layer(x)[0].sigmoid().unflatten(-1, (2, 3)).detach()
+        assert float((channels.amax(-1) - channels.amin(-1)).min()) > 1e-3
+        mean = channels.mean(-1, keepdim=True)
+        return torch.cat([mean.repeat(1, 1, 18), channels.repeat(1, 1, 6)], -1)
+
+    keep = 1 - gate(mixer.alpha_proj)
+    theta = mixer.max_step * gate(mixer.theta_proj)
+    momentum = gate(mixer.momentum_proj) if kind == "titans" else torch.zeros_like(keep)
+    a = mixer.first.detach()
+    step = torch.zeros_like(a)
+    for t in range(7):
+        if t % 3 == 0:
+            anchor = a
+        token = {name: value[:, t : t + 1] for name, value in inputs.items()}
+        gradient = mixer.gradient(anchor[None], token)[0, 0].detach()
+        step = momentum[t] * step - theta[t] * gradient
+        a = keep[t] * a + step
+    torch.testing.assert_close(memory[0, :, 1], a, rtol=0, atol=1e-12)
+    with pytest.raises(NeurosimInputError, match=r"gates: must be 'head' or 'channel' \(got row\)"):
+        build(kind, 12, Depth(), {"gates": "row"})
+
+
 def recall_error(kind: str, factor: float) -> float:
     """Mean squared error of recalled values, of variance 1, where 1 of 20 was written `factor` times as large."""
     width = 32

@@ -188,18 +188,45 @@ def _update(a, step, x, d, theta, keep, momentum, has_momentum):
                 row[j] = keep * row[j] + factor * d[j]
 
 
+@compiled(fastmath={"contract"})
+def _update_columns(a, step, x, d, theta, keep, momentum, has_momentum):
+    """Do as `_update`, with `theta`, `keep` and `momentum` of each column."""
+    for i in range(a.shape[0]):
+        row = a[i]
+        moved = step[i]
+        factor = -x[i]
+        if has_momentum:
+            for j in range(a.shape[1]):
+                moved[j] = momentum[j] * moved[j] + factor * theta[j] * d[j]
+                row[j] = keep[j] * row[j] + moved[j]
+        else:
+            for j in range(a.shape[1]):
+                row[j] = keep[j] * row[j] + factor * theta[j] * d[j]
+
+
+@njit(inline="always")
+def _mean(x):
+    """Return the mean of x, which is often one number."""
+    total = x[0]
+    for j in range(1, x.size):
+        total += x[j]
+    return total / float32(x.size)
+
+
 @njit(inline="always")
 def _begins(context, token, span):
     return position_of(context, token) % span == 0
 
 
 @operation(
-    f"{NETWORK} loss retention loss_exponent:real retention_exponent:real q k v keep theta momentum? delta? spare out"
+    f"{NETWORK} loss retention loss_exponent:real retention_exponent:real gates q k v keep theta momentum? delta?"
+    " spare out"
 )
 def train(p, context, begin, end):
     """Train the memories by k and v, and read them by q.
 
-    Operands: `memory` [tokens, H, 3, P], P is `weights`; `keep` and `theta` [tokens, H], `momentum` alike; `delta` of
+    Operands: `memory` [tokens, H, 3, P], P is `weights`; `keep` and `theta` [tokens, H, gates], `momentum` alike, of
+    all weights or, with `gates` = K, of each column of the last matrix, and by their mean of the others; `delta` of
     Huber's loss [tokens, H, K]; `spare` float32 [spare_size] for this thread; `out` [tokens, H, K]. Parts are heads.
     """
     heads = p.heads
@@ -208,6 +235,7 @@ def train(p, context, begin, end):
     hidden = p.hidden
     weights = p.weights
     size = max(keys, hidden)
+    gates = p.gates
     q = float32(p.retention_exponent)
     layers = p.spare + 4 * weights
     for i in range(p.tokens):
@@ -232,12 +260,15 @@ def train(p, context, begin, end):
                 d[j] = _pull(out[j] - v[j], p.loss, float32(p.loss_exponent), delta)
             if depth > 1:
                 _through_norm(d, vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT), factor)
-            keep = vector(p.keep, place + 1, FLOAT)[place]
-            theta = vector(p.theta, place + 1, FLOAT)[place]
+            keeps = head_of(p.keep, i, heads, h, 1, gates)
+            thetas = head_of(p.theta, i, heads, h, 1, gates)
+            keep = _mean(keeps)
+            theta = _mean(thetas)
+            momenta = thetas
+            momentum = ZERO
             if p.momentum:
-                momentum = vector(p.momentum, place + 1, FLOAT)[place]
-            else:
-                momentum = ZERO
+                momenta = head_of(p.momentum, i, heads, h, 1, gates)
+                momentum = _mean(momenta)
             at = weights
             current = layers + 8 * depth * size
             other = layers + 4 * (2 * depth + 1) * size
@@ -255,7 +286,10 @@ def train(p, context, begin, end):
                 x = vector(layers + 4 * layer * size, rows, FLOAT)
                 own = matrix(a + 4 * at, rows, columns, FLOAT)
                 moved = matrix(step + 4 * at, rows, columns, FLOAT)
-                _update(own, moved, x, d, theta, keep, momentum, p.momentum != 0)
+                if gates > 1 and layer == depth - 1:
+                    _update_columns(own, moved, x, d, thetas, keeps, momenta, p.momentum != 0)
+                else:
+                    _update(own, moved, x, d, theta, keep, momentum, p.momentum != 0)
                 current, other = other, current
             w = _weights(a, depth, keys, hidden, p.retention, q, p.spare)
             _forward(w, depth, keys, hidden, head_of(p.q, i, heads, h, 1, keys), layers, out)

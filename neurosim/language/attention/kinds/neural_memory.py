@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ....base.errors import lookup, require
 from ....base.rules import Rule
 from .base import Inputs, Shared, State
-from .modules import divide, l2_normalise, linear, split_heads
+from .modules import divide, l2_normalise, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
 
 
@@ -37,6 +37,9 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         expansion: channels of the hidden layers, in multiples of K.
         span: tokens whose gradients are taken at the same weights.
         max_step: bound of theta. A network of hidden layers with steps near 1 amplifies rounding from token to token.
+        gates: 'head', or 'channel': alpha, theta and momentum of each channel of a value, from `gate_rank` channels, as
+            in Miras. They hold for the columns of the last matrix, their means for the other matrices.
+        gate_rank: channels that gates of channels come from.
         gate_fn: activation of the output gate; None for no gate.
     """
 
@@ -49,10 +52,12 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
     expansion: Annotated[int, Rule("> 0")] = 4
     span: Annotated[int, Rule(">= 1 tokens")] = 16
     max_step: Annotated[float, Rule("finite and > 0")] = 0.1
+    gates: str = "head"
+    gate_rank: Annotated[int, Rule("> 0")] = 32
     gate_fn: str | None = None
     conv_size: int = 4
 
-    momentum_proj: nn.Linear = field(init=False)
+    momentum_proj: nn.Module = field(init=False)
 
     def build(self) -> None:
         require(1 <= self.memory_depth <= 4, self.name("memory_depth"), "must be 1 to 4 layers", self.memory_depth)
@@ -67,12 +72,22 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         inner = [hidden] * (self.memory_depth - 1)
         self.shapes = list(zip([size, *inner], [*inner, size], strict=True))
         self.first = nn.Parameter(self.first_weights())
+        require(self.gates in ("head", "channel"), self.name("gates"), "must be 'head' or 'channel'", self.gates)
         # Open at the start: alpha .02, and theta half of its largest.
-        self.alpha_proj, self.theta_proj = (linear(self.width, self.heads, True) for _ in range(2))
-        nn.init.constant_(self.alpha_proj.bias, -4.0)
+        self.alpha_proj, alpha = self._gate()
+        self.theta_proj, _ = self._gate()
+        nn.init.constant_(alpha.bias, -4.0)
         if self.has_momentum:
-            self.momentum_proj = linear(self.width, self.heads, True)
+            self.momentum_proj, _ = self._gate()
         self.output()
+
+    def _gate(self) -> tuple[nn.Module, nn.Linear]:
+        """Return the layers from x to a gate, and the last of them."""
+        if self.gates == "head":
+            layer = linear(self.width, self.heads, True)
+            return layer, layer
+        layers = low_rank(self.width, self.gate_rank, self.heads * self.v_size, True)
+        return layers, layers[-1]
 
     def first_weights(self) -> Tensor:
         """Return A [H, weights of M] at the start of training."""
@@ -115,6 +130,36 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
             gradients = torch.autograd.grad(out, weights, pull, create_graph=trained)
         return torch.cat([g.flatten(-2) for g in gradients], -1)
 
+    def _gates(self, x: Tensor) -> Tensor:
+        """Return outputs of a gate's layers as [B, T, H], or [B, T, H, V] of channels."""
+        return x if self.gates == "head" else split_heads(x, self.v_size)
+
+    def on_weights(self, gate: Tensor) -> Tensor:
+        """Return a gate [.., H], or [.., H, V] of channels, for each weight of M: [.., H, 1 or weights]."""
+        if self.gates == "head":
+            return gate[..., None]
+        rows, columns = self.shapes[-1]
+        others = self.first.shape[-1] - rows * columns
+        mean = gate.mean(-1, keepdim=True).expand(*gate.shape[:-1], others)
+        last = gate[..., None, :].expand(*gate.shape[:-1], rows, columns)
+        return torch.cat([mean, last.flatten(-2)], -1)
+
+    def decayed_sums(self, x: Tensor, log_gate: Tensor, first: Tensor) -> Tensor:
+        """Return y_t = gate_t y_{t-1} + x_t [B, T, H, weights], y before the first token `first` [B, H, weights]."""
+        if self.gates == "head":
+            return _decayed_sums(x, log_gate, first)
+        rows, columns = self.shapes[-1]
+        sizes = [x.shape[-1] - rows * columns, rows * columns]
+        x, last = x.split(sizes, -1)
+        first, last_first = first.split(sizes, -1)
+        # Each column of the last matrix has a decay of its own, as each head has: [.., H V, rows].
+        x_columns = last.unflatten(-1, (rows, columns)).mT.flatten(2, 3)
+        first_columns = last_first.unflatten(-1, (rows, columns)).mT.flatten(1, 2)
+        last = _decayed_sums(x_columns, log_gate.flatten(2), first_columns)
+        last = last.unflatten(2, (-1, columns)).mT.flatten(-2)
+        mean = log_gate.logsumexp(-1) - math.log(columns)
+        return torch.cat([_decayed_sums(x, mean, first), last], -1)
+
     def initial(self, x: Tensor) -> State:
         # Anchor and A begin at the trained weights, momentum at 0.
         first = self.first.to(x.dtype).expand(len(x), -1, -1)
@@ -129,12 +174,12 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
             "q": l2_normalise(q),
             "k": l2_normalise(k),
             "v": v,
-            "log_keep": F.logsigmoid(-self.alpha_proj(x)),
-            "theta": self.theta_proj(x).sigmoid() * self.max_step,
+            "log_keep": F.logsigmoid(-self._gates(self.alpha_proj(x))),
+            "theta": self._gates(self.theta_proj(x)).sigmoid() * self.max_step,
             "starts": (position % self.span == 0).expand(len(x), -1),
         }
         if self.has_momentum:
-            inputs["log_momentum"] = F.logsigmoid(self.momentum_proj(x))
+            inputs["log_momentum"] = F.logsigmoid(self._gates(self.momentum_proj(x)))
         return inputs, tails | {"position": state["position"] + x.shape[1]}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -143,10 +188,10 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         anchor = torch.where(inputs["starts"][:, None, None], a, anchor)
         gradient = self.gradient(anchor, {name: value[:, None] for name, value in inputs.items()})[:, 0]
         # A = (1 - alpha) A - theta dL/dW, or with momentum S = eta S - theta dL/dW, A = (1 - alpha) A + S
-        change = -inputs["theta"][..., None] * gradient
+        change = -self.on_weights(inputs["theta"]) * gradient
         if self.has_momentum:
-            step = change = inputs["log_momentum"].exp()[..., None] * step + change
-        a = inputs["log_keep"].exp()[..., None] * a + change
+            step = change = self.on_weights(inputs["log_momentum"].exp()) * step + change
+        a = self.on_weights(inputs["log_keep"].exp()) * a + change
         return torch.stack([anchor, a, step], 2), self.recall(self.weights(a), inputs["q"])
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -158,12 +203,12 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         for begin, end in zip(sorted({0, *starts}), [*(n for n in starts if n), length], strict=True):
             anchor = a if begin in starts else anchor
             part = {name: value[:, begin:end] for name, value in inputs.items()}
-            changes = -part["theta"][..., None] * self.gradient(anchor, part)
+            changes = -self.on_weights(part["theta"]) * self.gradient(anchor, part)
             if self.has_momentum:
                 # Within a span gradients are known, so that momentum and weights are decayed sums.
-                changes = _decayed_sums(changes, part["log_momentum"], step)
+                changes = self.decayed_sums(changes, part["log_momentum"], step)
                 step = changes[:, -1]
-            after = _decayed_sums(changes, part["log_keep"], a)
+            after = self.decayed_sums(changes, part["log_keep"], a)
             a = after[:, -1]
             outputs.append(self.recall(self.weights(after), part["q"]))
         return torch.stack([anchor, a, step], 2), torch.cat(outputs, 1)

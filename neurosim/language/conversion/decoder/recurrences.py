@@ -512,7 +512,8 @@ def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) ->
     out = b.buffer(mixer.heads * mixer.k_size)
     rule = {"loss": loss, "retention": retention, "loss_exponent": p, "retention_exponent": q}
     operands = _network(b, mixer, memory, mixer.first.shape[-1])
-    bound = networks.train(**operands, **rule, **rows, out=out)
+    gates = rows["theta"].width // mixer.heads
+    bound = networks.train(**operands, **rule, gates=gates, **rows, out=out)
     _emit(b, bound, mixer.heads, [(x, 1) for x in rows.values()], [memory, out])
     return Traced.of(b, out, [b.tokens, mixer.heads, mixer.k_size])
 
