@@ -16,9 +16,10 @@ nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recor
 The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
 feed-forward layer, and the mean over patches; for rays and overlapping the largest value of each channel over them, for
 in a mean the two that matter count the less, the larger the grid. Layers: PLSTM2D in its two modes, the directional one
-also with 4 heads in place of 2, and without transitions, so that only neighbours see each other; LightNet2D with and
-without positions, a convolution of 3 x 3 patches, and none, which is the feed-forward layer alone. --keep saves each
-result as soon as it is there, and a second call begins behind the last.
+also with 4 heads in place of 2, and without transitions, so that only neighbours see each other, and both modes with
+4 heads and the gates and norms of the source's code ("published"); LightNet2D with and without positions, a convolution
+of 3 x 3 patches, and none, which is the feed-forward layer alone. --keep saves each result as soon as it is there, and
+a second call begins behind the last.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "plstm of 4 heads": lambda: PLSTM2D(WIDTH, 4, "directional"),
     "plstm diffusive": lambda: PLSTM2D(WIDTH, HEADS, "diffusive"),
     "plstm without transitions": Unconnected,
+    "plstm published": lambda: PLSTM2D(WIDTH, 4, complement=True, norm="each"),
+    "plstm diffusive published": lambda: PLSTM2D(WIDTH, 4, "diffusive", chirality="L", by_direction=True, norm="each"),
     "lightnet": lambda: LightNet2D(WIDTH, HEADS),
     "lightnet without positions": lambda: LightNet2D(WIDTH, HEADS, toeplitz=False, cosine=False),
     "convolution": Around,

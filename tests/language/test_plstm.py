@@ -92,6 +92,95 @@ def test_images_of_any_size(mode: str) -> None:
         PLSTM2D(8, 2, "x")
 
 
+def node_by_node(layer: PLSTM2D, x: Tensor, complement: bool) -> Tensor:
+    """`layer` in one loop a flip, with the gates of the source's code: C [H, K, V] of each edge right and down."""
+    heads = layer.heads
+    q, k, v = (proj(x).unflatten(-1, (heads, -1)) for proj in (layer.q_proj, layer.k_proj, layer.v_proj))
+    q = q * q.shape[-1] ** -0.5
+    weight = layer.edge_proj.weight.unflatten(0, (4, heads, -1))
+    bias = layer.edge_proj.bias.view(4, heads, -1)
+    outputs = []
+    for flip, (up, left) in enumerate(((1, 1), (-1, 1), (1, -1), (-1, -1))):
+        out = torch.zeros_like(v)
+        right: dict[Node, Tensor] = {}
+        down: dict[Node, Tensor] = {}
+        for i in range(x.shape[0])[::up]:
+            for j in range(x.shape[1])[::left]:
+                here = (i, j)
+                moved = weight[flip] @ x[here]
+                if complement:
+                    source, transition, mark = (bias[flip] + moved).sigmoid()[:, :3].unbind(-1)
+                    angle = (bias[flip, :, 3] + 0.5 * moved[:, 3] / x.shape[-1]).sigmoid()
+                    s_r = angle * source
+                    s_d = 1 - s_r
+                    t_rl = t_ru = angle * transition
+                    t_dl = t_du = 1 - angle * transition
+                    m_l = m_u = mark
+                else:
+                    s_r, t_rl, m_l, t_du, t_ru, s_d, m_u = (bias[flip] + moved).sigmoid().unbind(-1)
+                    t_dl = torch.zeros_like(t_ru)  # chirality L
+                new = k[here][:, :, None] * v[here][:, None]
+                nothing = torch.zeros_like(new)
+                came_left = right.get((i, j - left), nothing)
+                came_up = down.get((i - up, j), nothing)
+                seen = m_l[:, None, None] * came_left + m_u[:, None, None] * came_up
+                direct = (layer.direct * (q[here] * k[here]).sum(-1))[:, None] * v[here]
+                out[here] = torch.einsum("hk,hkv->hv", q[here], seen) + direct
+                gates = [gate[:, None, None] for gate in (t_rl, t_ru, s_r, t_dl, t_du, s_d)]
+                right[here] = gates[0] * came_left + gates[1] * came_up + gates[2] * new
+                down[here] = gates[3] * came_left + gates[4] * came_up + gates[5] * new
+        outputs.append(layer.norm(out))
+    return layer.o_proj(torch.stack(outputs).mean(0).flatten(-2))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "directional", "complement": True},
+        {"mode": "diffusive", "chirality": "L", "by_direction": True},
+    ],
+    ids=["P", "D"],
+)
+def test_gates_and_norms_as_in_the_sources_code(options: dict[str, Any]) -> None:
+    layer = PLSTM2D(6, 2, norm="each", **options).double()
+    with torch.no_grad():
+        layer.edge_proj.weight.copy_(noise(*layer.edge_proj.weight.shape, seed=1))
+        x = noise(1, 4, 3, 6)
+        wanted = node_by_node(layer, x[0], "complement" in options)
+        torch.testing.assert_close(layer(x)[0], wanted, rtol=0, atol=1e-12)
+
+
+def test_the_turns_are_mirrored() -> None:
+    """Exchange rows and columns, their gates and the flips: a turn to the right is one to the left."""
+    right = PLSTM2D(6, 2, "diffusive", by_direction=True).double()
+    left = PLSTM2D(6, 2, "diffusive", by_direction=True, chirality="L").double()
+    left.load_state_dict(right.state_dict())
+    x = noise(2, 4, 3, 6)
+    with torch.no_grad():
+        for layer in (left, right):
+            layer.edge_proj.weight.copy_(noise(*layer.edge_proj.weight.shape, seed=1))
+        for value in (left.edge_proj.weight, left.edge_proj.bias):
+            gates = value.unflatten(0, (4, 2, 7))[[0, 2, 1, 3]]
+            value.copy_(gates[:, :, [5, 3, 6, 1, 4, 0, 2]].flatten(0, 2))
+        torch.testing.assert_close(left(x.transpose(1, 2)).transpose(1, 2), right(x), rtol=0, atol=1e-12)
+        assert not torch.allclose(left(x), right(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"chirality": "R2"}, r"PLSTM2D.chirality: unknown name 'R2'"),
+        ({"norm": "all"}, r"PLSTM2D.norm: unknown name 'all'"),
+        ({"chirality": "L"}, r"PLSTM2D.chirality: 'L' needs mode 'diffusive' \(got directional\)"),
+        ({"by_direction": True}, r"PLSTM2D.by_direction: needs mode 'diffusive' \(got directional\)"),
+        ({"mode": "diffusive", "complement": True}, r"PLSTM2D.complement: needs mode 'directional'"),
+    ],
+)
+def test_options_of_the_other_mode_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(NeurosimInputError, match=message):
+        PLSTM2D(8, 2, **options)
+
+
 def test_first_gates_reach_across_the_image() -> None:
     """Straight lines from corner to corner keep a state; the heads of the directional mode begin at other angles."""
     torch.manual_seed(0)  # how far the directional mode reaches depends on the weights drawn

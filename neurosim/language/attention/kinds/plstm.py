@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import lookup
+from ....base.errors import lookup, require
 from . import chunks
 from .base import Inputs, Shared, State, decayed, read
 from .modules import divide, linear, split_heads
@@ -16,6 +16,7 @@ from .qkv import ConvolvedMixer, GatedMixer
 
 DIRECT = 4.0  # first bias of the transition gates: they keep sigmoid(4) = 0.98 of a state
 ANGLES = 2.0  # first biases of the angles: of the heads in turn, from this below 0 to this above, as published
+ANGLE_SCALE = 0.5  # of W x / D beside the first angles of the complement, as in the source's code
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -146,52 +147,114 @@ def _directional(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
+def _complement(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return s, t and m of the P-mode in the source's code: right a s and a t, down 1 - a s and 1 - a t."""
+    source, transition, mark, angle, _ = edges.unbind(-1)
+    right = torch.stack([angle * source, angle * transition], -1)
+    sources, transitions = torch.stack([right, 1 - right], -1).unbind(-2)
+    rows = transitions[..., None, :].expand(*transitions.shape, 2)
+    return sources, rows, mark[..., None].expand_as(sources)
+
+
 def _diffusive(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return s, t and m of the D-mode: straight on both ways, and one of the two turns, from left to down."""
-    source, right, mark, down, turn = edges.unbind(-1)
+    """Return s, t and m of the D-mode: straight on both ways, and one of the two turns, from left to down.
+
+    Of seven gates the last two are the source of the way down and the mark of the edge from above.
+    """
+    source, right, mark, down, turn, *others = edges.unbind(-1)
     rows = [torch.stack([right, turn], -1), torch.stack([torch.zeros_like(right), down], -1)]
-    both = [x[..., None].expand(*x.shape, 2) for x in (source, mark)]
-    return both[0], torch.stack(rows, -2), both[1]
+    source_down, mark_up = others or (source, mark)
+    return torch.stack([source, source_down], -1), torch.stack(rows, -2), torch.stack([mark, mark_up], -1)
+
+
+def _turning_left(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `_diffusive` with the other turn, from above to the right."""
+    source, transition, mark = _diffusive(edges)
+    return source, transition.transpose(-1, -2), mark
 
 
 MODES = {"diffusive": _diffusive, "directional": _directional}
+TURNS = {"L": _turning_left, "R": _diffusive}
+NORMS = {"mean": False, "each": True}  # of the mean over flips, or of each flip
 
 
 class PLSTM2D(nn.Module):
     """pLSTM over an image: y = W_o norm(o), o the mean over four flips of `over_grid` plus d (q . k) v.
 
-    `layer(x)`, x [B, X, Y, width] to y alike, any X and Y. The gates are sigmoids of W x, for each flip and head.
+    `layer(x)`, x [B, X, Y, width] to y alike, any X and Y. The gates are sigmoids of W x, for each flip and head. The
+    source's code has `norm="each"`, `complement=True` in the P-mode, and in the D-mode `by_direction=True` and
+    `chirality="L"`.
 
     Args:
         mode: 'directional' (P) for what travels along a line, or 'diffusive' (D) for what spreads.
+        chirality: turn of the D-mode: 'R' from left to down, 'L' from above to the right.
+        by_direction: sources and marks of the D-mode differ between the two edges of a node.
+        complement: in the P-mode what does not go right goes down, 1 - a s and 1 - a t, and not (1 - a) s and
+            (1 - a) t; its angles are a = sigmoid(b + W x / (2 width)).
+        norm: 'mean' for the norm of the mean over flips, 'each' for the mean of the norms.
 
     Raises:
-        NeurosimInputError: no such mode, or a width that the heads do not divide.
+        NeurosimInputError: no such mode, chirality or norm, an option of the other mode, or a width that the heads do
+            not divide.
     """
 
-    def __init__(self, width: int, num_heads: int = 4, mode: str = "directional") -> None:
+    def __init__(
+        self,
+        width: int,
+        num_heads: int = 4,
+        mode: str = "directional",
+        *,
+        chirality: str = "R",
+        by_direction: bool = False,
+        complement: bool = False,
+        norm: str = "mean",
+    ) -> None:
         super().__init__()
         self.heads = num_heads
         self.size = divide(width, num_heads, "PLSTM2D.width")
         self.gates = lookup(MODES, mode, "PLSTM2D.mode")
+        self.norm_each = lookup(NORMS, norm, "PLSTM2D.norm")
+        turned = lookup(TURNS, chirality, "PLSTM2D.chirality")
+        is_diffusive = mode == "diffusive"
+        if is_diffusive:
+            require(not complement, "PLSTM2D.complement", "needs mode 'directional'", mode)
+            self.gates = turned
+        else:
+            require(not by_direction, "PLSTM2D.by_direction", "needs mode 'diffusive'", mode)
+            require(chirality == "R", "PLSTM2D.chirality", "'L' needs mode 'diffusive'", mode)
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
-        self.edge_proj = linear(width, 4 * num_heads * 5, True)
+        gates = 7 if by_direction else 5
+        self.edge_proj = linear(width, 4 * num_heads * gates, True)
         # Gates begin the same at every position: first the straight edges, then the inputs and the turns.
         nn.init.zeros_(self.edge_proj.weight)
         with torch.no_grad():
-            first = self.edge_proj.bias.zero_().view(4, num_heads, 5)
+            first = self.edge_proj.bias.zero_().view(4, num_heads, gates)
             first[..., 1] = DIRECT
-            if mode == "diffusive":
-                first[..., 3:] = DIRECT
+            if is_diffusive:
+                first[..., 3:5] = DIRECT
             else:
                 first[..., 3] = torch.linspace(-ANGLES, ANGLES, num_heads)
         self.direct = nn.Parameter(torch.ones(num_heads))
         self.norm = nn.RMSNorm(self.size, 1e-5)
+        self.angle_scale = 1.0
+        if complement:
+            self.gates = _complement
+            self.angle_scale = ANGLE_SCALE / width
+
+    def edges(self, x: Tensor) -> Tensor:
+        """Return the gates [B, X, Y, flips, H, gates] in (0, 1)."""
+        logits = self.edge_proj(x).unflatten(-1, (4, self.heads, -1))
+        if self.angle_scale != 1:
+            first = self.edge_proj.bias.view(4, self.heads, -1)[..., 3]
+            # Angles scarcely depend on x: what a step of Adam changes in W counts 1 / (2 width) here.
+            angle = first + self.angle_scale * (logits[..., 3] - first)
+            logits = torch.cat([logits[..., :3], angle[..., None], logits[..., 4:]], -1)
+        return logits.sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (split_heads(layer(x), self.size) for layer in (self.q_proj, self.k_proj, self.v_proj))
         q = q * self.size**-0.5
-        edges = self.edge_proj(x).sigmoid().unflatten(-1, (4, self.heads, 5))
+        edges = self.edges(x)
         out = ((q * k).sum(-1) * self.direct)[..., None] * v
         flips = ((), (1,), (2,), (1, 2))
         # The four flips are computed side by side, as one batch.
@@ -200,6 +263,10 @@ class PLSTM2D(nn.Module):
             torch.cat([part.flip(axes) for part, axes in zip(same, flips, strict=True)])
             for same in zip(*each, strict=True)
         )
-        for flipped, axes in zip(over_grid(*parts).chunk(len(flips)), flips, strict=True):
-            out = out + flipped.flip(axes) / len(flips)
+        flows = [flow.flip(axes) for flow, axes in zip(over_grid(*parts).chunk(len(flips)), flips, strict=True)]
+        if self.norm_each:
+            normed = torch.stack([self.norm(out + flow) for flow in flows])
+            return self.o_proj(normed.mean(0).flatten(-2))
+        for flow in flows:
+            out = out + flow / len(flips)
         return self.o_proj(self.norm(out).flatten(-2))
