@@ -82,7 +82,7 @@ class Population(Shown):
         models = (Neuron, SpikeSource, PoissonSource, Windowed)
         require(isinstance(self.model, models), f"{label}.model", "must be a neuron, a source or Windowed", self.model)
         if isinstance(self.model, Windowed):
-            units = self.model.model.outputs
+            units = self.model.outputs
             rule = f"must unfold to the {units} units of its {type(self.model.model).__name__}"
             require(self.size == units, f"{label}.shape", rule, self.size)
         if isinstance(self.model, Neuron):

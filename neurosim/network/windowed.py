@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, final
+from dataclasses import dataclass, field, replace
+from typing import Annotated, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import NeurosimInputError, require
+from ..base.errors import NeurosimInputError, lookup, require
 from ..base.measure.work import LayerCounts
+from ..base.rules import Fraction, Rule, check_rules
 from ..base.shown import Shown
+from .neurons.base import LATER
 
 # Bound of counters in saved states, so that counting on from there stays within 64 bits.
 MAX_COUNT = 2**62
+# Maximum number of spikes of a `ReadingUnit` in a window.
+MAX_SIGNALS = 255
 
 
 class Arrivals(NamedTuple):
@@ -185,6 +189,46 @@ class WindowState(ABC):
 
 
 @final
+@dataclass(frozen=True)
+class ReadingUnit(Shown):
+    """A unit after those of a model, which fires by one of its readings: an anomaly or a familiarity as spikes.
+
+    At the end of a window with the reading r it sends floor(spikes x + 1/2) spikes if x >= threshold and else none,
+    with x = r, or 1 - r if `inverted`. With one spike it is a threshold; with more spikes and a threshold of 0 a rate,
+    of spikes x / window. x is limited to 0..1.
+
+    A projection from this unit alone makes a neuron of it, whose spikes are the reward of a `RewardSTDP`.
+
+    Attributes:
+        reading: name of one of the model's `readings`.
+        threshold: least x with which it fires.
+        spikes: number of spikes for x = 1.
+        inverted: whether x is 1 - r, so that it fires for what is not familiar.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    reading: str
+    threshold: Fraction = 0.5
+    spikes: Annotated[int, Rule(f">= 1 and <= {MAX_SIGNALS}")] = 1
+    inverted: bool = False
+
+    def __post_init__(self) -> None:
+        check_rules(self)
+        require(isinstance(self.inverted, bool), "ReadingUnit.inverted", "must be true or false", self.inverted)
+
+    def count(self, value: float) -> int:
+        """Return the number of spikes for a reading."""
+        if self.inverted:
+            value = 1.0 - value
+        x = min(max(value, 0.0), 1.0)
+        if x < self.threshold:
+            return 0
+        return math.floor(self.spikes * x + 0.5)
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Windowed(Shown):
     """A model in a population: it acts at the end of every window.
@@ -197,6 +241,7 @@ class Windowed(Shown):
         window: s; must be an integer number of steps of the clock.
         learn: whether the model learns while it runs.
         learned: arrays of a state to start from: an entry of `Result.learned`, or None for the model's own.
+        reading_unit: one more unit, after those of the model, that fires by a reading; None: none.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -206,6 +251,7 @@ class Windowed(Shown):
     window: float
     learn: bool = True
     learned: Mapping[str, NDArray] | None = field(default=None)
+    reading_unit: ReadingUnit | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, WindowModel):
@@ -217,6 +263,15 @@ class Windowed(Shown):
         same = fixed is None or math.isclose(self.window, fixed, rel_tol=1e-6)
         require(same, "Windowed.window", rule, self.window)
         require(isinstance(self.learn, bool), "Windowed.learn", "must be true or false", self.learn)
+        if self.reading_unit is not None:
+            good = isinstance(self.reading_unit, ReadingUnit)
+            require(good, "Windowed.reading_unit", "must be a ReadingUnit or None", self.reading_unit)
+            lookup(dict.fromkeys(self.model.readings), self.reading_unit.reading, "Windowed.reading_unit.reading")
+
+    @property
+    def outputs(self) -> int:
+        """Number of units: those of the model, and the one that fires by a reading."""
+        return self.model.outputs + (self.reading_unit is not None)
 
     def start(self) -> WindowState:
         """Return a new state at the start of a recording.
@@ -225,11 +280,55 @@ class Windowed(Shown):
             NeurosimInputError: `learned` belongs to another model.
         """
         state = self.model.start()
+        if self.reading_unit is not None:
+            state = _ReadingState(state, self.model, self.reading_unit)
         if self.learned is not None:
             # Arrays hold the context of their last window as well, which a new recording must not see.
             state.restore(self.learned)
             state.begin()
         return state
+
+
+@final
+class _ReadingState(WindowState):
+    """State of a model with a unit that fires by a reading; the unit has none of its own."""
+
+    def __init__(self, state: WindowState, model: WindowModel, unit: ReadingUnit) -> None:
+        self.state = state
+        self.unit = unit
+        self.number = model.outputs
+        self.place = model.readings.index(unit.reading)
+
+    @property
+    def missing(self) -> str | None:
+        return self.state.missing
+
+    def begin(self) -> None:
+        self.state.begin()
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        return self._with_unit(self.state.step(arrivals, learn=learn))
+
+    def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
+        return [self._with_unit(output) for output in self.state.run(windows, learn=learn)]
+
+    def arrays(self) -> dict[str, NDArray]:
+        return self.state.arrays()
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        self.state.restore(arrays)
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        layer = self.state.layer(name, totals)
+        outputs = layer.outputs + 1
+        return replace(layer, outputs=outputs, output_entries=outputs * totals.windows)
+
+    def _with_unit(self, output: Output) -> Output:
+        spikes = self.unit.count(output.readings[self.place])
+        if not spikes:
+            return output
+        own = np.full(spikes, self.number, np.int32)
+        return output._replace(units=np.concatenate([output.units, own]))
 
 
 def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, NDArray]]) -> list[LayerCounts]:

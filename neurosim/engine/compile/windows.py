@@ -34,7 +34,7 @@ class WindowPlan:
     Attributes:
         number: of the population in the network.
         steps: of a window.
-        drives: whether its spikes reach neurons.
+        drives: whether its spikes reach neurons, or are the reward of a learning rule.
         consumers: numbers of the windowed populations that it feeds.
     """
 
@@ -55,6 +55,8 @@ def compile_windows(network: Network, clock: float) -> tuple[WindowPlan, ...]:
     """
     numbers = network.numbers
     driving = {projection.source for projection in network.projections}
+    rules = [projection.plasticity.terms() for projection in network.projections if projection.plasticity]
+    driving |= {terms.modulation.population for terms in rules if terms.modulation is not None}
     plans = []
     for name, windowed in network.windowed().items():
         feeds = [_feed(network, link, numbers[link.source]) for link in network.links if link.target == name]

@@ -128,7 +128,7 @@ class _NetworkReader(TableReader):
             model = self.record(owner, arguments, name)
         shape = entry.get("shape")
         if shape is None and isinstance(model, Windowed):
-            shape = model.model.outputs
+            shape = model.outputs
         if shape is None and isinstance(model, SpikeSource) and "spikes" in entry:
             label = self.at(name, "spikes")
             recording = self.spike_file(entry["spikes"], label)

@@ -15,7 +15,7 @@ from ...network.neurons import MODELS
 from ...network.neurons.base import Neuron
 from ...network.stimuli import STIMULI, PoissonInput
 from ...network.synapses.values import DISTRIBUTIONS
-from ...network.windowed import Windowed, WindowModel
+from ...network.windowed import ReadingUnit, Windowed, WindowModel
 from ..probe import Probe
 from . import windowed
 from .description import Settings
@@ -113,6 +113,7 @@ class _NetworkSchemaMaker(SchemaMaker):
             common |= {"window": {"type": "number", "description": "s"}, "learn": {"type": "boolean"}}
             required.append("window")
             common["learned"] = {"type": ["string", "object"]}
+            common["reading_unit"] = self.table(ReadingUnit)
         else:
             required.append("shape")
         table = self.table(owner)

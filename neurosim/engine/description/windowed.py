@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, check_keys, lookup
 from ...data.files.arrays import read_arrays
-from ...network.windowed import Windowed, WindowModel
+from ...network.windowed import ReadingUnit, Windowed, WindowModel
 from .tables import Table, TableReader, named
 
 # The room or module of each model; loaded only if a network names it.
@@ -58,8 +58,12 @@ def read(reader: TableReader, owner: type[WindowModel], entry: Table, name: str)
         learned = _learned(reader, entry["learned"], reader.at(name, "learned"))
     else:
         learned = None
+    if "reading_unit" in entry:
+        unit = reader.record(ReadingUnit, entry["reading_unit"], reader.at(name, "reading_unit"))
+    else:
+        unit = None
     with named(name):
-        windowed = Windowed(model, window, learn, learned)
+        windowed = Windowed(model, window, learn, learned, unit)
         if learned is not None:
             windowed.start()
         return windowed
@@ -115,4 +119,6 @@ def tree(windowed: Windowed, fields: Callable[[Any, str], Table], label: str) ->
     table: dict[str, object] = {"model": type(model).__name__, "window": windowed.window, **fields(model, label)}
     if not windowed.learn:
         table["learn"] = False
+    if windowed.reading_unit is not None:
+        table["reading_unit"] = fields(windowed.reading_unit, label)
     return table
