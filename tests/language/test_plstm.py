@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from neurosim.base import NeurosimInputError
 from neurosim.language import Depth, build
 from neurosim.language.attention.kinds.chunks import additive
-from neurosim.language.attention.kinds.plstm import PLSTM2D, over_grid
+from neurosim.language.attention.kinds.plstm import PLSTM2D, line_graph, over_graph, over_grid
 
 
 def test_the_chain_is_linear_attention_with_one_gate_a_head() -> None:
@@ -70,6 +70,92 @@ def test_the_grid_is_the_sum_over_all_paths(keys: int) -> None:
                     weight = weight * mark[0, 3, 4, 0, path[-1]]
                     wanted = wanted + weight * (q[0, 3, 4, 0] @ k[0, i, j, 0]) * v[0, i, j, 0]
     torch.testing.assert_close(out[end], wanted, rtol=1e-10, atol=1e-10)
+
+
+def gates(edges: Tensor) -> list[Tensor]:
+    """Source, transition and mark of two heads."""
+    counts = (len(edges), len(line_graph(edges)), len(edges))
+    return [noise(2, count, 2, seed=10 + n) for n, count in enumerate(counts)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_graph_is_a_loop_over_its_nodes(seed: int) -> None:
+    """Random graphs without cycles, with nodes in no order, and a node that no edge touches."""
+    draws = torch.Generator().manual_seed(seed)
+    names = torch.randperm(10, generator=draws)
+    forward = torch.triu(torch.rand(9, 9, generator=draws) < 0.4, 1).nonzero()
+    edges = names[forward[torch.randperm(len(forward), generator=draws)]]
+    q = noise(2, 10, 2, 3)
+    k = noise(2, 10, 2, 3, seed=1)
+    v = noise(2, 10, 2, 4, seed=2)
+    source, transition, mark = gates(edges)
+    pairs = [tuple(pair) for pair in line_graph(edges).tolist()]
+    ways = edges.tolist()
+    assert sorted(pairs) == [(d, e) for d in range(len(ways)) for e in range(len(ways)) if ways[d][1] == ways[e][0]]
+    wanted = torch.zeros_like(v)
+    states: dict[int, Tensor] = {}
+    for node in names.tolist():
+        incoming = [e for e, way in enumerate(ways) if way[1] == node]
+        for e in incoming:
+            wanted[:, node] += mark[:, e, :, None] * torch.einsum("bhk,bhkv->bhv", q[:, node], states[e])
+        for e, way in enumerate(ways):
+            if way[0] == node:
+                new = torch.einsum("bhk,bhv->bhkv", k[:, node], v[:, node])
+                states[e] = source[:, e, :, None, None] * new
+                for d in incoming:
+                    states[e] += transition[:, pairs.index((d, e)), :, None, None] * states[d]
+    out = over_graph(q, k, v, edges, source, transition, mark)
+    torch.testing.assert_close(out, wanted, rtol=1e-11, atol=1e-11)
+    assert not out[:, names[9]].any()
+
+
+def test_the_graph_of_a_grid_is_the_grid() -> None:
+    """The same outputs and gradients from the edges right and down as from antidiagonals."""
+    rows = 3
+    columns = 4
+    index = torch.arange(rows * columns).view(rows, columns)
+    right = torch.stack([index[:, :-1].flatten(), index[:, 1:].flatten()], -1)
+    down = torch.stack([index[:-1].flatten(), index[1:].flatten()], -1)
+    edges = torch.cat([right, down])
+    direction = torch.tensor([0] * len(right) + [1] * len(down))
+    q = noise(2, rows, columns, 2, 3)
+    k = noise(2, rows, columns, 2, 3, seed=1).requires_grad_()
+    v = noise(2, rows, columns, 2, 4, seed=2)
+    source = noise(2, rows, columns, 2, 2, seed=3)
+    transition = noise(2, rows, columns, 2, 2, 2, seed=4).requires_grad_()
+    mark = noise(2, rows, columns, 2, 2, seed=5)
+    wanted = over_grid(q, k, v, source, transition, mark)
+    incoming, outgoing = line_graph(edges).unbind(-1)
+    flat = transition.flatten(1, 2)[:, edges[incoming, 1]]
+    chosen = torch.arange(len(incoming))
+    out = over_graph(
+        *(x.flatten(1, 2) for x in (q, k, v)),
+        edges,
+        source.flatten(1, 2)[:, edges[:, 0], :, direction].movedim(0, 1),
+        flat[:, chosen, :, direction[incoming], direction[outgoing]].movedim(0, 1),
+        mark.flatten(1, 2)[:, edges[:, 1], :, direction].movedim(0, 1),
+    )
+    torch.testing.assert_close(out, wanted.flatten(1, 2), rtol=1e-11, atol=1e-11)
+    weight = noise(*out.shape, seed=6)
+    grads = torch.autograd.grad((out * weight).sum(), (k, transition))
+    expected = torch.autograd.grad((wanted.flatten(1, 2) * weight).sum(), (k, transition))
+    torch.testing.assert_close(grads, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("ways", "message"),
+    [
+        ([[0, 1], [1, 2], [2, 0]], r"over_graph.edges: form a cycle; leave out an edge of each cycle"),
+        ([[0, 1], [1, 3]], r"over_graph.edges: must name nodes 0 to 2 \(got \[3\]\)"),
+    ],
+)
+def test_graphs_that_do_not_flow_are_refused(ways: list[list[int]], message: str) -> None:
+    edges = torch.tensor(ways)
+    with pytest.raises(NeurosimInputError, match=message):
+        over_graph(*(noise(2, 3, 2, 3) for _ in range(3)), edges, *gates(edges))
+    edges = edges[:1]
+    with pytest.raises(NeurosimInputError, match=r"over_graph.mark: must have 1 gates \(got 2\)"):
+        over_graph(*(noise(2, 3, 2, 3) for _ in range(3)), edges, *gates(edges)[:2], noise(2, 2, 2))
 
 
 @pytest.mark.parametrize("mode", ["directional", "diffusive"])

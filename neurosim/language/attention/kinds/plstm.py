@@ -1,4 +1,4 @@
-"""pLSTM: linear recurrences with source, transition and mark gates, along a sequence and over a grid."""
+"""pLSTM: linear recurrences with source, transition and mark gates, along a sequence, over a grid and over a graph."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import lookup, require
+from ....base.errors import NeurosimInputError, lookup, require
 from . import chunks
 from .base import Inputs, Shared, State, decayed, read
 from .modules import divide, linear, split_heads
@@ -134,6 +134,71 @@ def _unsheared(x: Tensor) -> Tensor:
 def _nodes(rows: int, columns: int) -> list[Tensor]:
     """Return row and column [X, Y] of every node."""
     return list(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
+
+
+def line_graph(edges: Tensor) -> Tensor:
+    """Return the pairs [P, 2] of edges, in and out, that meet at a node, of edges [E, 2] from node to node."""
+    begins, order = edges[:, 0].sort(stable=True)
+    ends = edges[:, 1].contiguous()
+    first = torch.searchsorted(begins, ends)
+    counts = torch.searchsorted(begins, ends, right=True) - first
+    incoming = torch.arange(len(edges), device=edges.device).repeat_interleave(counts)
+    # Position among the edges that leave the same node.
+    position = torch.arange(len(incoming), device=edges.device) - (counts.cumsum(0) - counts)[incoming]
+    return torch.stack([incoming, order[first[incoming] + position]], -1)
+
+
+def topological_levels(nodes: int, edges: Tensor) -> Tensor:
+    """Return the edges on the longest path to each node [nodes].
+
+    Raises:
+        NeurosimInputError: the edges form a cycle.
+    """
+    levels = torch.zeros(nodes, dtype=torch.int64, device=edges.device)
+    for _ in range(nodes + 1):
+        later = levels.scatter_reduce(0, edges[:, 1], levels[edges[:, 0]] + 1, "amax")
+        if torch.equal(later, levels):
+            return levels
+        levels = later
+    raise NeurosimInputError("over_graph.edges: form a cycle; leave out an edge of each cycle")
+
+
+def over_graph(
+    q: Tensor, k: Tensor, v: Tensor, edges: Tensor, source: Tensor, transition: Tensor, mark: Tensor
+) -> Tensor:
+    """Return o [B, N, H, V] of a state that flows along the edges of a directed graph without cycles.
+
+    The edge e from node a to node b brings C_e = s_e k_a v_a^T + sum_d t_de C_d, d all edges to a; node b reads
+    o_b = sum_e m_e C_e^T q_b, e all edges to b. The edges from all nodes of one topological level are computed at
+    once. Nodes that no edge reaches read 0. The states of all edges are in memory, E K V a head.
+
+    Args:
+        q, k, v: [B, N, H, K] and [.., V].
+        edges: [E, 2], node to node.
+        source: s [B, E, H].
+        transition: t [B, P, H], in the order of the pairs of edges that `line_graph(edges)` returns.
+        mark: m [B, E, H].
+
+    Raises:
+        NeurosimInputError: an edge names a node that is not there, the edges form a cycle, or the gates do not have
+            a value for each edge and each pair.
+    """
+    nodes = q.shape[1]
+    outside = edges[(edges < 0) | (edges >= nodes)]
+    require(not len(outside), "over_graph.edges", f"must name nodes 0 to {nodes - 1}", outside.tolist())
+    pairs = line_graph(edges)
+    for name, gate, count in (("source", source, edges), ("transition", transition, pairs), ("mark", mark, edges)):
+        require(gate.shape[1] == len(count), f"over_graph.{name}", f"must have {len(count)} gates", gate.shape[1])
+    begins, ends = edges.unbind(-1)
+    state = source[..., None, None] * k[:, begins, :, :, None] * v[:, begins, :, None]
+    levels = topological_levels(nodes, edges)[begins]
+    level_of_pair = levels[pairs[:, 1]]
+    for chosen in level_of_pair.argsort().split(level_of_pair.bincount().tolist()):
+        before, after = pairs[chosen].unbind(-1)
+        # Edges of earlier levels are complete: each pair carries its share of one over the node between.
+        state.index_add_(1, after, transition[:, chosen, :, None, None] * state[:, before])
+    read_out = mark[..., None] * read(state, q[:, ends])
+    return torch.zeros_like(v).index_add(1, ends, read_out)
 
 
 def _directional(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
