@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
             layer = linear(self.width, self.heads, True)
             return layer, layer
         layers = low_rank(self.width, self.gate_rank, self.heads * self.v_size, True)
-        return layers, layers[-1]
+        return layers, cast(nn.Linear, layers[-1])
 
     def first_weights(self) -> Tensor:
         """Return A [H, weights of M] at the start of training."""
