@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ def describe_folder(root: Path, sets: Sequence[str], *, quiet: bool) -> CommandR
     rows = _rows(folder)
     notes = [*folder.remarks, *(f"doubt: {line}" for line in folder.doubts)]
     text = table(rows, f"{folder.name}: {len(folder.items):,} recordings")
-    return CommandResult(_data(folder), "\n".join([text, *notes, f"Next: neurosim simulate {root}"]))
+    return CommandResult(_data(folder), "\n".join([text, *notes, f"Next: neurosim simulate {shlex.quote(str(root))}"]))
 
 
 def _of_shards(root: Path, options: Mapping[str, object]) -> CommandResult:
@@ -60,7 +61,7 @@ def _of_shards(root: Path, options: Mapping[str, object]) -> CommandResult:
         "recordings": dict(info.recordings),
         "duration": info.duration,
     }
-    return CommandResult(data, f"{text}\nNext: neurosim train {root}")
+    return CommandResult(data, f"{text}\nNext: neurosim train {shlex.quote(str(root))}")
 
 
 def folder_options(sets: Sequence[str]) -> Mapping[str, object]:

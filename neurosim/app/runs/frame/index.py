@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -171,5 +172,5 @@ def _next_step(run: RunFolder) -> str | None:
     except NeurosimError:  # of a plug-in that is not there
         return None
     if words and run.manifest.data is not None:
-        return f"continue with: neurosim {words} --resume {run.path}"
+        return f"continue with: neurosim {words} --resume {shlex.quote(str(run.path))}"
     return run.rerun_hint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -120,7 +121,7 @@ def open_to_resume(kind: Kind[Any, Any, Any], path: Path) -> RunFolder:
     own = registry.kind_of(folder)
     if type(own) is not type(kind):
         if own.resumed_by:
-            hint = f"continue with: neurosim {own.resumed_by} --resume {path}"
+            hint = f"continue with: neurosim {own.resumed_by} --resume {shlex.quote(str(path))}"
         else:
             hint = "run it again"
         raise NeurosimInputError(f"{path}: holds {own.title}, not {kind.title}; {hint}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -163,7 +164,8 @@ def resumable(run: RunFolder, command: str) -> Iterator[None]:
         if run.manifest.data is None:
             raise  # there is nothing to continue from
         raise NeurosimInterruptedError(
-            f"interrupted; finished work is saved, continue with: neurosim {command} --resume {run.path}"
+            f"interrupted; finished work is saved, continue with: neurosim {command} --resume "
+            f"{shlex.quote(str(run.path))}"
         ) from None
 
 

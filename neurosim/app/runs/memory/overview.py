@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -46,8 +47,14 @@ def overview_of(result: MemoryResult) -> Overview:
             digest("Code digest", result.digest),
         ],
         tables=dict(_tables(result)),
-        closing=[f"Next: neurosim memory recall {result.run}"] if result.command_kind == "store" else [],
+        closing=_next(result),
     )
+
+
+def _next(result: MemoryResult) -> list[str]:
+    if result.command_kind != "store":
+        return []
+    return [f"Next: neurosim memory recall {shlex.quote(str(result.run))}"]
 
 
 def _facts(result: MemoryResult) -> list[Fact]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -223,7 +224,7 @@ def _simulate(
         _note(run, simulation, run_s(), processes)
         raise NeurosimInterruptedError(
             f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, continue with: "
-            f"neurosim simulate --resume {run.path}"
+            f"neurosim simulate --resume {shlex.quote(str(run.path))}"
         ) from None
     result = simulation.result(run_s())
     # The files are made with the other results of the run; until then a checkpoint can continue these.
