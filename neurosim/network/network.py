@@ -184,6 +184,10 @@ class Projection(Shown):
             require(bool(valid), f"{self}.{name}", "must be a number from 0 to 1", share)
         compatible = self.plasticity is None or self.p_transmit == 1
         require(compatible, f"{self}.p_transmit", "must be 1 together with a learning rule", self.p_transmit)
+        if self.short_term is not None and self.short_term.sites:
+            name = f"{self}.short_term.sites"
+            alone = self.plasticity is None and self.p_transmit == 1
+            require(alone, name, "must be 0 beside a learning rule or p_transmit < 1", self.short_term.sites)
         # Weights that are drawn, or multiplied by a kernel, are known and checked only when they are compiled.
         if not isinstance(self.weight, Distribution) and not isinstance(self.pattern, Convolution):
             self.check_bounds(np.atleast_1d(self.weight))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -264,11 +264,39 @@ def test_sources_of_renewal_processes_fire_at_their_rate() -> None:
     assert min(np.diff(train).min() for train in spikes) > 9.8
 
 
+@pytest.mark.parametrize(
+    ("make", "sites"),
+    [
+        (lambda: sim.MultiQuantalSynapse(weight=4.0, U=0.5, n=4, tau_rec=1e6), 4),
+        (lambda: sim.StochasticTsodyksMarkramSynapse(weight=4.0, U=0.5, tau_rec=1e6), 1),
+    ],
+    ids=["quanta", "one site"],
+)
+def test_synapses_release_whole_quanta(make: Callable[[], Any], sites: int) -> None:
+    """Each site releases once, for it stays empty; all synapses together release half of their sites at a spike."""
+    sim.setup(timestep=0.1)
+    source = sim.Population(1, sim.SpikeSourceArray(spike_times=[1.0, 40.0]))
+    # Currents decay to nothing before the next spike.
+    cells = sim.Population(300, sim.IF_curr_exp(tau_syn_E=1.0, tau_m=1e6, cm=1.0, v_thresh=1e3, v_rest=0.0))
+    cells.initialize(v=0.0)
+    sim.Projection(source, cells, sim.AllToAllConnector(), make())
+    cells.record("v", sampling_interval=30.0)
+    sim.run(90.0)
+    v = np.asarray(cells.get_data().segments[0].analogsignals[0])
+    first = v[1]
+    second = v[-1] - first
+    unit = 4.0 * 1.0 / 1.0 / sites
+    quanta = np.rint(np.stack([first, second]) / unit)
+    np.testing.assert_allclose(np.stack([first, second]), quanta * unit, atol=0.06 * unit)
+    assert quanta.min() == 0 and quanta.sum(0).max() <= sites
+    np.testing.assert_allclose(quanta.mean(1), [sites / 2, sites / 4], atol=4 * np.sqrt(sites / 4 / 300))
+
+
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(NotImplementedError, match=r"neurosim.pynn.GIF_cond_exp: is not available \(the engine has no"):
         sim.GIF_cond_exp()
-    with pytest.raises(NotImplementedError, match="MultiQuantalSynapse"):
-        sim.MultiQuantalSynapse()
+    with pytest.raises(NotImplementedError, match="ElectricalSynapse"):
+        sim.ElectricalSynapse()
     with pytest.raises(sim.errors.InvalidParameterValueError, match=r"spike_times: must be > 0 ms \(got 0\)"):
         sim.Population(1, sim.SpikeSourceArray(spike_times=[0.0, 5.0]))
     cells = sim.Population(2, sim.IF_curr_exp())

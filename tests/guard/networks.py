@@ -51,7 +51,7 @@ AXES: dict[str, tuple[str, ...]] = {
     "rule": ("STDP", "STDP nearest", "TripletSTDP", "RewardSTDP", "Hebbian", "event-driven", "clock-driven"),
     "homeostasis": ("SynapticScaling", "WeightNormalisation"),
     "short-term": ("depression", "facilitation"),
-    "transmission": ("dendritic fraction", "p_transmit"),
+    "transmission": ("dendritic fraction", "p_transmit", "quanta"),
     "precision": ("float32", "float64"),
     "clock": ("1 ms", "0.5 ms"),
     "silence": ("silenced",),
@@ -130,8 +130,10 @@ def is_one_of(pair: Pair) -> bool:
     """Return whether one projection has at most one of two features."""
     axes = sorted(AXIS[feature] for feature in pair)
     within = axes[0] == axes[-1] and axes[0] in ("source", "rule", "homeostasis", "short-term")
-    changes = {"rule", "homeostasis", "short-term"} & set(axes) or "p_transmit" in pair
-    return within or ("p_transmit" in pair and "rule" in axes) or ("fixed" in pair and bool(changes))
+    by_chance = {"p_transmit", "quanta"} & pair
+    changes = {"rule", "homeostasis", "short-term"} & set(axes) or by_chance
+    apart = bool(by_chance) and ("rule" in axes or len(by_chance) == 2)
+    return within or apart or ("fixed" in pair and bool(changes))
 
 
 def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | None = None) -> Case:
@@ -342,7 +344,7 @@ def _projection(rng: Generator, source: Population, made: Made, features: set[st
     if rule is None and not is_fixed and chance(rng, 0.5):
         features.add("p_transmit")
         p = float(rng.uniform(0.3, 0.9))
-    return Projection(
+    drawn = Projection(
         source.name,
         target.name,
         pattern,
@@ -356,3 +358,14 @@ def _projection(rng: Generator, source: Population, made: Made, features: set[st
         p_transmit=p,
         homeostasis=homeostasis,
     )
+    return _by_quanta(rng, drawn, features)
+
+
+def _by_quanta(rng: Generator, drawn: Projection, features: set[str]) -> Projection:
+    """Return a projection, or one that releases quanta; the draws are apart from those of the network."""
+    short_term = drawn.short_term
+    own = rng.spawn(1)[0]
+    if short_term is None or drawn.plasticity is not None or drawn.p_transmit < 1 or not chance(own, 0.85):
+        return drawn
+    features.add("quanta")
+    return replace(drawn, short_term=replace(short_term, sites=int(own.integers(1, 9))))

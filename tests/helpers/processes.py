@@ -107,9 +107,13 @@ CASES: dict[str, tuple[Network, dict[str, Any]]] = {
         network(FixedNumberPre(20), 0.08, DRAWN, p_transmit=0.5, short_term=ShortTermPlasticity(0.5, 0.1, 0.1)),
         {"threads": 2},
     ),
+    "quanta": (
+        network(FixedNumberPre(20), 0.08, DRAWN, short_term=ShortTermPlasticity(0.5, 0.1, 0.1, sites=4)),
+        {"threads": 2},
+    ),
 }
 # Cases that are also saved, cut, streamed.
-SAVED = ("queue", "reward")
+SAVED = ("queue", "reward", "quanta")
 
 
 def in_threads(size: int, work: Callable[[Processes], Any]) -> list[Any]:

@@ -52,7 +52,7 @@ def _network() -> tuple[Network, dict[str, Spikes]]:
             Projection("a", "b", FixedNumberPre(5), 0.3, plasticity=STDP(w_max=0.6)),
             Projection("b", "a", FixedNumberPre(5), Uniform(-0.2, 0.2), delay=3e-3),
             Projection("a", "a", FixedNumberPre(4), 0.1, plasticity=RewardSTDP("label", w_max=0.2)),
-            Projection("b", "b", FixedNumberPre(4), 0.1, short_term=ShortTermPlasticity()),
+            Projection("b", "b", FixedNumberPre(4), 0.1, short_term=ShortTermPlasticity(sites=3)),
         ],
         [PoissonInput("a", rate=300.0, weight=0.2)],
         links=[

@@ -450,6 +450,45 @@ def test_spikes_of_one_step_are_transmitted_one_by_one(order: list[int]) -> None
     assert (found % 4 >= alone % 4).all()
 
 
+@pytest.mark.parametrize("sites", [1, 5])
+def test_quanta_have_the_moments_of_their_sites(sites: int) -> None:
+    """The mean over synapses is that of release by the mean; the first spike is binomial of all sites."""
+    targets = 3000
+    use = 0.4
+    times = np.array([1, 1.2, 11, 31, 80]) * 1e-3
+    spikes = Spikes(times, np.zeros(5, int), 1, 0.1)
+
+    def received(count: int, seed: int = 0, trial: int = 0) -> np.ndarray:
+        """Return [steps, targets] what each target receives; the first two spikes are in one step."""
+        short_term = ShortTermPlasticity(use, 0.05, 0.03, count)
+        net = Network(
+            [Population("pre", 1, SpikeSource()), Population("post", targets, LI(tau_mem=1e9))],
+            [Projection("pre", "post", AllToAll(), 10.0, 2e-3, short_term=short_term)],
+        )
+        result = simulate(
+            net, spikes, seed=seed, trial=trial, clock=1e-3, precision="float64", probes=[Probe("post", "v")]
+        )
+        return np.diff(result.states["post.v"], axis=0)
+
+    drawn = received(sites)
+    mean = received(0)[:, 0]
+    # The membrane forgets a part of 1e-12 a step.
+    arrivals = np.flatnonzero(mean > 1e-3)
+    assert len(arrivals) == 4
+    deviations = drawn.std(1)
+    np.testing.assert_array_less(np.abs(drawn.mean(1) - mean)[arrivals], 4 * deviations[arrivals] / np.sqrt(targets))
+    assert np.abs(drawn[mean < 1e-3]).max() < 1e-6
+    np.testing.assert_allclose(np.rint(drawn * sites / 10.0), drawn * sites / 10.0, atol=1e-5)
+    # Two spikes of one step: a site releases at the first, or else at the second, whose u is larger.
+    second = use + use * (1 - use)
+    part = use + (1 - use) * second
+    deviation = 10.0 * np.sqrt(part * (1 - part) / sites)
+    assert deviations[arrivals[0]] == pytest.approx(deviation, rel=4 / np.sqrt(2 * targets))
+    np.testing.assert_array_equal(received(sites), drawn)
+    assert not np.array_equal(received(sites, seed=1), drawn)
+    assert not np.array_equal(received(sites, trial=1), drawn)
+
+
 def test_fractions_and_probabilities_are_checked() -> None:
     pair = "a", "b", AllToAll(), 0.5
     with pytest.raises(NeurosimInputError, match=r"p_transmit: must be a number from 0 to 1 \(got 1.5\)"):

@@ -316,6 +316,18 @@ def test_paired_pulses() -> None:
     assert release(ShortTermPlasticity(0.5, 0.8), np.array([3, 3])) == pytest.approx([0.5, 0.25])
 
 
+@pytest.mark.parametrize("count", [0, 1, 7, 255])
+@pytest.mark.parametrize("chance", [0.0, 0.02, 0.5, 0.73, 1.0])
+def test_successes_of_uniform_numbers_are_binomial(count: int, chance: float) -> None:
+    numbers = np.concatenate([(np.arange(2000) + 0.5) / 2000, [2.0**-54, 1 - 2.0**-53]])
+    drawn = np.array([kernel.binomial(count, chance, number) for number in numbers])
+    np.testing.assert_array_equal(drawn, [kernel.binomial_reference(count, chance, number) for number in numbers])
+    assert drawn.min() >= 0 and drawn.max() <= count
+    # Numbers at equal distances: moments are those of the distribution, but for its ends.
+    assert drawn[:2000].mean() == pytest.approx(count * chance, abs=0.01)
+    assert drawn[:2000].var() == pytest.approx(count * chance * (1 - chance), rel=0.01, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -331,6 +343,18 @@ def test_paired_pulses() -> None:
         (lambda: RewardSTDP(""), "RewardSTDP.reward: must name a population (got '')"),
         (lambda: RewardSTDP("r", reward_delay=0.0), "RewardSTDP.reward_delay: must be > 0 s (got 0.0)"),
         (lambda: ShortTermPlasticity(U=0.0), "ShortTermPlasticity.U: must be > 0 and <= 1 (got 0.0)"),
+        (
+            lambda: ShortTermPlasticity(sites=256),
+            "ShortTermPlasticity.sites: must be >= 0 and <= 255 (got 256)",
+        ),
+        (
+            lambda: Projection("a", "b", AllToAll(), 0.5, plasticity=STDP(), short_term=ShortTermPlasticity(sites=2)),
+            "Projection['a->b'].short_term.sites: must be 0 beside a learning rule or p_transmit < 1 (got 2)",
+        ),
+        (
+            lambda: Projection("a", "b", AllToAll(), 0.5, p_transmit=0.5, short_term=ShortTermPlasticity(sites=2)),
+            "Projection['a->b'].short_term.sites: must be 0 beside a learning rule or p_transmit < 1 (got 2)",
+        ),
         (lambda: ShortTermPlasticity(tau_rec=-1.0), "ShortTermPlasticity.tau_rec: must be > 0 s (got -1.0)"),
         (lambda: ShortTermPlasticity(tau_facil=-1.0), "ShortTermPlasticity.tau_facil: must be >= 0 s (got -1.0)"),
         (

@@ -24,13 +24,17 @@ from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike,
 from .plasticity import (
     REWARD_ENTRIES,
     RULE_ENTRIES,
+    SITES,
     TRACE_COLUMNS,
+    USED,
     Incoming,
     Learning,
     advance_reward,
     after_arrival,
+    binomial,
     on_arrival,
     on_target_spike,
+    refilled,
     release,
     settle,
 )
@@ -66,11 +70,11 @@ from .views import PIECE
     REWARDER_BEGIN,
     REWARDER_END,
     REWARD_DELAY,
-    SHORT,  # address: float64 [3], parameters of short-term plasticity; 0: there is none
+    SHORT,  # address: float64 [4], parameters of short-term plasticity; 0: there is none
     RESOURCES,  # address: float64 [threads, SOURCES, 3]
     ON_PRE,  # address of the compiled function
     RELEASED,  # address: float64 [1], the probability that a synapse transmits a spike; 0: it always does
-    KEY,  # of that draw
+    KEY,  # of that draw, and of released quanta
     ORDINALS,  # address: uint32 [threads, SOURCES], spikes of each source read in this step; 0 between steps
     HOME,  # address: float64 [HOME_ENTRIES], the rule of homeostasis; 0: there is none
     GROUP,  # number of entries of the projection, which follow one another, in the first of them; 0 in the others
@@ -82,8 +86,9 @@ from .views import PIECE
     TARGET_STATES,  # number of its states
     TARGET_PART,  # PART and SHIFT of the target, see `loop`
     TARGET_SHIFT,
+    FULL,  # address: uint8 [SYNAPSES], full release sites; 0: a spike delivers the mean
     PLASTIC_COLUMNS,
-) = range(45)
+) = range(46)
 
 # Functions that targets call when they fire, int64 [posts, POST_COLUMNS], sorted by target.
 (
@@ -194,15 +199,18 @@ def on_pre(entry, context, log, log_offsets, sums):
         return
     cuts = matrix(entry[CUTS], sources, entry[CUT_COLUMNS], np.int64(0))
     targets = vector(entry[UNITS], synapses, np.uint32(0))
-    short = vector(entry[SHORT], 3 if entry[SHORT] else 0, 0.0)
+    short = vector(entry[SHORT], 4 if entry[SHORT] else 0, 0.0)
     resources = matrix(entry[RESOURCES] + thread * sources * 24, sources if short.size else 0, 3, 0.0)
-    ordinals = vector(entry[ORDINALS] + thread * sources * 4, sources if entry[RELEASED] else 0, np.uint32(0))
+    by_chance = entry[RELEASED] != 0 or entry[FULL] != 0
+    ordinals = vector(entry[ORDINALS] + thread * sources * 4, sources if by_chance else 0, np.uint32(0))
     line = sums[entry[RECEPTOR]]
     at = (step - entry[DELAY] - context[LOG_START]) * context[POPULATIONS] + entry[SOURCE]
     for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
         for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
             i = log[home, f]
+            filled = 0.0
             if short.size:
+                filled = refilled(short, resources, i, step - entry[DELAY])
                 gain = release(short, resources, i, step - entry[DELAY])
             else:
                 gain = 1.0
@@ -217,12 +225,17 @@ def on_pre(entry, context, log, log_offsets, sums):
                     on_arrival(learning, step, i, begin, end, targets, weights, gain, row)
                 elif entry[RELEASED]:
                     _transmit(entry, context, i, ordinals[i], begin, end, targets, weights, gain, row)
+                elif entry[FULL]:
+                    used = resources[i, USED]
+                    _release_quanta(
+                        entry, context, i, ordinals[i], begin, end, targets, weights, short[SITES], filled, used, row
+                    )
                 else:
                     for s in range(begin, end):
                         row[targets[s]] += weights[s] * line.dtype.type(gain)
             if entry[RULE]:
                 after_arrival(learning, step, i)
-            elif entry[RELEASED]:
+            elif by_chance:
                 ordinals[i] += np.uint32(1)
     _clear_ordinals(entry, at, log, log_offsets, ordinals)
 
@@ -399,6 +412,31 @@ def _transmit(entry, context, source, ordinal, begin, end, targets, weights, gai
         high, low, _, _ = words(uint64(entry[KEY]), spike | uint64(s + before), draw)
         if unit_interval(high, low) < share:
             row[targets[s]] += weights[s] * real
+
+
+@compiled
+def _release_quanta(entry, context, source, ordinal, begin, end, targets, weights, sites, filled, used, row):
+    """Fill the empty sites of synapses of a row with probability `filled`, empty full ones with probability `used`, and
+    add the weights by the part of the sites that released.
+
+    ordinal: number of spikes of the source before this one in its step.
+    """
+    full = vector(entry[FULL], entry[SYNAPSES], np.uint8(0))
+    count = np.int64(sites)
+    draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
+    if entry[BEFORE]:
+        before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
+    else:
+        before = np.int64(0)
+    # Above the number of the synapse, which is below 2^40.
+    spike = uint64(ordinal) << uint64(40)
+    for s in range(begin, end):
+        a, b, c, d = words(uint64(entry[KEY]), spike | uint64(s + before), draw)
+        ready = np.int64(full[s])
+        ready += binomial(count - ready, filled, unit_interval(a, b))
+        released = binomial(ready, used, unit_interval(c, d))
+        full[s] = np.uint8(ready - released)
+        row[targets[s]] += weights[s] * row.dtype.type(released / sites)
 
 
 @compiled

@@ -47,7 +47,7 @@ class PlasticSynapses:
         reward_delay: steps.
         post_delay: steps after which a spike of a target counts for its synapses.
         p_transmit: probability that a synapse transmits a spike.
-        key: of these draws, and of the noise of a model.
+        key: of these draws, of released quanta, and of the noise of a model.
         constants: of a model of synapses, see `synapse.numbers_of`; empty without one.
     """
 
@@ -85,6 +85,11 @@ class PlasticSynapses:
         return self.rule.size > 0 or self.homeostasis.size > 0
 
     @property
+    def sites(self) -> int:
+        """Return the number of release sites of a synapse; 0 where it does not release by quanta."""
+        return int(self.short_term[kernel.SITES]) if self.short_term.size else 0
+
+    @property
     def modulated(self) -> bool:
         return self.rewarder >= 0
 
@@ -116,6 +121,8 @@ class PlasticSynapses:
             synapse += 8  # index by target
         if self.modulated:
             synapse += 16  # eligibility and the time of its last update
+        if self.sites:
+            synapse += 1
         if self.model is not None:
             synapse += 8 * (len(self.model.variables) + 1)
         return self.offsets.nbytes + synapse * self.whole
@@ -127,7 +134,8 @@ def plastic_bytes(projection: Projection, real: np.dtype[Any]) -> int:
         return 0
     modulated = projection.plasticity is not None and projection.plasticity.terms().modulation is not None
     # Drawn in float64, sorted by delay; then target and weight as compiled, weight, index and eligibility of the run.
-    return 24 + 2 * real.itemsize + 8 * projection.learns + 16 * modulated
+    quanta = projection.short_term is not None and projection.short_term.sites > 0
+    return 24 + 2 * real.itemsize + 8 * projection.learns + 16 * modulated + quanta
 
 
 def is_plastic(projection: Projection) -> bool:
@@ -313,7 +321,7 @@ def short_term_vector(short_term: ShortTermPlasticity, dt: float) -> NDArray[np.
         facil = dt / short_term.tau_facil
     else:
         facil = math.inf
-    return np.array([short_term.U, dt / short_term.tau_rec, facil])
+    return np.array([short_term.U, dt / short_term.tau_rec, facil, short_term.sites])
 
 
 def homeostasis_vector(projection: Projection, homeostasis: Homeostasis, dt: float) -> NDArray[np.float64]:

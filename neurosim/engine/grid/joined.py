@@ -17,7 +17,7 @@ from .probes import BoundProbe
 from .saved import Arrays
 
 # Arrays of plastic synapses with an entry a synapse or a target, and the counters of a process.
-BY_SYNAPSE = ("weights", "eligibility", "variables")
+BY_SYNAPSE = ("weights", "eligibility", "variables", "full")
 BY_TARGET = ("post", "activity")
 COUNTED = ("changes", "drawn")
 

@@ -32,7 +32,7 @@ class PlasticState(Uncopied):
         self.synapses = compiled
         self._processes = processes
         self.table: NDArray[np.int64] = np.zeros((len(compiled), table.PLASTIC_COLUMNS), np.int64)
-        by_chance = [len(each.offsets) - 1 for each in compiled if each.p_transmit < 1]
+        by_chance = [len(each.offsets) - 1 for each in compiled if each.p_transmit < 1 or each.sites]
         # Shared: it is zero again after each use.
         self._ordinals = np.zeros(threads * max(by_chance, default=0), np.uint32)
         self._alive: list[NDArray[Any]] = []
@@ -50,6 +50,8 @@ class PlasticState(Uncopied):
             for name, array in state.items():
                 if name == "weights":
                     array[:] = each.weights
+                elif name == "full":
+                    array[:] = each.sites
                 elif name == "variables" and each.model is not None:
                     array[:] = [*each.model.initial(), 0.0]
                 else:
@@ -177,6 +179,7 @@ class PlasticState(Uncopied):
             fixed[table.SHORT] = synapses.short_term
         if synapses.p_transmit < 1:
             fixed[table.RELEASED] = np.array([synapses.p_transmit])
+        if synapses.p_transmit < 1 or synapses.sites:
             row[table.ORDINALS] = address(self._ordinals)
             if synapses.before.size:
                 fixed[table.BEFORE] = synapses.before
@@ -207,6 +210,7 @@ COLUMNS = {
     "resources": table.RESOURCES,
     "activity": table.ACTIVITY,
     "variables": table.VARIABLES,
+    "full": table.FULL,
 }
 INITIAL = {"reward": np.array([0.0, 0.0, 1.0]), "resources": np.array([0.0, 1.0, 0.0])}
 PER_THREAD = ("pre", "reward", "resources")
@@ -228,6 +232,8 @@ def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str,
         state["activity"] = np.empty((size, 2))
     if synapses.short_term.size:
         state["resources"] = np.empty((threads, sources, 3))
+    if synapses.sites:
+        state["full"] = np.empty(len(synapses.targets), np.uint8)
     return state
 
 

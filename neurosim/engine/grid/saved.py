@@ -54,6 +54,9 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
         name = f"lesson.{k}.variables"
         if name in arrays:
             _within(name, arrays[name][:, -1], 0, step)
+        name = f"lesson.{k}.full"
+        if name in arrays:
+            _within(name, arrays[name], 0, synapses.sites)
         for name in (f"lesson.{k}.{each}" for each in CHANGING):
             if name in arrays:
                 _finite(name, arrays[name])

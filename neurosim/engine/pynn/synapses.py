@@ -37,6 +37,17 @@ class TsodyksMarkramSynapse(DelayedSynapse, synapses.TsodyksMarkramSynapse):
     translations = same_names(synapses.TsodyksMarkramSynapse)
 
 
+class StochasticTsodyksMarkramSynapse(DelayedSynapse, synapses.StochasticTsodyksMarkramSynapse):
+    __doc__ = synapses.StochasticTsodyksMarkramSynapse.__doc__
+    translations = same_names(synapses.StochasticTsodyksMarkramSynapse)
+
+
+class MultiQuantalSynapse(DelayedSynapse, synapses.MultiQuantalSynapse):
+    """Release of whole quanta by `n` sites, 1 to 255; the weight is that of all of them, as with PyNN's NEURON."""
+
+    translations = same_names(synapses.MultiQuantalSynapse)
+
+
 class SimpleStochasticSynapse(DelayedSynapse, synapses.SimpleStochasticSynapse):
     __doc__ = synapses.SimpleStochasticSynapse.__doc__
     translations = same_names(synapses.SimpleStochasticSynapse)
@@ -126,9 +137,5 @@ class GutigWeightDependence(synapses.GutigWeightDependence):
         return p["mu_plus"], p["mu_minus"]
 
 
-StochasticTsodyksMarkramSynapse = refused(
-    "StochasticTsodyksMarkramSynapse", "short-term plasticity releases by its mean"
-)
-MultiQuantalSynapse = refused("MultiQuantalSynapse", "short-term plasticity releases by its mean")
 ElectricalSynapse = refused("ElectricalSynapse", "gap junctions are neurosim.network.GapJunctions")
 Vogels2011Rule = refused("Vogels2011Rule", "pairs of spikes have one sign before and one after")

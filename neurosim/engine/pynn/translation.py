@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.errors import require
 from ...base.random import rng_key
 from ...data.renewal import RenewalSpikes
 from ...data.spikes import Spikes
@@ -20,7 +21,13 @@ from ..probe import Probe
 from ..simulation import Simulation
 from .cells import MS, EngineCell, SpikeSourceArray, SpikeSourceGamma, SpikeSourcePoisson, plain
 from .currents import CurrentSource, NoisyCurrentSource, step_of
-from .synapses import SimpleStochasticSynapse, STDPMechanism, TsodyksMarkramSynapse
+from .synapses import (
+    MultiQuantalSynapse,
+    SimpleStochasticSynapse,
+    STDPMechanism,
+    StochasticTsodyksMarkramSynapse,
+    TsodyksMarkramSynapse,
+)
 
 if TYPE_CHECKING:
     from .populations import Population as Cells
@@ -28,7 +35,12 @@ if TYPE_CHECKING:
     from .simulator import State
 
 # Parameters of synapses that one projection of the engine shares, by type of synapse.
-SHARED = {TsodyksMarkramSynapse: ("U", "tau_rec", "tau_facil"), SimpleStochasticSynapse: ("p",)}
+SHARED: dict[type, tuple[str, ...]] = {
+    TsodyksMarkramSynapse: ("U", "tau_rec", "tau_facil"),
+    StochasticTsodyksMarkramSynapse: ("U", "tau_rec", "tau_facil"),
+    MultiQuantalSynapse: ("U", "tau_rec", "tau_facil", "n"),
+    SimpleStochasticSynapse: ("p",),
+}
 # A projection of PyNN with different such parameters becomes as many of the engine; more are an error.
 MAX_GROUPS = 1000
 
@@ -320,10 +332,8 @@ class Built:
                 options["plasticity"] = synapses.synapse_type.rule(parameters, receptor.factor)
                 options["dendritic_delay_fraction"] = parameters["dendritic_delay_fraction"]
                 order = np.lexsort((post, pre))
-            elif kind is TsodyksMarkramSynapse:
-                options["short_term"] = ShortTermPlasticity(
-                    parameters["U"], parameters["tau_rec"] * MS, parameters["tau_facil"] * MS
-                )
+            elif "tau_rec" in shared:
+                options["short_term"] = short_term_of(kind, parameters)
             elif kind is SimpleStochasticSynapse:
                 options["p_transmit"] = parameters["p"]
             groups.append(Group(name, numbers, receptor.factor, order))
@@ -356,6 +366,17 @@ def initial_of(cells: Cells, variables: set[str]) -> dict[str, Any]:
     quantities = cells.celltype.variables
     chosen = sorted(variables & set(quantities))
     return {quantities[name].name: cells.initial_state[name] * quantities[name].factor for name in chosen}
+
+
+def short_term_of(kind: type, parameters: dict[str, float]) -> ShortTermPlasticity:
+    """Return the short-term plasticity of a synapse type of PyNN; its stochastic one has a single release site."""
+    if kind is TsodyksMarkramSynapse:
+        sites = 0
+    else:
+        sites = int(parameters.get("n", 1))
+        # The engine's 0 means release by the mean, which this type does not have.
+        require(sites >= 1, "MultiQuantalSynapse.n", "must be at least 1", sites)
+    return ShortTermPlasticity(parameters["U"], parameters["tau_rec"] * MS, parameters["tau_facil"] * MS, sites)
 
 
 def _places(cells: NDArray[Any], indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -128,6 +128,14 @@ def _of_units(words: NDArray[Any], lane: NDArray[np.int64]) -> NDArray[np.int64]
     return np.take_along_axis(words, places, axis=-1)[..., 0].astype(np.int64)
 
 
+def successes(count: int, chance: float, number: float) -> int:
+    """Return the successes of some trials by a uniform number: the less probable outcome is counted from 0 on."""
+    p = min(chance, 1 - chance)
+    terms = [math.comb(count, k) * p**k * (1 - p) ** (count - k) for k in range(count)]
+    k = sum(number >= total for total in itertools.accumulate(terms))
+    return count - k if chance > 0.5 else k
+
+
 @dataclass(frozen=True)
 class Draws:
     """The draws of one run of some steps."""
@@ -195,6 +203,12 @@ class Draws:
             synapses: their number; they are counted by source, then target.
             spike: 0 for the first spike of a source in its step, 1 for the second, and so on.
         """
+        return self.quanta(name, delay, synapses, spike)[0] < p
+
+    def quanta(
+        self, name: str, delay: int, synapses: int, spike: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the numbers that fill and those that empty release sites, [steps, synapses] each; see `releases`."""
         index = spike << 40 | np.arange(synapses)
-        a, b, _, _ = self.of_steps(rng_key(self.seed, "release", name, str(delay)), index)
-        return uniforms(a, b) < p
+        a, b, c, d = self.of_steps(rng_key(self.seed, "release", name, str(delay)), index)
+        return uniforms(a, b), uniforms(c, d)

@@ -14,7 +14,7 @@ from neurosim.network import Neuron, NoiseCurrent, RewardSTDP, ShortTermPlastici
 from neurosim.network.stimuli import GapJunctions, PoissonInput, SineCurrent
 
 from .cells import Array, Cells
-from .draws import Draws
+from .draws import Draws, successes
 from .learning import Homeostasis, rule_of
 from .neurons import cells_of
 from .stimuli import Gaps, Noise, poisson_counts, sine_current, step_current, steps_of
@@ -23,7 +23,7 @@ Counts = NDArray[np.int64]
 
 
 class Sender:
-    """What each spike of the source units carries: u x of short-term plasticity, 1 without it."""
+    """What each spike of the source units carries: u x of short-term plasticity, 1 without it; u with release sites."""
 
     def __init__(self, short_term: ShortTermPlasticity | None, size: int, dt: float) -> None:
         self.short_term = short_term
@@ -50,7 +50,7 @@ class Sender:
         amounts = u * self.x
         self.u = np.where(mask, u, self.u)
         self.x = np.where(mask, self.x - amounts, self.x)
-        return amounts
+        return u if self.short_term.sites else amounts
 
     def recover(self) -> None:
         if self.short_term is not None:
@@ -89,6 +89,7 @@ class Bundle:
             self.scaling = None
         else:
             self.scaling = Homeostasis(projection.homeostasis, target.size, dt)
+        self.dt = dt
         self.receptor = network.receptor(projection)
         self.sender = Sender(projection.short_term, source.size, dt)
         self.sent: list[list[tuple[NDArray[np.bool_], Array]]] = []
@@ -97,6 +98,11 @@ class Bundle:
         if isinstance(projection.plasticity, RewardSTDP):
             self.reward_delay = max(steps_of(projection.plasticity.reward_delay, dt), 1)
         self.release: dict[int, NDArray[np.bool_]] = {}
+        self.sites = projection.short_term.sites if projection.short_term else 0
+        self.quanta: dict[int, NDArray[np.float64]] = {}
+        # Full release sites of each synapse, and the step of the last arrival at it.
+        self.full = np.full(self.w.size, self.sites)
+        self.reached = np.zeros(self.w.size, np.int64)
 
     def transmits(self, step: int, spike: int) -> NDArray[np.bool_]:
         """Return which synapses transmit what arrives in a step, of the first spike of a source in its step (0) or of
@@ -112,6 +118,30 @@ class Bundle:
             self.release[spike] = draws
         return self.release[spike][step]
 
+    def parts(self, step: int, spike: int, mask: NDArray[np.bool_], used: Array) -> Array:
+        """Return the part of the sites of each synapse that release at an arrival, 0 where no spike arrives.
+
+        used: [synapses] u of short-term plasticity.
+        """
+        if spike not in self.quanta:
+            numbers = np.empty((2, self.draws.steps, self.w.size))
+            for delay, chosen in self.delays:
+                numbers[:, :, chosen] = self.draws.quanta(str(self.projection.name), delay, int(chosen.sum()), spike)
+            self.quanta[spike] = numbers
+        fill, empty = self.quanta[spike][:, step]
+        rule = self.projection.short_term
+        assert rule is not None
+        parts = np.zeros(self.w.size)
+        for s in np.flatnonzero(mask):
+            apart = (step - self.reached[s]) * self.dt
+            filled = 1 - np.exp(-apart / rule.tau_rec)
+            self.full[s] += successes(self.sites - self.full[s], filled, fill[s])
+            released = successes(self.full[s], used[s], empty[s])
+            self.full[s] -= released
+            self.reached[s] = step
+            parts[s] = released / self.sites
+        return parts
+
     def deliver(self, step: int, spikes: Mapping[str, list[Counts]], inputs: Array) -> None:
         """Bring the rewards and spikes that arrive in a step."""
         rewards = 0
@@ -125,7 +155,10 @@ class Bundle:
             for spike, (units, amounts) in enumerate(arrived):
                 mask = chosen & units[self.pre]
                 self.rule.bound(mask)
-                arriving = np.where(mask & self.transmits(step, spike), self.w * amounts[self.pre], 0.0)
+                if self.sites:
+                    arriving = self.w * self.parts(step, spike, mask, amounts[self.pre])
+                else:
+                    arriving = np.where(mask & self.transmits(step, spike), self.w * amounts[self.pre], 0.0)
                 np.add.at(inputs[self.receptor], self.post, arriving)
                 self.rule.arrive(mask)
 
