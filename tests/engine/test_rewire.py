@@ -25,15 +25,17 @@ from neurosim import (
     SpikeSource,
 )
 from neurosim.base import NeurosimInputError
-from neurosim.network import LI, RewardSTDP, Uniform
+from neurosim.network import LI, RewardSTDP, ShortTermPlasticity, Uniform
 from neurosim.network.plasticity.base import LearningRule
 from neurosim.network.plasticity.structural import PruneAndRegrow, Rewired, StructuralRule, Synapses
 
 RULE = PruneAndRegrow(below=0.3, weight=0.5)
 REWARDED = RewardSTDP("reward", a_plus=0.05, reward_size=5.0)
+QUANTA = ShortTermPlasticity(0.6, 0.2, sites=4)
 
 
-def network(rule: LearningRule | None, delay: object = 3e-3) -> Network:
+def network(rule: LearningRule | ShortTermPlasticity | None, delay: object = 3e-3) -> Network:
+    change = {"short_term" if isinstance(rule, ShortTermPlasticity) else "plasticity": rule}
     return Network(
         [
             Population("in", 60, PoissonSource(30.0)),
@@ -41,14 +43,14 @@ def network(rule: LearningRule | None, delay: object = 3e-3) -> Network:
             Population("reward", 1, PoissonSource(9.0)),
         ],
         [
-            Projection("in", "x", FixedNumberPre(20), Uniform(0.0, 1.0), delay, plasticity=rule),  # type: ignore[arg-type]
+            Projection("in", "x", FixedNumberPre(20), Uniform(0.0, 1.0), delay, **change),  # type: ignore[arg-type]
             Projection("x", "x", FixedNumberPre(3), 0.1, 2e-3),
         ],
     )
 
 
-@pytest.mark.parametrize("rule", [None, STDP(), REWARDED], ids=["fixed", "STDP", "rewarded"])
-def test_weak_synapses_go_and_as_many_come(rule: LearningRule | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", [None, STDP(), REWARDED, QUANTA], ids=["fixed", "STDP", "rewarded", "quanta"])
+def test_weak_synapses_go_and_as_many_come(rule: LearningRule | ShortTermPlasticity | None, tmp_path: Path) -> None:
     simulation = Simulation(network(rule), seed=8, threads=1)
     simulation.run(0.2)
     before = simulation.connections("in->x")
@@ -75,8 +77,8 @@ class Nothing(StructuralRule):
         return Rewired(np.ones(len(synapses.pre), np.bool_), none, none, np.empty(0))
 
 
-@pytest.mark.parametrize("rule", [None, STDP(), REWARDED], ids=["fixed", "STDP", "rewarded"])
-def test_a_rule_that_decides_nothing_changes_nothing(rule: LearningRule | None) -> None:
+@pytest.mark.parametrize("rule", [None, STDP(), REWARDED, QUANTA], ids=["fixed", "STDP", "rewarded", "quanta"])
+def test_a_rule_that_decides_nothing_changes_nothing(rule: LearningRule | ShortTermPlasticity | None) -> None:
     whole = Simulation(network(rule), seed=3, precision="float64").run(0.3)
     simulation = Simulation(network(rule), seed=3, precision="float64")
     first = simulation.run(0.1505)

@@ -122,7 +122,7 @@ def _logged_from(arrays: Arrays, layout: Layout, log_start: int, new_start: int)
 def carried_lessons(
     arrays: Arrays, compiled: CompiledNetwork, moved: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, NDArray[Any]]:
-    """Return weights and traces of the plastic synapses of projections whose synapses were made or removed.
+    """Return weights, traces and full sites of plastic synapses of projections whose synapses were made or removed.
 
     The synapses are of this process alone; traces of units stay as they are.
 
@@ -142,4 +142,9 @@ def carried_lessons(
                 traces[former >= 0] = arrays[f"lesson.{k}.eligibility"][former[former >= 0]]
                 traces[:, kernel.SEEN] = arrays[f"lesson.{k}.reward"][kernel.INTEGRAL]
                 lessons[f"lesson.{k}.eligibility"] = traces
+            if synapses.sites:
+                # New synapses begin with all release sites full.
+                full = np.full(len(former), synapses.sites, np.uint8)
+                full[former >= 0] = arrays[f"lesson.{k}.full"][former[former >= 0]]
+                lessons[f"lesson.{k}.full"] = full
     return lessons
