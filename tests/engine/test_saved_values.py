@@ -11,6 +11,7 @@ from helpers.networks import recording, small
 from neurosim import (
     LIF,
     STDP,
+    AllToAll,
     FixedNumberPre,
     FixedProbability,
     Network,
@@ -18,6 +19,7 @@ from neurosim import (
     Population,
     Projection,
     Simulation,
+    Spikes,
     SpikeSource,
 )
 from neurosim.base import NeurosimFormatError
@@ -117,3 +119,19 @@ def test_the_error_names_array_rule_and_next_step(tmp_path: Path, key, change, m
     with pytest.raises(NeurosimFormatError, match=message) as error:
         Simulation.load(tmp_path / "a", small(True), recording())
     assert "restore a copy" in str(error.value)
+
+
+def test_more_full_release_sites_than_a_synapse_has_are_refused(tmp_path: Path) -> None:
+    sites = ShortTermPlasticity(0.5, 0.1, sites=3)
+    cells = [Population("input", 2, SpikeSource()), Population("x", 4, LIF())]
+    network = Network(cells, [Projection("input", "x", AllToAll(), 0.4, short_term=sites)])
+    given = Spikes([0.002], [0], 2, 0.05)
+    simulation = Simulation(network, given)
+    simulation.run(0.01)
+    simulation.save(tmp_path / "a")
+    settings, arrays = read_state(tmp_path / "a", "Simulation", 1)
+    full = arrays["lesson.0.full"]
+    assert full.shape == (8,) and full[4:].tolist() == [3] * 4 and full[:4].min() < 3
+    write_state(tmp_path / "a", "Simulation", 1, settings, {**arrays, "lesson.0.full": full + np.uint8(1)})
+    with pytest.raises(NeurosimFormatError, match=r"lesson.0.full: must be in 0..3"):
+        Simulation.load(tmp_path / "a", network, given)
