@@ -32,8 +32,8 @@ def sources(tree: dict[str, Any], kind: str) -> list[str]:
     return [cell["source"] for cell in tree["cells"] if cell["cell_type"] == kind]
 
 
-def test_eight_notebooks_are_written(tmp_path: Path) -> None:
-    assert len(TUTORIALS) == 8
+def test_a_notebook_is_written_for_each_tutorial(tmp_path: Path) -> None:
+    assert len(TUTORIALS) >= 8
     notebooks.main(tmp_path, TUTORIALS)
     for path in TUTORIALS:
         tree = json.loads((tmp_path / path.name).with_suffix(".ipynb").read_text())
