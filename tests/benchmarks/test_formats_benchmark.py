@@ -21,7 +21,7 @@ def test_every_format_is_read_right_by_default(monkeypatch: pytest.MonkeyPatch, 
     assert [name for name, _, right in found if not right] == []
     events = formats.Events(*(np.array(column) for column in ([0, 5, 9], [0, 1, 1], [0, 3, 33], [1, 2, 33])))
     changed = formats.Events(events.t, events.p, events.x, events.y)
-    for ways in formats.FORMATS.values():
-        for file, write in ways.items():
+    for name, _, _ in found:
+        for file, write in formats.FORMATS[name].items():
             write(tmp_path / file, changed)
             assert not formats.is_right(tmp_path / file, events), file
