@@ -1,4 +1,4 @@
-"""How long until the first spike, and until the end of first commands: with nothing compiled, and with kernels cached.
+"""The time until the first spike, and until the end of first commands: with nothing compiled, and with kernels cached.
 
 python benchmarks/first_use.py                          until the first spike
 python benchmarks/first_use.py --commands               of demo, train, memory store and convert

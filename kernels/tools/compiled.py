@@ -104,7 +104,7 @@ class KernelCache(FunctionCache):
 
 
 class _Form(CompileResultCacheImpl):
-    """How numba writes a compiled form; it asks for no place."""
+    """The writer of a compiled form, as numba has it, without a search for a place."""
 
     def __init__(self, function, source):
         self._lineno = function.__code__.co_firstlineno

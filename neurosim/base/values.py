@@ -35,16 +35,14 @@ if TYPE_CHECKING:
     class Parameter:
         """A parameter of a neuron."""
 
-        def __get__(self, instance: object, owner: type) -> float:
-            raise NotImplementedError
+        def __get__(self, instance: object, owner: type) -> float: ...
 
         def __set__(self, instance: object, value: Value) -> None: ...
 
     class OptionalParameter:
         """A parameter of a neuron that may be None."""
 
-        def __get__(self, instance: object, owner: type) -> float | None:
-            raise NotImplementedError
+        def __get__(self, instance: object, owner: type) -> float | None: ...
 
         def __set__(self, instance: object, value: Value | None) -> None: ...
 

@@ -17,7 +17,7 @@ from neurosim.kernels.memory.code_readout.reference import (
 )
 from neurosim.learning import OnlineReadout
 from neurosim.memory import Hierarchy, Level, PatchCode, Selection, patches
-from neurosim.memory.recognition.coders import Coder, ColumnCoder, PatchCoder
+from neurosim.memory.recognition.coders import ColumnCoder, ItemCoder, PatchCoder
 from neurosim.memory.recognition.readouts import RateReadout, RidgeReadout, sparse_codes
 from neurosim.memory.recognition.recogniser import CodeRecogniser
 from neurosim.network.windowed import Arrivals
@@ -100,7 +100,7 @@ def test_work_is_what_active_features_select() -> None:
     assert work.dense_operations == 20 * 20 * CLASSES and work.input_events == np.count_nonzero(dense)
 
 
-def coder(kind: str) -> Coder:
+def coder(kind: str) -> ItemCoder:
     if kind == "columns":
         low = Level(patches((2, 6, 6), 3, 3), 2, 24, lateral=False, selection=SHARP, frozen_above=0.49)
         high = Level(np.arange(4).reshape(1, 4), 3, 16, selection=SHARP)
@@ -128,7 +128,7 @@ def test_what_is_stored_once_is_recognised_and_saved_whole(
     new, labels = items(60, seed=7)
     answers = recogniser.recognise(new, threads=2)
     assert (answers.labels == labels).mean() > 0.9
-    # Coder, then readout; a feature that is not 0 selects a row.
+    # ItemCoder, then readout; a feature that is not 0 selects a row.
     assert len(answers.work) == 3 and answers.work[-1].input_events == len(own.encode(new, 1).codes.features)
     recogniser.save(tmp_path / "r.safetensors")
     again = CodeRecogniser.load(tmp_path / "r.safetensors")

@@ -29,7 +29,7 @@ from ...base.raw import file_size, format_error, read_bytes
 from ..read_report import ReadReport
 from ..spikes import Spikes
 from .csv_guess import BLOCK, MAX_LINE, guessed_source, read_guessed
-from .decoding import EventSource
+from .decoding import FileEvents
 from .table_events import check_tick
 
 OURS = "# neurosim spikes"
@@ -98,7 +98,7 @@ def open_csv(
     shape: tuple[int, ...] | None = None,
     tick: float | None = None,
     columns: str | None = None,
-) -> EventSource:
+) -> FileEvents:
     """Return the events of a CSV file in blocks of lines; the arguments are those of `read_csv`.
 
     Raises:
@@ -114,7 +114,7 @@ def open_csv(
     return _OwnSource(path, opened, shape, tick or 1.0)
 
 
-class _OwnSource(EventSource):
+class _OwnSource(FileEvents):
     """A file of `write_csv` in blocks of lines; it is read once for a sensor that it does not state."""
 
     def __init__(self, path: object, opened: Callable[[], TextIO], shape: tuple[int, ...] | None, tick: float) -> None:

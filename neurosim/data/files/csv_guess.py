@@ -112,7 +112,7 @@ def guessed_source(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the columns of a file are.
+    """The meaning of the columns of a file.
 
     Attributes:
         places: number of each column of events.

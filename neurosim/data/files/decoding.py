@@ -92,7 +92,7 @@ class EventDecoder(ABC):
         return self.shape
 
 
-class EventSource(ABC):
+class FileEvents(ABC):
     """Events of a file in pieces of bounded memory, in order, on the clock of the file.
 
     Each iteration reads the file anew and raises `NeurosimFormatError` where it breaks its format.

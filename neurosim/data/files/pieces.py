@@ -20,7 +20,7 @@ from .aedat4 import open_aedat4
 from .camera_hdf5 import open_camera_hdf5
 from .cameras import open_dat, open_evt2, open_evt3, open_evt21, open_raw
 from .csv import open_csv
-from .decoding import EventDecoder, EventSource, FilePiece, decode_pieces
+from .decoding import EventDecoder, FileEvents, FilePiece, decode_pieces
 from .formats import FORMATS, ReadOptions, find_format
 from .nmnist import open_nmnist
 from .numpy_files import open_npy
@@ -49,7 +49,7 @@ OPENERS: Mapping[str, Callable[..., EventDecoder]] = {
     "prophesee": open_raw,
 }
 # Other formats that are read in pieces.
-SOURCES: Mapping[str, Callable[..., EventSource]] = {
+SOURCES: Mapping[str, Callable[..., FileEvents]] = {
     "camera-hdf5": open_camera_hdf5,
     "csv": open_csv,
     "numpy": open_npy,
@@ -57,7 +57,7 @@ SOURCES: Mapping[str, Callable[..., EventSource]] = {
 }
 
 
-class CameraSource(EventSource):
+class CameraSource(FileEvents):
     """A file of a camera, whose bytes are decoded in pieces.
 
     Attributes:
@@ -160,7 +160,7 @@ class EventPieces:
         name = find_format(path, options.format)
         options.check(lookup(FORMATS, name, "read.format"))
         self._filter = options.filter
-        self._source: EventSource
+        self._source: FileEvents
         if name in OPENERS:
             self._source = CameraSource(path, name, options)
         else:

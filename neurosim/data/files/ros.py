@@ -18,7 +18,7 @@ from ...base.raw import format_error, printable, unreadable
 from ..read_report import ReadReport
 from ..spikes import Spikes
 from .cameras import WordDecoder, open_evt3
-from .decoding import EventSource, Sensor, check_sensor
+from .decoding import FileEvents, Sensor, check_sensor
 
 # An event as ROS 1 packs it: its time is seconds and nanoseconds.
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
@@ -88,7 +88,7 @@ def open_ros(path: str | os.PathLike[str], shape: Sensor | None = None, populati
     return BagSource(Path(path), shape, population)
 
 
-class BagSource(EventSource):
+class BagSource(FileEvents):
     """The events of a topic of a bag, message by message."""
 
     def __init__(self, path: Path, shape: Sensor | None, topic: str | None) -> None:

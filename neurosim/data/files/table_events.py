@@ -17,7 +17,7 @@ from ...base.errors import require
 from ...base.raw import format_error
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .decoding import EventSource
+from .decoding import FileEvents
 from .tables import LAYOUT, Columns, EventTable
 
 MICROSECOND = 1e-6
@@ -245,7 +245,7 @@ def _check_places(table: EventTable, coordinates: Sequence[NDArray], sensor: tup
             raise format_error(table.path, table.row(at), expected, values[at], step)
 
 
-class TableSource(EventSource):
+class TableSource(FileEvents):
     """A table in a file, in blocks of its rows.
 
     Attributes:

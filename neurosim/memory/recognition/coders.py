@@ -28,7 +28,7 @@ class Coded(NamedTuple):
     work: Sequence[LayerCounts]
 
 
-class Coder(Shown, ABC):
+class ItemCoder(Shown, ABC):
     """Unsupervised part of a recogniser.
 
     Items are [n, frames, inputs]: numbers of spikes, or 0 and 1 for columns.
@@ -53,12 +53,12 @@ class Coder(Shown, ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, settings: PlainTree, arrays: Arrays) -> Coder:
+    def build(cls, settings: PlainTree, arrays: Arrays) -> ItemCoder:
         """Return the coder of `split`."""
 
 
 @final
-class ColumnCoder(Coder):
+class ColumnCoder(ItemCoder):
     """Columns; a feature is a winner of a module in a frame.
 
     Args:
@@ -102,7 +102,7 @@ class ColumnCoder(Coder):
 
 
 @final
-class PatchCoder(Coder):
+class PatchCoder(ItemCoder):
     """Patches, one code on the other; a feature is the root of the number of places of a region where a unit won.
 
     Args:

@@ -14,7 +14,7 @@ from ...base.measure.work import LayerCounts, sum_counts
 from ...base.plain import from_plain, to_plain
 from ...base.shown import Shown
 from ...data.files.state import read_state, saved_values, write_state
-from .coders import CODERS, Coder
+from .coders import CODERS, ItemCoder
 from .readouts import READOUTS, RateReadout, RidgeReadout
 
 VERSION = 1
@@ -50,7 +50,7 @@ class CodeRecogniser(Shown):
         stored: number of items stored.
     """
 
-    def __init__(self, coder: Coder, readout: RateReadout | RidgeReadout, stored: int = 0) -> None:
+    def __init__(self, coder: ItemCoder, readout: RateReadout | RidgeReadout, stored: int = 0) -> None:
         rule = f"must have {coder.features} features, as the codes"
         require(readout.features == coder.features, "CodeRecogniser.readout", rule, readout.features)
         self.coder = coder

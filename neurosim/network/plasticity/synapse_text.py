@@ -11,10 +11,10 @@ from ...base.errors import NeurosimInputError, require
 from ..neurons.symbolic.code import StepCode, plain
 from ..neurons.symbolic.methods import integrate, noises
 from ..neurons.symbolic.model import in_order
-from ..neurons.symbolic.parts import Parts
+from ..neurons.symbolic.parts import EquationParts
 from ..neurons.symbolic.split import LinearPart, linear_part
 from ..neurons.symbolic.step import indented, tuple_of
-from ..neurons.symbolic.text import ASSIGNMENT, Equation, Reader, Statement, check_names, lines, symbol
+from ..neurons.symbolic.text import ASSIGNMENT, Equation, EquationReader, Statement, check_names, lines, symbol
 from ..neurons.symbolic.units import Dimension, check_unit, dimension, per_second, read_unit
 
 # Steps up to 2^LEVELS between two events of a synapse: the exact step of 1, 2, 4, ... of them is in a table.
@@ -64,7 +64,7 @@ class SynapseText:
         read = [f"{each}_post" for each in self.reads]
         check_names(self.variables, [*self.values, *subexpressions, *read], "synapse_equations")
         require(SENT not in own and WEIGHT not in self.values, "synapse_equations", "must not use this name", SENT)
-        self.reader = Reader([*own, *read, WEIGHT])
+        self.reader = EquationReader([*own, *read, WEIGHT])
         self.named = {each.name: self.reader.expression(each.value, each.name) for each in named}
         self.sent = self.named.pop(SENT, None)
         if self.sent is not None:
@@ -146,13 +146,13 @@ class SynapseText:
             body += [self._store(name, new[name]) for name in names]
         return body
 
-    def _parts(self, method: str | None, noisy: Sequence[str]) -> Parts:
+    def _parts(self, method: str | None, noisy: Sequence[str]) -> EquationParts:
         names = [each.name for each in self.clocked]
         moving = [name for name in (WEIGHT, *self.variables) if name not in names]
         linear = linear_part(() if method else self.clocked, (), ["t", *noisy, *moving])
         self.steady = linear
         nothing: Mapping[str, Any] = {}
-        return Parts(
+        return EquationParts(
             equations=self.clocked, linear=linear, method=method, threshold=None, refractory=None, reset=(),
             parameters=self.values, receptors=nothing, inputs=(), positive=(), initial=nothing,
             drives=self.reader.drives, lookups=nothing, timed=nothing,
@@ -162,7 +162,7 @@ class SynapseText:
         """Return the lines of an event at a synapse: variables brought up to date, then the assignments."""
         now = self.locals()
         units = dict(known)
-        reader = Reader([*self.reader.names])
+        reader = EquationReader([*self.reader.names])
         body = []
         changed = [each.name for each in self.events]
         used: set[str] = set()

@@ -1,4 +1,4 @@
-"""What a command says while kernels are compiled, which takes seconds on its first run on a machine."""
+"""The message of a command while kernels are compiled, which takes seconds on its first run on a machine."""
 
 from __future__ import annotations
 

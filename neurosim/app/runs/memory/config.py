@@ -88,7 +88,7 @@ class Column:
 
 @dataclass(frozen=True)
 class BitReadout:
-    """What learns the classes of items.
+    """The readout that learns the classes of items.
 
     Attributes:
         kind: "winners", counts of the column's winners by class; or weights of the bits of the items, "ridge", ridge

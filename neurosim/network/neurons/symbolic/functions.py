@@ -6,28 +6,28 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 
-class Code(NamedTuple):
+class FunctionCode(NamedTuple):
     """The code of a function of arguments {0}, {1}, ..."""
 
     step: str
     plain: str
 
 
-def _everywhere(code: str) -> Code:
-    return Code(code, code)
+def _everywhere(code: str) -> FunctionCode:
+    return FunctionCode(code, code)
 
 
 # By name of the sympy function; those in lower case that sympy does not know are undefined functions there.
-FUNCTIONS: Mapping[str, Code] = {
+FUNCTIONS: Mapping[str, FunctionCode] = {
     "Abs": _everywhere("abs({0})"),
-    "exp": Code("exp({0})", "math.exp({0})"),
+    "exp": FunctionCode("exp({0})", "math.exp({0})"),
     **{
         name: _everywhere(f"math.{name}({{0}})")
         for name in ("cos", "cosh", "log", "sin", "sinh", "sqrt", "tan", "tanh")
     },
     "exprel": _everywhere("exprel({0})"),
-    "floor": Code("np.floor({0})", "math.floor({0})"),
-    "ceiling": Code("np.ceil({0})", "math.ceil({0})"),
+    "floor": FunctionCode("np.floor({0})", "math.floor({0})"),
+    "ceiling": FunctionCode("np.ceil({0})", "math.ceil({0})"),
     "truncated": _everywhere("np.trunc({0})"),
     "sign": _everywhere("np.sign({0})"),
     "maximum": _everywhere("max({0}, {1})"),

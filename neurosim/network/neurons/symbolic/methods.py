@@ -11,7 +11,7 @@ from typing import Any
 
 from ....base.errors import NeurosimInputError, lookup
 from .code import StepCode
-from .parts import Parts
+from .parts import EquationParts
 from .split import LinearPart
 from .text import NOISE, Equation, library, symbol
 
@@ -98,7 +98,7 @@ class Writer:
         waits: a neuron may be refractory, which `wait` says.
     """
 
-    def __init__(self, parts: Parts, code: StepCode, now: Names, new: Names, *, waits: bool) -> None:
+    def __init__(self, parts: EquationParts, code: StepCode, now: Names, new: Names, *, waits: bool) -> None:
         self.parts = parts
         self.code = code
         self.now = now
@@ -151,7 +151,7 @@ class Writer:
             self.lines.append(f"{label}_{name} = {self.dt(by_name[name])} * ({stage.rendered(number)})")
 
 
-def integrate(parts: Parts, code: StepCode, now: Names, new: Names, *, waits: bool) -> list[str]:
+def integrate(parts: EquationParts, code: StepCode, now: Names, new: Names, *, waits: bool) -> list[str]:
     """Return the lines that lead the variables over a step.
 
     waits: a neuron may be refractory, which `wait` says.

@@ -17,10 +17,10 @@ from ..base import Neuron
 from ..timed import TimedArray
 from .code import StepCode, plain
 from .methods import check_method, noises
-from .parts import Parts
+from .parts import EquationParts
 from .split import LinearPart, linear_part
 from .step import head, indented, quiet_lines, step_lines, tuple_of
-from .text import Equation, Reader, Statement, check_names, lines, read_reset, read_statements, symbol
+from .text import Equation, EquationReader, Statement, check_names, lines, read_reset, read_statements, symbol
 from .units import Dimension, check_unit, dimension, per_second, read_unit
 
 HEADER = '''"""Written by neurosim.network.equations."""
@@ -122,7 +122,7 @@ def equations(
         if each is not None:
             dimension(each, known, label)
     check_method(method, model.equations)
-    parts = Parts(
+    parts = EquationParts(
         equations=model.equations,
         linear=model.linear(method),
         method=method,
@@ -173,7 +173,9 @@ class _Model:
         check_names(self.states, [*others, *timed])
         for label, array in timed.items():
             require(isinstance(array, TimedArray), f"equations.timed[{label!r}]", "must be a TimedArray", array)
-        self.reader = Reader((*self.states, *others), {label: array.values.ndim for label, array in timed.items()})
+        self.reader = EquationReader(
+            (*self.states, *others), {label: array.values.ndim for label, array in timed.items()}
+        )
         self._named = {each.name: self.reader.expression(each.value, each.name) for each in named}
         self._written = []
         for each in slopes:
@@ -209,7 +211,7 @@ class _Model:
         """Return the value of each state at the start, an expression of parameters."""
         for state in starts:
             lookup(dict.fromkeys(self.states), state, "equations.initial")
-        reader = Reader(self.reader.names)
+        reader = EquationReader(self.reader.names)
         read = {state: reader.expression(str(starts.get(state, 0.0)), f"initial {state}") for state in self.states}
         closed = {state: reader.plain(self.closed(value)) for state, value in read.items()}
         for state in in_order(closed):
@@ -309,7 +311,7 @@ def _array(label: str, timed: TimedArray) -> str:
     )
 
 
-def _body(parts: Parts) -> str:
+def _body(parts: EquationParts) -> str:
     """Return the body of the class: parameters, names, `initial`, `constants` and `step`."""
     code = StepCode()
     step = step_lines(parts, code)

@@ -12,7 +12,7 @@ from .text import Equation, Lookup
 
 
 @dataclass(frozen=True)
-class Parts:
+class EquationParts:
     """A model, read: what `neurosim.network.equations` got, as expressions.
 
     Attributes:

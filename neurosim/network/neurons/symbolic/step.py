@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .code import StepCode
 from .methods import integrate
-from .parts import Parts
+from .parts import EquationParts
 from .text import library, symbol
 
 HOLD = "hold_steps(self.t_refractory, dt)"
@@ -38,7 +38,7 @@ def local_name(name: str) -> str:
     return f"{name}_" if taken or is_constant else name
 
 
-def step_lines(parts: Parts, code: StepCode) -> list[str]:
+def step_lines(parts: EquationParts, code: StepCode) -> list[str]:
     """Return the body of `step`, without its head."""
     now, new = _variables(parts)
     loop = [f"{now[name]} = {name}_of[unit]" for name in _of(parts)]
@@ -57,7 +57,7 @@ def step_lines(parts: Parts, code: StepCode) -> list[str]:
     return ["for unit in range(spiked.size):", *indented(loop)]
 
 
-def quiet_lines(parts: Parts, code: StepCode) -> list[str]:
+def quiet_lines(parts: EquationParts, code: StepCode) -> list[str]:
     """Return the body of `quiet`: of the step where nothing is refractory or arrives, and of the resets, if any."""
     is_plain = parts.refractory is None and parts.over is not None and not parts.drives and not parts.inputs
     if not parts.rests or not is_plain or parts.over is None:
@@ -87,7 +87,7 @@ def quiet_lines(parts: Parts, code: StepCode) -> list[str]:
     ]
 
 
-def head(parts: Parts, code: StepCode, *, arriving: bool = True) -> list[str]:
+def head(parts: EquationParts, code: StepCode, *, arriving: bool = True) -> list[str]:
     """Return the lines that name the rows of state and inputs, and the constants."""
     lines = _listed([f"{each}_of" for each in parts.states], "state")
     if arriving:
@@ -97,11 +97,11 @@ def head(parts: Parts, code: StepCode, *, arriving: bool = True) -> list[str]:
     return [*lines, "zero, one = c.dtype.type(0), c.dtype.type(1)"]
 
 
-def _of(parts: Parts) -> list[str]:
+def _of(parts: EquationParts) -> list[str]:
     return [equation.name for equation in parts.equations]
 
 
-def _variables(parts: Parts) -> tuple[dict[str, str], dict[str, str]]:
+def _variables(parts: EquationParts) -> tuple[dict[str, str], dict[str, str]]:
     """Return the variables at the start of a step and at its end, by name of state; at the start all others, too."""
     states = {name: local_name(name) for name in _of(parts)}
     new = {name: f"{name}_new" for name in states}
@@ -109,7 +109,7 @@ def _variables(parts: Parts) -> tuple[dict[str, str], dict[str, str]]:
     return {**states, **{name: local_name(name) for name in others}}, new
 
 
-def _given(parts: Parts, code: StepCode, now: Mapping[str, str]) -> list[str]:
+def _given(parts: EquationParts, code: StepCode, now: Mapping[str, str]) -> list[str]:
     """Return the lines that read inputs, time, random numbers and timed arrays."""
     body = []
     rows = {variable: number for number, variable in enumerate(parts.receptors.values())}
@@ -130,7 +130,7 @@ def _given(parts: Parts, code: StepCode, now: Mapping[str, str]) -> list[str]:
     return body
 
 
-def _fire(parts: Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
+def _fire(parts: EquationParts, code: StepCode, new: Mapping[str, str]) -> list[str]:
     if parts.threshold is None:
         return ["spiked[unit] = 0"]
     if parts.over is not None:

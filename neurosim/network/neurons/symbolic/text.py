@@ -122,9 +122,11 @@ def read_statements(text: str, what: str = "equations") -> list[Statement]:
         if slope is not None:
             name, value = slope.groups()
         elif named is not None and not named[2]:
-            name, value = named[1], named[3]
+            name = named[1]
+            value = named[3]
         elif body.isidentifier() and unit:
-            name, value = body, ""
+            name = body
+            value = ""
         else:
             form = "dv/dt = (v_leak - v) / tau_mem : V (unless refractory)"
             raise NeurosimInputError(f"{what}: must read like '{form}' (got {line!r:.80})")
@@ -148,7 +150,7 @@ def check_names(states: Collection[str], others: Collection[str], what: str = "e
 
 
 @dataclass
-class Reader:
+class EquationReader:
     """Reads expressions over the names of a model, and keeps what they need of the engine.
 
     Attributes:
@@ -352,7 +354,7 @@ def is_condition(expression: Any) -> bool:
     return type(expression).__name__ in CONDITIONS
 
 
-def read_reset(text: str, states: Collection[str], reader: Reader) -> list[tuple[str, Any]]:
+def read_reset(text: str, states: Collection[str], reader: EquationReader) -> list[tuple[str, Any]]:
     """Return the assignments of a reset, in order: a state and its new value."""
     assignments = []
     for line in lines(text, "equations.reset"):

@@ -29,7 +29,7 @@ COORDINATE_STEPS = 130
 COORDINATE_RADIUS = 7
 
 
-class Columns(NamedTuple):
+class RecordColumns(NamedTuple):
     """Columns that a detector reads: of the time (None: any), of numbers and of categories."""
 
     time: str | None
@@ -77,14 +77,14 @@ def build_detector(rows: Sequence[SeriesRow], columns: SeriesColumns, config: An
     )
 
 
-def columns_of(detector: AnomalyDetector) -> Columns:
+def columns_of(detector: AnomalyDetector) -> RecordColumns:
     """Return the columns that a detector was built for."""
     dates = [name for name, each in detector.encoders.items() if isinstance(each, DateEncoder)]
     numbers = [name for name, each in detector.encoders.items() if isinstance(each, RandomDistributedScalarEncoder)]
     points = [name for name, each in detector.encoders.items() if isinstance(each, CoordinateEncoder)]
     texts = [name for name, each in detector.encoders.items() if isinstance(each, CategoryEncoder)]
     numbers += [key for name in points for key in name.split(",") if key not in numbers]
-    return Columns(dates[0] if dates else None, numbers, texts)
+    return RecordColumns(dates[0] if dates else None, numbers, texts)
 
 
 def record_of(detector: AnomalyDetector, columns: SeriesColumns, row: SeriesRow) -> dict[str, object]:

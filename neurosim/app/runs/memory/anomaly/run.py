@@ -21,7 +21,7 @@ from ...frame.folder import open_run
 from ...frame.kind import Inputs, Run
 from ...frame.progress import bar
 from .config import STDIN, AnomalyConfig
-from .records import Columns, build_detector, columns_of, record_of
+from .records import RecordColumns, build_detector, columns_of, record_of
 from .result import AnomalyResult
 from .scores import HEAD, SCORES, cut, errors_of, first_alarms, last_time, line_of, read_scores, season_of
 
@@ -71,10 +71,10 @@ def load(config: AnomalyConfig) -> Inputs[AnomalyInputs]:
         last = last_time(folder / SCORES, source.records - _earlier(folder))
         data["detector"] = {"file": str(folder.absolute()), "sha256": digest}
         time_column, *others = columns_of(source)
-        wanted = Columns(table.time or time_column, *others)
+        wanted = RecordColumns(table.time or time_column, *others)
     else:
         numbers = tuple(dict.fromkeys((*table.values, *table.coordinates)))
-        wanted = Columns(table.time, numbers, table.categories)
+        wanted = RecordColumns(table.time, numbers, table.categories)
     if table.file == STDIN:
         columns, rows = read_series(sys.stdin, "standard input", *wanted)
         data["table"] = {"file": STDIN}

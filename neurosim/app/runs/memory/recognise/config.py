@@ -40,7 +40,7 @@ class View:
 
 @dataclass(frozen=True)
 class ItemCode:
-    """What items are stored in, and coded by.
+    """The memory that items are stored in and coded by.
 
     Attributes:
         kind: "columns", macrocolumns with fields of their own, or "patches", one dictionary for all places; see
@@ -68,7 +68,7 @@ class ItemCode:
 
 @dataclass(frozen=True)
 class ClassReadout:
-    """What learns the classes of codes.
+    """The readout that learns the classes of codes.
 
     Attributes:
         kind: "bayes", counts of wins by class; "rates", weights with a rate of each input, one pass; "ridge", ridge

@@ -17,7 +17,7 @@ from .....memory.macrocolumn import saved
 from .....memory.macrocolumn.encoders import on_off_pixels, on_off_spectrum, on_off_windows
 from .....memory.macrocolumn.hierarchy import Hierarchy, HierarchyMemory
 from .....memory.macrocolumn.recognition import Recogniser, RecogniserMemory, build_recogniser
-from .....memory.recognition.coders import Coder, ColumnCoder, PatchCoder
+from .....memory.recognition.coders import ColumnCoder, ItemCoder, PatchCoder
 from .....memory.recognition.readouts import RateReadout, RidgeReadout
 from .....memory.recognition.recogniser import CodeRecogniser
 from .....memory.sdr.patch_code import PatchCode
@@ -38,7 +38,7 @@ SECOND_SIDE = 3
 
 
 class Sight(NamedTuple):
-    """How items are seen.
+    """The view that items are seen in.
 
     Attributes:
         kind: "image", "camera" or "sound".
@@ -132,7 +132,7 @@ class CodedOwner(Owner):
             self.owner = CodeRecogniser.load(path)
             return
         classes = max(2, len(stored.classes))
-        coder: Coder
+        coder: ItemCoder
         if config.code.kind == "columns":
             columns = _columns(config, stored, sight)
             coder = ColumnCoder(columns.hierarchy, columns.frames)
