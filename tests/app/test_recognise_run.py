@@ -16,6 +16,7 @@ from neurosim.app.runs.baselines import NAMES
 from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.app.runs.memory.recognise import KIND, run
 from neurosim.app.runs.memory.recognise.config import RecogniseConfig
+from neurosim.app.runs.memory.recognise.owners import BayesOwner
 from neurosim.app.runs.memory.recognise.result import RecogniseResult
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
 from neurosim.memory import build_recogniser
@@ -56,15 +57,15 @@ def test_an_interrupted_run_goes_on_to_the_same_answers(
 ) -> None:
     monkeypatch.setattr(run, "CHUNK", 50)
     calls = []
-    real = run.save
+    real = BayesOwner.save
 
-    def second_is_the_last(*words: object) -> None:
-        real(*words)  # type: ignore[arg-type]
+    def second_is_the_last(owner: BayesOwner, path: Path) -> None:
+        real(owner, path)
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "save", second_is_the_last)
+    monkeypatch.setattr(BayesOwner, "save", second_is_the_last)
     with pytest.raises(NeurosimInterruptedError, match="neurosim memory recognise --resume"):
         start(KIND, small(), RunOptions(out=tmp_path / "a", quiet=True))
     again = resume(KIND, tmp_path / "a", RunOptions(quiet=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, final
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.blas import one_thread
 from ...base.errors import lookup, require
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
@@ -107,7 +107,7 @@ class Readout(Shown):
             fraction = PENALTIES[self.kind]
         else:
             fraction = self.penalty
-        with _one_thread():
+        with one_thread():
             # All classifiers need only the products of the vectors: [n, n] in place of [n, 20,000 features].
             gram = (z @ z.T).astype(np.float64)
             penalty = fraction * max(float(np.trace(gram)) / len(z), 1e-12)
@@ -237,7 +237,7 @@ class TrainedReadout(Saved):
             scores = self._last(self._between(x))
         if self.readout.self_trained:
             group = self.readout.groups(spikes)
-            with _one_thread():
+            with one_thread():
                 for number in np.unique(group):
                     scores[group == number] = self_trained(scores[group == number], x[group == number])
         return scores
@@ -386,10 +386,3 @@ def _numpy_libraries() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """Run linear algebra on one thread: its rounding depends on their number."""
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1, "blas")

@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.blas import one_thread
 from ...base.errors import require
 from ...base.rules import Rule, check_rules
 from ...base.shown import Shown
@@ -57,21 +58,22 @@ class RidgeRegression(Shown):
             fits, name, "needs states [n, features] and targets [n, targets], n >= 10", (states.shape, targets.shape)
         )
         check_finite({"states": states, "targets": targets})
-        begin = len(states) - max(1, round(self.validation * len(states)))
-        first = _Spectrum.of(states[:begin], targets[:begin])
-        errors = np.empty((len(self.penalties), targets.shape[1]))
-        for k, penalty in enumerate(self.penalties):
-            weights, bias = first.solve(penalty)
-            errors[k] = ((states[begin:] @ weights + bias - targets[begin:]) ** 2).mean(axis=0)
-        chosen = errors.argmin(axis=0)
-        whole = _Spectrum.of(states, targets)
-        weights = np.empty((states.shape[1], targets.shape[1]))
-        bias = np.empty(targets.shape[1])
-        for k in np.unique(chosen):
-            own = chosen == k
-            every, offsets = whole.solve(self.penalties[k])
-            weights[:, own] = every[:, own]
-            bias[own] = offsets[own]
+        with one_thread():
+            begin = len(states) - max(1, round(self.validation * len(states)))
+            first = _Spectrum.of(states[:begin], targets[:begin])
+            errors = np.empty((len(self.penalties), targets.shape[1]))
+            for k, penalty in enumerate(self.penalties):
+                weights, bias = first.solve(penalty)
+                errors[k] = ((states[begin:] @ weights + bias - targets[begin:]) ** 2).mean(axis=0)
+            chosen = errors.argmin(axis=0)
+            whole = _Spectrum.of(states, targets)
+            weights = np.empty((states.shape[1], targets.shape[1]))
+            bias = np.empty(targets.shape[1])
+            for k in np.unique(chosen):
+                own = chosen == k
+                every, offsets = whole.solve(self.penalties[k])
+                weights[:, own] = every[:, own]
+                bias[own] = offsets[own]
         return TrainedRegression(weights, bias, np.array(self.penalties)[chosen])
 
 
@@ -108,7 +110,8 @@ class TrainedRegression(Saved):
         features = len(self.weights)
         fits = states.ndim == 2 and states.shape[1] == features
         require(fits, "TrainedRegression.predict", f"needs states [n, {features}]", states.shape)
-        predicted: NDArray[np.float64] = states @ self.weights + self.bias
+        with one_thread():
+            predicted: NDArray[np.float64] = states @ self.weights + self.bias
         return predicted
 
 

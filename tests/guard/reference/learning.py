@@ -223,13 +223,12 @@ class WrittenPair(Rule):
         self.pre = Trace(rule.tau_pre, self.w.size, self.dt)
         self.post = Trace(rule.tau_post, self.w.size, self.dt)
         self.slow = np.zeros(self.w.size)
+        # ds/dt = (p - s) / tau_post, of the trace p that decays with tau_pre: exactly.
+        rates = np.array([[-1 / rule.tau_pre, 0.0], [1 / rule.tau_post, -1 / rule.tau_post]])
+        self.step = expm(rates * self.dt)
 
     def begin_step(self, rewards: int) -> None:
-        # ds/dt = (p - s) / tau_post, of the trace p that decays with tau_pre: exactly.
-        rule = self.rule
-        rates = np.array([[-1 / rule.tau_pre, 0.0], [1 / rule.tau_post, -1 / rule.tau_post]])
-        step = expm(rates * self.dt)
-        self.slow = step[1, 0] * self.pre.values + step[1, 1] * self.slow
+        self.slow = self.step[1, 0] * self.pre.values + self.step[1, 1] * self.slow
         self.pre.move()
         self.post.move()
 
