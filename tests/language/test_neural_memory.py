@@ -256,7 +256,7 @@ def test_no_learnt_tokens_leave_a_gate_of_a_window_and_a_memory() -> None:
 
 
 def test_memory_as_a_layer_is_attention_over_the_outputs_of_the_memory() -> None:
-    """Of learnt tokens and text together, the former without positions; with none it is one kind below the other."""
+    """Learnt tokens come before the text, without positions; with none it is one kind below the other."""
     options = {"num_heads": 2, "window_size": 4, "memory": {"num_heads": 1, "head_dim": 5, "span": 3}}
     layer: Any = build("titans_layer", 12, Depth(), options | {"persistent": 3}).double()
     assert layer.titans.heads == 1

@@ -66,7 +66,7 @@ def answers(spikes: Spikes, windows: range) -> np.ndarray:
 
 
 def alone(name: str) -> np.ndarray:
-    """What the memory outside a network recalls from the cues."""
+    """Return the recall of the cues by the memory outside a network."""
     if name == "hopfield":
         return Hopfield.store(patterns).recall_many(cues, seed=4, sweeps=20).states
     if name == "modern":

@@ -155,7 +155,7 @@ class TableScan:
 
 @dataclass(frozen=True)
 class TableLayout:
-    """How the rows of a table are read.
+    """The layout of the rows of a table.
 
     Attributes:
         unit: of the times, s.

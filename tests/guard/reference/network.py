@@ -23,7 +23,7 @@ Counts = NDArray[np.int64]
 
 
 class Sender:
-    """What each spike of the source units carries: u x of short-term plasticity, 1 without it; u with release sites."""
+    """The release of each spike of the source units: u x of short-term plasticity, 1 without it; u with sites."""
 
     def __init__(self, short_term: ShortTermPlasticity | None, size: int, dt: float) -> None:
         self.short_term = short_term
