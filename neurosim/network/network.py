@@ -221,6 +221,8 @@ class Link:
         receptor: name of an input of the target; None means its first.
         offset: index of the input that unit 0 of the source feeds; links to one receptor may share inputs.
         name: unique in the network; None means "source->target".
+        delayed: whether the codes of a windowed source reach the window that begins when they end, in place of the one
+            that ends with them. Such links may form circles: columns that see each other, a column that sees itself.
     """
 
     source: str
@@ -228,12 +230,14 @@ class Link:
     receptor: str | None = None
     offset: int = 0
     name: str | None = None
+    delayed: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.name is None:
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
         valid = is_integer(self.offset) and self.offset >= 0
         require(valid, f"{self}.offset", "must be an integer >= 0", self.offset)
+        require(isinstance(self.delayed, bool), f"{self}.delayed", "must be true or false", self.delayed)
 
     def __str__(self) -> str:
         return f"Link[{self.name!r}]"
@@ -253,7 +257,8 @@ class Network(Shown):
 
     Raises:
         NeurosimInputError: on construction: a name used twice or unknown, a receptor the target lacks, a pattern
-            that does not fit its populations, a source wider than its receptor, links that form a circle.
+            that does not fit its populations, a source wider than its receptor, links that form a circle and of which
+            none is delayed.
     """
 
     populations: Sequence[Population]
@@ -351,6 +356,8 @@ class Network(Shown):
     def windowed(self) -> dict[str, Windowed]:
         """Return the models of windowed populations by name, each after those that its links start from.
 
+        Delayed links do not count.
+
         Raises:
             NeurosimInputError: links between windowed populations form a circle.
         """
@@ -358,12 +365,12 @@ class Network(Shown):
         remaining = {p.name: p.model for p in self.populations if isinstance(p.model, Windowed)}
         ordered: dict[str, Windowed] = {}
         while remaining:
-            fed = {link.target for link in self.links if link.source in remaining}
+            fed = {link.target for link in self.links if link.source in remaining and not link.delayed}
             ready = {name: model for name, model in remaining.items() if name not in fed}
             if not ready:
                 raise NeurosimInputError(
-                    f"Network.links: must form no circle (got one through {', '.join(sorted(remaining))}); a code may "
-                    "act on the next window through a projection to neurons"
+                    f"Network.links: must form no circle (got one through {', '.join(sorted(remaining))}); a link "
+                    "with delayed = true brings codes to the next window"
                 )
             ordered |= ready
             remaining = {name: model for name, model in remaining.items() if name in fed}
@@ -406,9 +413,13 @@ class Network(Shown):
         """Return the name of the receptor that a link ends on.
 
         Raises:
-            NeurosimInputError: an unknown population or receptor, a target that is not windowed, a source too wide.
+            NeurosimInputError: an unknown population or receptor, a target that is not windowed, a source too wide, a
+                delayed link from a population without windows.
         """
         source = self.population(link.source, f"{link}.source")
+        if link.delayed:
+            rule = "must be false for a source without windows, whose spikes belong to the window of their step"
+            require(isinstance(source.model, Windowed), f"{link}.delayed", rule, link.delayed)
         model = self.population(link.target, f"{link}.target").model
         if not isinstance(model, Windowed):
             raise NeurosimInputError(

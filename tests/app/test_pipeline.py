@@ -159,6 +159,9 @@ def test_loops_and_windows_of_other_lengths_add_to_the_way() -> None:
     loop = {"source": "edges", "target": "edges", "weight": 0.1, "delay": 0.4, "pattern": "AllToAll"}
     pipe = write("loop.toml", {"projection": [loop]})
     assert PipelineInputs(configure(pipe)).steps(0.315) == 64
+    # A code that ends at step 64 comes through a delayed link to the window that begins there.
+    late = write("late.toml", link={"columns->readout": {"delayed": True}})
+    assert PipelineInputs(configure(late)).steps(0.315) == 96
 
 
 def test_weights_that_start_anew_with_every_recording_are_named() -> None:

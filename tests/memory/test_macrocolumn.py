@@ -44,34 +44,55 @@ def band(p: float, n: int, risk: float = 1e-6) -> tuple[float, float]:
 @pytest.mark.parametrize(
     "shape",
     [
-        (70, 5, 3, 0, True, 1, 1.0),
-        (64, 3, 7, 11, True, 2, 0.4),
-        (9, 1, 6, 65, False, 1, 0.5),
-        (130, 4, 1, 0, True, 1, 1.0),
+        (70, 5, 3, 0, True, 1, 1.0, 0),
+        (64, 3, 7, 11, True, 2, 0.4, 0),
+        (9, 1, 6, 65, False, 1, 0.5, 0),
+        (130, 4, 1, 0, True, 1, 1.0, 0),
+        (70, 5, 3, 7, True, 1, 1.0, 70),
+        (40, 3, 7, 0, True, 1, 0.3, 9),
+        (40, 3, 7, 0, False, 1, 1.0, 64),
     ],
 )
 def test_the_kernel_is_its_specification(
     shape: tuple, form: str, learn: bool, back_off: bool, permanence: Permanence | None
 ) -> None:
-    inputs, modules, units, above, lateral, persistence, frozen = shape
+    inputs, modules, units, above, lateral, persistence, frozen, neighbours = shape
     chance = np.random.default_rng(inputs)
     low = max(1, inputs // 10)
     high = inputs // 2
     selection = Selection(form=form, exponents=(1.0, 1.5, 1.0), g_min=0.2, thresholds=(0.3, 0.4, 0.5))
     column = Macrocolumn(
-        inputs, modules, units, above, lateral, (low, high), persistence, selection, permanence, frozen, seed=3
+        inputs,
+        modules,
+        units,
+        above,
+        lateral,
+        (low, high),
+        persistence,
+        selection,
+        permanence,
+        frozen,
+        seed=3,
+        neighbours=neighbours,
     )
     x = chance.random((60, inputs)) < 0.3
     x[20:40] = x[:20]
     x[5] = False
     x[7] = True
     signals = chance.random((60, above)) < 0.3
+    beside = chance.random((60, neighbours)) < 0.1
+    beside[15:18] = False
+    beside[20:40] = beside[:20]
     flags = np.where(np.arange(60) % 20 == 0, 1, 0)
     flags[10:14] = reference.BLIND
     memory = column.memory()
     if not learn:
         for frame in x[:20]:
             column.store(memory, SDR.from_dense(frame))
+        if neighbours:
+            trace = None
+            for frame, others in zip(x[:20], beside, strict=False):
+                trace = column.store(memory, SDR.from_dense(frame), trace, neighbours=SDR.from_dense(others)).trace
     weights = [
         np.concatenate(
             [
@@ -82,10 +103,14 @@ def test_the_kernel_is_its_specification(
         ).astype(bool)
         for w, n in zip((memory.u, memory.h, memory.d), memory.afferents, strict=True)
     ]
-    numbers = kernel_parameters(selection, column.limits, persistence, frozen, permanence, above)
+    numbers = kernel_parameters(
+        selection, column.limits, persistence, frozen, permanence, above, neighbours, lateral=lateral
+    )
     fading = permanence and [(s[0].copy(), w[0].copy()) for s, w in zip(memory.stages, memory.last, strict=True)]
     key = int(draw_keys(3, 1)[0])
-    expected = reference.run_reference(x, flags, signals, weights, numbers, modules, key, learn, back_off, fading)
+    expected = reference.run_reference(
+        x, flags, signals, weights, numbers, modules, key, learn, back_off, fading, beside
+    )
     memory.clock[:] = 0
     from neurosim.kernels.memory.packed.reference import pack
     from neurosim.memory.macrocolumn.run import Frames, run_columns
@@ -105,6 +130,9 @@ def test_the_kernel_is_its_specification(
         draw_keys(3, 1),
         None,
         (packed, np.ones((60, 1))),
+        beside=column._packed("neighbours", [SDR.from_dense(each) for each in beside], column._own)
+        if neighbours
+        else None,
         learn=learn,
         back_off=back_off,
     ).column(0)
@@ -510,7 +538,7 @@ def test_fields_cover_the_edge() -> None:
 
 def test_saved_and_loaded_goes_on_alike(tmp_path: Path) -> None:
     for column in (
-        Macrocolumn(90, 5, 7, above=3, bounds=(2, 40), permanence=Permanence((4, 9)), seed=2),
+        Macrocolumn(90, 5, 7, above=3, bounds=(2, 40), permanence=Permanence((4, 9)), seed=2, neighbours=4),
         Macrocolumn(70, 4, 5),
     ):
         memory = column.memory()
@@ -596,6 +624,7 @@ def test_arrays_of_other_shapes_are_refused(saved: Path, name: str) -> None:
         ({"modules": 0}, "Macrocolumn.modules: must be >= 1 (got 0)"),
         ({"units": -1}, "Macrocolumn.units: must be >= 1 (got -1)"),
         ({"above": -1}, "Macrocolumn.above: must be >= 0 units (got -1)"),
+        ({"neighbours": -1}, "Macrocolumn.neighbours: must be >= 0 units (got -1)"),
         ({"bounds": (0, 5)}, "Macrocolumn.bounds: must be (min, max) active inputs, 1 <= min <= max"),
         ({"bounds": (6, 5)}, "Macrocolumn.bounds: must be (min, max)"),
         ({"persistence": 0}, "Macrocolumn.persistence: must be >= 1 (got 0)"),

@@ -16,12 +16,14 @@ from ...tools.pointers import copy_into
 from .learning import age, bind, bind_lateral
 from .reference import (
     AFFERENTS_ABOVE,
+    AFFERENTS_BESIDE,
     BOOST,
     FROZEN,
     HIGHEST,
     LIFETIME,
     LOWEST,
     MAX_HYPOTHESES,
+    OWN_CODE,
     PERSISTENCE,
     POWER,
     THRESHOLD,
@@ -64,6 +66,16 @@ def _code_bits(code, units, active):
     for q in range(code.size):
         a = q * units + code[q]
         active[a >> 6] |= uint64(1) << uint64(a & 63)
+
+
+@compiled
+def _lateral_bits(before, units, has_code, beside, active):
+    """Pack the winners of the code before, if there is one, and the active units of other columns."""
+    active[:] = 0
+    if has_code:
+        _code_bits(before, units, active)
+    for j in range(beside.size):
+        active[j] |= beside[j]
 
 
 @compiled
@@ -112,6 +124,33 @@ def _sum(weights, active, afferents, scale, power, total, values, seed, count):
 
 
 @compiled
+def _sum_both(weights, own, sent, scale, others, power, totals, term, seed, count):
+    """Compute the evidence of the own code and of other columns; add the cost to `count`; return their hash.
+
+    Each unit's is min(1, (scale sums of the own code + sums of the others) / (sent + heard)), to its power.
+
+    Args:
+        own, sent: packed winners of the own code, and the number of those that a unit sees; their factor is `scale`.
+        others: packed active units of other columns, and their number.
+        totals: [2, units] int32, to work in.
+    """
+    beside, heard = others
+    sums(weights, own, totals[0])
+    sums(weights, beside, totals[1])
+    units = term.shape[1]
+    for q in range(term.shape[0]):
+        for k in range(units):
+            i = q * units + k
+            x = min(1.0, (scale * totals[0, i] + totals[1, i]) / (sent + heard))
+            term[q, k] = x if power == 1.0 else x**power
+    count[2] += 2 * own.size * totals.shape[1]
+    count[3] += (sent + heard) * totals.shape[1]
+    for j in range(own.size):
+        own[j] |= beside[j]
+    return _hash(own, seed)
+
+
+@compiled
 def _pause(flag, n, code, numbers, rule):
     """Return the reason why a column does not choose a code in this frame, or CHOSEN."""
     if code[0] >= 0 and numbers[0] < rule[PERSISTENCE]:
@@ -146,7 +185,7 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
         learn: whether weights change.
         back_off: whether recognition falls back to fewer terms.
     """
-    x, flags, fields, above, above_scale = inputs
+    x, flags, fields, above, above_scale, beside = inputs
     u, h, d, stages, last, clock = memory
     trace_code, trace_numbers, trace_g = trace
     codes, familiarity, notes, counts = results
@@ -158,13 +197,16 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
     v = np.empty((modules, units))
     mu = np.empty(units)
     total = np.empty(size, np.int32)
+    sums_h = np.empty((2, size), np.int32)
     before = np.empty(modules, np.int32)
     values = np.empty(64 * max(u.shape[1], h.shape[1], d.shape[1]) + 1)
     active = np.zeros(u.shape[1], np.uint64)
     active_h = np.zeros(h.shape[1], np.uint64)
     # A bundle that is never frozen is never counted.
     bound = rule[FROZEN] if rule[FROZEN] < 1.0 else 1e18
-    max_on = bound * field_size, bound * (size - units), bound * rule[AFFERENTS_ABOVE]
+    has_own = h.shape[1] > 0 and modules > 1 and rule[OWN_CODE] > 0.0
+    max_lateral = bound * ((size - units) * has_own + rule[AFFERENTS_BESIDE])
+    max_on = bound * field_size, max_lateral, bound * rule[AFFERENTS_ABOVE]
     for m in range(begin, end):
         code = trace_code[m]
         numbers = trace_numbers[m]
@@ -188,11 +230,12 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
             # H takes the code of the frame before, which the new code overwrites.
             copy_into(code, before)
             sees = n > 0 and not flags[f] & BLIND
-            follows = active_h.size > 0 and modules > 1 and before[0] >= 0
+            follows = has_own and before[0] >= 0
             n_above = _bits(above[f, m])
+            n_beside = _bits(beside[f, m])
             scale = boosted(numbers[1], rule)
             # Without signals of H and D, U is alone, and its sums need not become products.
-            signals = (follows and scale > 0.0) or (n_above > 0 and above_scale[f, m] > 0.0)
+            signals = (follows and scale > 0.0) or n_beside > 0 or (n_above > 0 and above_scale[f, m] > 0.0)
             # Bits of the terms that exist: 1 for U, 2 for H, 4 for D.
             present = np.uint8(0)
             seed = uint64(0xCBF29CE484222325)
@@ -201,7 +244,14 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
                 seed = _sum(u[m], active, n, 1.0, rule[POWER], total, values, seed, count)
                 if signals:
                     _look_up(total, values, terms[0])
-            if follows:
+            if n_beside > 0:
+                present |= 2
+                # A silenced code sends nothing.
+                sent = (modules - 1) * (follows and scale > 0.0)
+                _lateral_bits(before, units, sent > 0, beside[f, m, :0], active_h)
+                others = beside[f, m], n_beside
+                seed = _sum_both(h[m], active_h, sent, scale, others, rule[POWER + 1], sums_h, terms[1], seed, count)
+            elif follows:
                 _code_bits(before, units, active_h)
                 if scale > 0.0:
                     present |= 2
@@ -235,8 +285,10 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
                 age(d[m], stages[2][m], last[2][m], now, rule[LIFETIME], rule[LIFETIME + 1])
             if sees:
                 bind(u[m], stages[0][m], last[0][m], active, code, units, max_on[0], now, count)
-            if follows:
-                bind_lateral(h[m], stages[1][m], last[1][m], before, active_h, code, units, max_on[1], now, count)
+            if follows or n_beside > 0:
+                _lateral_bits(before, units, follows, beside[f, m], active_h)
+                own = before[: modules * follows]
+                bind_lateral(h[m], stages[1][m], last[1][m], own, active_h, code, units, max_on[1], now, count)
             if n_above > 0:
                 bind(d[m], stages[2][m], last[2][m], above[f, m], code, units, max_on[2], now, count)
             clock[m] += 1

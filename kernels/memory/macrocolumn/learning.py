@@ -51,8 +51,22 @@ def age(weights, stages, last, clock, first, second):
 
 
 @compiled
+def bind(weights, stages, last, active, code, units, max_on, clock, count):
+    """Bind the winners to the active afferents."""
+    for q in range(code.size):
+        count[4] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
+        count[2] += active.size
+
+
+@compiled
 def bind_lateral(weights, stages, last, before, active, code, units, max_on, clock, count):
-    """Bind the winners to the code before; a winner learns nothing from its own module."""
+    """Bind the winners to the code before and to other columns; a winner learns nothing from its own module.
+
+    before: winners of the code before, of which `active` has the bits; empty: `active` has other columns alone.
+    """
+    if before.size == 0:
+        bind(weights, stages, last, active, code, units, max_on, clock, count)
+        return
     for q in range(code.size):
         # The winner of the own module before, which is left out while this one learns.
         a = q * units + before[q]
@@ -61,11 +75,3 @@ def bind_lateral(weights, stages, last, before, active, code, units, max_on, clo
         count[4] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
         count[2] += active.size
         active[a >> 6] |= bit
-
-
-@compiled
-def bind(weights, stages, last, active, code, units, max_on, clock, count):
-    """Bind the winners to the active afferents."""
-    for q in range(code.size):
-        count[4] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
-        count[2] += active.size

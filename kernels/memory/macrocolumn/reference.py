@@ -1,7 +1,8 @@
 """Code selection and one-trial learning of macrocolumns with binary weights, in plain numpy: the specification.
 
 A column has Q modules of K units; a code is one winner a module. Its evidence has up to three terms, the normalised
-sums of the active weights of U (the input), H (the code before) and D (signals from above). The algorithm follows
+sums of the active weights of U (the input), H (the code before, and codes of other columns) and D (signals from
+above). The algorithm follows
 Rinkus 2010 (Frontiers in Neuroanatomy 4:17), 2014 (Frontiers in Computational Neuroscience 8:160) and Rinkus and
 Leveille 2017 (arXiv 1710.07829).
 """
@@ -31,7 +32,10 @@ PERSISTENCE = 15
 FROZEN = 16
 LIFETIME = 17
 AFFERENTS_ABOVE = 19
-RULE_SIZE = 20
+AFFERENTS_BESIDE = 20
+# Whether the column's own code is a source of H.
+OWN_CODE = 21
+RULE_SIZE = 22
 # Terms, as bits: all three, pairs, singles, in the order in which recognition falls back on them.
 ORDERS = np.array([7, 3, 5, 6, 1, 2, 4], np.uint8)
 SIZES = np.array([0, 1, 1, 2, 1, 2, 2, 3], np.uint8)
@@ -145,7 +149,7 @@ def age_reference(weights, stages, last, clock, first, second):
     stages[lost] = 0
 
 
-def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off, fading=None):
+def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off, fading=None, beside=None):
     """Run one column: the specification of `run`.
 
     Args:
@@ -156,19 +160,23 @@ def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off,
             no afferents.
         key: integer.
         fading: (stages, last) of each of the three, changed with them; None where weights do not fade.
+        beside: [frames, units] booleans, the codes of other columns, afferents of H after the own units; None: none.
 
     Returns:
         for each frame (code [Q], familiarity, terms used, known, hypotheses, status).
     """
     size = weights[0].shape[1]
     units = size // modules
+    own_size = size if rule[OWN_CODE] and modules > 1 and len(weights[1]) else 0
+    if beside is None:
+        beside = np.zeros((len(x), 0), bool)
     code = np.full(modules, -1)
     kept_for = 0
     zeta = 0
     g = 0.0
     clock = 0
     out = []
-    for frame, flag, signals in zip(x, flags, above, strict=True):
+    for frame, flag, signals, others in zip(x, flags, above, beside, strict=True):
         if flag & START:
             code = np.full(modules, -1)
             kept_for = 0
@@ -189,21 +197,26 @@ def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off,
             g = 0.0
             out.append((code, g, 0, False, 0, outside))
             continue
-        before = np.zeros(size, bool)
-        before[(np.arange(modules) * units + code)[code >= 0]] = True
+        before = np.zeros(own_size, bool)
+        if own_size:
+            before[(np.arange(modules) * units + code)[code >= 0]] = True
         if zeta <= rule[MAX_HYPOTHESES]:
             scale = zeta ** rule[BOOST]
         else:
             scale = 0.0
-        sources = [frame & (not flag & BLIND), before, signals]
-        afferents = [n, modules - 1, signals.sum()]
-        scales = [1.0, scale, 1.0]
+        # A silenced code sends no signals; signals of other columns are not scaled.
+        sent = before & (scale > 0)
+        lateral = np.concatenate([sent, others])
+        sources = [frame & (not flag & BLIND), lateral, signals]
+        afferents = [n, (modules - 1) * sent.any() + others.sum(), signals.sum()]
+        factors = [1.0, np.concatenate([np.full(own_size, scale), np.ones(len(others))])[lateral, None], 1.0]
         terms = np.zeros((3, modules, units))
         present = 0
         for t, (w, active) in enumerate(zip(weights, sources, strict=True)):
-            if len(w) and active.any() and scales[t] > 0 and afferents[t] > 0:
+            if len(w) and active.any() and afferents[t] > 0:
                 present |= 1 << t
-                terms[t] = np.minimum(1.0, scales[t] * w[active].sum(axis=0) / afferents[t]).reshape(modules, units)
+                total = (factors[t] * w[active]).sum(axis=0)
+                terms[t] = np.minimum(1.0, total / afferents[t]).reshape(modules, units)
         had = code
         if learn:
             index = clock
@@ -214,11 +227,12 @@ def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off,
         out.append((code, g, used, known, zeta, CHOSEN))
         if not learn:
             continue
-        own = np.arange(size) // units == np.arange(modules)[:, None]
+        own = np.arange(own_size) // units == np.arange(modules)[:, None]
         # A winner learns nothing from its own module; the code of a blind frame is not bound to the input.
-        bound = [not flag & BLIND, len(weights[1]) and had[0] >= 0, signals.any()]
-        active = [np.tile(frame, (modules, 1)), before & ~own, np.tile(signals, (modules, 1))]
-        room = [len(frame), size - units, len(signals)]
+        bound = [not flag & BLIND, (own_size and had[0] >= 0) or others.any(), signals.any()]
+        lateral = np.concatenate([before & ~own, np.tile(others, (modules, 1))], axis=1)
+        active = [np.tile(frame, (modules, 1)), lateral, np.tile(signals, (modules, 1))]
+        room = [len(frame), (own_size and size - units) + len(others), len(signals)]
         for t, w in enumerate(weights):
             if fading:
                 age_reference(w, *fading[t], clock, rule[LIFETIME], rule[LIFETIME + 1])

@@ -31,6 +31,8 @@ class ColumnInputs(NamedTuple):
     """[frames, columns, words], packed active top-down afferents; 0 words: none."""
     above_scale: NDArray[np.float64]
     """[frames, columns], factor of the signals from above."""
+    beside: NDArray[np.uint64]
+    """[frames, columns, words], packed active units of other columns, at their places in h; 0 words: none."""
 
 
 class ColumnWeights(NamedTuple):
@@ -39,7 +41,7 @@ class ColumnWeights(NamedTuple):
     u: NDArray[np.uint64]
     """[columns, words, units], packed weights from the input; no words: no such term."""
     h: NDArray[np.uint64]
-    """[columns, words, units], from the code before."""
+    """[columns, words, units], from the code before, and from the codes of other columns."""
     d: NDArray[np.uint64]
     """[columns, words, units], from above."""
     stages: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]

@@ -18,13 +18,22 @@ WINDOW_SLACK = 1e-6
 class Feed:
     """A link: the units of population `source` are the inputs from `offset` on of a receptor.
 
-    windowed: whether the source is a windowed population itself, so that its spikes are codes at the ends of windows.
+    Attributes:
+        windowed: whether the source is a windowed population itself, so that its spikes are codes at the ends of
+            windows.
+        delayed: whether these codes belong to the next window.
     """
 
     source: int
     receptor: str
     offset: int
     windowed: bool
+    delayed: bool
+
+    @property
+    def early(self) -> int:
+        """Number of steps by which a spike counts as earlier: 1 for a code, which belongs to the window it ends."""
+        return int(self.windowed and not self.delayed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +44,7 @@ class WindowPlan:
         number: of the population in the network.
         steps: of a window.
         drives: whether its spikes reach neurons, or are the reward of a learning rule.
+        delayed: whether a delayed link starts from it, so that others wait for the end of each of its windows.
         consumers: numbers of the windowed populations that it feeds.
     """
 
@@ -44,6 +54,7 @@ class WindowPlan:
     steps: int
     feeds: tuple[Feed, ...]
     drives: bool
+    delayed: bool
     consumers: tuple[int, ...]
 
 
@@ -68,6 +79,7 @@ def compile_windows(network: Network, clock: float) -> tuple[WindowPlan, ...]:
             steps=_window_steps(name, windowed.window, clock),
             feeds=tuple(feeds),
             drives=name in driving,
+            delayed=any(link.delayed for link in network.links if link.source == name),
             consumers=tuple(consumers),
         )
         plans.append(plan)
@@ -76,7 +88,7 @@ def compile_windows(network: Network, clock: float) -> tuple[WindowPlan, ...]:
 
 def _feed(network: Network, link: Link, source: int) -> Feed:
     windowed = isinstance(network.population(link.source).model, Windowed)
-    return Feed(source, network.link_receptor(link), int(link.offset), windowed)
+    return Feed(source, network.link_receptor(link), int(link.offset), windowed, link.delayed)
 
 
 def _window_steps(name: str, window: float, clock: float) -> int:

@@ -32,7 +32,7 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
 
     Step k of a population: its `step` gets the weights that arrive in step k; a spike of a unit in step k arrives at
     the target of each of its synapses in step k + delay. A window ends before the first step after it: its code fires
-    in that step, and belongs to the windows that end with it.
+    in that step, and belongs to the windows that end with it, or, through a delayed link, to those that begin with it.
     """
     compiled = compile_network(network, clock, seed, np.dtype(np.float64))
     samplers = [build_sampler(network, projection, clock, seed, 1) for projection in network.projections]
@@ -84,7 +84,7 @@ def _code(plan: WindowPlan, state: WindowState, fired: Mapping[int, NDArray[Any]
     """Return the units that a window ending at step `end` makes spike."""
     counts = {name: np.zeros(size, np.int64) for name, size in plan.windowed.model.receptors.items()}
     for feed in plan.feeds:
-        window = slice(end - plan.steps + feed.windowed, end + feed.windowed)
+        window = slice(end - plan.steps + feed.early, end + feed.early)
         arrived = fired[feed.source][window].sum(axis=0)
         counts[feed.receptor][feed.offset : feed.offset + len(arrived)] += arrived
     arrivals = {name: Arrivals(np.flatnonzero(n).astype(np.int32), n[n > 0]) for name, n in counts.items()}

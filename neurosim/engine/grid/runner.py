@@ -74,7 +74,8 @@ class Runner:
 
     def begin(self, sources: Mapping[int, EventSource], trial: int) -> None:
         """Return to the initial state, with these sources by population number; the counters go on."""
-        codes = {plan.number: CodeSource(self.windows, plan) for plan in self.windows.plans if plan.drives}
+        pacing = [plan for plan in self.windows.plans if plan.drives or plan.delayed]
+        codes = {plan.number: CodeSource(self.windows, plan) for plan in pacing}
         self.sources = {**sources, **codes}
         self.trial = trial
         self._window = None

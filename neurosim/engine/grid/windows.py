@@ -185,7 +185,7 @@ class WindowedPopulations:
             return [NOTHING] * windows
         steps, inputs = join_events([_shifted(events, feed.offset) for feed, events in feeds])
         # A code that ends with a window belongs to it; the spikes of a step belong to the window with that step.
-        early = np.array([feed.windowed for feed, _ in feeds], np.int64)
+        early = np.array([feed.early for feed, _ in feeds], np.int64)
         units = np.empty_like(inputs)
         counts = np.empty(len(inputs), np.int64)
         bounds = np.empty(windows + 1, np.int64)
@@ -199,7 +199,7 @@ class WindowedPopulations:
         for plan in self.plans:
             for feed in plan.feeds:
                 # First step of the current window; a code at that step ended the window before.
-                begin = self.step // plan.steps * plan.steps + feed.windowed
+                begin = self.step // plan.steps * plan.steps + feed.early
                 needed[feed.source] = min(needed[feed.source], begin)
         for p, begin in needed.items():
             steps, units = self._events[p]
@@ -260,7 +260,10 @@ class WindowSink(SpikeSink):
 
 @final
 class CodeSource(EventSource):
-    """Codes of a windowed population as the events of the steps at which their windows end."""
+    """Codes of a windowed population as the events of the steps at which their windows end.
+
+    They are none if it drives nothing; then the source only ends the pieces of a run with its windows.
+    """
 
     def __init__(self, windows: WindowedPopulations, plan: WindowPlan) -> None:
         self.windows = windows

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from ...base.errors import CapacityWarning, NeurosimInputError, require
 from ...base.measure.work import LayerCounts
 from ...kernels.memory.macrocolumn.views import BLIND
+from ...network.neurons.base import LATER
 from ...network.windowed import WindowModel, WindowState
 from ..sdr.code import SDR
 from . import theory
 from .run import Frames, checked, draw_keys, run_columns, sequence
 from .selection import Permanence, Selection, kernel_parameters
 from .state import ColumnBatch, ColumnMemory, ColumnOutput, ColumnTrace
-from .windowed import ABOVE, INPUT, READINGS, ColumnsState
+from .windowed import ABOVE, INPUT, NEIGHBOURS, READINGS, ColumnsState, Signals
 from .work import count_columns
+
+NOTHING = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,20 @@ class Macrocolumn(WindowModel):
     """A Sparsey-style macrocolumn: Q modules of K binary units, each module with one winner.
 
     Evidence for a unit is V = U^a H^b D^c over the terms that exist: U from the input, H from the column's own code in
-    the frame before (never from the unit's own module), D from the codes above. Each is the fraction of active
-    afferents whose weight is on. See `Selection` for how V becomes a code; storing turns on all weights from active
-    afferents to the winners.
+    the frame before (never from the unit's own module) and from its neighbours, D from the codes above. Each is the
+    fraction of active afferents whose weight is on. See `Selection` for how V becomes a code; storing turns on all
+    weights from active afferents to the winners.
+
+    In a network links bring the three: receptors "input", "neighbours" and "above" take the spikes of any population
+    in the window. Delayed links let columns see codes of the window before: each other's, or of a column that they
+    feed.
 
     Attributes:
         inputs: size of its input SDRs.
         modules: Q.
         units: K, of a module.
         above: number of units of the codes above, the source of D; 0 for no D.
-        lateral: whether the column has H.
+        lateral: whether its own code is a source of H.
         bounds: minimum and maximum number of active inputs with which the column runs; None: 1 and `inputs`.
         persistence: number of frames that a code stays.
         selection: rule of code selection.
@@ -44,6 +51,8 @@ class Macrocolumn(WindowModel):
         frozen_above: a unit stops learning from a source when more than this fraction of its weights from there is on.
         seed: key of all random draws. Draws of learning depend on the seed and the number of frames learned, ties of
             recall on the seed and the input.
+        neighbours: number of units of other columns that are sources of H, too; 0 for none. Their signals are not
+            multiplied by zeta^boost.
 
     Sources: Rinkus 2010, 2014; Rinkus and Leveille 2017 (arXiv 1710.07829).
 
@@ -62,11 +71,13 @@ class Macrocolumn(WindowModel):
     permanence: Permanence | None = None
     frozen_above: float = 1.0
     seed: int = 0
+    neighbours: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name in ("inputs", "modules", "units", "persistence"):
             require(getattr(self, name) >= 1, f"Macrocolumn.{name}", "must be >= 1", getattr(self, name))
-        require(self.above >= 0, "Macrocolumn.above", "must be >= 0 units", self.above)
+        for name in ("above", "neighbours"):
+            require(getattr(self, name) >= 0, f"Macrocolumn.{name}", "must be >= 0 units", getattr(self, name))
         low, high = self.limits
         good = 1 <= low <= high
         require(good, "Macrocolumn.bounds", "must be (min, max) active inputs, 1 <= min <= max", self.bounds)
@@ -95,6 +106,7 @@ class Macrocolumn(WindowModel):
             lateral = self.size * (self.size - self.units)
         else:
             lateral = 0
+        lateral += self.neighbours * self.size
         return {"U": self.inputs * self.size, "H": lateral, "D": self.above * self.size}
 
     def memory(self) -> ColumnMemory:
@@ -103,9 +115,8 @@ class Macrocolumn(WindowModel):
 
     @property
     def receptors(self) -> Mapping[str, int]:
-        if self.above:
-            return {INPUT: self.inputs, ABOVE: self.above}
-        return {INPUT: self.inputs}
+        sizes = {INPUT: self.inputs, ABOVE: self.above, NEIGHBOURS: self.neighbours}
+        return {name: size for name, size in sizes.items() if size}
 
     @property
     def outputs(self) -> int:
@@ -119,48 +130,68 @@ class Macrocolumn(WindowModel):
         memory = self.memory()
 
         def advance(
-            items: Sequence[SDR], above: Sequence[SDR | None], traces: Sequence[ColumnTrace] | None, learn: bool
+            items: Sequence[SDR],
+            signals: Signals,
+            traces: Sequence[ColumnTrace] | None,
+            learn: bool,
         ) -> Sequence[ColumnBatch]:
             trace = None if traces is None else traces[0]
             # Without a trace a recording begins: one more stored sequence.
             if learn and trace is None:
                 self._count(memory, 1, len(items[0]))
-            return [self._frames(memory, items, trace, above, learn=learn)]
+            above = signals.get(ABOVE, [None] * len(items))
+            neighbours = signals.get(NEIGHBOURS, [None] * len(items))
+            return [self._frames(memory, items, trace, above, neighbours, learn=learn)]
 
-        return ColumnsState([memory], [self.modules], self.inputs, self.above, advance)
+        return ColumnsState([memory], [self.modules], self.receptors, advance)
 
     def store(
-        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+        self,
+        memory: ColumnMemory,
+        item: SDR,
+        trace: ColumnTrace | None = None,
+        above: SDR | None = None,
+        neighbours: SDR | None = None,
     ) -> ColumnOutput:
         """Draw a code for one frame and learn it in one trial; `trace` comes from the frame before, None for the first.
 
         Raises:
             NeurosimInputError: an SDR of another size, a memory of another column.
         """
-        answer = self._one(memory, item, trace, above, learn=True)
+        answer = self._one(memory, item, trace, above, neighbours, learn=True)
         if trace is None:
             self._count(memory, 1, len(item))
         return answer
 
     def recall(
-        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+        self,
+        memory: ColumnMemory,
+        item: SDR,
+        trace: ColumnTrace | None = None,
+        above: SDR | None = None,
+        neighbours: SDR | None = None,
     ) -> ColumnOutput:
         """Return the code of one frame by all terms: the largest evidence wins. The memory does not change.
 
         Raises:
             NeurosimInputError: an SDR of another size, a memory of another column.
         """
-        return self._one(memory, item, trace, above)
+        return self._one(memory, item, trace, above, neighbours)
 
     def recognise(
-        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+        self,
+        memory: ColumnMemory,
+        item: SDR,
+        trace: ColumnTrace | None = None,
+        above: SDR | None = None,
+        neighbours: SDR | None = None,
     ) -> ColumnOutput:
         """Return the code of one frame, leaving out terms that do not fit: all, the best pair, or the best single one.
 
         `ColumnOutput.terms` names the terms used. If none of these reaches its threshold, all are used and `known` is
         False. By U alone, known inputs in a new order look familiar: `terms` shows it.
         """
-        return self._one(memory, item, trace, above, back_off=True)
+        return self._one(memory, item, trace, above, neighbours, back_off=True)
 
     def store_many(self, memory: ColumnMemory, items: Sequence[SDR]) -> ColumnBatch:
         """Store items one after the other, each without H; equal to `store` of each."""
@@ -241,12 +272,15 @@ class Macrocolumn(WindowModel):
 
     @property
     def _afferents(self) -> tuple[int, int, int]:
+        return self.inputs, self._own + self.neighbours, self.above
+
+    @property
+    def _own(self) -> int:
+        """Number of own units that are sources of H."""
         # A single module has no other modules to take H from.
         if self.lateral and self.modules > 1:
-            lateral = self.size
-        else:
-            lateral = 0
-        return self.inputs, lateral, self.above
+            return self.size
+        return 0
 
     def _belongs(self, memory: ColumnMemory) -> None:
         shape = (1, self._afferents, self.size)
@@ -259,11 +293,12 @@ class Macrocolumn(WindowModel):
         item: SDR,
         trace: ColumnTrace | None,
         above: SDR | None,
+        neighbours: SDR | None,
         *,
         learn: bool = False,
         back_off: bool = False,
     ) -> ColumnOutput:
-        return self._frames(memory, [item], trace, [above], learn=learn, back_off=back_off)[0]
+        return self._frames(memory, [item], trace, [above], [neighbours], learn=learn, back_off=back_off)[0]
 
     def _frames(
         self,
@@ -271,20 +306,29 @@ class Macrocolumn(WindowModel):
         items: Sequence[SDR],
         trace: ColumnTrace | None,
         above: Sequence[SDR | None],
+        neighbours: Sequence[SDR | None],
         *,
         learn: bool = False,
         back_off: bool = False,
     ) -> ColumnBatch:
-        """Run the frames of one sequence; `above` has signals for each, or None."""
+        """Run the frames of one sequence; `above` and `neighbours` have signals for each, or None."""
         frames = sequence(items, self.inputs, apart=False, fresh=trace is None)
         signals = None
         if any(each is not None for each in above):
-            require(self.above > 0, "Macrocolumn.above", "must be > 0 to take signals from above", self.above)
-            silence = SDR([], self.above)  # type: ignore[arg-type]
-            filled = [silence if each is None else each for each in above]
-            packed = [checked(each, self.above).packed() for each in filled]
-            signals = np.stack(packed)[:, None], np.ones((len(items), 1))
-        return self._many(memory, frames, trace, signals, learn=learn, back_off=back_off)
+            packed = self._packed("above", above, 0)
+            signals = packed, np.ones((len(items), 1))
+        beside = None
+        if any(each is not None for each in neighbours):
+            # Neighbours are the afferents of H after the column's own units.
+            beside = self._packed("neighbours", neighbours, self._own)
+        return self._many(memory, frames, trace, signals, beside, learn=learn, back_off=back_off)
+
+    def _packed(self, name: str, signals: Sequence[SDR | None], first: int) -> NDArray[np.uint64]:
+        """Return [frames, 1, words] packed signals from units above or neighbours, whose first is afferent `first`."""
+        size: int = getattr(self, name)
+        require(size > 0, f"Macrocolumn.{name}", f"must be > 0 to take signals from {name}", size)
+        places = [NOTHING if each is None else checked(each, size).indices + first for each in signals]
+        return np.stack([SDR.unchecked(each, first + size).packed() for each in places])[:, None]
 
     def _many(
         self,
@@ -292,6 +336,7 @@ class Macrocolumn(WindowModel):
         frames: Frames,
         trace: ColumnTrace | None = None,
         above: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
+        beside: NDArray[np.uint64] | None = None,
         *,
         learn: bool = False,
         back_off: bool = False,
@@ -300,14 +345,32 @@ class Macrocolumn(WindowModel):
         if trace is not None and trace.code.shape != (1, self.modules):
             raise NeurosimInputError(f"trace: must be of a column of {self.modules} modules (got {trace.code.shape})")
         numbers = kernel_parameters(
-            self.selection, self.limits, self.persistence, self.frozen_above, self.permanence, self.above
+            self.selection,
+            self.limits,
+            self.persistence,
+            self.frozen_above,
+            self.permanence,
+            self.above,
+            self.neighbours,
+            lateral=self.lateral,
         )
         # One column, whose receptive field is all inputs.
         everything = np.arange(self.inputs, dtype=np.int32)[None]
         keys = draw_keys(self.seed, 1)
-        return run_columns(
-            memory, everything, frames, self.modules, numbers, keys, trace, above, learn=learn, back_off=back_off
-        ).column(0)
+        batch = run_columns(
+            memory,
+            everything,
+            frames,
+            self.modules,
+            numbers,
+            keys,
+            trace,
+            above,
+            beside=beside,
+            learn=learn,
+            back_off=back_off,
+        )
+        return batch.column(0)
 
     def _count(self, memory: ColumnMemory, items: int, active: int) -> None:
         """Count stored items; warn once when there are more than the column recalls well."""

@@ -18,7 +18,7 @@ from .level import Level, LevelPlan, joined
 from .run import Frames, draw_keys, sequence
 from .selection import kernel_parameters
 from .state import ColumnMemory, ColumnTrace, LevelBatch
-from .windowed import INPUT, READINGS, ColumnsState
+from .windowed import INPUT, READINGS, ColumnsState, Signals
 from .work import count_columns
 
 
@@ -103,13 +103,13 @@ class Hierarchy(WindowModel):
         self._belongs(memory)
 
         def advance(
-            items: Sequence[SDR], above: Sequence[SDR | None], traces: Sequence[ColumnTrace] | None, learn: bool
+            items: Sequence[SDR], signals: Signals, traces: Sequence[ColumnTrace] | None, learn: bool
         ) -> Sequence[LevelBatch]:
             if learn:
                 return self.store(memory, items, traces)
             return self.recall(memory, items, traces)
 
-        return ColumnsState(memory.levels, [level.modules for level in self.levels], self.inputs, 0, advance)
+        return ColumnsState(memory.levels, [level.modules for level in self.levels], self.receptors, advance)
 
     def store(
         self, memory: HierarchyMemory, frames: SDR | Sequence[SDR], traces: Sequence[ColumnTrace] | None = None

@@ -72,6 +72,7 @@ def run_columns(
     trace: ColumnTrace | None = None,
     above: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
     *,
+    beside: NDArray[np.uint64] | None = None,
     learn: bool = False,
     back_off: bool = False,
     threads: int = 1,
@@ -82,6 +83,7 @@ def run_columns(
         numbers: parameters, see `selection.kernel_parameters`.
         keys: keys of the draws, see `draw_keys`.
         above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
+        beside: packed units of other columns [frames, columns, words], at their places among the afferents of H.
     """
     from ...kernels.memory.macrocolumn.cpu import run
     from ...kernels.tools.threads import spread
@@ -94,7 +96,9 @@ def run_columns(
         state = trace.copy()
     if above is None:
         above = np.zeros((n, columns, memory.d.shape[1]), np.uint64), np.ones((n, columns))
-    inputs = ColumnInputs(frames.dense, frames.flags, fields, *above)
+    if beside is None:
+        beside = np.zeros((n, columns, 0), np.uint64)
+    inputs = ColumnInputs(frames.dense, frames.flags, fields, *above, beside)
     weights = ColumnWeights(memory.u, memory.h, memory.d, memory.stages, memory.last, memory.clock)
     results = Results(
         codes=np.empty((n, columns, modules), np.int32),

@@ -96,10 +96,14 @@ def kernel_parameters(
     frozen_above: float,
     permanence: Permanence | None,
     above: int,
+    neighbours: int = 0,
+    *,
+    lateral: bool = True,
 ) -> NDArray[np.float64]:
     """Return all parameters as numbers, in the order of `kernels.memory.macrocolumn`."""
     lifetimes = permanence.lifetimes if permanence else (0, 0)
     # The order of the places in `rule`: `kernels.memory.macrocolumn.reference`.
     s = selection
     numbers = [s.g_min, s.gamma, s.chi, FORMS[s.form], *s.exponents, s.hypothesis, s.boost, s.max_hypotheses]
-    return np.array([*numbers, *s.thresholds, *bounds, persistence, frozen_above, *lifetimes, above], np.float64)
+    last = (above, neighbours, lateral)
+    return np.array([*numbers, *s.thresholds, *bounds, persistence, frozen_above, *lifetimes, *last], np.float64)

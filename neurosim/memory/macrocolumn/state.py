@@ -19,8 +19,9 @@ class ColumnMemory:
     """The weights of one or more columns of the same size, changed by storing.
 
     Attributes:
-        u, h, d: [columns, words, units] uint64, packed binary weights from the input, from the column's code before,
-            and from the codes above; bit `a % 64` of word `a // 64` is the weight from afferent a.
+        u, h, d: [columns, words, units] uint64, packed binary weights from the input, from the column's code before
+            and from its neighbours, and from the codes above; bit `a % 64` of word `a // 64` is the weight from
+            afferent a.
         stages: [columns, afferents, units] uint8 for u, h and d, stage of each weight; no afferents where weights do
             not fade.
         last: [columns, afferents, units] int64 for u, h and d, the frame in which the pair of a weight last occurred.

@@ -15,10 +15,13 @@ from ..sdr.code import SDR
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 
 READINGS = ("familiarity",)
-# (inputs, signals from above or None, traces or None, learn) -> a batch of these frames for each level
-Advance = Callable[[Sequence[SDR], Sequence[SDR | None], Sequence[ColumnTrace] | None, bool], Sequence[LevelBatch]]
 INPUT = "input"
 ABOVE = "above"
+NEIGHBOURS = "neighbours"
+# Signals of each frame by receptor: those that the model has of `ABOVE` and `NEIGHBOURS`.
+Signals = Mapping[str, Sequence[SDR]]
+# (inputs, signals, traces or None, learn) -> a batch of these frames for each level
+Advance = Callable[[Sequence[SDR], Signals, Sequence[ColumnTrace] | None, bool], Sequence[LevelBatch]]
 
 
 @final
@@ -28,18 +31,21 @@ class ColumnsState(WindowState):
     Args:
         memories: memory of each level; learning changes it.
         modules: number of modules of a column, by level.
-        inputs, above: sizes of the two receptors; 0 for no signals from above.
+        receptors: sizes of the receptors; `INPUT` is one of them.
         advance: function that runs frames on the memories.
     """
 
     def __init__(
-        self, memories: Sequence[ColumnMemory], modules: Sequence[int], inputs: int, above: int, advance: Advance
+        self,
+        memories: Sequence[ColumnMemory],
+        modules: Sequence[int],
+        receptors: Mapping[str, int],
+        advance: Advance,
     ) -> None:
         self.memories = tuple(memories)
         self.modules = tuple(modules)
         self.advance = advance
-        self.inputs = inputs
-        self.above = above
+        self.receptors = receptors
         self.traces: Sequence[ColumnTrace] | None = None
 
     def begin(self) -> None:
@@ -49,12 +55,11 @@ class ColumnsState(WindowState):
         return self.run([arrivals], learn=learn)[0]
 
     def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
-        items = [SDR.unchecked(arrivals[INPUT].units, self.inputs) for arrivals in windows]
-        signals: list[SDR | None] = [None] * len(items)
-        if self.above:
-            signals = [SDR.unchecked(arrivals[ABOVE].units, self.above) for arrivals in windows]
-            if self.traces is None:
-                signals[0] = None  # the first frame of a recording takes no signals from above
+        signals = {
+            name: [SDR.unchecked(arrivals[name].units, size) for arrivals in windows]
+            for name, size in self.receptors.items()
+        }
+        items = signals.pop(INPUT)
         batches = self.advance(items, signals, self.traces, learn)
         self.traces = [batch.trace for batch in batches]
         # By frame, over the columns of all levels; the familiarity is taken from the highest.
@@ -104,7 +109,7 @@ class ColumnsState(WindowState):
         on = sum(int(np.unpackbits(w.view(np.uint8)).sum()) for m in self.memories for w in (m.u, m.h, m.d))
         return totals.layer(
             name,
-            inputs=self.inputs + self.above,
+            inputs=sum(self.receptors.values()),
             outputs=units,
             weights=weights,
             nonzero_weights=on,

@@ -98,7 +98,8 @@ class PipelineInputs:
         network = self.config.description.network
         clock = self.config.clock
         edges = [_Edge(p.source, p.target, _longest_delay(network, p, clock)) for p in network.projections]
-        edges += [_Edge(link.source, link.target, None) for link in network.links]
+        # A code that comes through a delayed link belongs to the window with the step in which it ends.
+        edges += [_Edge(link.source, link.target, 1 if link.delayed else None) for link in network.links]
         # An edge whose target leads back to its source is part of a loop.
         return tuple(edge for edge in edges if edge.source not in _reached(edge.target, edges))
 
