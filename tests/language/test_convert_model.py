@@ -822,6 +822,25 @@ def test_a_converted_config_of_many_words_takes_no_memory(tmp_path: Path) -> Non
         read_converted(tmp_path)
 
 
+def test_rows_of_one_block_exist_at_a_time_in_the_check_of_the_executed_form(dense: LanguageModel) -> None:
+    """Each layer adds rows while its block is called, and no layer of another block holds any then or later."""
+    made = convert(dense, Coding("ternary", k=2.0))
+    holding: list[set[str]] = []
+
+    def note(*_: object) -> None:
+        holding.append({name for name, layer in made.layers.items() if layer._rows is not None})
+
+    handles = [layer.register_forward_hook(note) for layer in made.layers.values()]
+    check_execution(made, torch.arange(16)[None])
+    for handle in handles:
+        handle.remove()
+    executed = [names for names in holding if names]
+    blocks = [{name.split(".")[1] for name in names} for names in executed]
+    assert len(executed) == len(holding) / 2 and all(len(block) == 1 for block in blocks)
+    assert {name for block in blocks for name in block} == {"0", "1"}
+    assert all(layer._rows is None for layer in made.layers.values()) and not made.executed
+
+
 def test_large_k_is_exact_or_refused() -> None:
     """Sums beyond 2^24 are the same executed and simulated; those that could pass 32 bits are refused."""
     model = model_of("gla")

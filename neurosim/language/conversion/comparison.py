@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -271,25 +272,30 @@ def check_execution(
     hidden = []
     heads = []
     seconds = []
+    moved = {}
     for on in (False, True):
-        converted.execute(on, threads=threads)
-        model.hidden(model.embed(tokens[:1, :8]))  # compiles
-        start = time.perf_counter()
-        hidden.append(model.hidden(model.embed(tokens), None)[0].flatten(0, 1))
-        seconds.append(time.perf_counter() - start)
-        # A copy of a head in spikes stays as it is when the model changes its form.
-        heads.append(copy.copy(head_of(model)))
+        converted.execute(False)
+        # The rows of a whole model are as large as its weights: those of one block exist at a time.
+        form: AbstractContextManager[list[float]] = nullcontext([])
+        if on:
+            form = converted.executing_in_turn(threads)
+        with form as copied:
+            model.hidden(model.embed(tokens[:1, :8]))  # compiles
+            copied.clear()
+            start = time.perf_counter()
+            hidden.append(model.hidden(model.embed(tokens), None)[0].flatten(0, 1))
+            seconds.append(time.perf_counter() - start - sum(copied))
+            # A copy of a head in spikes stays as it is when the model changes its form.
+            heads.append(copy.copy(head_of(model)))
+            if on and converted.coding.qk:
+                # States are updated lazily. A third pass, not timed: to count the traffic takes time itself.
+                record_traffic(model)
+                model.hidden(model.embed(tokens))
+                moved = recorded_traffic(model)
+        model.files.release()
+        trim_heap()
         if on_progress is not None:
             on_progress(len(seconds), 2)
-    moved = {}
-    if converted.coding.qk:
-        # States are updated lazily. A third pass, not timed: to count the traffic takes time itself.
-        record_traffic(model)
-        model.hidden(model.embed(tokens))
-        moved = recorded_traffic(model)
-    converted.execute(False)
-    model.files.release()
-    trim_heap()
     following = torch.zeros(tokens.numel(), dtype=torch.int64, device=tokens.device)
     likeliest = [likelihoods(*each, following).likeliest for each in zip(heads, hidden, strict=True)]
     largest = torch.zeros((), device=tokens.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Annotated, cast, final
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ...base.errors import NeurosimInputError, lookup, require
 from ...base.rules import Rule, check_rules
@@ -163,12 +165,43 @@ class Converted:
         """
         for layer in self.layers.values():
             layer.execute(on, threads=threads)
+        self._update_lazily(on, threads)
+        return self
+
+    def _update_lazily(self, on: bool, threads: int) -> None:
+        """Update the states lazily (`on`), or as the dense model does."""
         if on and not self.executed:
             spiked_mixer.wrap(self.model, threads)
         elif self.executed and not on:
             spiked_mixer.unwrap(self.model)
         self.executed = on
-        return self
+
+    @contextmanager
+    def executing_in_turn(self, threads: int = 1) -> Iterator[list[float]]:
+        """Execute one residual block at a time while the block of code runs; the model is simulated after it.
+
+        The rows of one residual block exist at a time, so that a large model needs little memory beside its weights.
+
+        Yields:
+            the seconds that each residual block's rows took to be copied, filled while the model runs.
+        """
+        self.execute(False)
+        self._update_lazily(True, threads)
+        copied: list[float] = []
+        outside = set(self.layers.values())
+        handles: list[RemovableHandle] = []
+        for block in self.model.layers:
+            inner = [module for module in block.modules() if isinstance(module, SpikedLinear)]
+            outside.difference_update(inner)
+            handles += _execute_while_called(block, inner, threads, copied)
+        for layer in outside:
+            layer.execute(True, threads=threads)
+        try:
+            yield copied
+        finally:
+            for handle in handles:
+                handle.remove()
+            self.execute(False)
 
     @contextmanager
     def counting(self) -> Iterator[dict[str, CountHistogram]]:
@@ -423,3 +456,21 @@ def _by_layer(
         name: Coder(coding.scheme, thresholds[name], shrink=coding.shrink, limit=float(coding.levels)) for name in names
     }
     return Converted(_copy(dense), coding, coders)
+
+
+def _execute_while_called(
+    block: nn.Module, layers: Sequence[SpikedLinear], threads: int, copied: list[float]
+) -> list[RemovableHandle]:
+    """Execute the layers of a block whenever it is called, and add the seconds that copying rows took to `copied`."""
+
+    def before(*_: object) -> None:
+        start = time.perf_counter()
+        for layer in layers:
+            layer.execute(True, threads=threads)
+        copied.append(time.perf_counter() - start)
+
+    def after(*_: object) -> None:
+        for layer in layers:
+            layer.execute(False)
+
+    return [block.register_forward_pre_hook(before), block.register_forward_hook(after)]
