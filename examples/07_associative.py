@@ -8,7 +8,8 @@ from matplotlib import pyplot
 from neurosim.base import CapacityWarning
 from neurosim.memory import DenseHebbian, FastWeights, Hopfield
 from neurosim.memory.associative.dense import dense_bit_error
-from neurosim.memory.associative.hopfield import hopfield_capacity, hopfield_overlap, multitasking_overlaps
+from neurosim.memory.associative.hopfield import hopfield_capacity, hopfield_overlap
+from neurosim.memory.associative.multitasking import multitasking_overlaps
 from neurosim.memory.associative.pairs import expected_error, keys
 
 warnings.simplefilter("ignore", CapacityWarning)  # to fill memories beyond capacity is the point here

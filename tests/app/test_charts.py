@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from neurosim.app.report import charts
 
@@ -60,3 +61,17 @@ def test_a_long_name_that_coincides_fits_its_chart() -> None:
     names = ("stored items with 30 % of their bits moved", "new items")
     shown = texts(charts.curves([charts.Curve(name, points, points) for name in names], "x", "y", ""))
     assert "new items (the same)" in shown
+
+
+def test_a_map_has_a_rectangle_for_each_point() -> None:
+    drawn = charts.regions((0.1, 0.2, 0.3), (1.0, 2.0), (("a", "a", "b"), ("b", "b", "b")), "x", "y", "words")
+    root = ElementTree.fromstring(str(drawn))
+    cells = [rect for rect in root.iter("rect") if float(rect.attrib["width"]) > 10]
+    colours = [rect.attrib["style"] for rect in cells]
+    assert len(cells) == 6 and colours.count(colours[0]) == 2
+    # The first row of names is the lowest, and the rectangles fill the plane.
+    assert float(cells[0].attrib["y"]) > float(cells[3].attrib["y"])
+    assert float(cells[1].attrib["x"]) == pytest.approx(
+        float(cells[0].attrib["x"]) + float(cells[0].attrib["width"]), abs=0.02
+    )
+    assert {"a", "b", "x", "y"} <= set(texts(drawn))

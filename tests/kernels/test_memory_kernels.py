@@ -7,8 +7,8 @@ import pytest
 
 from neurosim.kernels.memory.expansion.launch import expand
 from neurosim.kernels.memory.expansion.reference import expand_reference
-from neurosim.kernels.memory.hopfield.launch import relax
-from neurosim.kernels.memory.hopfield.reference import relax_reference
+from neurosim.kernels.memory.hopfield.launch import heat, relax
+from neurosim.kernels.memory.hopfield.reference import heat_reference, relax_reference
 from neurosim.kernels.memory.label_counts import cpu as labels_cpu
 from neurosim.kernels.memory.label_counts import reference as labels_reference
 from neurosim.kernels.memory.lateral import cpu as lateral_cpu
@@ -245,3 +245,17 @@ def test_trials_of_random_segments() -> None:
     misses = trials_cpu.noisy_misses(synapses, drawn, size, 4, 4, other)
     assert 0 < misses < trials
     assert misses == trials_reference.noisy_misses_reference(synapses, drawn, size, 4, 4, other)
+
+
+def test_heat_draws_units_by_their_fields() -> None:
+    patterns = RNG.choice([-1.0, 1.0], (3, 37))
+    couplings = Hopfield.store(patterns).couplings
+    states = RNG.choice([-1.0, 1.0], (3, 37))
+    orders = np.stack([RNG.permutation(37) for _ in range(7)])
+    chances = RNG.random((7, 37))
+    for temperature in (0.1, 0.9):
+        means, flips = heat(couplings, states, orders, chances, temperature)
+        for k, state in enumerate(states):
+            mean, flipped = heat_reference(couplings, state, orders, chances, temperature)
+            np.testing.assert_array_equal(means[k], mean)
+            assert flips[k] == flipped

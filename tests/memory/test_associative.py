@@ -14,11 +14,13 @@ from neurosim.memory.associative.dense import dense_bit_error, dense_capacity
 from neurosim.memory.associative.hopfield import (
     hopfield_capacity,
     hopfield_overlap,
+)
+from neurosim.memory.associative.modern import ModernHopfield
+from neurosim.memory.associative.multitasking import (
     max_hierarchical_dilution,
     multitasking_overlaps,
     parallel_overlap,
 )
-from neurosim.memory.associative.modern import ModernHopfield
 from neurosim.memory.associative.pairs import expected_error, keys
 from neurosim.memory.associative.sparse import SparseDistributed, _within_both, sparse_bit_error
 from neurosim.memory.associative.tail import OPTIMIZERS, newton_schulz, polar, tail_expected, tail_run

@@ -15,7 +15,19 @@ from neurosim.memory.associative.experiments import EXPERIMENTS, Point, diluted_
 
 
 def test_every_experiment_has_curves_with_a_theory() -> None:
-    assert list(EXPERIMENTS) == ["hopfield", "dense", "examples", "multitasking", "pairs", "sparse", "tail"]
+    assert list(EXPERIMENTS) == [
+        "hopfield",
+        "dense",
+        "examples",
+        "multitasking",
+        "multitasking-phases",
+        "dense-phases",
+        "detection",
+        "pairs",
+        "depth",
+        "sparse",
+        "tail",
+    ]
     for name, experiment in EXPERIMENTS.items():
         points = list(experiment.points())
         places = [(point.series, point.x) for point in points]
@@ -32,7 +44,8 @@ def simulated(point: Point, seeds: int) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("name", "x", "seeds"), [("dense", 10, 20), ("examples", 5, 10), ("pairs", 32, 10), ("sparse", 200, 2)]
+    ("name", "x", "seeds"),
+    [("dense", 10, 20), ("examples", 5, 10), ("pairs", 32, 10), ("sparse", 200, 2), ("depth", 1, 20)],
 )
 def test_points_are_near_their_theory(name: str, x: float, seeds: int) -> None:
     for point in EXPERIMENTS[name].points():
@@ -62,7 +75,7 @@ def test_the_command_writes_a_page(elsewhere: None) -> None:
     text = neurosim("memory", "associative", "pairs", "--seeds", "2", "--out", "again").stdout
     assert "Farthest from theory" in text and "delta, random keys" in text
     assert refused("memory", "associative", "pears") == (
-        "neurosim: experiment: unknown name 'pears'; did you mean 'pairs'? choose from dense, examples, hopfield, "
-        "multitasking, pairs, sparse, tail"
+        "neurosim: experiment: unknown name 'pears'; did you mean 'pairs'? choose from dense, dense-phases, "
+        "depth, detection, examples, hopfield, multitasking, multitasking-phases, pairs, sparse, tail"
     )
     assert "seeds: must be >= 2 (got 1" in refused("memory", "associative", "pairs", "--seeds", "1")

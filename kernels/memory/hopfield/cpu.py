@@ -1,4 +1,4 @@
-"""Zero-temperature asynchronous dynamics, compiled: a unit that flips changes the fields by its row."""
+"""Asynchronous dynamics, compiled: a unit that flips changes the fields by its row."""
 
 from __future__ import annotations
 
@@ -38,3 +38,37 @@ def relax(couplings, states, fields, orders, zero, flipped, flips, sweeps):
                 break
         flips[cue] = done
         sweeps[cue] = ended
+
+
+@compiled
+def heat(couplings, states, fields, orders, bounds, means, flips):
+    """Change `states` and their fields as `heat_reference`, each on its own.
+
+    Args:
+        states: [n, N].
+        fields: [n, N], products of states and couplings, kept up to date.
+        bounds: [sweeps, N], the field of each visit above which a unit becomes 1.
+        means: [n, N], to which the states after each sweep of the second half are added.
+        flips: [n] int64, numbers of flips.
+    """
+    half = orders.shape[0] // 2
+    for cue in range(states.shape[0]):
+        state = states[cue]
+        field = fields[cue]
+        done = 0
+        for sweep in range(orders.shape[0]):
+            order = orders[sweep]
+            bound = bounds[sweep]
+            for visit in range(order.size):
+                i = order[visit]
+                after = 1.0 if field[i] > bound[visit] else -1.0
+                if after != state[i]:
+                    state[i] = after
+                    done += 1
+                    row = couplings[i]
+                    for j in range(field.size):
+                        field[j] += 2.0 * after * row[j]
+            if sweep >= half:
+                for i in range(state.size):
+                    means[cue, i] += state[i]
+        flips[cue] = done

@@ -113,6 +113,41 @@ def curves(
     return picture(box.foot + FOOT, words, parts, width=width)
 
 
+def regions(
+    x: Sequence[float],
+    y: Sequence[float],
+    names: Sequence[Sequence[str]],
+    x_name: str,
+    y_name: str,
+    words: str,
+    *,
+    width: float = WIDTH,
+) -> Markup:
+    """Return a map: a rectangle at each point of a plane, coloured by its name.
+
+    Args:
+        x, y: places on the axes, at equal distances.
+        names: [y][x].
+        words: text for screen readers.
+    """
+    known = list(dict.fromkeys(name for row in names for name in row))
+    colours = {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(known)}
+    # Half a step around the first and the last point.
+    half_x = (x[-1] - x[0]) / max(len(x) - 1, 1) / 2 or 0.5
+    half_y = (y[-1] - y[0]) / max(len(y) - 1, 1) / 2 or 0.5
+    across = (x[0] - half_x, x[-1] + half_x)
+    down = (y[0] - half_y, y[-1] + half_y)
+    box, key = frame_of([(name, colours[name], "box") for name in known], across, down, width)
+    cell = (box.width / len(x), box.height / len(y))
+    parts = []
+    for place_y, row in zip(y, names, strict=True):
+        for place_x, name in zip(x, row, strict=True):
+            corner = (box.across(place_x - half_x), box.down(place_y + half_y))
+            parts.append(rect(*corner, *cell, f"fill:{colours[name]};opacity:.6"))
+    parts += [*draw_axes(box, x_name, y_name), *key]
+    return picture(box.foot + FOOT, words, parts, width=width)
+
+
 def over_time(
     series: Sequence[Curve],
     duration: float,

@@ -25,7 +25,7 @@ class Recall:
     """Result of a recall.
 
     Attributes:
-        state: [N] at the end.
+        state: [N] at the end; at a temperature above 0 its mean over the second half of the sweeps.
         sweeps: number of sweeps.
         operations: number of couplings added.
     """
@@ -47,7 +47,7 @@ class Recalls:
     """Results of the recalls of several cues.
 
     Attributes:
-        states: [n, N] at the end.
+        states: [n, N] at the end, or their means, as in `Recall`.
         sweeps: [n] number of sweeps of each.
         operations: [n] number of couplings added for each.
     """

@@ -62,16 +62,30 @@ class DenseHebbian(Saved):
         """Store noisy examples [M, N] without labels: one vector for each example."""
         return cls(check_patterns(examples, (-1, 1)), order)
 
-    def recall(self, cue: object, sweeps: int = 20) -> Recall:
-        """Update all units together until none changes, at most `sweeps` times; a zero field changes no unit."""
-        return self.recall_many(check_cue(cue, self.vectors.shape[1])[None], sweeps).one()
+    def recall(self, cue: object, sweeps: int = 20, temperature: float = 0.0, seed: int = 0) -> Recall:
+        """Update all units together until none changes, at most `sweeps` times; a zero field changes no unit.
 
-    def recall_many(self, cues: object, sweeps: int = 20) -> Recalls:
-        """Update from each of the cues [n, N], one after the other, as `recall` does from one.
+        At a temperature T > 0 every unit becomes 1 with chance 1 / (1 + exp(-2 h / T)) (Glauber 1963), in all sweeps,
+        where 2 h is the energy of `field` in units in which h = P m^(P - 1) / 2 for a pattern of overlap m (means of
+        examples count as if of entries 1 and -1). The state is then the mean over the second half of the sweeps.
+
+        Raises:
+            NeurosimInputError: a cue of another size or with other entries; no sweeps; a temperature below 0.
+        """
+        return self.recall_many(check_cue(cue, self.vectors.shape[1])[None], sweeps, temperature, seed).one()
+
+    def recall_many(self, cues: object, sweeps: int = 20, temperature: float = 0.0, seed: int = 0) -> Recalls:
+        """Update from each of the cues [n, N], one after the other, as `recall` with the same seed does from one.
 
         Raises:
             NeurosimInputError: as `recall`; no cue.
         """
+        require(0 <= temperature < math.inf, "recall.temperature", "must be >= 0", temperature)
+        if temperature > 0:
+            require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
+            states = [self._heated(cue, sweeps, temperature, seed) for cue in check_cues(cues, self.vectors.shape[1])]
+            done = np.full(len(states), sweeps)
+            return Recalls(np.stack(states), done, done * self.vectors.size)
         courses = self._courses(cues, sweeps)
         done = np.array([len(course) - 1 for course in courses])
         return Recalls(np.stack([course[-1] for course in courses]), done, done * self.vectors.size)
@@ -114,6 +128,20 @@ class DenseHebbian(Saved):
             if np.array_equal(states[-1], states[-2]):
                 break
         return states
+
+    def _heated(self, cue: Array, sweeps: int, temperature: float, seed: int) -> Array:
+        """Return the mean state [N] over the second half of the sweeps at a temperature."""
+        draws = np.random.Generator(np.random.Philox(key=seed))
+        # A half of the energy -N m^P / 2 that a unit gains, for vectors of mean square 1.
+        scale = cue.size / 2 / float((self.vectors**2).mean()) ** (self.order / 2)
+        state = cue
+        mean = np.zeros(cue.size)
+        for sweep in range(sweeps):
+            chance = 0.5 + 0.5 * np.tanh(scale * self.field(state) / 2 / temperature)
+            state = np.where(draws.random(cue.size) < chance, 1.0, -1.0)
+            if sweep >= sweeps // 2:
+                mean += state
+        return mean / (sweeps - sweeps // 2)
 
     def field(self, state: Array) -> Array:
         """Return [N], the energy that each unit gains at +1 over -1."""
@@ -160,7 +188,7 @@ def dense_bit_error(
     if supervised:
         noise = (1 + rho) ** order * odd * load
     else:
-        noise = (odd / examples + (1 - 1 / examples) * c * _power_moment(order - 1, c)) * load / c**order
+        noise = (odd / examples + (1 - 1 / examples) * c * power_moment(order - 1, c)) * load / c**order
     return _over_examples(examples, quality, noise)
 
 
@@ -182,7 +210,7 @@ def dense_capacity(units: int, order: int) -> float:
     return units ** (order - 1) / (2 * odd_factorial(2 * order - 3) * math.log(units))
 
 
-def _power_moment(n: int, correlation: float) -> float:
+def power_moment(n: int, correlation: float) -> float:
     """Return the mean of x^n y^n over standard normal x, y of that correlation, by Hermite polynomials (Mehler)."""
     total = 0.0
     for j in range(n % 2, n + 1, 2):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from .common import Array
 from .dense import DenseHebbian, dense_bit_error
-from .hopfield import Hopfield, hopfield_overlap, multitasking_overlaps
-from .pairs import FastWeights, expected_error, keys
+from .dense_phases import dense_state
+from .hopfield import Hopfield, hopfield_overlap
+from .multitasking import combinations, multitasking_overlaps, multitasking_state
+from .pairs import FastWeights, chain_error, expected_error, keys, propagated_error
+from .phase_maps import PhaseMap, dense_maps, multitasking_map
 from .sparse import SparseDistributed, radius_of, sparse_bit_error
 from .tail import OPTIMIZERS, tail_expected, tail_run
 
@@ -21,6 +25,10 @@ UNITS = 2000
 PROBES = 6
 # Units of networks of diluted patterns.
 DILUTED_UNITS = 4000
+# Units of networks at a temperature.
+WARM_UNITS = 1000
+# Sweeps of networks at a temperature, of which the second half is averaged.
+WARM_SWEEPS = 100
 # Bits that are looked at in a dense memory, in patterns.
 DENSE_PROBES = 50
 # Size of keys and of values.
@@ -60,6 +68,7 @@ class Experiment:
         points: function that returns the points.
         source: papers of the theory.
         log_x: whether x has a logarithmic axis.
+        maps: function that returns the phase diagrams, if there are any.
     """
 
     title: str
@@ -68,6 +77,7 @@ class Experiment:
     points: Callable[[], Iterator[Point]]
     source: str
     log_x: bool = False
+    maps: Callable[[], Iterator[PhaseMap]] | None = None
 
 
 def hopfield_recall(load: float, units: int = UNITS) -> Simulation:
@@ -120,6 +130,39 @@ def diluted_overlap(rank: int, dilution: float, count: int = 3, units: int = DIL
         cue = np.where(patterns[0] != 0, patterns[0], draws.choice([-1.0, 1.0], units))
         overlaps = np.abs(Hopfield.store(patterns).recall(cue, seed).overlap(patterns))
         return float(np.sort(overlaps)[::-1][rank])
+
+    return simulate
+
+
+def warm_overlap(rank: int, dilution: float, temperature: float, count: int = 3, units: int = WARM_UNITS) -> Simulation:
+    """Return the overlap of a rank at a temperature, of a network that begins in the hierarchy of its patterns.
+
+    Every combination of entries is at as many units as its chance says: in patterns that are drawn, small differences
+    decide which of two states of nearly the same free energy is reached.
+    """
+    return lambda seed: _warm_overlaps(dilution, temperature, count, units, seed)[rank]
+
+
+@lru_cache(maxsize=16)
+def _warm_overlaps(dilution: float, temperature: float, count: int, units: int, seed: int) -> tuple[float, ...]:
+    """Return the mean overlaps of such a network, the largest first; curves of several ranks need them."""
+    entries, chance = combinations(count, dilution)
+    patterns = np.repeat(entries, np.round(chance * units).astype(int), axis=0).T
+    cue = np.random.default_rng(seed).choice([-1.0, 1.0], patterns.shape[1])
+    for pattern in patterns[::-1]:
+        cue = np.where(pattern != 0, pattern, cue)
+    recall = Hopfield.store(patterns).recall(cue, seed, WARM_SWEEPS, temperature)
+    return tuple(float(m) for m in np.sort(np.abs(recall.overlap(patterns)))[::-1])
+
+
+def warm_dense_overlap(units: int, order: int, load: float, temperature: float) -> Simulation:
+    """Return the mean overlap with a stored pattern of a dense memory that begins there, at a temperature."""
+
+    def simulate(seed: int) -> float:
+        patterns = _signs(seed, round(load * units ** (order - 1)), units)
+        memory = DenseHebbian.store(patterns, order)
+        recalls = memory.recall_many(patterns[:PROBES], WARM_SWEEPS // 2, temperature, seed)
+        return float(np.mean(np.diagonal(recalls.overlap(patterns[:PROBES]))))
 
     return simulate
 
@@ -192,6 +235,56 @@ def _multitasking() -> Iterator[Point]:
             yield Point(f"{name} pattern", dilution, theory, diluted_overlap(rank, dilution))
 
 
+def _multitasking_phases() -> Iterator[Point]:
+    for dilution in (0.3, 0.7):
+        for rank, name in enumerate(("first", "second", "third")):
+            for share in (0.1, 0.2, 0.3, 0.4, 0.6, 0.8):
+                temperature = share * (1 - dilution)
+                state = multitasking_state(dilution, temperature, multitasking_overlaps(3, dilution))
+                theory = round(float(np.sort(np.abs(state.overlaps))[::-1][rank]), 6)
+                simulate = warm_overlap(rank, dilution, temperature)
+                yield Point(f"{name} pattern, dilution {dilution}", share, theory, simulate)
+
+
+def _dense_phases() -> Iterator[Point]:
+    for units, order, load in ((400, 2, 0.05), (100, 3, 0.03), (80, 4, 0.002)):
+        for temperature in (0.2, 0.4, 0.6, 0.8, 1.0, 1.2):
+            theory = round(dense_state(order, load, temperature).overlap, 6)
+            simulate = warm_dense_overlap(units, order, load, temperature)
+            yield Point(f"order {order}, {units} units", temperature, theory, simulate)
+
+
+def _detection() -> Iterator[Point]:
+    for order in (2, 4):
+        for quality in (0.02, 0.03, 0.04, 0.05, 0.06, 0.08):
+            theory = dense_bit_error(60, order, 5, quality, 4000)
+            simulate = errors_from_examples(60, 5, 4000, quality, order, supervised=True)
+            yield Point(f"order {order}", quality, theory, simulate)
+
+
+def _depth() -> Iterator[Point]:
+    for depth in (1, 4, 9):
+        for heads in (1, 4):
+            theory = propagated_error(8, KEY_SIZE, depth, heads)
+            yield Point(_heads_of(heads, KEY_SIZE), depth, theory, _chained(KEY_SIZE, depth, heads))
+        # Weights grow with the square of the width.
+        width = round(KEY_SIZE * depth**0.5)
+        theory = propagated_error(8, width)
+        yield Point("one layer of as many weights as one head", depth, theory, _chained(width, 1, 1))
+        narrow = KEY_SIZE // 4
+        yield Point(_heads_of(4, narrow), depth, propagated_error(8, narrow, depth, 4), _chained(narrow, depth, 4))
+
+
+def _heads_of(heads: int, width: int) -> str:
+    if heads == 1:
+        return f"one head of {width}"
+    return f"{heads} heads of {width}"
+
+
+def _chained(width: int, depth: int, heads: int) -> Simulation:
+    return lambda seed: chain_error(8, width, depth, heads, seed)
+
+
 def _pairs() -> Iterator[Point]:
     for name, rule in {"Hebbian": FastWeights(), "delta": FastWeights(delta=True)}.items():
         for kind in ("random", "orthogonal"):
@@ -249,6 +342,29 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         _multitasking,
         "Agliari et al. 2012",
     ),
+    "multitasking-phases": Experiment(
+        "Diluted patterns that a network recalls at a temperature",
+        "temperature / (1 - dilution)",
+        "overlap",
+        _multitasking_phases,
+        "Agliari et al. 2012",
+        maps=multitasking_map,
+    ),
+    "dense-phases": Experiment(
+        "A dense memory at a temperature",
+        "temperature",
+        "overlap of mean state and pattern",
+        _dense_phases,
+        "Amit, Gutfreund and Sompolinsky 1985, Gardner 1987",
+        maps=dense_maps,
+    ),
+    "detection": Experiment(
+        "Archetypes learned from 4,000 poor examples each",
+        "quality of examples",
+        "wrong bits",
+        _detection,
+        "Agliari et al. 2023",
+    ),
     "pairs": Experiment(
         "Pairs of keys and values in fast weights",
         "pairs",
@@ -256,6 +372,13 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         _pairs,
         "Widrow and Hoff 1960",
         log_x=True,
+    ),
+    "depth": Experiment(
+        "Eight pairs in layers of Hebbian memories, one behind the other",
+        "layers",
+        "squared error / |v|^2",
+        _depth,
+        "Qiao 2025",
     ),
     "sparse": Experiment(
         "Contents that a sparse distributed memory holds",

@@ -1,4 +1,4 @@
-"""The Hopfield network, its capacity, and multitasking: recall of several diluted patterns at once."""
+"""The Hopfield network, its dynamics with and without temperature, and its capacity."""
 
 from __future__ import annotations
 
@@ -74,23 +74,27 @@ class Hopfield(Saved):
             )
         return Hopfield(couplings, stored)
 
-    def recall(self, cue: object, seed: int = 0, sweeps: int = 100) -> Recall:
+    def recall(self, cue: object, seed: int = 0, sweeps: int = 100, temperature: float = 0.0) -> Recall:
         """Relax from `cue` [N] of -1 and 1; each sweep updates the units one by one, in an order drawn anew.
 
-        Raises:
-            NeurosimInputError: a cue of another size or with other entries; no sweeps.
-        """
-        return self.recall_many(check_cue(cue, len(self.couplings))[None], seed, sweeps).one()
+        At a temperature T > 0 a unit of field h becomes 1 with chance 1 / (1 + exp(-2 h / T)) (Glauber 1963), in all
+        sweeps. The state of the recall is then the mean over the second half of them, its overlaps are mean overlaps.
 
-    def recall_many(self, cues: object, seed: int = 0, sweeps: int = 100) -> Recalls:
+        Raises:
+            NeurosimInputError: a cue of another size or with other entries; no sweeps; a temperature below 0.
+        """
+        return self.recall_many(check_cue(cue, len(self.couplings))[None], seed, sweeps, temperature).one()
+
+    def recall_many(self, cues: object, seed: int = 0, sweeps: int = 100, temperature: float = 0.0) -> Recalls:
         """Relax from each of the cues [n, N], as `recall` with the same seed does from one.
 
-        Orders of the units and sums of couplings are computed once for all cues.
+        Orders of the units, random numbers and sums of couplings are computed once for all cues.
 
         Raises:
             NeurosimInputError: as `recall`; no cue.
         """
-        return self._relaxed(cues, seed, sweeps, None)
+        require(0 <= temperature < math.inf, "recall.temperature", "must be >= 0", temperature)
+        return self._relaxed(cues, seed, sweeps, None, temperature)
 
     def work(self, cues: object, seed: int = 0, sweeps: int = 100) -> list[LayerCounts]:
         """Return the work of `recall` from each of the cues [n, N]; a step is a sweep.
@@ -132,9 +136,11 @@ class Hopfield(Saved):
             )
         ]
 
-    def _relaxed(self, cues: object, seed: int, sweeps: int, flipped: Array | None) -> Recalls:
-        """Return the recalls from cues [n, N]; add the flips of each unit to `flipped`."""
-        from ...kernels.memory.hopfield.launch import relax
+    def _relaxed(
+        self, cues: object, seed: int, sweeps: int, flipped: Array | None, temperature: float = 0.0
+    ) -> Recalls:
+        """Return the recalls from cues [n, N]; add the flips of each unit to `flipped`, at temperature 0."""
+        from ...kernels.memory.hopfield.launch import heat, relax
 
         units = len(self.couplings)
         states = check_cues(cues, units)
@@ -142,6 +148,10 @@ class Hopfield(Saved):
         draws = np.random.Generator(np.random.Philox(key=seed))
         # An order of the units for each sweep.
         orders = np.stack([draws.permutation(units) for _ in range(sweeps)])
+        if temperature > 0:
+            chances = np.stack([draws.random(units) for _ in range(sweeps)])
+            ends, flips = heat(self.couplings, states, orders, chances, temperature)
+            return Recalls(ends, np.full(len(states), sweeps), flips * units)
         ends, flips, done = relax(self.couplings, states, orders, flipped)
         # A flip adds a row of couplings to the fields of all units.
         return Recalls(ends, done, flips * units)
@@ -175,48 +185,6 @@ def hopfield_overlap(alpha: float) -> float:
         return 0.0
     # The retrieval branch is right of the maximum, where the load falls as y grows.
     return math.erf(brentq(lambda y: _root_load(y) - math.sqrt(2 * alpha), float(erfinv(m)), 40.0))
-
-
-def multitasking_overlaps(patterns: int, dilution: float) -> Array:
-    """Return [K] overlaps d^(k-1) (1 - d) of hierarchical retrieval, d the chance that a pattern is 0 at a unit."""
-    require(patterns >= 1, "multitasking_overlaps.patterns", "must be >= 1", patterns)
-    require(0 < dilution < 1, "multitasking_overlaps.dilution", "must be in 0..1, ends excluded", dilution)
-    return dilution ** np.arange(patterns) * (1 - dilution)
-
-
-def parallel_overlap(patterns: int, dilution: float) -> float:
-    """Return the overlap of each of K patterns where all are retrieved alike: units are the signs of their sums.
-
-    (1 - d) times the mean of sign(1 + X), X the sum of the K - 1 other patterns at a unit at which one is 1; units
-    whose sum is 0 agree by chance. Valid for K << N, as `multitasking_overlaps`. It is the overlap of the state of
-    these signs: for many patterns the network does not stay there (`benchmarks/associative.py`, phases).
-    """
-    require(patterns >= 1, "parallel_overlap.patterns", "must be >= 1", patterns)
-    require(0 < dilution < 1, "parallel_overlap.dilution", "must be in 0..1, ends excluded", dilution)
-    half = (1 - dilution) / 2
-    # Distribution of X: each further pattern is -1, 0 or 1 at the unit.
-    law = np.ones(1)
-    for _ in range(patterns - 1):
-        law = np.convolve(law, [half, dilution, half])
-    sums = np.arange(len(law)) - (patterns - 1)
-    return float((1 - dilution) * (law * np.sign(1 + sums)).sum())
-
-
-def max_hierarchical_dilution(patterns: int) -> float:
-    """Return the dilution d up to which hierarchical retrieval of K patterns stays as it is, at T = 0.
-
-    Each unit follows the first pattern that is not 0 there. The others cannot overrule it while its overlap exceeds the
-    sum of theirs: 1 - 2 d + d^K > 0 with the overlaps of `multitasking_overlaps` (Agliari et al. 2012). That is so at
-    any d < 1 for one and two patterns, up to .618 for 3, .519 for 5, and .5 for many. Valid for K << N.
-    """
-    from scipy.optimize import brentq
-
-    require(patterns >= 1, "max_hierarchical_dilution.patterns", "must be >= 1", patterns)
-    if patterns <= 2:
-        return 1.0
-    # Without the root at d = 1: 1 - 2 d + d^K = (1 - d) (1 - d - d^2 - .. - d^(K - 1)).
-    powers = np.arange(1, patterns)
-    return float(brentq(lambda d: 1 - (d**powers).sum(), 0.5 - 1e-9, 1.0))
 
 
 def _root_load(y: float) -> float:

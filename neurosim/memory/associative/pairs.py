@@ -169,6 +169,39 @@ def expected_error(rule: FastWeights, pairs: int, d_k: int, kind: str = "random"
     return float(formula(rule, pairs, d_k).mean())
 
 
+def propagated_error(pairs: int, d_k: int, depth: int = 1, heads: int = 1) -> float:
+    """Return the mean squared error of a chain of Hebbian memories, as a fraction of the mean square of values.
+
+    Each of `depth` layers has `heads` memories of the same pairs with random keys of their own, of width d_k, whose
+    mean it reads; what it reads are the keys of the heads of the next layer. A layer adds e = (pairs - 1) / (d_k heads)
+    to an exact cue, and (1 + e) x + e to one of error x, so that the error is (1 + e)^depth - 1: exact in the mean.
+    H heads of width d_k are as good as one of width H d_k (after Qiao 2025, arXiv 2508.08289).
+    """
+    good = min(pairs, d_k, depth, heads) >= 1
+    require(good, "propagated_error", "needs pairs, d_k, depth, heads >= 1", (pairs, d_k, depth, heads))
+    error = (pairs - 1) / (d_k * heads)
+    return (1 + error) ** depth - 1
+
+
+def chain_error(pairs: int, d_k: int, depth: int, heads: int, seed: int = 0) -> float:
+    """Return the mean squared error of such a chain of `PairMemory`s, over all pairs, by writing and reading them.
+
+    The last layer has values of the width of one head.
+    """
+    # All keys and the last values, none drawn twice: one vector after the other.
+    vectors = keys("random", (depth * heads + 1) * pairs, d_k, seed).reshape(-1, pairs, d_k)
+    # [depth, heads, pairs, d_k]; the values of a layer are the keys of the next.
+    drawn = vectors[:-1].reshape(depth, heads, pairs, d_k)
+    values = [np.concatenate(layer, axis=1) for layer in drawn[1:]]
+    values.append(vectors[-1])
+    cues = list(drawn[0])
+    for layer, value in zip(drawn, values, strict=True):
+        memories = [FastWeights().memory(d_k, value.shape[1]).write(key, value) for key in layer]
+        read = np.mean([memory.read(cue) for memory, cue in zip(memories, cues, strict=True)], axis=0)
+        cues = np.split(read, read.shape[1] // d_k, axis=1)
+    return float(np.mean((cues[0] - values[-1]) ** 2) / np.mean(values[-1] ** 2))
+
+
 def _shares(rule: FastWeights, pairs: int, again: int) -> Array:
     """Return [pairs] factors of k v^T of each pair in S at the end, if its key returns every `again` pairs.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from .....memory.associative.phase_maps import PhaseMap
 from ....report import numbers
 from ...frame.facts import Fact, Overview, Table
 from .result import AssociativeResult, PointResult, distance
@@ -32,9 +35,21 @@ def overview_of(result: AssociativeResult) -> Overview:
                 f"{result.y_name}: theory, and the mean over seeds with its standard error",
                 ("Curve", result.x_name, "Theory", "Simulated", "Standard error"),
                 [_row(point) for point in result.points],
-            )
+            ),
+            "phases": Table(
+                "Phases: share of the points of each diagram",
+                ("Diagram", "Phase", "Share"),
+                [row for each in result.maps for row in _shares(each)],
+            ),
         },
     )
+
+
+def _shares(phases: PhaseMap) -> list[tuple[str, ...]]:
+    """Return a row for each phase of a diagram, the most common first."""
+    names = Counter(name for row in phases.names for name in row)
+    points = names.total()
+    return [(phases.title, name, f"{count / points:.2f}") for name, count in names.most_common()]
 
 
 def _row(point: PointResult) -> tuple[str, ...]:

@@ -13,7 +13,15 @@ from .result import AssociativeResult
 
 def fill(folder: RunFolder, result: AssociativeResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    return {"figures": _curves(result)}
+    return {"figures": [*_curves(result), *_maps(result)]}
+
+
+def _maps(result: AssociativeResult) -> list[Figure]:
+    drawn = []
+    for each in result.maps:
+        words = f"phases by {each.x_name} and {each.y_name}"
+        drawn.append((charts.regions(each.x, each.y, each.names, each.x_name, each.y_name, words), f"{each.title}."))
+    return drawn
 
 
 def _curves(result: AssociativeResult) -> list[Figure]:

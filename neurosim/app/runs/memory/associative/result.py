@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .....memory.associative.phase_maps import PhaseMap
 from ...frame.kind import RunResult
 
 
@@ -35,6 +36,7 @@ class AssociativeResult(RunResult):
         x_name, y_name, log_x: names of the axes, and whether x has a logarithmic one.
         seed, seeds: the first seed, and their number.
         points: of all curves.
+        maps: phase diagrams.
     """
 
     kind: str = "associative"
@@ -47,6 +49,7 @@ class AssociativeResult(RunResult):
     seed: int | None = None
     seeds: int = 0
     points: tuple[PointResult, ...] = ()
+    maps: tuple[PhaseMap, ...] = ()
 
     @property
     def farthest(self) -> PointResult | None:

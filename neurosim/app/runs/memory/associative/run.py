@@ -8,6 +8,7 @@ import numpy as np
 
 from .....base.errors import CapacityWarning
 from .....memory.associative.experiments import EXPERIMENTS, Point
+from .....memory.associative.phase_maps import PhaseMap
 from ...frame.kind import Inputs, Run
 from ...frame.options import RunOptions
 from ...frame.progress import bar
@@ -37,6 +38,10 @@ def work(run: Run[AssociativeConfig, list[Point]]) -> AssociativeResult:
             results.append(_simulated(point, config))
             if report is not None:
                 report(done, len(points))
+    maps: tuple[PhaseMap, ...] = ()
+    if about.maps is not None:
+        with run.time("phases"):
+            maps = tuple(about.maps())
     return AssociativeResult(
         experiment=config.experiment,
         title=about.title,
@@ -47,6 +52,7 @@ def work(run: Run[AssociativeConfig, list[Point]]) -> AssociativeResult:
         seed=config.seed,
         seeds=config.seeds,
         points=tuple(results),
+        maps=maps,
     )
 
 
