@@ -21,6 +21,7 @@ SHOWN = {
     "sequence": ("memory", "sequence", "digits"),
     "anomaly": ("memory", "anomaly", "load.csv"),
     "series": ("series", "lorenz"),
+    "reconstruct": ("reconstruct", "lorenz63"),
     "episodes": ("memory", "episodes", "digits"),
     "recognise": ("memory", "recognise", "digits"),
     "continual": ("continual", "run", "digits"),

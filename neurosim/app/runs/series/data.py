@@ -106,12 +106,12 @@ def _table(
         texts.append(row.text)
     values = np.array(cells, np.float64).reshape(-1, len(read))
     missing = int(np.isnan(values).sum())
-    filled = _filled(values)
+    complete = filled(values)
     place = [read.index(name) for name in names]
-    return tuple(names), target_name, filled[:, place], filled[:, 0], tuple(texts), missing
+    return tuple(names), target_name, complete[:, place], complete[:, 0], tuple(texts), missing
 
 
-def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return [values, columns] with the last known value in the place of missing ones, the first known at the start."""
     known = np.isfinite(values)
     require(bool(known.any(axis=0).all()), "table", "must have a number in each column", "an empty column")

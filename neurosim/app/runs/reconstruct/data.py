@@ -1,0 +1,72 @@
+"""The series of a reconstruction: computed, or the columns of a table."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import NeurosimMissingError, require
+from ....data.series import read_series
+from ....learning.training.reconstruction import lorenz63
+from ..series.data import filled
+from .config import COMPUTED, ReconstructConfig
+
+# Seeds of the orbit that is compared lie so far from those of the orbit that is learned.
+OTHER = 1000
+# Steps without which the distances of orbits mean nothing.
+MIN_STEPS = 500
+
+
+@dataclass(frozen=True, eq=False)
+class SystemData:
+    """The series of a system, each channel standardised.
+
+    Attributes:
+        learned: [steps, channels] that the network learns.
+        compared: [steps, channels] with which its free orbit is compared.
+        names: of the channels.
+    """
+
+    learned: NDArray[np.float64]
+    compared: NDArray[np.float64]
+    names: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the values."""
+        return hashlib.sha256(self.learned.tobytes() + self.compared.tobytes()).hexdigest()
+
+
+def read_system(config: ReconstructConfig) -> SystemData:
+    """Return the series of a run.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError, NeurosimInputError: a table or a column that is wrong, or too short a series.
+    """
+    own = config.system
+    if own.is_computed:
+        learned = lorenz63(own.steps, seed=config.seed)
+        return SystemData(learned, lorenz63(own.steps, seed=config.seed + OTHER), ("x", "y", "z"))
+    path = Path(own.name)
+    if not path.is_file():
+        raise NeurosimMissingError(f"{path}: no such file; give a table such as pendulum.csv, or {COMPUTED}")
+    text = path.read_text("utf-8", errors="replace")
+    columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, own.columns)
+    names = own.columns or columns.numbers
+    values = filled(np.array([[float(row.values[name]) for name in names] for row in rows]).reshape(-1, len(names)))
+    train = round(own.train * len(values))
+    rest = len(values) - train
+    require(min(train, rest) >= MIN_STEPS, "system.train", f"must leave {MIN_STEPS} steps to both parts", (train, rest))
+    learned = values[:train]
+    for k, name in enumerate(names):
+        changes = float(learned[:, k].std()) > 0
+        require(changes, f"column {name}", "must change in the part that is learned", float(learned[0, k]))
+    # Both parts by the mean and the deviation of the first: the second is not known to the network.
+    standard = (values - learned.mean(axis=0)) / learned.std(axis=0)
+    return SystemData(standard[:train], standard[train:], tuple(names))

@@ -1,0 +1,115 @@
+"""The page of a reconstruction: the series and the free orbit by region, and the graph of regions."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from ...report import charts
+from ...report.charts import PALETTE, Curve
+from ...report.recordings import Figure
+from ...report.svg import WIDTH, dot, element, label, picture
+from ..frame.folder import RunFolder
+from .result import ORBIT, ReconstructResult
+
+# Sizes of the graph, px.
+HEIGHT = 300.0
+RING = 95.0
+LARGEST = 30.0
+# Share of the steps from a region below which an arrow is not drawn.
+RARE = 5e-4
+
+
+def fill(folder: RunFolder, result: ReconstructResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
+    return {"orbits": _orbits(folder.path / ORBIT, result), "graph": _graph(result)}
+
+
+def _orbits(path: Path, result: ReconstructResult) -> list[Figure]:
+    """Return the series and the orbit, the first channel across and the last one down; over time if there is one."""
+    if not path.is_file() or not result.names:
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    first = result.names[0]
+    last = result.names[-1]
+    region = _cells(rows, "region")
+    if first == last:
+        step = _cells(rows, "step")
+        series = [
+            Curve("series", step, _cells(rows, f"series_{first}"), "var(--faint)"),
+            Curve("free orbit", step, _cells(rows, f"orbit_{first}"), PALETTE[0]),
+        ]
+        return [(charts.curves(series, "step", first, "series and free orbit", width=charts.WIDE), "")]
+    true = [Curve("", _cells(rows, f"series_{first}"), _cells(rows, f"series_{last}"), "var(--faint)", "dots")]
+    x = _cells(rows, f"orbit_{first}")
+    y = _cells(rows, f"orbit_{last}")
+    free = [
+        Curve(result.symbol(k), x[region == k], y[region == k], PALETTE[i % len(PALETTE)], "dots")
+        for i, k in enumerate(result.regions)
+    ]
+    # The same axes, so that the shapes can be compared.
+    everything = (np.concatenate([true[0].x, x]), np.concatenate([true[0].y, y]))
+    across = (float(everything[0].min()), float(everything[0].max()))
+    down = (float(everything[1].min()), float(everything[1].max()))
+    words = f"{last} against {first}"
+    return [
+        (charts.curves(true, first, last, f"series: {words}", x=across, y=down), "The series."),
+        (charts.curves(free, first, last, f"free orbit: {words}", x=across, y=down), "The free orbit, by region."),
+    ]
+
+
+def _graph(result: ReconstructResult) -> list[Figure]:
+    """Return the graph of regions: circles by their share of the steps, arrows by shares of the steps from each."""
+    regions = result.regions
+    if not regions:
+        return []
+    places = {region: _place(i, len(regions)) for i, region in enumerate(regions)}
+    parts: list[Markup] = []
+    for one in regions:
+        for other in regions:
+            share = result.transitions[one][other]
+            if one != other and share > RARE:
+                parts += _arrow(places[one], places[other], share)
+    for i, region in enumerate(regions):
+        x, y = places[region]
+        radius = max(8.0, LARGEST * math.sqrt(result.visits[region]))
+        parts.append(dot(x, y, radius, f"fill:{PALETTE[i % len(PALETTE)]};opacity:.8"))
+        parts.append(label(x, y - radius - 5, f"{result.symbol(region)}: {result.visits[region]:.3f}", "middle"))
+    words = f"graph of {len(regions)} regions"
+    note = "Circles: share of all steps; arrows: share of the steps from a region that lead to another."
+    return [(picture(HEIGHT, words, parts), note)]
+
+
+def _place(i: int, count: int) -> tuple[float, float]:
+    angle = 2 * math.pi * i / count - math.pi / 2
+    return WIDTH / 2 + 1.5 * RING * math.cos(angle), HEIGHT / 2 + 10 + RING * math.sin(angle)
+
+
+def _arrow(one: tuple[float, float], other: tuple[float, float], share: float) -> list[Markup]:
+    """Return an arrow between the circles, beside the one in the other direction, with its share at its middle."""
+    length = math.dist(one, other)
+    along = ((other[0] - one[0]) / length, (other[1] - one[1]) / length)
+    aside = (-along[1] * 6, along[0] * 6)
+    start = (one[0] + along[0] * LARGEST + aside[0], one[1] + along[1] * LARGEST + aside[1])
+    end = (other[0] - along[0] * LARGEST + aside[0], other[1] - along[1] * LARGEST + aside[1])
+    back = (end[0] - along[0] * 8, end[1] - along[1] * 8)
+    corners = [end, (back[0] - along[1] * 4, back[1] + along[0] * 4), (back[0] + along[1] * 4, back[1] - along[0] * 4)]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    middle = ((start[0] + end[0]) / 2 + 3 * aside[0], (start[1] + end[1]) / 2 + 3 * aside[1] + 4)
+    stroke = "stroke:var(--faint);stroke-width:1.5"
+    return [
+        element("line", x1=start[0], y1=start[1], x2=back[0], y2=back[1], style=stroke),
+        element("polygon", points=points, style="fill:var(--faint)"),
+        label(*middle, f"{share:.3f}", "middle"),
+    ]
+
+
+def _cells(rows: list[dict[str, str]], name: str) -> NDArray[np.float64]:
+    return np.array([float(row[name]) for row in rows], np.float64)
