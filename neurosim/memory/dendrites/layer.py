@@ -6,7 +6,7 @@ This is the specification of the trainable form in `torch_layer`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, final
 
 import numpy as np
@@ -16,15 +16,19 @@ from ...base.errors import require
 from ...base.measure.work import LayerCounts
 from ...base.rules import Rule, check_rules
 from ...base.shown import Shown
-from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
+from ...network.neurons.base import LATER
+from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .inputs import integer
 
 Array = NDArray
 INPUT = "input"
 CONTEXT = "context"
+TARGET = "target"
 LEVEL = 1 / 8
 # Spikes of a unit in a window.
 MAX_SPIKES = 255
+# Bound of saved weights: any finite number.
+MAX_VALUE = 1e300
 
 
 @final
@@ -40,7 +44,12 @@ class DendriteLayer(WindowModel):
 
     In a network x is the number of spikes of each input in a window. A winner of value v sends a burst of round(v /
     level) spikes at its end, from 0 to `MAX_SPIKES`. c is the number of spikes at the receptor "context", and holds
-    until another context arrives or a recording begins, with c = 0. Weights and segments stay as they are.
+    until another context arrives or a recording begins, with c = 0. Weights and segments stay as they are, unless the
+    layer has a learning rate: then it learns in every window with spikes at the receptor "target", t_i / level for unit
+    i. With v_i = y_i s_i and s_i = sigmoid(d_ij*), the units that win or have a target take a step down the gradient of
+    sum over i of (t_i - v_i)^2 / 2:
+
+        W_i += eta (t_i - v_i) s_i x,  b_i += eta (t_i - v_i) s_i,  u_ij* += eta (t_i - v_i) y_i s_i (1 - s_i) c.
 
     Attributes:
         weights: [units, inputs] W; zeros stay zeros where the layer is sparse.
@@ -48,7 +57,8 @@ class DendriteLayer(WindowModel):
         segments: [units, segments, contexts] u.
         winners: k.
         boost: beta.
-        level: value that a spike of a winner stands for in a network.
+        level: value that a spike of a winner stands for in a network, and of a target.
+        learning_rate: eta; 0: nothing is learned, and there is no receptor "target".
 
     Raises:
         NeurosimInputError: on construction, where shapes do not fit together.
@@ -60,6 +70,7 @@ class DendriteLayer(WindowModel):
     winners: int
     boost: Annotated[float, Rule("finite and >= 0")] = 0.0
     level: Annotated[float, Rule("finite and > 0")] = LEVEL
+    learning_rate: Annotated[float, Rule("finite and >= 0")] = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         units = len(self.weights)
@@ -91,13 +102,18 @@ class DendriteLayer(WindowModel):
 
     def strongest(self, context: Array) -> Array:
         """Return [..., units] responses of largest magnitude, with their sign, to contexts [..., contexts]."""
-        responses = np.einsum("ijc,...c->...ij", self.segments, context)
-        best = np.abs(responses).argmax(axis=-1)
-        return np.take_along_axis(responses, best[..., None], axis=-1)[..., 0]
+        return _strongest(self.segments, context)[0]
 
     @property
     def receptors(self) -> Mapping[str, int]:
-        return {INPUT: self.weights.shape[1], CONTEXT: self.segments.shape[2]}
+        sizes = {INPUT: self.weights.shape[1], CONTEXT: self.segments.shape[2]}
+        if self.learning_rate:
+            sizes[TARGET] = self.outputs
+        return sizes
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        return (TARGET,) if self.learning_rate else ()
 
     @property
     def outputs(self) -> int:
@@ -113,18 +129,27 @@ class _LayerState(WindowState):
 
     Attributes:
         rows: [inputs, units] weights by input.
-        synapses: [inputs] number of weights of each input that are not zero.
+        mask: [inputs, units] weights that may be other than zero.
+        synapses: [inputs] number of these of each input.
+        context: [contexts] c.
         gate: [units] sigmoid of the strongest response to the context.
     """
 
     def __init__(self, model: DendriteLayer) -> None:
         self.model = model
-        self.rows = np.ascontiguousarray(model.weights.T)
-        self.synapses = np.count_nonzero(self.rows, axis=1)
+        self.learns = model.learning_rate > 0
+        # Copies, where the layer learns: the model's own arrays stay as they are.
+        self.rows = np.array(model.weights.T, order="C")
+        self.mask = self.rows != 0
+        self.synapses = np.count_nonzero(self.mask, axis=1)
+        self.bias = model.bias.copy() if self.learns else model.bias
+        self.segments = model.segments.copy() if self.learns else model.segments
+        self.context: Array = np.empty(model.segments.shape[2], model.segments.dtype)
         self.gate: Array = np.empty(model.outputs, model.segments.dtype)
         self.begin()
 
     def begin(self) -> None:
+        self.context[:] = 0
         # The sigmoid of 0, every response to the context c = 0.
         self.gate[:] = 0.5
 
@@ -134,22 +159,58 @@ class _LayerState(WindowState):
         context = arrivals[CONTEXT]
         operations = int(self.synapses[inputs.units].sum())
         if len(context.units):
-            units, segments, contexts = model.segments.shape
-            values_of_context = np.zeros(contexts, model.segments.dtype)
-            values_of_context[context.units] = context.counts
-            self.gate[:] = sigmoid(model.strongest(values_of_context))
+            units, segments, _ = self.segments.shape
+            self.context[:] = 0
+            self.context[context.units] = context.counts
+            self.gate[:] = sigmoid(_strongest(self.segments, self.context)[0])
             operations += len(context.units) * units * segments
-        # (W x + b) sigmoid(d*)
-        values = (inputs.counts.astype(self.rows.dtype) @ self.rows[inputs.units] + model.bias) * self.gate
+        y = inputs.counts.astype(self.rows.dtype) @ self.rows[inputs.units] + self.bias
+        values = y * self.gate
         winners = np.sort(best(values[None], model.winners)[0]).astype(np.int32)
         spikes = np.clip(np.rint(values[winners] / model.level), 0, MAX_SPIKES).astype(np.int64)
+        if learn and self.learns:
+            operations += self._learn(inputs, arrivals[TARGET], y, winners)
         return Output(np.repeat(winners, spikes), operations)
 
+    def _learn(self, inputs: Arrivals, target: Arrivals, y: Array, winners: NDArray[np.int32]) -> int:
+        """Take a step down the gradient; return the number of weights that it changed. Without a target it is 0."""
+        if not len(target.units):
+            return 0
+        wanted = np.zeros_like(y)
+        wanted[target.units] = target.counts * self.model.level
+        units = np.union1d(winners, target.units)
+        gate = self.gate[units]
+        steps = self.model.learning_rate * (wanted[units] - y[units] * gate)
+        rows = np.ix_(inputs.units, units)
+        self.rows[rows] += np.outer(inputs.counts, steps * gate) * self.mask[rows]
+        self.bias[units] += steps * gate
+        active = np.flatnonzero(self.context)
+        if len(active):
+            _, best = _strongest(self.segments[units], self.context)
+            slopes = steps * y[units] * gate * (1 - gate)
+            self.segments[units, best] += slopes[:, None] * self.context
+            # The context holds: its answers follow the segments.
+            self.gate[units] = sigmoid(_strongest(self.segments[units], self.context)[0])
+        return int(np.count_nonzero(self.mask[rows])) + len(active) * len(units)
+
     def arrays(self) -> dict[str, NDArray]:
-        return {"gate": self.gate.copy()}
+        if not self.learns:
+            return {"gate": self.gate.copy()}
+        names = ("gate", "context", "bias", "segments")
+        return {"weights": self.rows.T.copy()} | {name: getattr(self, name).copy() for name in names}
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
         self.gate[:] = array_of(arrays, "gate", self.gate, 0.0, 1.0)
+        if not self.learns:
+            return
+        weights = array_of(arrays, "weights", self.model.weights, -MAX_VALUE, MAX_VALUE)
+        good = not weights[~self.mask.T].any()
+        require(good, "state['weights']", "must be 0 where the layer has no weight", "another value")
+        self.rows[:] = weights.T
+        self.context[:] = array_of(arrays, "context", self.context, 0, MAX_COUNT)
+        for name in ("bias", "segments"):
+            own = getattr(self, name)
+            own[...] = array_of(arrays, name, own, -MAX_VALUE, MAX_VALUE)
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         model = self.model
@@ -160,7 +221,7 @@ class _LayerState(WindowState):
             inputs=sum(model.receptors.values()),
             outputs=units,
             weights=size,
-            nonzero_weights=int(self.synapses.sum()) + int(np.count_nonzero(model.segments)),
+            nonzero_weights=int(self.synapses.sum()) + int(np.count_nonzero(self.segments)),
             weight_bits=8 * model.weights.itemsize,
             steps=totals.windows,
             input_events=totals.input_events,
@@ -177,6 +238,16 @@ class _LayerState(WindowState):
             spiking=True,
             state_bits=8 * self.gate.itemsize,
         )
+
+
+def _strongest(segments: Array, context: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Return [..., units] responses of largest magnitude to contexts [..., contexts], and the segments that gave them.
+
+    segments: [units, segments, contexts].
+    """
+    responses = np.einsum("ijc,...c->...ij", segments, context)
+    best = np.abs(responses).argmax(axis=-1)
+    return np.take_along_axis(responses, best[..., None], axis=-1)[..., 0], best
 
 
 def winners_take_all(values: Array, winners: int, boost: float, duty: Array) -> Array:
