@@ -60,7 +60,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "quiet_callback": FUNCTION,
         "step_callback": FUNCTION,
     },
-    "engine/compile/currents.py": {"driven_callback": FUNCTION},
     "engine/compile/group_words.py": {"write_groups": WITHIN},
     "engine/compile/row_tables.py": {"RowTableBuilder": "goes into a RowTable, which is not copied", "aligned": WITHIN},
     "engine/exact/runner.py": {"_probe_table": "goes into the tables of an ExactWorkspace, which is not copied"},

@@ -81,6 +81,7 @@ POISSON = 2
     STATE,  # address: real, [STATES, n] for each piece of n units
     CONSTANT,  # address: real [CONSTANTS], or as STATE [CONSTANTS, n] for each piece of n units
     BY_UNIT,  # whether it is the second
+    DRIVEN,  # whether the last row of inputs is a current, of which the constants of a step are made (`_drive`)
     MEMBRANE,  # the row whose changes are counted
     COUNTED,  # 0: they are not
     FIRST_INPUT,  # rows of the table of inputs
@@ -100,7 +101,7 @@ POISSON = 2
     HELD,  # row of the refractory time; -1: none
     QUIET,  # address of the shorter step of a calm piece without input; 0: there is none
     UNIT_COLUMNS,
-) = range(31)
+) = range(32)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
 INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
@@ -567,6 +568,8 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
         function = unit[QUIET] if is_quiet else unit[STEP]
         if unit[BY_UNIT]:
             own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * width, unit[CONSTANTS], n, real)
+            if unit[DRIVEN]:
+                own = _drive(own, summed[unit[RECEPTORS] - 1])
             call(function, state, summed, own, spiked)
         else:
             call(function, state, summed, constants, spiked)
@@ -588,6 +591,19 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
         clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
         used = collect(places.spiked, n, first, log_at, used)
     return used
+
+
+@compiled
+def _drive(constants, current):
+    """Return [k, n] the constants of a step, the first third of `constants`.
+
+    They are those without current, the second third, and their change by 1 A, the last, times the current [n].
+    """
+    k = constants.shape[0] // 3
+    for r in range(k):
+        for i in range(current.size):
+            constants[r, i] = constants[k + r, i] + constants[2 * k + r, i] * current[i]
+    return constants[:k]
 
 
 @compiled

@@ -7,23 +7,20 @@ exactly as it integrates a constant current. It arrives in one more row of input
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimInputError, require
+from ...base.errors import require
 from ...base.random import rng_key
 from ...base.values import draw
 from ...network.network import Current, Network, Population
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import rows
 from ...network.stimuli import GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
-from .callbacks import first_line
 
 # Relative error of constants that are linear in the current.
 LINEAR = 1e-6
@@ -195,7 +192,10 @@ def _spread(values: NDArray[np.float64], current: Current, size: int) -> NDArray
 
 
 def driven_constants(population: Population, neuron: Neuron, clock: float) -> NDArray[np.float64]:
-    """Return [3 k, size] constants for `driven_callback`.
+    """Return [3 k, size] constants of neurons that receive a current.
+
+    First room for the constants of a step, which the run loop writes, then those without current, then their change by
+    1 A.
 
     Raises:
         NeurosimInputError: constants that are not linear in the current.
@@ -220,39 +220,6 @@ def driven_constants(population: Population, neuron: Neuron, clock: float) -> ND
     rule = f"takes no current: the constants of {kind} are not linear in it"
     require(linear, f"Population[{population.name!r}]", rule, kind)
     return np.concatenate([plain, plain, slope])
-
-
-def driven_callback(neuron: Neuron, real: np.dtype[Any]) -> int:
-    """Return the address of the `step` of a neuron whose last row of input is a current.
-
-    Raises:
-        NeurosimInputError: numba cannot compile the step.
-    """
-    return int(_compile_driven(type(neuron), np.dtype(real)).address)
-
-
-@functools.cache
-def _compile_driven(model: type[Neuron], real: np.dtype[Any]) -> Any:
-    from numba import cfunc, from_dtype, njit, types
-    from numba.core.errors import NumbaError
-
-    inner = njit(error_model="numpy")(model.step)
-
-    def step(state: Any, inputs: Any, c: Any, spiked: Any) -> None:
-        # Constants of this step into the first third of c: without current (second third) + change by 1 A times I.
-        k = c.shape[0] // 3
-        current = inputs[inputs.shape[0] - 1]
-        for r in range(k):
-            for i in range(spiked.size):
-                c[r, i] = c[k + r, i] + c[2 * k + r, i] * current[i]
-        inner(state, inputs, c[:k], spiked)
-
-    two = types.Array(from_dtype(real), 2, "C")
-    try:
-        return cfunc(types.void(two, two, two, types.Array(types.uint8, 1, "C")), error_model="numpy")(step)
-    except NumbaError as error:
-        problem = f"{model.__name__}.step: cannot be compiled for a current"
-        raise NeurosimInputError(f"{problem}: {first_line(error)}") from error
 
 
 def targets_of(currents: Sequence[CompiledCurrent]) -> set[int]:

@@ -19,7 +19,7 @@ from ..processes import ALONE, Processes
 from ..threads import for_each
 from .callbacks import quiet_callback, step_callback
 from .cells import Cells, initial_state
-from .currents import CompiledCurrent, compile_currents, driven_callback, driven_constants, targets_of
+from .currents import CompiledCurrent, compile_currents, driven_constants, targets_of
 from .layout import Layout, lay_out
 from .memory import check_memory
 from .noise import Noise, compile_noise
@@ -245,7 +245,7 @@ def _cells(
     if driven:
         constants = driven_constants(population, neuron, clock)
         check_constants(population, neuron, clock, constants, real)
-        step = driven_callback(neuron, real)
+        step = step_callback(neuron, real, by_unit=True)
         return Cells(population, neuron.state, (step, 0), initial, constants.astype(real), receptors + 1)
     constants = rows(neuron, lambda unit: unit.constants(clock))
     check_constants(population, neuron, clock, constants, real)

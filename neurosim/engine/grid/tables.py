@@ -18,6 +18,7 @@ from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
 from ...network.neurons.base import Neuron
 from ..addresses import address
+from ..compile.currents import targets_of
 from ..compile.network import CompiledNetwork
 from ..compile.row_table import RowTable
 from .records import couplings_record, current_record, drive_record, poisson_record, rates_record
@@ -223,6 +224,7 @@ def unit_table(
         alive: gets the arrays whose addresses are in the table.
     """
     layout = compiled.layout
+    driven = targets_of(compiled.currents)
     table = np.zeros((len(compiled.network.populations), clocked.UNIT_COLUMNS), np.int64)
     for p, row in enumerate(table):
         row[clocked.SIZE] = layout.sizes[p]
@@ -237,6 +239,7 @@ def unit_table(
             row[clocked.RECEPTORS] = cells.receptors
             row[clocked.CONSTANTS] = len(cells.constants)
             row[clocked.BY_UNIT] = cells.constants.ndim == 2
+            row[clocked.DRIVEN] = p in driven
             if "v" in cells.state:
                 row[clocked.MEMBRANE] = cells.state.index("v")
             else:
