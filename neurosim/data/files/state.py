@@ -7,14 +7,14 @@ A dataclass of arrays and plain values needs no more than a base class:
     memory.save(path)
     memory = Memory.load(path)
 
-A class whose state lies elsewhere writes its parameters and its arrays apart:
+A dataclass of settings whose state lies in other arrays derives from `SavedState` and has `state` and `restore`. What
+is no dataclass writes its settings and its arrays apart:
 
-    write_state(path, "Pooler", 1, to_plain(self), {"permanence": self._field.permanence})
+    write_state(path, "Stages", 1, settings, arrays)
 
-    settings, arrays = read_state(path, "Pooler", 1)
+    settings, arrays = read_state(path, "Stages", 1)
     with saved_values(path):                     # errors below become a NeurosimFormatError that names the file
-        pooler = from_plain(Pooler, settings)    # neurosim.base.plain checks every value against its declared type
-        pooler._fill(arrays)                     # shapes and types of arrays are the class's to check
+        config = from_plain(Config, settings)    # neurosim.base.plain checks every value against its declared type
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from ...base.shown import Shown
 from .arrays import first_nan
 
 S = TypeVar("S", bound="Saved")
+R = TypeVar("R", bound="SavedState")
 HEADER = "neurosim"
 # Errors of constructors and array operations for values that they cannot hold; a false size ends in a MemoryError.
 _MISFITS = (
@@ -147,6 +148,59 @@ class Saved(Shown):
         settings, arrays = read_state(path, cls.__name__, cls.VERSION)
         with saved_values(path):
             return from_plain(cls, {**settings, **arrays})
+
+
+class SavedState:
+    """Base of dataclasses of settings that keep what they learn in arrays, which `state` returns and `restore` takes.
+
+    Attributes:
+        VERSION: of the format.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    def state(self) -> dict[str, NDArray]:
+        """Return copies of all arrays that learning changes, by name."""
+        raise NotImplementedError
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue from the arrays that `state` of an object with the same settings returned.
+
+        Raises:
+            NeurosimInputError: an array that does not fit; the object is unchanged then.
+        """
+        raise NotImplementedError
+
+    def settings(self) -> PlainTree:
+        """Return what `from_settings` needs, as values that JSON can hold; by default the fields of the dataclass."""
+        return to_plain(self)
+
+    @classmethod
+    def from_settings(cls: type[R], settings: PlainTree) -> R:
+        """Return an object of these settings that has learned nothing."""
+        return from_plain(cls, settings)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a safetensors file, in one step; after `load`, steps continue bit for bit.
+
+        Raises:
+            NeurosimWriteError: the disk refuses.
+        """
+        write_state(path, type(self).__name__, self.VERSION, self.settings(), self.state())
+
+    @classmethod
+    def load(cls: type[R], path: str | os.PathLike[str]) -> R:
+        """Return the object that `save` wrote.
+
+        Raises:
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: another kind of file, a damaged one, or one of a newer format.
+        """
+        settings, arrays = read_state(path, cls.__name__, cls.VERSION)
+        with saved_values(path):
+            loaded = cls.from_settings(settings)
+            loaded.restore(arrays)
+        return loaded
 
 
 @contextmanager

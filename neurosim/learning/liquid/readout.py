@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -296,7 +295,7 @@ def _layer(name: str, weights: NDArray, x: NDArray, outputs: NDArray) -> LayerCo
 def _each(weights: NDArray, x: NDArray) -> NDArray[np.float64]:
     """Return [recordings, rows of weights] products."""
     products = np.empty((len(x), len(weights)))
-    with _numpy_libraries().limit(limits=1, user_api="blas"):
+    with one_thread():
         # One recording at a time: the rounding of a larger product depends on its size.
         for i, row in enumerate(x):
             products[i] = weights @ row
@@ -378,11 +377,3 @@ def _both(weights: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
 
 
 CLASSIFIERS: dict[str, Classifier] = {"ridge": _ridge, "logistic": _logistic, "ann": _ann}
-
-
-@cache
-def _numpy_libraries() -> Any:
-    """Return the libraries of linear algebra that numpy has loaded; a look for them takes 2 ms."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()

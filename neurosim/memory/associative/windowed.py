@@ -33,9 +33,31 @@ MAX_CONTENTS = 2**31 - 1
 NO_UNITS = np.empty(0, np.int32)
 
 
+class _PatternMemory(WindowModel):
+    """A memory of patterns of its units, recalled from cues; the reading is the overlap of cue and answer."""
+
+    units: int
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {CUE: self.units, PATTERN: self.units}
+
+    @property
+    def outputs(self) -> int:
+        return self.units
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        return (PATTERN,)
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return OVERLAP
+
+
 @final
 @dataclass(frozen=True, eq=False)
-class HopfieldUnits(WindowModel):
+class HopfieldUnits(_PatternMemory):
     """A Hopfield network that stores the patterns at its receptor "pattern", and recalls from cues at "cue".
 
     A pattern xi adds xi_i xi_j to the couplings. A cue relaxes as `Hopfield.recall` does, and the units that end at 1
@@ -57,22 +79,6 @@ class HopfieldUnits(WindowModel):
     def __post_init__(self) -> None:
         check_rules(self)
         require(self.units <= MAX_UNITS, "HopfieldUnits.units", f"must be at most {MAX_UNITS}", self.units)
-
-    @property
-    def receptors(self) -> Mapping[str, int]:
-        return {CUE: self.units, PATTERN: self.units}
-
-    @property
-    def outputs(self) -> int:
-        return self.units
-
-    @property
-    def teachers(self) -> tuple[str, ...]:
-        return (PATTERN,)
-
-    @property
-    def readings(self) -> tuple[str, ...]:
-        return OVERLAP
 
     def start(self) -> WindowState:
         return _HopfieldState(self)
@@ -156,7 +162,7 @@ class _HopfieldState(_AssociativeState):
 
 @final
 @dataclass(frozen=True, eq=False)
-class ModernHopfieldUnits(WindowModel):
+class ModernHopfieldUnits(_PatternMemory):
     """A modern Hopfield network that stores the patterns at its receptor "pattern", and recalls from cues at "cue".
 
     A cue is recalled as by `ModernHopfield.recall`, and the units that end above 0 spike. It stores the last `capacity`
@@ -179,22 +185,6 @@ class ModernHopfieldUnits(WindowModel):
 
     def __post_init__(self) -> None:
         check_rules(self)
-
-    @property
-    def receptors(self) -> Mapping[str, int]:
-        return {CUE: self.units, PATTERN: self.units}
-
-    @property
-    def outputs(self) -> int:
-        return self.units
-
-    @property
-    def teachers(self) -> tuple[str, ...]:
-        return (PATTERN,)
-
-    @property
-    def readings(self) -> tuple[str, ...]:
-        return OVERLAP
 
     def start(self) -> WindowState:
         return _ModernState(self)

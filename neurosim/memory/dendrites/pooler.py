@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from os import PathLike
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -14,8 +13,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
-from ...base.plain import from_plain, to_plain
-from ...data.files.state import read_state, saved_values, write_state
+from ...data.files.state import SavedState
 from ...kernels.memory.permanence import ONE
 from ...network.windowed import (
     MAX_COUNT,
@@ -34,7 +32,6 @@ from .topology import boxes, centres
 if TYPE_CHECKING:
     from ...kernels.memory.pooler.reference import Field, PoolerRules
 
-VERSION = 1
 STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
 # Streams of the draws: pools, permanences, the order of ties.
 POOLS, PERMANENCES, TIES = range(3)
@@ -45,7 +42,7 @@ SLACK = 1e-9
 
 @final
 @dataclass(eq=False)
-class SpatialPooler(WindowModel):
+class SpatialPooler(SavedState, WindowModel):
     """Columns with the most connected active inputs win, and winners learn.
 
     The overlap of a column is the number of its connected synapses with active inputs, times
@@ -290,36 +287,6 @@ class SpatialPooler(WindowModel):
         return {name: getattr(self._field, name).copy() for name in STATE}
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
-        """Continue from the arrays that `state` of a pooler with the same settings returned.
-
-        Raises:
-            NeurosimInputError: an array that does not fit; the pooler is unchanged then.
-        """
-        self._fill(dict(arrays))
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write everything to a safetensors file, atomically; after `load`, steps continue bit for bit.
-
-        Raises:
-            NeurosimWriteError: the disk refuses.
-        """
-        write_state(path, "SpatialPooler", VERSION, to_plain(self), self.state())
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> SpatialPooler:
-        """Return the pooler that `save` wrote.
-
-        Raises:
-            NeurosimMissingError: no such file.
-            NeurosimFormatError: another kind of file, a damaged one, or one of a newer format.
-        """
-        settings, arrays = read_state(path, "SpatialPooler", VERSION)
-        with saved_values(path):
-            pooler = from_plain(cls, settings)
-            pooler._fill(arrays)
-        return pooler
-
-    def _fill(self, arrays: dict[str, NDArray]) -> None:
         from ...kernels.memory.pooler.cpu import connect
 
         bounds = {"counts": (0, MAX_COUNT), "permanence": (-1, ONE), "active_duty": (0, 1), "overlap_duty": (0, 1)}
@@ -367,7 +334,7 @@ class _PoolerState(WindowState):
         return self.pooler.state()
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
-        self.pooler._fill(dict(arrays))
+        self.pooler.restore(arrays)
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         return self.pooler._layer(name, totals)

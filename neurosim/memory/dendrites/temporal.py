@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from os import PathLike
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
-from ...base.plain import from_plain, to_plain
-from ...data.files.state import read_state, saved_values, write_state
+from ...data.files.state import SavedState
 from ...kernels.memory.permanence import ONE
 from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, count_windows
 from ..sdr.code import SDR
@@ -23,7 +21,6 @@ from .inputs import active_bits, integer, permanence_steps
 if TYPE_CHECKING:
     from ...kernels.memory.temporal.store import Store, TemporalRules
 
-VERSION = 1
 # Saved state: columns of the two tables by the names of their arrays, lists, and the number of the next step.
 SEGMENT_COLUMNS = {"cell": "CELL", "learned": "LEARNED", "filled": "FILLED"}
 SYNAPSE_COLUMNS = {"source": "SOURCE", "permanence": "PERMANENCE", "heard": "HEARD"}
@@ -39,7 +36,7 @@ SEGMENT_BYTES = 20
 
 @final
 @dataclass(eq=False)
-class TemporalMemory(WindowModel):
+class TemporalMemory(SavedState, WindowModel):
     """Learns which column follows which, in context.
 
     The cells of a column differ only in the context before it. A segment with `activation_threshold` connected synapses
@@ -247,36 +244,6 @@ class TemporalMemory(WindowModel):
         return arrays
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
-        """Continue from the arrays that `state` of a memory with the same settings returned.
-
-        Raises:
-            NeurosimInputError: an array that does not fit; the memory is unchanged then.
-        """
-        self._fill(dict(arrays))
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write everything to a safetensors file, atomically; after `load`, steps continue bit for bit.
-
-        Raises:
-            NeurosimWriteError: the disk refuses.
-        """
-        write_state(path, "TemporalMemory", VERSION, to_plain(self), self.state())
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> TemporalMemory:
-        """Return the memory that `save` wrote.
-
-        Raises:
-            NeurosimMissingError: no such file.
-            NeurosimFormatError: another kind of file, a damaged one, or one of a newer format.
-        """
-        settings, arrays = read_state(path, "TemporalMemory", VERSION)
-        with saved_values(path):
-            memory = from_plain(cls, settings)
-            memory._fill(arrays)
-        return memory
-
-    def _fill(self, arrays: dict[str, NDArray]) -> None:
         from ...kernels.memory.temporal import store as tables
         from ...kernels.memory.temporal.cpu import relink
 
@@ -299,7 +266,7 @@ class TemporalMemory(WindowModel):
         relink(self._rules, store)
         self._store = store
 
-    def _check(self, arrays: dict[str, NDArray], n: int, cells: int) -> None:
+    def _check(self, arrays: Mapping[str, NDArray], n: int, cells: int) -> None:
         """Raise for indices that lead outside their arrays: the kernels do not check them."""
         shapes = dict.fromkeys(SEGMENT_COLUMNS, (n,)) | dict.fromkeys(SYNAPSE_COLUMNS, (n, self.max_synapses))
         for name, array in arrays.items():
@@ -378,7 +345,7 @@ class _MemoryState(WindowState):
         return self.memory.state()
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
-        self.memory._fill(dict(arrays))
+        self.memory.restore(arrays)
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         return self.memory._layer(name, totals)

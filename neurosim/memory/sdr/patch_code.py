@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
 from typing import TYPE_CHECKING, Annotated, final
 
 import numpy as np
@@ -15,24 +14,21 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
-from ...base.plain import from_plain, to_plain
 from ...base.rules import Count, Rule, Seed, check_rules
-from ...data.files.state import read_state, saved_values, write_state
+from ...data.files.state import SavedState
 from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .code import generator
 
 if TYPE_CHECKING:
     from ...kernels.memory.patch_code.reference import PatchPlaces
 
-VERSION = 1
-KIND = "PatchCode"
 INPUT = "input"
 MAX_INPUTS = 2**31 - 1
 
 
 @final
 @dataclass(eq=False)
-class PatchCode(WindowModel):
+class PatchCode(SavedState, WindowModel):
     """Places of a picture, each as the patches of one dictionary that it resembles most.
 
     The dictionary is filled from patches that were seen, each once and at once. Unit j holds a patch a less its mean,
@@ -192,11 +188,6 @@ class PatchCode(WindowModel):
         return {"rows": self._rows.copy(), **numbers}
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
-        """Continue from the arrays that `state` of a code with the same settings returned.
-
-        Raises:
-            NeurosimInputError: an array that does not fit; the code is unchanged then.
-        """
         one = np.zeros(1, np.int64)
         rows = array_of(arrays, "rows", self._rows, -1, 1)
         stored = array_of(arrays, "stored", one, 0, self.units)
@@ -204,28 +195,6 @@ class PatchCode(WindowModel):
         self._rows[...] = rows
         self._stored = int(stored[0])
         self._seen = int(seen[0])
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write everything to a safetensors file, in one step.
-
-        Raises:
-            NeurosimWriteError: the disk refuses.
-        """
-        write_state(path, KIND, VERSION, to_plain(self), self.state())
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> PatchCode:
-        """Return the code that `save` wrote.
-
-        Raises:
-            NeurosimMissingError: no such file.
-            NeurosimFormatError: another kind of file, a damaged one, or one of a newer format.
-        """
-        settings, arrays = read_state(path, KIND, VERSION)
-        with saved_values(path):
-            code = from_plain(cls, settings)
-            code.restore(arrays)
-        return code
 
     @cached_property
     def _places(self) -> PatchPlaces:

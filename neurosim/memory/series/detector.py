@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...base.errors import lookup, require
 from ...base.plain import from_plain, to_plain
 from ...base.rules import Count, Fraction, Natural, Seed, check_rules
-from ...data.files.state import read_state, saved_values, write_state
+from ...data.files.state import SavedState
 from ...network.windowed import array_of
 from ..dendrites.pooler import SpatialPooler
 from ..dendrites.temporal import TemporalMemory
@@ -29,7 +29,6 @@ from ..sdr.encoders import (
 from .classifier import SDRClassifier
 from .likelihood import AnomalyLikelihood, JumpSurprise
 
-VERSION = 1
 ENCODERS: Mapping[str, type[Encoder]] = {
     each.__name__: each
     for each in (CategoryEncoder, CoordinateEncoder, DateEncoder, RandomDistributedScalarEncoder, ScalarEncoder)
@@ -63,7 +62,7 @@ class AnomalyRecord(NamedTuple):
 
 
 @dataclass(eq=False)
-class AnomalyDetector:
+class AnomalyDetector(SavedState):
     """Learns a series record by record, and says how unusual each record is.
 
     Each named value of a record is encoded as an SDR; the SDRs lie end to end, a spatial pooler turns them into 40
@@ -238,49 +237,47 @@ class AnomalyDetector:
         slack = self.margin * (high - low)
         return value > high + slack or value < low - slack
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write everything to a safetensors file, atomically; after `load`, steps continue bit for bit.
+    def state(self) -> dict[str, NDArray]:
+        """Return copies of all arrays that records change: those of each part as "part/name", and the detector's own.
 
-        Raises:
-            NeurosimWriteError: the disk refuses.
+        Infinity stands for a number that is not there, as a file holds no NaN.
         """
-        settings = {name: getattr(self, name) for name in SETTINGS}
-        settings["range"] = list(self.range)
-        settings["encoders"] = [[name, type(each).__name__, to_plain(each)] for name, each in self.encoders.items()]
         arrays = {"bounds": np.nan_to_num(self._bounds, posinf=np.inf, neginf=-np.inf)}
-        arrays["recent"] = self._recent
+        arrays["recent"] = self._recent.copy()
         arrays["expected"] = np.nan_to_num(np.array([self._expected]), nan=np.inf)
         if self._previous is not None:
             arrays["previous"] = self._previous.indices
         for part, owner in self._owners().items():
             arrays |= {f"{part}/{name}": array for name, array in owner.state().items()}
-        write_state(path, "AnomalyDetector", VERSION, settings, arrays)
+        return arrays
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        for part, owner in self._owners().items():
+            prefix = f"{part}/"
+            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            owner.restore(own)
+        low, high = arrays["bounds"]
+        self._bounds = (float(low), float(high))
+        self._recent[:] = array_of(arrays, "recent", self._recent)
+        expected = float(arrays["expected"][0])
+        self._expected = expected if math.isfinite(expected) else math.nan
+        if "previous" in arrays:
+            self._previous = SDR(arrays["previous"], self.memory.outputs)
+        else:
+            self._previous = None
+
+    def settings(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in SETTINGS}
+        values["range"] = list(self.range)
+        values["encoders"] = [[name, type(each).__name__, to_plain(each)] for name, each in self.encoders.items()]
+        return values
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> AnomalyDetector:
-        """Return the detector that `save` wrote.
-
-        Raises:
-            NeurosimMissingError: no such file.
-            NeurosimFormatError: another kind of file, a damaged one, or one of a newer format.
-        """
-        settings, arrays = read_state(path, "AnomalyDetector", VERSION)
-        with saved_values(path):
-            encoders = {name: _encoder(kind, tree) for name, kind, tree in settings.pop("encoders")}
-            settings["range"] = tuple(settings["range"])
-            detector = cls(encoders=encoders, **settings)
-            for part, owner in detector._owners().items():
-                prefix = f"{part}/"
-                own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-                owner.restore(own)
-            low, high = arrays["bounds"]
-            detector._bounds = (float(low), float(high))
-            detector._recent[:] = array_of(arrays, "recent", detector._recent)
-            expected = float(arrays["expected"][0])
-            detector._expected = expected if math.isfinite(expected) else math.nan
-            if "previous" in arrays:
-                detector._previous = SDR(arrays["previous"], detector.memory.outputs)
-        return detector
+    def from_settings(cls, settings: dict[str, Any]) -> AnomalyDetector:
+        values = dict(settings)
+        values["encoders"] = {name: _encoder(kind, tree) for name, kind, tree in settings["encoders"]}
+        values["range"] = tuple(settings["range"])
+        return cls(**values)
 
     def _owners(self) -> dict[str, Any]:
         """Return the parts with a state of their own, by name."""
