@@ -58,7 +58,7 @@ PUBLISHED: Mapping[str, float] = {
 }
 
 
-class Series(NamedTuple):
+class LabelledSeries(NamedTuple):
     """A series with windows of anomalies: [n] seconds and values, and pairs of first and last records."""
 
     name: str
@@ -78,7 +78,7 @@ class Changes(NamedTuple):
     additions: NDArray[np.float64]
 
 
-def read(folder: Path, only: Sequence[str] = ()) -> Iterator[Series]:
+def read(folder: Path, only: Sequence[str] = ()) -> Iterator[LabelledSeries]:
     """Yield the series of NAB's folder whose path begins with one of `only`, or all."""
     labels = [path for path in (folder / "labels", folder) if (path / "combined_windows.json").is_file()]
     if not labels:
@@ -90,13 +90,13 @@ def read(folder: Path, only: Sequence[str] = ()) -> Iterator[Series]:
             yield _read_series(path, name, limits)
 
 
-def _read_series(path: Path, name: str, limits: Sequence[Sequence[str]]) -> Series:
+def _read_series(path: Path, name: str, limits: Sequence[Sequence[str]]) -> LabelledSeries:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     times = np.array([row["timestamp"] for row in rows], "datetime64[s]")
     values = np.array([float(row["value"]) for row in rows])
     ends = [np.searchsorted(times, np.array(pair, "datetime64[us]").astype("datetime64[s]")) for pair in limits]
-    return Series(name, times.astype(np.float64), values, [(int(first), int(last)) for first, last in ends])
+    return LabelledSeries(name, times.astype(np.float64), values, [(int(first), int(last)) for first, last in ends])
 
 
 def sigmoid(y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ def sigmoid(y: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(y >= 3.0, -1.0, 2.0 / (1.0 + np.exp(5.0 * np.minimum(y, 3.0))) - 1.0)
 
 
-def changes(series: Series, scores: NDArray[np.float64]) -> tuple[float, Changes]:
+def changes(series: LabelledSeries, scores: NDArray[np.float64]) -> tuple[float, Changes]:
     """Return the sum without alarms, and how it changes with alarms at records of falling scores."""
     count = len(scores)
     place = np.arange(count)
@@ -159,7 +159,7 @@ def normalised(total: float, none: float) -> float:
     return 100.0 * (total - none) / (-2.0 * none)
 
 
-def detect(series: Series, seed: int = 0) -> tuple[NDArray[np.float64], float]:
+def detect(series: LabelledSeries, seed: int = 0) -> tuple[NDArray[np.float64], float]:
     """Return [n] scores of the records of a series, and seconds of computing a record."""
     low = float(series.values.min())
     high = float(series.values.max())
@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> None:
     frame.report(options, lines, {"neurosim": __version__, "series": len(every), "records": count, "runs": runs})
 
 
-def _run(every: Sequence[Series], seed: int) -> dict[str, float]:
+def _run(every: Sequence[LabelledSeries], seed: int) -> dict[str, float]:
     """Return score, threshold and time of a run over all series."""
     sums = []
     spent = 0.0

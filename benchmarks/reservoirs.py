@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosim import __version__
-from neurosim.app.runs.series.config import Series, SeriesConfig
+from neurosim.app.runs.series.config import ForecastSeries, SeriesConfig
 from neurosim.app.runs.series.run import GAIN_VALUES, series_liquid
 from neurosim.data.standard_series import STANDARD, standard_series
 from neurosim.learning.liquid.regression import RidgeRegression, ahead, lagged, normalised_error
@@ -108,7 +108,7 @@ class Task:
     @classmethod
     def of(cls, name: str, values: int, seed: int) -> Task:
         series = standard_series(name, values, seed)
-        settings = Series(name=name)
+        settings = ForecastSeries(name=name)
         begin = round(settings.train * values)
         most = max(series.horizons)
         targets = ahead(series.target, series.horizons)
@@ -146,7 +146,7 @@ class Task:
 
 def liquid(task: Task, neurons: int, seed: int) -> dict[str, Any]:
     """Return errors, operations, spikes and seconds of the liquid."""
-    config = SeriesConfig(seed=seed, series=Series(name=task.name))
+    config = SeriesConfig(seed=seed, series=ForecastSeries(name=task.name))
     config = replace(config, liquid=replace(config.liquid, neurons=neurons))
     own = series_liquid(config, task.values[: task.begin]).adapt(task.values[:GAIN_VALUES])
     start = time.perf_counter()
@@ -154,7 +154,7 @@ def liquid(task: Task, neurons: int, seed: int) -> dict[str, Any]:
     states = own.states(result.recordings("liquid"))[0]
     spent = time.perf_counter() - start
     count = len(task.values)
-    more = np.concatenate([states, lagged(task.values, Series(name=task.name).lags)], axis=1)
+    more = np.concatenate([states, lagged(task.values, ForecastSeries(name=task.name).lags)], axis=1)
     return {
         "errors": task.errors(states).tolist(),
         "errors, 20 values": task.errors(more).tolist(),
@@ -184,7 +184,7 @@ def echo_state(task: Task, units: int, seed: int) -> tuple[dict[str, Any], EchoS
 
 def baselines(task: Task) -> dict[str, Any]:
     """Return the errors of a linear autoregression of 20 values and of the last value."""
-    rows = lagged(task.values, Series(name=task.name).lags)
+    rows = lagged(task.values, ForecastSeries(name=task.name).lags)
     trained = RidgeRegression().fit(rows[task.washout : task.end], task.targets[task.washout : task.end])
     tested = task.targets[task.begin : task.last]
     found = {"linear": normalised_error(trained.predict(rows[task.begin : task.last]), tested).tolist()}
@@ -260,7 +260,7 @@ def main(argv: list[str] | None = None) -> None:
         lines += ["", *_table(name, own)]
     memory = {"liquid": [], "echo-state network": [], "kernel rank": [], "generalisation rank": []}
     for seed in range(options.seeds):
-        config = SeriesConfig(seed=seed, series=Series(name="lorenz"))
+        config = SeriesConfig(seed=seed, series=ForecastSeries(name="lorenz"))
         config = replace(config, liquid=replace(config.liquid, neurons=options.neurons))
         bare = series_liquid(config, np.array([[-1.0], [1.0]]))
         memory["liquid"].append(float(memory_capacity(bare, seed=seed).sum()))

@@ -13,11 +13,11 @@ import pytest
 COUNT = 400
 
 
-def series(windows: list[tuple[int, int]]) -> nab.Series:
-    return nab.Series("a", np.arange(COUNT, dtype=float), np.zeros(COUNT), windows)
+def series(windows: list[tuple[int, int]]) -> nab.LabelledSeries:
+    return nab.LabelledSeries("a", np.arange(COUNT, dtype=float), np.zeros(COUNT), windows)
 
 
-def plain(each: nab.Series, scores: np.ndarray, threshold: float) -> float:
+def plain(each: nab.LabelledSeries, scores: np.ndarray, threshold: float) -> float:
     """The sum of one series by the text of the rules."""
 
     def worth(y: float) -> float:

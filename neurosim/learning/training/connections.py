@@ -15,7 +15,7 @@ from ..layers.linear import SpikeLinear
 PlaneShape = tuple[int, int, int]
 
 
-class Connection(nn.Module, ABC):
+class LayerConnection(nn.Module, ABC):
     """Synapses that end on the units of a layer: `connection(x)`, x [T, B, inputs] to [T, B, units].
 
     Attributes:
@@ -56,7 +56,7 @@ class Connection(nn.Module, ABC):
 
 
 @final
-class Dense(Connection):
+class Dense(LayerConnection):
     """Synapses from all inputs to all units."""
 
     def __init__(self, inputs: int, units: int, delays: tuple[int, ...], seed: int) -> None:
@@ -87,7 +87,7 @@ class Dense(Connection):
 
 
 @final
-class Conv(Connection):
+class Conv(LayerConnection):
     """A convolution along rows and columns without padding; a sensor of one row gets a kernel of one row.
 
     Raises:

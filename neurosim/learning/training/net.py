@@ -17,7 +17,7 @@ from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIF
 from ..layers.start import START_RATE, gain_for_rate
 from ..layers.surrogates import SURROGATES, Surrogate
 from .classifier import READOUTS, Classifier, LayerActivity
-from .connections import Connection, Conv, Dense
+from .connections import Conv, Dense, LayerConnection
 from .norm import ScaleNorm
 from .specs import NetworkSpec
 
@@ -33,7 +33,7 @@ class Block(nn.Module):
 
     norm: ScaleNorm | None
 
-    def __init__(self, connection: Connection, neurons: NeuronLayer, normalise: bool = False) -> None:
+    def __init__(self, connection: LayerConnection, neurons: NeuronLayer, normalise: bool = False) -> None:
         super().__init__()
         self.connection = connection
         self.neurons = neurons
@@ -85,7 +85,7 @@ class SpikingNet(Classifier):
         delays = tuple(spec.tap_steps * k for k in range(spec.taps))
         blocks = []
         for filters in spec.filters:
-            connection: Connection = Conv(before, filters, spec.kernel, spec.stride, delays, next(seeds))
+            connection: LayerConnection = Conv(before, filters, spec.kernel, spec.stride, delays, next(seeds))
             blocks.append(Block(connection, neurons(spec, connection.units, dt, False, next(seeds)), spec.normalise))
             before = connection.shape
             delays = (0,)

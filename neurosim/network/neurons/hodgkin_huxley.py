@@ -16,7 +16,7 @@ from .base import Neuron
 from .by_unit import at, check_each
 
 
-class Series(NamedTuple):
+class LinoidSeries(NamedTuple):
     """Coefficients of x / (exp(x) - 1) around 0, of x to x^10 (Bernoulli numbers), and how far the series is taken."""
 
     one: float
@@ -154,7 +154,7 @@ class HodgkinHuxley(Neuron):
         threshold = c[15]
         real = c.dtype.type
         one = real(1)
-        series = Series(
+        series = LinoidSeries(
             one,
             real(0.5),
             real(1 / 12),

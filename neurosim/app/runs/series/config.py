@@ -18,7 +18,7 @@ FILE_HORIZONS = (1, 2, 5, 10, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Series:
+class ForecastSeries:
     """The series and what is forecast.
 
     Attributes:
@@ -54,7 +54,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class States:
+class ReadoutStates:
     """The states that the readout sees, and whether the liquid itself is measured.
 
     Attributes:
@@ -82,7 +82,7 @@ class SeriesConfig(RunConfig):
     """
 
     seed: Seed = 0
-    series: Series
+    series: ForecastSeries
     code: ValueCode = ValueCode()
     liquid: Liquid = Liquid(
         ValueCode().shape,
@@ -97,7 +97,7 @@ class SeriesConfig(RunConfig):
         rate=150.0,
         own_pace=False,
     )
-    states: States = States()
+    states: ReadoutStates = ReadoutStates()
     energy: Energy = Energy()
 
     def check(self) -> None:

@@ -23,7 +23,7 @@ from ..spiked_mixer import SpikedMixer
 from . import leaves
 from .builder import Builder
 from .embedding import stored_table
-from .memory import Array, Buffer, States, Weights
+from .memory import Array, Buffer, SequenceStates, Weights
 from .nodes import StateNode
 from .program import NotCompiledError
 from .traced import Position, Traced
@@ -114,7 +114,7 @@ class Decoder(Uncopied):
         for size in self.sizes:
             require(1 <= size <= tokens, "Decoder.sizes", f"must be 1 to {tokens}, the sequences", size)
         self.vocabulary = model.config.vocabulary
-        self._states = States(tokens)
+        self._states = SequenceStates(tokens)
         weights = Weights()
         events = model.config.events
         if events is None:

@@ -170,7 +170,7 @@ class Touched:
 
 
 @final
-class States:
+class SequenceStates:
     """Memory that sequences carry from token to token; programs of fewer sequences use the first rows of it.
 
     Attributes:
@@ -254,7 +254,7 @@ class Growing:
     """Keys and values of a window of all tokens, whose room doubles when it is full.
 
     Attributes:
-        state: index of the array in `States.arrays`, [sequences, capacity, ..].
+        state: index of the array in `SequenceStates.arrays`, [sequences, capacity, ..].
         places: by the name of an operand, its word in a table.
         tables: operands of the operation on them by thread, `capacity`, `memory` and `weights` among them.
         capacity: the places that the tables know.
@@ -267,7 +267,7 @@ class Growing:
     capacity: int
     weights: Array | None = None
 
-    def room(self, states: States, position: int) -> None:
+    def room(self, states: SequenceStates, position: int) -> None:
         """Make room for the token at a position, and tell the operation where its memory now lies."""
         states.grow(self.state, position)
         array = states.arrays[self.state]

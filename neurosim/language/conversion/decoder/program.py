@@ -22,8 +22,8 @@ from .memory import (
     Array,
     Buffer,
     Growing,
+    SequenceStates,
     Share,
-    States,
     Touch,
     Touched,
     Weights,
@@ -108,7 +108,7 @@ class DecoderProgram(Uncopied):
 
     tokens: int
     threads: int
-    states: States
+    states: SequenceStates
     weights: Weights
     in_order: bool = False
     lists: list[list[tuple[int, ...]]] = field(init=False)

@@ -68,7 +68,7 @@ def check_method(method: str | None, equations: Sequence[Equation]) -> None:
             raise NeurosimInputError(f"{label}: {rule}; choose 'euler', 'heun' or 'rk4'")
 
 
-class Stage:
+class StageCode:
     """Code of slopes at one moment; what they have in common is computed once.
 
     Attributes:
@@ -129,7 +129,7 @@ class Writer:
         """Write what noise adds to each variable; return its name by variable."""
         found = {}
         flat = [(name, noise) for name, each in factors.items() for noise in each]
-        stage = Stage(self.code, [factors[name][noise] for name, noise in flat], names, self._numbers)
+        stage = StageCode(self.code, [factors[name][noise] for name, noise in flat], names, self._numbers)
         self.lines += stage.lines
         terms: dict[str, list[str]] = {}
         for number, (name, noise) in enumerate(flat):
@@ -144,7 +144,7 @@ class Writer:
 
     def slopes(self, drifts: Mapping[str, Any], names: Names, label: str) -> None:
         """Write the slope of each variable times dt as `label_name`."""
-        stage = Stage(self.code, list(drifts.values()), names, self._numbers)
+        stage = StageCode(self.code, list(drifts.values()), names, self._numbers)
         self.lines += stage.lines
         by_name = {equation.name: equation for equation in self.parts.rest}
         for number, name in enumerate(drifts):
@@ -279,7 +279,7 @@ def _exponential_euler(writer: Writer, drifts: Mapping[str, Any], factors: Mappi
     """
     sympy = library()
     rates = {name: sympy.diff(drift, symbol(name)) for name, drift in drifts.items()}
-    stage = Stage(writer.code, [*drifts.values(), *rates.values()], writer.now, writer._numbers)
+    stage = StageCode(writer.code, [*drifts.values(), *rates.values()], writer.now, writer._numbers)
     writer.lines += stage.lines
     for number, equation in enumerate(writer.parts.rest):
         name = equation.name
