@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .stimuli import GapJunctions as GapJunctions
     from .stimuli import NoiseCurrent as NoiseCurrent
     from .stimuli import StepCurrent as StepCurrent
-    from .synapses.patterns import Convolution as Convolution
+    from .synapses.convolution import Convolution as Convolution
     from .synapses.patterns import DistanceDependentProbability as DistanceDependentProbability
     from .synapses.values import LogNormal as LogNormal
     from .synapses.values import Normal as Normal

@@ -23,7 +23,8 @@ from .plasticity.homeostasis import Homeostasis
 from .plasticity.short_term import ShortTermPlasticity
 from .stimuli import Current, GapJunctions, PoissonInput, PoissonSource, SpikeSource, StepCurrent, check_rate_size
 from .synapses.base import Pattern, Side
-from .synapses.patterns import Convolution, FromList
+from .synapses.convolution import Convolution
+from .synapses.patterns import FromList
 from .windowed import Windowed
 
 # Units are stored in 32 bits.

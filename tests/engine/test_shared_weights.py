@@ -11,7 +11,8 @@ from neurosim.base.measure.estimates import energy
 from neurosim.base.measure.traffic import as_run
 from neurosim.engine import LayerCounts
 from neurosim.network.synapses.base import Side
-from neurosim.network.synapses.patterns import AllToAll, Convolution, FromList
+from neurosim.network.synapses.convolution import Convolution
+from neurosim.network.synapses.patterns import AllToAll, FromList
 
 SHAPE = (2, 8, 8)
 STEPS = 100

@@ -10,6 +10,7 @@ from neurosim.data import read_state, write_state
 from neurosim.kernels.io.traces import cpu as traces
 from neurosim.kernels.io.traces.reference import sampled_traces_reference, window_counts_reference
 from neurosim.learning import Liquid, Readout, TrainedReadout, features
+from neurosim.learning.liquid.draws import gamma, uniform
 from neurosim.learning.liquid.quality import measure_quality
 from neurosim.learning.liquid.readout import CLASSIFIERS
 
@@ -109,14 +110,14 @@ def test_recurrent_synapses_are_local_and_weights_are_gamma():
     near, far = (
         Liquid((40, 40), neurons=400, radius=radius)._recurrent for radius in (0.05, 5.0)
     )  # the same places, drawn by seed
-    places = Liquid((40, 40), neurons=400)._uniform("places", 400, 2)
+    places = uniform(0, "places", 400, 2)
 
     def distance(wires) -> float:
         return float(np.linalg.norm(places[wires.pre] - places[wires.post], axis=1).mean())
 
     assert distance(near) < 0.15 and 0.45 < distance(far) < 0.6  # two random points of a square: 0.521
-    gamma = SMALL._gamma("test", 20_000)
-    assert gamma.mean() == pytest.approx(1, rel=0.02) and gamma.var() == pytest.approx(1 / 4, rel=0.05)
+    drawn = gamma(0, "test", 20_000)
+    assert drawn.mean() == pytest.approx(1, rel=0.02) and drawn.var() == pytest.approx(1 / 4, rel=0.05)
 
 
 def test_adapting_brings_rates_near_the_target(liquid: Liquid):

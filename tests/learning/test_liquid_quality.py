@@ -12,6 +12,7 @@ from neurosim import CubaLIF, FromList, Network, Population, Projection, Recordi
 from neurosim.base import NeurosimInputError
 from neurosim.learning import Liquid
 from neurosim.learning.liquid import quality
+from neurosim.learning.liquid.draws import uniform
 from neurosim.learning.liquid.resistive import ReadNoiseLIF, written
 from neurosim.network.neurons.contract import check_neuron
 
@@ -135,7 +136,7 @@ def test_uniform_wiring_ignores_distance() -> None:
     spread = {}
     for wiring in ("distance", "uniform"):
         liquid = Liquid((40, 40), neurons=400, radius=0.1, wiring=wiring)  # type: ignore[arg-type]
-        places = liquid._uniform("places", 400, 2)
+        places = uniform(liquid.seed, "places", 400, 2)
         wires = liquid._recurrent
         assert np.bincount(wires.post).tolist() == [30] * 400 and not np.any(wires.pre == wires.post)
         spread[wiring] = np.linalg.norm(places[wires.pre] - places[wires.post], axis=1).mean()

@@ -40,6 +40,7 @@ def event_stream(raw, last, kind, height, width, tick, times, units, clock, tall
         clock: [1] us, goes on from piece to piece.
         tally: [1], counts measurements of exposure.
     """
+    # A time of all ones, and the number of bits below the time.
     step, rest = (np.int64(127), 1) if kind == DVS else (np.int64(63), 2)
     count = 0
     t = clock[0]
@@ -52,6 +53,7 @@ def event_stream(raw, last, kind, height, width, tick, times, units, clock, tall
             i += 1
             continue
         if i + MIN_RECORD > raw.size:
+            # Within a file the rest of an event comes with the next piece.
             fault = CUT if last else SOUND
             break
         x = np.int64(raw[i + 1]) | np.int64(raw[i + 2]) << 8
@@ -129,8 +131,10 @@ def aedat31(raw, remaining, height, width, tick, times, units, state, tally, ext
             left -= 1
         state[LEFT] = left
         state[PREVIOUS] = previous
+        # A packet may go on in the next piece.
         if fault != SOUND or left > 0:
             return count, fault, i
+        # Room behind the last event of a packet, or all of a packet of another kind.
         skip = min(state[SKIP], raw.size - i)
         i += skip
         state[SKIP] -= skip
@@ -145,6 +149,7 @@ def aedat31(raw, remaining, height, width, tick, times, units, state, tally, ext
         overflow = _int(raw, i + 12)
         capacity = _int(raw, i + 16)
         number = _int(raw, i + 20)
+        # These numbers are the file's, and decide how far the loops read.
         if size < 1 or overflow < 0 or not 0 <= number <= capacity:
             return count, SIZES, i
         if kind == POLARITY and not 4 <= offset <= size - 4:

@@ -116,6 +116,7 @@ def memory_back(grad, network, values, gradients):
                 to_start[b, i] += grad[t, b, i]
                 p = proposed[t, b, i]
                 to_gain[i] += to_start[b, i] * height * p
+                # HEIGHT tanh(SLOPE a) changes by HEIGHT SLOPE (1 - p^2) with a.
                 to_output[t, b, i] = to_start[b, i] * gain[i] * scale * (one - p * p)
         np.dot(to_output[t], outer, to_hidden[t])
         for b in range(batch):
@@ -157,6 +158,7 @@ def advance(drive, decay, units, counts, rows, hidden_bias, network, memory, scr
             hidden[j] += memory[i] * inner[i, j]
     on = 0
     for j in range(drive.size):
+        # A hidden unit of 0 selects no weights; the others are counted as the work of the step.
         if hidden[j] > zero:
             on += 1
             for i in range(memory.size):

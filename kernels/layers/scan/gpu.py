@@ -125,6 +125,7 @@ def _forward(
     """Run x, out [steps, lanes]; state, after [STATES, lanes]; stored [steps / STRIDE, STATES, lanes] if STRIDE > 0."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = lane < lanes
+    # In 64 bits: steps times lanes pass 2^31 where the input takes 8 GB.
     wide = tl.full([], 0, tl.int64) + lanes
     c = _constants(c_ptr, lane % units, units, inside, KIND, ROWS)
     v, w = _load(state_ptr + lane, lanes, inside, ROWS)
@@ -162,11 +163,13 @@ def _retreat(
         g0 = g_x * v
         return g_x, c0 * g_x, g_w, g0, g1, g2, g3, g4
     d = u - c1
+    # A spike is a step of d; its derivative on the way back is h.
     fired = d > 0.0
     h = _surrogate(d, slope, scale, SHAPE)
     if KIND == LIF and RESET == LATE:
         g_s = g_out * h
         g_u = g_v + g_s
+        # The reset of this step is by the spike of the step before, which is a step of v.
         before = attached * c1 * g_u * _surrogate(v - c1, slope, scale, SHAPE)
         g1 = before - g_s - tl.where(v > c1, g_u, 0.0)
         return g_u, c0 * g_u - before, g_w, g_u * v, g1, g2, g3, g4
@@ -184,10 +187,12 @@ def _retreat(
         g_spike = g_out + c4 * into
         g_v = g_v + c3 * into
     if RESET == ZERO:
+        # The state after it is u (1 - s).
         g_s = (g_spike - attached * g_v * u) * h
         g_u = tl.where(fired, 0.0, g_v) + g_s
         g1 = -g_s
     else:
+        # The state after it is u - c1 s.
         g_s = (g_spike - attached * g_v * c1) * h
         g_u = g_v + g_s
         g1 = -g_s - tl.where(fired, g_v, 0.0)
@@ -233,6 +238,7 @@ def _backward(
             _store(past_ptr + k * ROWS * lanes + lane, lanes, v, w, inside, ROWS)
             x = tl.load(x_ptr + (begin + k) * wide + lane, mask=inside, other=0.0)
             _out, v, w = _advance(x, v, w, c, KIND, RESET)
+        # The second loop reads what the first has stored.
         tl.debug_barrier()
         for k in range(count):
             t = count - 1 - k
@@ -347,6 +353,7 @@ class Retreat:
 
     def __call__(self, t, g_spikes, g_state, g_x):
         at = t % STRIDE
+        # The last step of a stretch comes first on the way back: it computes the states before all of them.
         if at == STRIDE - 1 or t == len(self.total) - 1:
             _, _, self.past = launch(self.how, self.total[t - at : t + 1], self.stored[t // STRIDE], self.c, 1)
         here = self.total[t : t + 1]

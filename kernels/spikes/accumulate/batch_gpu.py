@@ -28,6 +28,7 @@ def escaped(acc, lists_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, st
         excess = tl.load(excess_ptr + lists + e, mask=there, other=0)
         at = channel[:, None] * step_k + n.to(tl.int64)[None, :] * step_n
         weights = tl.load(weights_ptr + at, mask=there[:, None] & (n < outputs)[None, :], other=0)
+        # The lists of a tile's rows differ in length; rows at their end add 0.
         acc += excess.to(acc.dtype)[:, None] * weights.to(acc.dtype)
     return acc
 
@@ -36,6 +37,7 @@ def escaped(acc, lists_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, st
 def product_tile(counts, weights, acc):
     """Return acc + counts @ weights, exact but for the rounding of sums: all types represent counts up to 127."""
     if weights.dtype == tl.int8:
+        # 127 counts times a weight of 128: int32 holds the sum of 132,000 channels.
         return tl.dot(counts, weights, acc, out_dtype=tl.int32)
     return tl.dot(counts.to(weights.dtype), weights, acc, input_precision="ieee")
 
@@ -47,6 +49,7 @@ def counts_of_words(words_ptr, inside, WORDS: tl.constexpr, ROWS: tl.constexpr, 
     size = tl.zeros([ROWS, WORDS, 32], tl.int32)
     for p in tl.static_range(PLANES):
         plane = tl.load(words_ptr + (1 + p) * step, mask=inside, other=0)
+        # Plane 0 has the signs, plane 1 + p what counts 2^p.
         size += ((plane[:, :, None] >> bit) & 1) << p
     sign = tl.load(words_ptr, mask=inside, other=0)
     signed = tl.where(((sign[:, :, None] >> bit) & 1) != 0, -size, size)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.measure.work import LayerCounts
-from ...network.synapses.patterns import Convolution
+from ...network.synapses.convolution import Convolution
 from ...network.windowed import WindowTotals
 from ..compile.network import CompiledNetwork
 from ..prepared import PreparedNetwork

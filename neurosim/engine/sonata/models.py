@@ -81,6 +81,7 @@ def _membrane(p: Values) -> dict[str, Any]:
 
 
 def _by_tau(p: Values) -> dict[str, Any]:
+    # tau = r C.
     return {**_membrane(p), "tau_mem": p["tau_m"] * MS, "r": p["tau_m"] * MS / (p["C_m"] * PF)}
 
 
@@ -124,6 +125,7 @@ def _adaptive(p: Values) -> dict[str, Any]:
 
 
 def _quadratic(p: Values) -> dict[str, Any]:
+    # NEST's a and b are per ms; its u is in mV/ms, which is V/s.
     return {
         "a": p["a"] * 1e3,
         "b": p["b"] * 1e3,
@@ -146,6 +148,7 @@ def _channels(p: Values) -> dict[str, Any]:
         "e_na": p["E_Na"] * MV,
         "e_k": p["E_K"] * MV,
         "v_offset": p["V_T"] * MV,
+        # NEST takes the maximum of V above V_T + 30 mV for the spike, the engine the crossing before it.
         "v_threshold": (p["V_T"] + 30.0) * MV,
         "i_offset": p["I_e"] * PA,
     }

@@ -109,6 +109,7 @@ class Outputs:
         for population in self.populations:
             each = result.spikes[population.name]
             assert isinstance(each, Spikes)
+            # Back to steps, so that the end of a step is rounded once.
             steps = np.rint(each.times / clock)
             times = (steps + 1) * (clock * 1e3)
             pieces.setdefault(population.nodes, []).append((times, population.of(each.units)))

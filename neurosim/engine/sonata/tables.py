@@ -197,6 +197,7 @@ def _columns(file: HDF5File, top: str, noun: str, count: int) -> dict[str, NDArr
     groups = [name for name in file.names(top) if name.isdigit()]
     if not groups:
         return {}
+    # Without the datasets below, all are of group 0, in its order.
     number = np.zeros(count, np.int64)
     place = np.arange(count)
     if file.has(f"{top}/{noun}_group_id"):

@@ -24,6 +24,7 @@ from ...network.network import Network, Population, Projection, SpikeSource
 from ...network.neurons.base import Neuron
 from ...network.neurons.current import CubaLIF
 from ...network.synapses.patterns import FromList
+from .draws import gamma, normal, steps, uniform
 from .pace import Pace, in_pieces, joined, pieces_of
 
 # An axis of the sensor with at least 8 units is a dimension of space; a shorter one, such as polarity, is not.
@@ -290,8 +291,8 @@ class Liquid(Shown):
 
         noisy = {}
         for name, synapses in wires.items():
-            normal = self._normal(f"write {name}", len(synapses.pre))
-            noisy[name] = replace(synapses, weights=written(synapses.weights, self.write_noise, normal))
+            deviations = normal(self.seed, f"write {name}", len(synapses.pre))
+            noisy[name] = replace(synapses, weights=written(synapses.weights, self.write_noise, deviations))
         return noisy
 
     @cached_property
@@ -301,9 +302,9 @@ class Liquid(Shown):
         k = self.patches
         m = self.patch_synapses
         axes = [axis for axis, size in enumerate(self.shape) if size >= MIN_SPACE_UNITS]
-        centres = self._uniform("patch centres", n, k, 1, len(axes))
+        centres = uniform(self.seed, "patch centres", n, k, 1, len(axes))
         # [neurons, patches, synapses, axes] places in 0..1 of the sensor
-        points = centres + self.patch_radius * self._normal("patch points", n, k, m, len(axes))
+        points = centres + self.patch_radius * normal(self.seed, "patch points", n, k, m, len(axes))
         inside = np.all((points >= 0) & (points < 1), axis=-1)
         cells = []
         for axis, size in enumerate(self.shape):
@@ -311,13 +312,13 @@ class Liquid(Shown):
             if axis in axes:
                 place = points[..., axes.index(axis)]
             else:
-                place = self._uniform(f"patch kinds {axis}", n, k, m)
+                place = uniform(self.seed, f"patch kinds {axis}", n, k, m)
             # Places outside the sensor are clipped here and left out below.
             cells.append(np.clip((place * size).astype(np.int64), 0, size - 1))
         # The first half of the patches inhibits.
         signs = np.where(np.arange(k) < k // 2, -1.0, 1.0)
-        weights = signs * self._gamma("patch weights", n, k) * (INPUT_WEIGHT / math.sqrt(k))
-        delays = self._steps("patch delays", self.max_input_delay, n, k)
+        weights = signs * gamma(self.seed, "patch weights", n, k) * (INPUT_WEIGHT / math.sqrt(k))
+        delays = steps(self.seed, "patch delays", round(self.max_input_delay / self.clock), n, k)
         return Wires(
             np.ravel_multi_index(tuple(cells), self.shape)[inside],
             np.broadcast_to(np.arange(n)[:, None, None], inside.shape)[inside],
@@ -331,48 +332,26 @@ class Liquid(Shown):
         n = self.neurons
         d = self.in_degree
         dimensions = max(sum(size >= MIN_SPACE_UNITS for size in self.shape), 1)
-        places = self._uniform("places", n, dimensions)
+        places = uniform(self.seed, "places", n, dimensions)
         inhibits = np.zeros(n, bool)
-        inhibits[np.argsort(self._uniform("inhibitory", n), kind="stable")[: round(self.inhibitory * n)]] = True
+        inhibits[np.argsort(uniform(self.seed, "inhibitory", n), kind="stable")[: round(self.inhibitory * n)]] = True
         sources = np.empty((n, d), np.int64)
         log_weight = WIRINGS[self.wiring]
         for i in range(n):
             distance = ((places - places[i]) ** 2).sum(axis=1)
             # The largest d of log-weights with Gumbel noise are d draws without replacement (Yellott 1977).
-            keys = -np.log(-np.log(self._uniform("sources", n, first=i * n))) + log_weight(distance, self.radius)
+            keys = -np.log(-np.log(uniform(self.seed, "sources", n, first=i * n))) + log_weight(distance, self.radius)
             # No synapse onto itself.
             keys[i] = -math.inf
             sources[i] = np.sort(np.argsort(-keys, kind="stable")[:d])
         # Dale's principle: the source gives the sign.
-        weights = self._gamma("weights", n, d) * np.where(inhibits[sources], -self.inhibition, 1.0)
+        weights = gamma(self.seed, "weights", n, d) * np.where(inhibits[sources], -self.inhibition, 1.0)
         return Wires(
             sources.ravel(),
             np.repeat(np.arange(n), d),
             weights.ravel() * (self.weight / max(d, 1)),
-            self._steps("delays", self.max_delay, n, d).ravel(),
+            steps(self.seed, "delays", round(self.max_delay / self.clock), n, d).ravel(),
         )
-
-    def _uniform(self, label: str, *shape: int, first: int = 0) -> NDArray[np.float64]:
-        from ...kernels.tools.random import uniforms
-
-        values = np.empty(math.prod(shape))
-        uniforms(np.uint64(rng_key(self.seed, "liquid", label)), first, 0, values)
-        return values.reshape(shape)
-
-    def _normal(self, label: str, *shape: int) -> NDArray[np.float64]:
-        from ...kernels.tools.random import normals
-
-        values = np.empty(math.prod(shape))
-        normals(np.uint64(rng_key(self.seed, "liquid", label)), 0, 0, values)
-        return values.reshape(shape)
-
-    def _gamma(self, label: str, *shape: int) -> NDArray[np.float64]:
-        """Return gamma numbers of mean 1 and shape 4: the mean of four exponentials."""
-        return -np.log(self._uniform(label, *shape, 4)).mean(axis=-1)
-
-    def _steps(self, label: str, max_delay: float, *shape: int) -> NDArray[np.int64]:
-        """Return delays in steps, uniform from 1 to `max_delay` seconds."""
-        return 1 + (self._uniform(label, *shape) * round(max_delay / self.clock)).astype(np.int64)
 
 
 # Logarithms of the probability of a source, from its squared distance and the radius.

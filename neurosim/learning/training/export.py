@@ -25,7 +25,8 @@ from ...network.neurons.current import CubaLIF
 from ...network.neurons.lif import LI
 from ...network.neurons.lif import LIF as EngineLIF
 from ...network.neurons.seadlif import SEAdLIF as EngineSEAdLIF
-from ...network.synapses.patterns import AllToAll, Convolution
+from ...network.synapses.convolution import Convolution
+from ...network.synapses.patterns import AllToAll
 from ..layers.base import NeuronLayer
 from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
 from ..layers.unit_parameter import UnitParameter

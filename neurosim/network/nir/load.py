@@ -17,7 +17,8 @@ from ..network import Network, PoissonInput, PoissonSource, Population, Projecti
 from ..neurons.base import Neuron
 from ..neurons.by_unit import rows
 from ..synapses.base import Pattern
-from ..synapses.patterns import AllToAll, Convolution, FromList, OneToOne
+from ..synapses.convolution import Convolution
+from ..synapses.patterns import AllToAll, FromList, OneToOne
 from .files import read
 from .flat import Graph, flatten
 from .hints import warn_if_silent

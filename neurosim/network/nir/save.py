@@ -16,7 +16,8 @@ from ...base.values import Distribution, draw
 from ..network import Current, Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from ..neurons.base import Neuron
 from ..neurons.by_unit import drawn
-from ..synapses.patterns import Convolution, OneToOne
+from ..synapses.convolution import Convolution
+from ..synapses.patterns import OneToOne
 from .files import Metadata, Node, library
 from .models import metadata, node_of, node_parameters
 

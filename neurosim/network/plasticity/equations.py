@@ -122,6 +122,7 @@ def _body(
         "step_number = float(step)",
         _time_line(code) if _names_time([*clock, *arrival, *spike]) else "t = 0.0",
     ]
+    # The line of t has added a constant: sizes and places behind it are others, so all lines are written again.
     if len(code.constants) > count:
         return _body(synapse, code, initial, clock, arrival, spike, has_post=has_post)
     per_block = "row = line[b * (context[plastic.BLOCK_SLOTS] - context[plastic.PART]) + context[plastic.OFFSET] :]"
@@ -130,7 +131,9 @@ def _body(
     pre += ["targets = vector(entry[plastic.UNITS], entry[plastic.SYNAPSES], np.uint32(0))"]
     pre += ["first = context[plastic.FIRST]", "last = context[plastic.LAST]", "here = entry[plastic.CUT_BLOCK]"]
     pre += ["plastic.begin_step(entry, context, log_offsets, sums.dtype.type(0))"]
+    # The synapses of source i onto block b lie together, between two cuts.
     loop = ["for s in range(cuts[i, b - here], cuts[i, b - here + 1]):", "    j = targets[s]"]
+    # Clock-driven variables of all synapses move before anything arrives.
     if clock:
         pre += ["for i in range(sources):", "    for b in range(first, last):", f"        {per_block}"]
         pre += indented(indented([*loop, *indented(clock)]))
@@ -154,6 +157,7 @@ def _body(
     body += [f"variables = {tuple_of(map(repr, synapse.variables))}", f"reads = {tuple_of(map(repr, synapse.reads))}"]
     body += ["", "def initial(self):", f"    return {tuple_of(map(repr, initial))}"]
     body += ["", "def constants(self, dt):"]
+    # These constants are entries of the propagator of one step.
     if any("exact[" in each for each in code.constants):
         body += indented(propagated("exact", synapse.steady, "dt"))
     body += [*indented(synapse.powers()), "    return ("]
@@ -162,6 +166,7 @@ def _body(
     for function, written in (("on_pre", pre), ("on_post", post)):
         if function == "on_pre" or has_post:
             body += ["", "@staticmethod", f"def {function}{arguments}:", *indented(written)]
+    # Constants are counted only after all lines were written, which name them by these words.
     text = "".join(f"    {each}\n" if each else "\n" for each in body)
     return text.replace("POWERS", str(count)).replace("READS", str(total))
 

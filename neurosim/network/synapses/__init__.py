@@ -1,9 +1,9 @@
 """Synapses: connection patterns, and the weights and delays they carry."""
 
 from .base import Pattern
+from .convolution import Convolution
 from .patterns import (
     AllToAll,
-    Convolution,
     DistanceDependentProbability,
     FixedNumberPost,
     FixedNumberPre,

@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from .base import Maker, Rows
 
 
+def offsets_of(degrees) -> NDArray[np.int64]:
+    """Return where each row begins, and the end of the last, from the numbers of synapses of the rows."""
+    return np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
+
+
 def grown_rows(expected, sources, fill) -> Rows:
     """Return rows of an unknown number of synapses: `fill(offsets, out)` returns it, or -1 if `out` is too short."""
     # Six standard deviations above the mean of a Poisson number: almost never too short.
@@ -47,7 +52,7 @@ def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
 
     # Rows onto the empty part behind the last target: all synapses of a row are before it.
     degrees = np.concatenate([np.empty(0, np.int64), rows(0, sources, (targets, targets)).before])
-    first_synapse = np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
+    first_synapse = offsets_of(degrees)
     part = (0, targets) if onto is None else onto
     return Maker(lambda first, last: rows(first, last, part), first_synapse)
 
