@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One install a set of extras; a stamp is newer than pyproject.toml when the environment fits it.
 STAMPS := $(VENV)/stamps
-# Processes that test side by side, each with whole files of tests, and one thread of linear algebra.
+# Processes that test side by side, each with whole files of tests, and one thread of linear algebra. Files come in the
+# order of tests/conftest.py; by the number of their tests, the longest one would run alone at the end.
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow coverage pairs lint docs audit peers peers-engine peers-pynn models clean
 

@@ -21,6 +21,14 @@ settings.load_profile("fixed")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files whose slow tests take minutes; they begin first, so that none of them runs alone at the end.
+LONG = ("guard/test_networks.py", "app/test_kills.py", "app/test_full_disk.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def uninitialised_arrays() -> Iterator[None]:
     """Fill the arrays of `np.empty` and `torch.empty` with NaN, so that no test passes by what memory held."""

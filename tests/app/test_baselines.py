@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
+
 import numpy as np
 import pytest
 from helpers.bars import bars
@@ -58,10 +60,12 @@ def test_naive_bayes_votes_by_the_words_of_each_place() -> None:
 def test_they_tell_bars_apart_and_give_the_same_again() -> None:
     train = bars(20)
     test = bars(8, 700)
-    found = baselines.measure_baselines(train, test)
+    # Not the answers that the fixture of this folder remembers.
+    measure = unwrap(baselines.measure_baselines)
+    found = measure(train, test)
     assert tuple(found) == baselines.NAMES
     assert all(0.7 < value <= 1 for value in found.values())
-    assert baselines.measure_baselines(train, test) == found
+    assert measure(train, test) == found
     words = " ".join(fact.text for fact in baseline_facts(found))
     assert "logistic regression" in words and "RBF SVM" in words and not baseline_facts({})
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tomli_w
-from helpers.command import neurosim
+from helpers.command import neurosim, refused
 
 from neurosim import Spikes
 from neurosim.app.runs.frame.folder import CONFIG, MANIFEST, METRICS, REPORT, SPIKES
@@ -152,18 +150,8 @@ def test_report_and_measure_know_such_a_run() -> None:
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert measured["measures"] == metrics["measures"] and measured["network"] == "net"
     assert "Footprint" in neurosim("measure", "run").stdout
-    line = neurosim_fails("measure", "run", "--set", "population.E.tau_mem=1.0")
+    line = refused("measure", "run", "--set", "population.E.tau_mem=1.0")
     assert "population: cannot change" in line and "run it again" in line
-
-
-def neurosim_fails(*words: object, code: int = 2) -> str:
-    """The one line on stderr of a command that fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", "neurosim", *map(str, words)], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == code, done.stderr
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 @pytest.mark.parametrize(
@@ -183,7 +171,7 @@ def neurosim_fails(*words: object, code: int = 2) -> str:
 )
 def test_a_bad_command_is_one_line_and_leaves_nothing(words: list[str], line: str) -> None:
     Path("own.py").write_text(OWN)
-    assert line in neurosim_fails("simulate", *words, "--out", "run")
+    assert line in refused("simulate", *words, "--out", "run")
     assert not Path("run").exists() or json.loads(Path("run/manifest.json").read_text())["status"] == "failed"
 
 
@@ -191,15 +179,15 @@ def test_a_neuron_in_a_file_runs_only_where_the_command_line_says_so() -> None:
     Path("own.py").write_text(OWN)
     tree = {"simulation": {"duration": 0.04}, "population": [{"name": "x", "shape": 2, "model": "Counter"}]}
     Path("own.toml").write_text(tomli_w.dumps(tree))
-    assert "population 'x': model: unknown name 'Counter'" in neurosim_fails("simulate", "--config", "own.toml")
+    assert "population 'x': model: unknown name 'Counter'" in refused("simulate", "--config", "own.toml")
     neurosim("simulate", "--config", "own.toml", "--model", "own.py:Counter", "--out", "run", "--quiet")
     assert read_sonata("run/spikes.h5", "x").counts().tolist() == [10, 10]
     noted = json.loads(Path("run/manifest.json").read_text())["models"]["Counter"]
     assert noted["file"] == str(Path("own.py").absolute()) and re.fullmatch("[0-9a-f]{64}", noted["sha256"])
     for name, words in (("Other", "must be a neuron"), ("Countre", "did you mean 'Counter'?")):
-        assert words in neurosim_fails("simulate", "--config", "own.toml", "--model", f"own.py:{name}")
+        assert words in refused("simulate", "--config", "own.toml", "--model", f"own.py:{name}")
     Path("broken.py").write_text("1 / 0")
-    line = neurosim_fails("simulate", "--config", "own.toml", "--model", "broken.py:A")
+    line = refused("simulate", "--config", "own.toml", "--model", "broken.py:A")
     assert "broken.py: cannot be imported (ZeroDivisionError" in line
 
 

@@ -102,6 +102,8 @@ def begun() -> subprocess.Popen[str]:
 def test_a_run_whose_process_is_gone_is_shown_as_killed() -> None:
     write({"duration": 500.0})
     child = begun()
+    # It is there, and takes no time from the tests.
+    child.send_signal(signal.SIGSTOP)
     assert "running" in neurosim("runs", "list", ".").stdout
     child.kill()
     child.communicate()

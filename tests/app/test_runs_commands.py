@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from helpers.command import neurosim
 from helpers.sonata_files import write_network
+from helpers.tasks import network
 
 from neurosim.app.cli import main
 from neurosim.app.runs.frame.folder import lock_folder
@@ -24,34 +25,13 @@ from neurosim.base.errors import NeurosimInputError
 from neurosim.base.json_toml import read_json, write_json
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NETWORK = """
-[simulation]
-duration = 0.02
-
-[[population]]
-name = "in"
-shape = 5
-model = "PoissonSource"
-rate = 200.0
-
-[[population]]
-name = "E"
-shape = 4
-model = "LIF"
-
-[[projection]]
-source = "in"
-target = "E"
-pattern = "AllToAll"
-weight = 0.5
-"""
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with runs/one and runs/two of a network, which differ in the seed and in one setting."""
     folder = tmp_path_factory.mktemp("made")
-    (folder / "net.toml").write_text(NETWORK)
+    (folder / "net.toml").write_text(network(0.02))
     simulate = ("simulate", "--config", folder / "net.toml", "--quiet")
     neurosim(*simulate, "--seed", 1, "--out", folder / "runs" / "one")
     neurosim(*simulate, "--seed", 2, "--set", "population.E.tau_mem=0.03", "--out", folder / "runs" / "two")

@@ -10,40 +10,20 @@ from typing import Any
 
 import pytest
 from helpers.command import neurosim
+from helpers.tasks import network
 
 from neurosim.app.runs.frame.folder import open_run
 from neurosim.app.runs.sweep.config import read_grid
 from neurosim.base.errors import NeurosimInputError
 from neurosim.base.json_toml import read_json
 
-NETWORK = """
-[simulation]
-duration = 0.02
-
-[[population]]
-name = "in"
-shape = 5
-model = "PoissonSource"
-rate = 900.0
-
-[[population]]
-name = "E"
-shape = 4
-model = "LIF"
-
-[[projection]]
-source = "in"
-target = "E"
-pattern = "AllToAll"
-weight = 0.5
-"""
 GRID = ("--grid", "population.E.tau_mem=0.01,0.04", "--grid", "population.in.rate=500,900")
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.toml").write_text(NETWORK)
+    (tmp_path / "net.toml").write_text(network(0.02, 900.0))
     return tmp_path
 
 
@@ -103,7 +83,7 @@ def test_changed_settings_are_not_resumed(here: Path) -> None:
     swept("net.toml", *GRID, "--out", "sweep")
     (here / "sweep" / "metrics.json").unlink()
     open_run(here / "sweep").note(status="interrupted")
-    (here / "net.toml").write_text(NETWORK.replace("0.02", "0.03"))
+    (here / "net.toml").write_text(network(0.03, 900.0))
     assert "must be what the run began with" in refused("--resume", "sweep")
 
 

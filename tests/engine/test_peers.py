@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.peers import PEERS_PYTHON, call
+from helpers.samples import sampled
 
 MAKE_ARRAYS = "import sys, workloads as w; w.save_arrays(w.equal_200(sys.argv[1]), sys.argv[2])"
 PEERS = {
@@ -40,7 +41,7 @@ def last_line(printed: str) -> dict:
     return json.loads(printed.strip().splitlines()[-1])
 
 
-@pytest.fixture(scope="module", params=["exponential", "delta"])
+@pytest.fixture(scope="module", params=["exponential", pytest.param("delta", marks=pytest.mark.slow)])
 def arrays(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network's arrays as every simulator reads them."""
     path = tmp_path_factory.mktemp("equal_200") / f"{request.param}.npz"
@@ -74,7 +75,7 @@ def test_the_network_is_busy(ours: dict[str, np.ndarray]) -> None:
         assert len(np.unique(units)) == size
 
 
-@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("peer", sampled(PEERS, ["nest", "brian2"]))
 def test_same_spikes(peer: str, arrays: Path, ours: dict[str, np.ndarray]) -> None:
     theirs = trains(PEERS[peer], arrays, peer)
     for name in POPULATIONS:
@@ -98,6 +99,7 @@ def figures(command: list[str], workload: str) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in (rates | further).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", SEEDS)
 def test_same_statistics_as_nest(workload: str) -> None:
     """Networks, input and start are drawn anew for every seed: means must agree within their standard errors."""

@@ -21,38 +21,16 @@ from helpers import kills
 from helpers.killed import ROOT, Kills, _manifest, _run
 from helpers.kills import sets
 from helpers.results import untimed
-from helpers.tasks import SMALL
+from helpers.tasks import SMALL, network
 
 COUNT, FULL, ONCE, SHORT = range(1, 5)
 # The folder whose disk is full; what the children say goes beside it.
 DISK = Path.cwd() / "disk"
 
-NETWORK = """
-[simulation]
-duration = 0.1
-
-[[population]]
-name = "in"
-shape = 5
-model = "PoissonSource"
-rate = 200.0
-
-[[population]]
-name = "E"
-shape = 4
-model = "LIF"
-
-[[projection]]
-source = "in"
-target = "E"
-pattern = "AllToAll"
-weight = 0.5
-"""
-
 
 def write_configs() -> None:
     """Write the files that commands of `KINDS` read."""
-    Path("net.toml").write_text(NETWORK)
+    Path("net.toml").write_text(network(0.1))
     Path("stream.toml").write_text(SMALL)
 
 

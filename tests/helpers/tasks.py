@@ -1,4 +1,4 @@
-"""A small continual run in TOML."""
+"""Small runs in TOML: a continual one, and one of a network."""
 
 SMALL = """
 [stream]
@@ -20,4 +20,29 @@ memory = 30
 columns = 12
 field = 16
 units = 64
+"""
+
+
+def network(duration: float, rate: float = 200.0) -> str:
+    """Return five Poisson sources of `rate` Hz onto four neurons, `duration` seconds."""
+    return f"""
+[simulation]
+duration = {duration}
+
+[[population]]
+name = "in"
+shape = 5
+model = "PoissonSource"
+rate = {rate}
+
+[[population]]
+name = "E"
+shape = 4
+model = "LIF"
+
+[[projection]]
+source = "in"
+target = "E"
+pattern = "AllToAll"
+weight = 0.5
 """
