@@ -159,6 +159,16 @@ def test_sums_are_those_of_the_bits() -> None:
     assert out.tolist() == reference.sums_reference(weights, active).tolist()
 
 
+def test_sums_above_the_number_of_afferents_have_the_evidence_of_all() -> None:
+    # Found by the guided fuzzer: a saved H with weights from the own module, whose evidence nothing had written.
+    weights = np.full((1, 12), 2**64 - 1, np.uint64)
+    active = np.array([0b1000_0100_0001], np.uint64)
+    total = np.empty(12, np.int32)
+    values = np.full(65, np.nan)
+    kernel._sum(weights, active, 2, 1.0, 1.5, total, values, np.uint64(7), np.zeros(5, np.int64))
+    assert total.tolist() == [3] * 12 and values[:4].tolist() == [0.0, 0.5**1.5, 1.0, 1.0]
+
+
 def test_weights_are_as_many_as_published() -> None:
     column = Macrocolumn(144, 9, 16)
     assert column.weights == {"U": 20_736, "H": 18_432, "D": 0} and sum(column.weights.values()) == 39_168

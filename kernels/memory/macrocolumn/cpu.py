@@ -96,10 +96,10 @@ def boosted(zeta, rule):
 
 
 @compiled
-def _values(afferents, scale, power, values):
-    """Fill `values` with the evidence of each possible sum: min(1, part of the active afferents), to its power."""
+def _values(highest, afferents, scale, power, values):
+    """Fill `values` with the evidence of each sum up to `highest`: min(1, part of the afferents), to its power."""
     # Sums are integers: a table of their evidence saves a power a unit.
-    for c in range(afferents + 1):
+    for c in range(highest + 1):
         x = min(1.0, scale * c / afferents)
         values[c] = x if power == 1.0 else x**power
 
@@ -117,7 +117,8 @@ def _look_up(total, values, term):
 def _sum(weights, active, afferents, scale, power, total, values, seed, count):
     """Compute the sums of one source and their evidence; add the cost to `count`; return the hash of the afferents."""
     sums(weights, active, total)
-    _values(afferents, scale, power, values)
+    # A loaded H may have weights from a unit's own module, which are no afferents: its sums are above `afferents`.
+    _values(_bits(active), afferents, scale, power, values)
     count[2] += active.size * total.size
     count[3] += afferents * total.size
     return _hash(active, seed)
