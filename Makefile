@@ -13,6 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfil
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
+	@echo "To have neurosim as a command of this shell: . $(BIN)/activate"
 
 test: $(STAMPS)/test
 	$(PYTEST) -m "not slow"

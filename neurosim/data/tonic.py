@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.distribution import install
 from ..base.errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from .spikes import Recordings, Spikes
 
@@ -199,5 +200,5 @@ def _tonic() -> Any:
     try:
         import tonic
     except ImportError:
-        raise NeurosimMissingError("tonic is not installed; pip install neurosim-spiking[tonic]") from None
+        raise NeurosimMissingError(f"data.tonic: needs tonic; run: {install('tonic')}") from None
     return tonic

@@ -8,6 +8,7 @@ takes half of what each write brings, which POSIX allows.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import shutil
@@ -34,16 +35,49 @@ def write_configs() -> None:
     Path("stream.toml").write_text(SMALL)
 
 
-def _of(*words: str) -> Kills:
-    """Return a command that cannot continue: it starts again in the same folder."""
-    return Kills(words, (), 0, (0, 0), (0.0, 0.0))
+def prepare_edges() -> None:
+    """Write a table of edges."""
+    lines = [f"{k},{(7 * k + 3) % 20},{1 + k % 3}" for k in range(20)]
+    Path("edges.csv").write_text("\n".join(["pre,post,weight", *lines]) + "\n")
+
+
+def prepare_pipeline() -> None:
+    """Write a pipeline on few digits, whose readout is known to this process and its forks."""
+    from helpers.pipelines import prepare_here, write
+
+    prepare_here()
+    write("pipe.toml", data={"save_every": 20})
+
+
+def prepare_language() -> None:
+    """Train a language model for three steps, and write the text that it is converted on."""
+    Path("text.txt").write_text("".join(f"{k} times {k} is {k * k}, and that is that.\n" for k in range(400)))
+    sizes = sets("model.layers=1", "model.width=16", "model.hidden=16", "training.batch=2", "training.length=24")
+    words = ["convert", "lm-train", "--text", "text.txt", "--steps", "3", *sizes, "--out", "lm", "--quiet"]
+    assert _run(words) == 0
+
+
+def _of(*words: str, prepare: str = "", resume: Sequence[str] = ()) -> Kills:
+    """Return a command; one that cannot continue starts again in the same folder."""
+    named = f"{__name__}:{prepare}" if prepare else ""
+    return Kills(words, resume, 0, (0, 0), (0.0, 0.0), prepare=named)
 
 
 STORE = ("--limit", "20", *sets("data.train_limit=60", "baselines.cnn=false"))
+EDGES = ("--activate", "3", "--rate", "200", "--weight", "1.5", "--duration", "0.1", "--trials", "2")
+CONVERT = (
+    *("--scheme", "ternary", "--k", "3", "--calibrate", "text.txt", "--tokens", "200"),
+    *sets("calibration.windows=2", "calibration.length=24", "report.layer_tokens=40", "report.executed_tokens=24"),
+)
+GRID = ("--grid", "population.E.tau_mem=0.01,0.02", "--seeds", "2")
 KINDS = {
     **kills.KINDS,
     "network": _of("simulate", "--config", "net.toml"),
+    "edges": _of("simulate", "--edges", "edges.csv", *EDGES, prepare="prepare_edges"),
+    "pipeline": _of("simulate", "--config", "pipe.toml", prepare="prepare_pipeline", resume=("simulate",)),
     "store": _of("memory", "store", "digits", *STORE),
+    "convert": _of("convert", "lm", *CONVERT, prepare="prepare_language"),
+    "sweep": _of("sweep", "net.toml", *GRID, resume=("sweep",)),
 }
 
 LIBRARY = r"""
@@ -151,7 +185,7 @@ def fill_many(command: Kills, folder: Path, *, every: int) -> dict[str, Any]:
     """Fill the disk at one of `every` writes of a command, in `folder`; see `_main` for what is returned."""
     library = build(folder)
     assert library is not None
-    words = [sys.executable, __file__, json.dumps([command.first, command.resume, every])]
+    words = [sys.executable, __file__, json.dumps([command.first, command.resume, every, command.prepare])]
     paths = os.pathsep.join([str(ROOT), str(ROOT.parent)])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "LD_PRELOAD": str(library)}
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment, cwd=folder)
@@ -160,9 +194,12 @@ def fill_many(command: Kills, folder: Path, *, every: int) -> dict[str, Any]:
     return counts
 
 
-def _main(first: Sequence[str], resume: Sequence[str], every: int) -> None:
+def _main(first: Sequence[str], resume: Sequence[str], every: int, prepare: str) -> None:
     """Print how many writes a run has, how many runs met a full disk, and what was wrong afterwards."""
     write_configs()
+    if prepare:
+        module, _, name = prepare.partition(":")
+        getattr(importlib.import_module(module), name)()
     here = DISK
     here.mkdir()
     begin = [*first, "--quiet", "--out"]

@@ -15,6 +15,9 @@ TIMED = {
     "run_s",
     "build_s",
     "measured_energy",
+    # Figures of a sweep's cells, by label.
+    "Real-time factor",
+    "Energy measured",
     "store_seconds",
     "recall_seconds",
 }

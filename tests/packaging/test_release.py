@@ -48,6 +48,36 @@ def test_the_recipe_needs_what_the_package_needs() -> None:
     assert listed == wanted
 
 
+def test_the_licence_of_everything_that_is_installed_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "licences.md").read_text()
+    wanted = [
+        *PROJECT["dependencies"],
+        *(each for extra in PROJECT["optional-dependencies"].values() for each in extra),
+    ]
+    names = {Requirement(each).name for each in wanted} - {PROJECT["name"]}
+    rows = {name for row in re.findall(r"^\| ([^|]*) \|", page, re.M) for name in re.split(r", | \(.*?\)", row)}
+    assert {"numpy", "torch"} <= names and names - rows == set()
+
+
+def test_badges_say_what_the_metadata_say() -> None:
+    versions = [each.rpartition(" ")[2] for each in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", each)]
+    pictures = ROOT / "docs" / "pictures"
+    assert f">{versions[0]} to {versions[-1]}</text>" in (pictures / "badge-python.svg").read_text()
+    assert f">{PROJECT['license']}</text>" in (pictures / "badge-licence.svg").read_text()
+    assert "http" not in re.sub(r'xmlns="[^"]*"', "", (pictures / "badge-python.svg").read_text())
+
+
+def test_every_extra_is_tried_and_described() -> None:
+    extras = set(PROJECT["optional-dependencies"])
+    script = (ROOT / "recipes" / "try_extra.py").read_text()
+    build = (ROOT / "recipes" / "build.sh").read_text()
+    tried = set(re.findall(r"[a-z]\w+", " ".join(re.findall(r'^(?:ALL|EXTRAS)="(.*)"$', build, re.M)))) - {"ALL"}
+    page = (ROOT / "docs" / "start.md").read_text()
+    described = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert extras <= tried and extras <= described
+    assert all(f"def {extra}()" in script for extra in extras - {"all"})
+
+
 def test_the_paper_has_the_sections_of_its_journal_and_its_references() -> None:
     paper = (ROOT / "paper.md").read_text()
     headings = re.findall(r"^# (.*)$", paper, re.M)

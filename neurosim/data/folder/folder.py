@@ -290,7 +290,8 @@ def _remarks(read: Sequence[Spikes], options: FolderOptions) -> Iterable[str]:
         for report in reports:
             total.update(getattr(report, kind))
         yield from (f"{verb}: {count:,} {words}" for words, count in total.items() if count)
-    starts = [report.start for report in reports if report.start]
+    # Nobody misses the first milliseconds of a recording.
+    starts = [report.start for report in reports if report.start and report.start >= 1e-3]
     if starts and options.start in (None, "first"):
         times = f"{min(starts):.3f} to {max(starts):.3f} s"
         yield f"recordings start at their first event, which the clocks of {len(starts):,} files show at {times}"

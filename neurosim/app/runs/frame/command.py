@@ -227,7 +227,7 @@ def _check_device(device: str, devices: Sequence[str]) -> None:
     try:
         import torch
     except ImportError as error:
-        command = click.get_current_context().command_path
+        command = click.get_current_context().command_path.partition(" ")[2]
         raise NeurosimMissingError(f"{command}: needs torch ({error}); run: {install('train')}") from None
     if device == "cuda" and not torch.cuda.is_available():
         raise NeurosimInputError(

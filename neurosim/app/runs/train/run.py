@@ -47,7 +47,7 @@ try:
     from .attention import run_in_spikes
     from .engine import run_elm, run_events
 except ImportError as error:
-    raise NeurosimMissingError(f"neurosim train: needs torch ({error}); run: {install('train')}") from None
+    raise NeurosimMissingError(f"train: needs torch ({error}); run: {install('train')}") from None
 
 NET = "net.safetensors"
 ELM = "elm.toml"
