@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...base.errors import NeurosimInputError
+from ...base.errors import NeurosimInputError, require
 from .kinds.base import AdditiveMixer, DeltaMixer, Inputs, Mixer
 from .kinds.comba import Comba
 from .kinds.delta import DeltaProduct
@@ -263,6 +263,7 @@ def _diagonal(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 def _dense(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     """Return Lambda = A', B = B', u of each channel, C = C, through D u."""
     u = inputs["u"]
+    require(mixer.outputs == 1, "system_of", "needs one output of a channel", mixer.outputs)
     a, b = mixer.discrete()
     transition = a.expand(*u.shape, *a.shape[1:])
     write = b.expand(*u.shape, -1)[..., None]

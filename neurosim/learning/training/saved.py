@@ -17,11 +17,13 @@ from ...data.files.state import check_finite, read_state, saved_values, write_st
 from .attention_net import AttentionNet
 from .binning import Binning
 from .elm_net import ELMNet
+from .grid_net import GridNet
 from .net import SpikingNet
 from .records import TrainingState
 from .specs import AttentionSpec, ELMSpec, NetworkSpec
 
 NET = "SpikingNet"
+GRID_NET = "GridNet"
 TRAINING = "Training"
 VERSION = 1
 # Moments of the gradients in the state of an optimiser, as torch names them: the mean, and the size by its kind.
@@ -29,7 +31,7 @@ MEAN = "exp_avg"
 SIZE = {torch.optim.AdamW: "exp_avg_sq", torch.optim.Adamax: "exp_inf"}
 
 Weights = Mapping[str, Tensor]
-TrainableNet = SpikingNet | AttentionNet | ELMNet
+TrainableNet = SpikingNet | AttentionNet | ELMNet | GridNet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,13 @@ class _Net(Record):
 @dataclass(frozen=True, kw_only=True)
 class _TrainedNet(_Net):
     spec: NetworkSpec
+    binning: Binning
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TrainedGridNet(_Net):
+    spec: AttentionSpec
     binning: Binning
     names: tuple[str, ...]
 
@@ -78,6 +87,25 @@ def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
         check_finite(arrays)
         about = from_plain(_TrainedNet, settings, "network")
         net = SpikingNet(about.shape, about.classes, about.spec, about.dt)
+        net.load_state_dict(_tensors(arrays, ""))
+        return net, about.binning, about.names
+
+
+def save_grid(path: Path | str, net: GridNet, binning: Binning, classes: tuple[str, ...] = ()) -> None:
+    """Replace `path` by a network over pixels, as `save`."""
+    about = _TrainedGridNet(
+        shape=net.shape, classes=net.classes, dt=net.dt, spec=net.spec, binning=binning, names=tuple(classes)
+    )
+    write_state(path, GRID_NET, VERSION, about.to_dict(), _arrays(net.state_dict(), ""))
+
+
+def load_grid(path: Path | str) -> tuple[GridNet, Binning, tuple[str, ...]]:
+    """Return the network that `save_grid` wrote, its binning and the names of its classes; errors as `load`."""
+    settings, arrays = _read(path, GRID_NET)
+    with saved_values(path, "save it again"):
+        check_finite(arrays)
+        about = from_plain(_TrainedGridNet, settings, "network")
+        net = GridNet(about.shape, about.classes, about.spec, about.dt)
         net.load_state_dict(_tensors(arrays, ""))
         return net, about.binning, about.names
 

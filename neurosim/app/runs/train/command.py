@@ -40,7 +40,8 @@ def command(options: CommandOptions, nir: Path | None) -> TrainKind:
 
     [network] (--set network.KEY=VALUE) is the network of spiking neurons. With --set attention.kind=gla the layers of
     [attention] are trained in its place, on the bins (attention.layers=2, attention.width=64), then converted into
-    spikes (attention.k=3.0) and run bin by bin. With --set elm.memory=100 it is one ELM neuron with so many memories.
+    spikes (attention.k=3.0) and run bin by bin. lightnet2d and plstm2d see a recording as the image of its counts, and
+    stay as they are. With --set elm.memory=100 it is one ELM neuron with so many memories.
     """
     from . import TrainKind
 

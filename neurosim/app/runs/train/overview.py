@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ....base.measure.work import LayerCounts
+from ....learning.training.specs import GRID_NAMES
 from ...report import numbers
 from ..data import spread
 from ..frame.facts import (
@@ -50,6 +51,8 @@ def _network(result: TrainResult) -> str:
     units = numbers.plain(sum(result.units))
     if result.spikes_a_channel is not None:
         return f"attention layers ({result.model}) in spikes"
+    if result.model in GRID_NAMES:
+        return f"layers over pixels ({result.model})"
     if result.model == "ELM":
         return f"an ELM neuron of {units} memories"
     if result.units:
@@ -75,12 +78,13 @@ def _lead(result: TrainResult) -> list[str]:
 
 def _facts(result: TrainResult) -> list[Fact]:
     attention = result.spikes_a_channel is not None
+    pixels = result.model in GRID_NAMES
     measures = result.measures
     rate = numbers.plain(None if measures is None else measures.spikes_per_neuron_second, 3)
     return [
         accuracy(result, result.samples),
-        _in_spikes(result) if attention else _event_by_event(result),
-        *([] if attention else [sparsity(measures, f"{rate} spikes per neuron and second")]),
+        *_other_form(result),
+        *([] if attention or pixels else [sparsity(measures, f"{rate} spikes per neuron and second")]),
         operations(measures),
         *energies(result.energy),
         Fact(label="Validation", value=result.validation_accuracy, format=numbers.percent, tile=False),
@@ -89,6 +93,15 @@ def _facts(result: TrainResult) -> list[Fact]:
         Fact(label="Spikes", value=result.spikes, format=numbers.si, note="of all layers", tile=False),
         digest("Spike digest", result.spike_digest),
     ]
+
+
+def _other_form(result: TrainResult) -> list[Fact]:
+    """Return the accuracy of the network run as events, if it has such a form."""
+    if result.model in GRID_NAMES:
+        return []
+    if result.spikes_a_channel is not None:
+        return [_in_spikes(result)]
+    return [_event_by_event(result)]
 
 
 def _in_spikes(result: TrainResult) -> Fact:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from ....learning.training.specs import GRID_NAMES
 from ...report import charts, recordings
 from ...report.charts import Curve, column
 from ..frame.folder import RunFolder
@@ -19,7 +20,8 @@ def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
     examples, why = recordings.read_examples(folder.path, result.shown, result.classes, "layer", result.row_0)
     history = result.history
     best = result.best_epoch or 0
-    spiking = result.spikes_a_channel is None  # attention layers have no spikes of neurons to show
+    # Attention layers and those over pixels have no spikes of neurons to show.
+    spiking = result.spikes_a_channel is None and result.model not in GRID_NAMES
     return {
         "figures": _figures(history, best, spiking=spiking) if history else [],
         "spiking": spiking,

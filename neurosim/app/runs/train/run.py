@@ -39,13 +39,15 @@ try:
     from ....learning.training.attention_net import AttentionNet
     from ....learning.training.elm_net import ELMNet
     from ....learning.training.export import to_network
+    from ....learning.training.grid_net import GRID_KINDS, GridNet
     from ....learning.training.net import SpikingNet
     from ....learning.training.parallel import Team
     from ....learning.training.records import EpochProgress
-    from ....learning.training.saved import TrainableNet, load, save
+    from ....learning.training.saved import TrainableNet, load, save, save_grid
     from ....learning.training.trainer import Trainer, scores
     from .attention import run_in_spikes
     from .engine import run_elm, run_events
+    from .grid import run_grid
 except ImportError as error:
     raise NeurosimMissingError(f"train: needs torch ({error}); run: {install('train')}") from None
 
@@ -104,6 +106,8 @@ def build(config: TrainConfig, train: Recordings, seed: int) -> TrainableNet:
     shape = binning.shape
     classes = len(train.classes)
     dt = binning.dt
+    if config.attention.kind in GRID_KINDS:
+        return GridNet(shape, classes, config.attention, dt, seed)
     if config.attention.kind is not None:
         return AttentionNet(shape, classes, config.attention, dt, seed)
     if config.elm.memory is not None:
@@ -194,8 +198,10 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
     predicted = total.argmax(axis=1).astype(np.int64)
     if isinstance(first.net, AttentionNet):
         tested = _in_spikes(run, first.net, binning)
+    elif isinstance(first.net, GridNet):
+        tested = _over_pixels(run, first.net, binning)
     else:
-        nets = [member.net for member in members if not isinstance(member.net, AttentionNet)]
+        nets = [member.net for member in members if not isinstance(member.net, AttentionNet | GridNet)]
         tested = _in_engine(run, nets, liquid, binning, predicted)
     parameters = sum(p.numel() for member in members for p in member.net.parameters())
     with run.time("baselines"):
@@ -308,6 +314,26 @@ def _in_spikes(run: TrainRun, net: AttentionNet, binning: Binning) -> TrainResul
         simulated_seconds=seconds,
         measures=measure(spiking.layers, len(test), seconds, spiking.events),
         energy=energy(spiking.layers, len(test), config.energy.profile),
+        shape=binning.shape,
+    )
+
+
+def _over_pixels(run: TrainRun, net: GridNet, binning: Binning) -> TrainResult:
+    """Run layers over pixels, each recording as one image; return the part of the results that this gives."""
+    config = run.config
+    test = run.inputs.test
+    save_grid(run.path / NET, net, binning, run.inputs.train.classes)
+    began = time.perf_counter()
+    with run.time("pixels"):
+        played = run_grid(net, binning, test)
+    seconds = float((binning.lengths(test.durations) * binning.dt).sum())
+    return TrainResult(
+        units=(net.spec.width,) * net.spec.layers,
+        model=str(net.spec.kind),
+        real_time_factor=(time.perf_counter() - began) / seconds,
+        simulated_seconds=seconds,
+        measures=measure(played.layers, len(test), seconds, played.events),
+        energy=energy(played.layers, len(test), config.energy.profile),
         shape=binning.shape,
     )
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ....base.errors import lookup
 from ....base.rules import Rule
 from .base import Inputs, Mixer, Shared, State
-from .modules import linear
+from .modules import divide, linear
 
 
 def _scaled(states: int) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,38 @@ def _translated(states: int) -> tuple[Tensor, Tensor]:
     return (2 * i + 1) * signs, (2 * n + 1) * (-1.0) ** n
 
 
+def _scaled_parts(states: int) -> tuple[Tensor, ...]:
+    """Return P, D, Q and the diagonals of T (below, on, above) with P (D + T^-1) Q = A of LegS.
+
+    Rows and columns of -A share the factors sqrt(2n + 1); behind them are ones below the diagonal, whose inverse with
+    the diagonal has two diagonals.
+    """
+    n = torch.arange(states, dtype=torch.float64)
+    root = (2 * n + 1).sqrt()
+    zeros = torch.zeros(states - 1, dtype=torch.float64)
+    return -root, (n + 1) / (2 * n + 1) - 1, root, zeros - 1, torch.ones_like(n), zeros
+
+
+def _translated_parts(states: int) -> tuple[Tensor, ...]:
+    """Return the same of LegT: without its factors 2i + 1 A is the inverse of a tridiagonal matrix."""
+    rows = 2 * torch.arange(states, dtype=torch.float64) + 1
+    inverse = torch.linalg.inv(_translated(states)[0] / rows[:, None])
+    zeros = torch.zeros_like(rows)
+    return rows, zeros, torch.ones_like(rows), *(inverse.diagonal(k).clone() for k in (-1, 0, 1))
+
+
+def _random_parts(states: int) -> tuple[Tensor, ...]:
+    """Return the same of a matrix of no measure: T near the unit matrix, all else drawn."""
+    p, d, q, lower, upper = (torch.rand(states, dtype=torch.float64) for _ in range(5))
+    return -1 - p, d, 1 + q, (lower[1:] - 0.5) / 2, torch.ones_like(p), (upper[1:] - 0.5) / 2
+
+
 MEASURES: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {"legs": _scaled, "legt": _translated}
+PARTS: dict[str, Callable[[int], tuple[Tensor, ...]]] = {
+    "legs": _scaled_parts,
+    "legt": _translated_parts,
+    "random": _random_parts,
+}
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -43,12 +74,17 @@ class HippoSSM(Mixer):
     """s = A' s + B' u for each channel, y = C s + D u, then W_o gelu(y) (LSSL, Gu et al. 2021, arXiv 2110.13985).
 
     A and B start as the matrices of HiPPO (Gu et al. 2020, arXiv 2008.07669) and are trained; A', B' by the bilinear
-    rule with a step dt of each channel, in units of the measure's time: 1 / dt tokens.
+    rule with a step dt of each channel, in units of the measure's time: 1 / dt tokens. With `structured` A stays in the
+    class of the paper, A = P (D + T^-1) Q with P, D, Q diagonal and T tridiagonal, which has both measures.
 
     Args:
         state_size: Legendre coefficients of a channel.
-        measure: 'legs', all of the past, or 'legt', the last 1 / dt tokens.
+        measure: 'legs', all of the past, or 'legt', the last 1 / dt tokens; 'random' for a structured A of no measure,
+            with the B of LegS.
         dt_range: (lowest, highest) dt at the start of training.
+        structured: train P, D, Q and the diagonals of T in place of all of A.
+        copies: number of A and B, of as many channels each.
+        outputs: M, numbers of a channel that are read from its state; W_o has M D inputs.
 
     The memory is [B, D, state_size].
     """
@@ -59,25 +95,61 @@ class HippoSSM(Mixer):
     state_size: Annotated[int, Rule("> 0")] = 16
     measure: str = "legs"
     dt_range: tuple[float, float] = (0.001, 0.1)
+    structured: bool = False
+    copies: Annotated[int, Rule("> 0")] = 1
+    outputs: Annotated[int, Rule("> 0")] = 1
 
     def build(self) -> None:
-        a, b = lookup(MEASURES, self.measure, self.name("measure"))(self.state_size)
-        self.A = nn.Parameter(a.float())
-        self.B = nn.Parameter(b.float())
+        divide(self.width, self.copies, self.name("width"))
+        known = PARTS if self.structured else MEASURES
+        make = lookup(known, self.measure, self.name("measure"))
+        a, b = MEASURES.get(self.measure, _scaled)(self.state_size)
+        if self.structured:
+            names = ("P", "diagonal", "Q", "T_lower", "T_diagonal", "T_upper")
+            each = zip(*(make(self.state_size) for _ in range(self.copies)), strict=True)
+            for name, parts in zip(names, each, strict=True):
+                self.register_parameter(name, nn.Parameter(torch.stack(parts).float()))
+        else:
+            self.A = nn.Parameter(self._copied(a.float()))
+        self.B = nn.Parameter(self._copied(b.float()))
         low, high = (math.log(step) for step in self.dt_range)
         self.dt_log = nn.Parameter(torch.rand(self.width) * (high - low) + low)
-        self.C = nn.Parameter(torch.randn(self.width, self.state_size) * self.state_size**-0.5)
-        self.D = nn.Parameter(torch.ones(self.width))
+        # Without an axis of outputs where there is one.
+        read = (self.width, self.outputs)[: 1 + (self.outputs > 1)]
+        self.C = nn.Parameter(torch.randn(*read, self.state_size) * self.state_size**-0.5)
+        self.D = nn.Parameter(torch.ones(read))
         self.in_proj = linear(self.width, self.width)
-        self.o_proj = linear(self.width, self.width)
+        self.o_proj = linear(self.width * self.outputs, self.width)
+
+    def _copied(self, value: Tensor) -> Tensor:
+        """Return a value of all channels once, or with an axis of copies."""
+        if self.copies == 1:
+            return value
+        return value.repeat(self.copies, *[1] * value.ndim)
+
+    def matrix(self) -> Tensor:
+        """Return A, [N, N] or [copies, N, N]."""
+        if not self.structured:
+            return self.A
+        tridiagonal = torch.diag_embed(self.T_diagonal)
+        if self.state_size > 1:
+            tridiagonal = tridiagonal + torch.diag_embed(self.T_lower, -1) + torch.diag_embed(self.T_upper, 1)
+        # A = P (D + T^-1) Q
+        inner = torch.diag_embed(self.diagonal) + torch.linalg.inv(tridiagonal)
+        return (self.P[..., :, None] * inner * self.Q[..., None, :]).squeeze(0)
 
     def discrete(self) -> tuple[Tensor, Tensor]:
         """Return A' [D, N, N] and B' [D, N]."""
         dt = self.dt_log.exp()[:, None, None]
         eye = torch.eye(self.state_size, dtype=dt.dtype, device=dt.device)
+        a = self.matrix()
+        b = self.B
+        if self.copies > 1:
+            a = a.repeat_interleave(self.width // self.copies, 0)
+            b = b.repeat_interleave(self.width // self.copies, 0)
         # A' = (I - dt/2 A)^-1 (I + dt/2 A), B' = (I - dt/2 A)^-1 dt B: one solution for both.
-        both = torch.cat([eye + dt / 2 * self.A, (dt[..., 0] * self.B)[..., None]], -1)
-        solved = torch.linalg.solve(eye - dt / 2 * self.A, both)
+        both = torch.cat([eye + dt / 2 * a, (dt[..., 0] * b)[..., None]], -1)
+        solved = torch.linalg.solve(eye - dt / 2 * a, both)
         return solved[..., :-1], solved[..., -1]
 
     def initial(self, x: Tensor) -> State:
@@ -91,7 +163,10 @@ class HippoSSM(Mixer):
         # s = A' s + B' u
         memory = torch.einsum("dij,bdj->bdi", a, memory) + b * inputs["u"][..., None]
         # y = C s + D u
-        return memory, (self.C * memory).sum(-1) + self.D * inputs["u"]
+        if self.outputs == 1:
+            return memory, (self.C * memory).sum(-1) + self.D * inputs["u"]
+        read = (self.C * memory[..., None, :]).sum(-1) + self.D * inputs["u"][..., None]
+        return memory, read.flatten(-2)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         a, b = self.discrete()
@@ -105,15 +180,18 @@ class HippoSSM(Mixer):
         flow = torch.stack(powers)  # [size + 1, D, N, N]
         # A'^t B' is the state t tokens after an impulse, and C A'^t B' the kernel of the convolution.
         responses = torch.einsum("tdij,dj->tdi", flow[:-1], b)
-        kernel = torch.einsum("di,tdi->td", self.C, responses)
+        # [D, M, N] and [D, M], the outputs of a channel.
+        c = self.C.view(self.width, self.outputs, self.state_size)
+        through = self.D.view(self.width, self.outputs)
+        kernel = torch.einsum("dmi,tdi->tdm", c, responses)
         apart = torch.arange(size, device=u.device)[:, None] - torch.arange(size, device=u.device)
-        toeplitz = kernel[apart.clamp(min=0)].masked_fill((apart < 0)[..., None], 0.0)
+        toeplitz = kernel[apart.clamp(min=0)].masked_fill((apart < 0)[..., None, None], 0.0)
         # C A'^(t + 1): the share of the state before the chunk in the output of its token t.
-        reads = torch.einsum("di,tdij->tdj", self.C, flow[1:])
+        reads = torch.einsum("dmi,tdij->tdmj", c, flow[1:])
         for part in u.split(size, 1):
             n = part.shape[1]
-            carried = torch.einsum("tdj,bdj->btd", reads[:n], memory)
-            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + carried + self.D * part)
+            carried = torch.einsum("tdmj,bdj->btdm", reads[:n], memory) + through * part[..., None]
+            outputs.append((torch.einsum("tjdm,bjd->btdm", toeplitz[:n, :n], part) + carried).flatten(-2))
             memory = torch.einsum("dij,bdj->bdi", flow[n], memory) + torch.einsum(
                 "btd,tdi->bdi", part, responses[:n].flip(0)
             )

@@ -294,6 +294,8 @@ def diagonal(mixer: DiagonalSSM, memory: Traced, inputs: Inputs) -> Traced:
 
 def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
     """Append s = A' s + B' u with a matrix A' of each channel, y = C s + D u."""
+    if mixer.outputs > 1:
+        raise NotCompiledError(f"lssl.outputs: has a compiled step for 1 (got {mixer.outputs})")
     b = memory.builder
     u = inputs["u"].token_rows
     out = memory.builder.buffer(mixer.width)
