@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -111,10 +112,15 @@ def test_the_layers_of_a_model_are_inspected(trained: Path, converted: dict[str,
     assert spiking["spiking"] and 0.5 < spiking["layers"][1]["spikes"] < 2
     told = neurosim("convert", "inspect", trained).stdout
     assert "gated_deltanet" in told and "horizon" in told
-    layers = (MixerSpec("softmax", {"num_heads": 2}), MixerSpec("deltanet", {"num_heads": 2}))
+    layers = (
+        MixerSpec("softmax", {"num_heads": 2}),
+        MixerSpec("deltanet", {"num_heads": 2}),
+        MixerSpec("paragru", {"units": 8}),
+    )
     write_model("hybrid", LanguageModel(LanguageConfig(layers, 20, 16, hidden=16)))
     told = neurosim("convert", "inspect", "hybrid", "--tokens", "9").stdout
     assert "token ids drawn at random" in told and "SoftmaxAttention: its memory is no state of fixed size" in told
+    assert re.search(r"layers\.2: [1-6] rounds of Newton's method over the text left a residual of \d\.\de-", told)
     assert "no end" in told  # what the delta rule does not write to stays
 
 

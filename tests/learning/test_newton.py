@@ -79,6 +79,35 @@ def test_rounds_end_a_pass_that_takes_gradients_and_no_other(kind: str) -> None:
     assert wrong[2] > wrong[3] > 1e-9
 
 
+@pytest.mark.parametrize(("kind", "gates"), [("paragru", 3), ("paralstm", 3)])
+def test_units_of_a_block_read_their_part_of_x(kind: str, gates: int) -> None:
+    """Two blocks are one layer whose weights between the blocks are 0; its first biases are those of the source."""
+    mixer = recurrent(kind, 8, blocks=2)
+    whole = recurrent(kind, 8)
+    with torch.no_grad():
+        whole.recurrent.copy_(mixer.recurrent)
+        whole.o_proj.weight.copy_(mixer.o_proj.weight)
+        whole.in_proj[0].weight.copy_(torch.block_diag(*(layer.weight for layer in mixer.in_proj)))
+    x = noise(2, 20, 6)
+    torch.testing.assert_close(mixer(x)[0], whole(x)[0], rtol=0, atol=1e-12)
+    biases = torch.cat([layer.bias for layer in mixer.in_proj]).unflatten(0, (8, gates))
+    torch.testing.assert_close(biases[:, 0], -torch.arange(8).double() / 7, rtol=0, atol=1e-7)
+    assert not biases[:, 1:].any()
+    with pytest.raises(NeurosimInputError, match=r"\.units: must be a multiple of 3 and > 0 \(got 8\)"):
+        recurrent(kind, 8, blocks=3)
+
+
+def test_a_layer_tells_the_rounds_of_its_last_pass() -> None:
+    mixer = recurrent("paragru", 8)
+    assert (mixer.last_rounds, mixer.residual) == (0, 0.0)
+    x = noise(2, 120, 6)
+    mixer(x)
+    assert mixer.last_rounds == 3 and mixer.residual > 1e-9
+    with torch.no_grad():
+        mixer(x)
+    assert 3 < mixer.last_rounds < 12 and mixer.residual < 1e-12
+
+
 def tangents(mixer: Any, first: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """Return step(g_{t-1}), and its derivative by g_{t-1}, of states of one number."""
     before = torch.cat([first[None], g[:-1]]).requires_grad_()

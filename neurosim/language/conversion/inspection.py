@@ -14,6 +14,7 @@ from ...base.errors import NeurosimInputError
 from ...base.plain import Record
 from ..attention.dynamics import Spectrum, system_of
 from ..attention.kinds.base import Shared
+from ..attention.kinds.parallel_rnn import NewtonMixer
 from ..attention.model import LanguageModel
 from .generate import state_bytes
 from .model import Converted
@@ -28,6 +29,8 @@ class LayerInspection(Record):
         state_bytes: bytes carried from token to token, of one sequence at the end of the text.
         spectrum: eigenvalues over the tokens of the text; None where the state is no linear system, and `reason`.
         spikes: mean spikes a channel into its linear layers, of a converted model.
+        rounds: rounds of Newton's method over the text, of kinds that take it.
+        residual: largest difference of a state and a step from the one before it that these rounds left.
     """
 
     name: str
@@ -36,6 +39,8 @@ class LayerInspection(Record):
     spectrum: Spectrum | None
     reason: str
     spikes: float | None
+    rounds: int | None = None
+    residual: float | None = None
 
 
 @torch.no_grad()
@@ -74,6 +79,8 @@ def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[Lay
                 spectrum=spectrum,
                 reason=reason,
                 spikes=spikes,
+                rounds=mixer.last_rounds if isinstance(mixer, NewtonMixer) else None,
+                residual=mixer.residual if isinstance(mixer, NewtonMixer) else None,
             )
         )
     return layers

@@ -80,7 +80,12 @@ def render(result: InspectionResult) -> str:
         "eigenvalues of h = Lambda h + B u, lowest, median, highest; horizon 1 / (1 - modulus) in tokens"
     )
     reasons = dict.fromkeys(layer.reason for layer in result.layers if layer.reason)
-    return "\n".join([about, grid(heads, rows), *(f"  {reason}" for reason in reasons)])
+    rounds = [
+        f"  {layer.name}: {layer.rounds} rounds of Newton's method over the text left a residual of {layer.residual:.1e}"
+        for layer in result.layers
+        if layer.rounds is not None
+    ]
+    return "\n".join([about, grid(heads, rows), *rounds, *(f"  {reason}" for reason in reasons)])
 
 
 def _row(layer: LayerInspection) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import math
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from ....base.errors import SpeedWarning
 from ....base.rules import Rule
 from ....kernels.layers.newton.solve import newton_scan
 from .base import Inputs, Mixer, Shared, State
-from .modules import linear
+from .modules import divide, linear
 
 
 class NewtonMixer(Mixer):
@@ -30,12 +30,18 @@ class NewtonMixer(Mixer):
         states: n.
         units: number of units.
         rounds: maximum of rounds of Newton's method where gradients are taken; None for an exact solution there, too.
+        blocks: parts of x and of the units; the units of a part read that part of x alone. 1 for all of x.
+        last_rounds: rounds of the last pass over many tokens; 0 before the first.
+        residual: largest |step(h_{t-1}) - h_t| that these rounds left; 0 before the first.
     """
 
     why_not_parallel = "its state is a nonlinear function of the one before it"
     states = 1
     units: Annotated[int, Rule("> 0")]
     rounds: Annotated[int, Rule("> 0")] | None
+    blocks: Annotated[int, Rule("> 0")]
+    last_rounds = 0
+    residual = 0.0
     _warned = False
 
     @abstractmethod
@@ -43,8 +49,19 @@ class NewtonMixer(Mixer):
         """Return the states [.., units, n] after a token from those before it and its inputs [.., units, gates]."""
 
     def start(self, gates: int, weights: int) -> None:
-        """Make the projections for `gates` gates a unit, and the recurrent weights."""
-        self.in_proj = linear(self.width, gates * self.units, True)
+        """Make the projections for `gates` gates a unit, and the recurrent weights.
+
+        As in the source all biases are 0 but those of the first gate, which fall from 0 to -1 over the units.
+        """
+        inputs = divide(self.width, self.blocks, self.name("width"))
+        units = divide(self.units, self.blocks, self.name("units"))
+        self.in_proj = nn.ModuleList([linear(inputs, gates * units, True) for _ in range(self.blocks)])
+        firsts = torch.linspace(0, -1, self.units).split(units)
+        for layer, first in zip(self.in_proj, firsts, strict=True):
+            # The gates of a unit lie side by side.
+            bias = cast(nn.Linear, layer).bias.detach()
+            bias.zero_()
+            bias[::gates] = first
         self.o_proj = linear(self.units, self.width)
         self.recurrent = nn.Parameter(torch.empty(weights, self.units).uniform_(-1, 1) * math.sqrt(3))
 
@@ -52,7 +69,9 @@ class NewtonMixer(Mixer):
         return {"memory": x.new_zeros(len(x), self.units, self.states)}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        return {"u": self.in_proj(x).unflatten(-1, (self.units, -1))}, {}
+        parts = x.chunk(self.blocks, -1)
+        u = torch.cat([layer(part) for layer, part in zip(self.in_proj, parts, strict=True)], -1)
+        return {"u": u.unflatten(-1, (self.units, -1))}, {}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         memory = self.step(memory, inputs["u"])
@@ -67,9 +86,9 @@ class NewtonMixer(Mixer):
             # 2 sqrt(tokens) rounds cost as much as the loop; more than one for each token are never needed.
             limit = min(len(u), math.isqrt(4 * len(u)))
         # Each round solves the recurrence linearised at the states so far, by a parallel scan.
-        h, rounds, _, solved = newton_scan(self.step, memory, u, limit)
+        h, self.last_rounds, self.residual, solved = newton_scan(self.step, memory, u, limit)
         if not capped and not solved:
-            self._warn_of_rounds(rounds, len(u))
+            self._warn_of_rounds(self.last_rounds, len(u))
             return self.stepwise(memory, inputs)
         # The first of the n states is h, the output.
         return h[-1], h[..., 0].transpose(0, 1)
@@ -95,17 +114,19 @@ class ParaGRU(NewtonMixer):
 
         z = s(a_z h + B_z x),  r = s(a_r h + B_r x),  c = tanh(a_c h r + B_c x),  h = (1 - z) h + z c
 
-    s is the sigmoid; y = W_o h. The source's B are block-diagonal over heads, here they are full.
+    s is the sigmoid; y = W_o h.
 
     Args:
         units: number of units of h.
         rounds: iterations of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
+        blocks: number of blocks of the block-diagonal B, the heads of the source.
 
     The memory is h [B, units, 1].
     """
 
     units: Annotated[int, Rule("> 0")] = 64
     rounds: Annotated[int, Rule("> 0")] | None = 3
+    blocks: Annotated[int, Rule("> 0")] = 1
 
     def build(self) -> None:
         self.start(3, 3)
@@ -130,6 +151,7 @@ class ParaLSTM(NewtonMixer):
     Args:
         units: number of units of h and of c.
         rounds: iterations of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
+        blocks: number of blocks of the block-diagonal B, the heads of the source.
 
     The memory is h and c, [B, units, 2].
     """
@@ -138,6 +160,7 @@ class ParaLSTM(NewtonMixer):
 
     units: Annotated[int, Rule("> 0")] = 64
     rounds: Annotated[int, Rule("> 0")] | None = 3
+    blocks: Annotated[int, Rule("> 0")] = 1
 
     def build(self) -> None:
         self.start(3, 5)
