@@ -42,7 +42,7 @@ RECALL: dict[str, tuple[str, dict[str, Any]]] = {
     "linear, hedgehog": ("linear", ONE | {"feature_map": "hedgehog"}),
     "linear, identity": ("linear", ONE | {"feature_map": "identity", "do_feature_map_norm": False}),
     "retention": ("retention", SILU | {"rotary": False}),
-    "simple GLA": ("simple_gla", SILU),
+    "simple GLA": ("gla", SILU | {"decay": "head"}),
     "Mamba-2": ("mamba2", {"expand": 1, "head_dim": WIDTH, "state_size": KEY, "conv_kernel": 1}),
     "GLA": ("gla", SILU),
     "HGRN-2": ("hgrn2", {"expand_ratio": KEY}),

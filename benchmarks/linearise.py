@@ -53,6 +53,8 @@ STUDENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gla": ("gla", (LAYER,)),
     "mamba2": ("mamba2", (LAYER,)),
     "mmmamba": ("mmmamba", SOURCE),
+    "sea": ("sea", ("student.options.sea.topk=32",)),
+    "sea-8": ("sea", ("student.options.sea.topk=8",)),
     "window-keep": ("window_linear*3,keep", ()),
     "gla-keep": ("gla*3,keep", (LAYER,)),
 }

@@ -20,7 +20,7 @@ from neurosim.language import read_converted
 
 SETTINGS = (
     "bins.dt=0.03",
-    "attention.kind=simple_gla",
+    "attention.kind=gla",
     "attention.layers=1",
     "attention.filters=[]",
     "attention.width=32",
@@ -43,7 +43,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_the_digits_are_learned_and_run_in_spikes(done: dict[str, Any]) -> None:
-    assert done["model"] == "simple_gla" and done["units"] == [32] and done["samples"] == 40
+    assert done["model"] == "gla" and done["units"] == [32] and done["samples"] == 40
     assert done["accuracy"] > 0.4 and abs(done["engine_accuracy"] - done["accuracy"]) <= 0.1
     assert done["identical"] is None and done["spikes"] > 0 and 0.3 < done["spikes_a_channel"] < 3
     layers = {layer["name"]: layer for layer in done["measures"]["layers"]}
@@ -59,7 +59,7 @@ def test_a_run_holds_both_models_and_its_page_is_written_again(done: dict[str, A
     assert {path.name for path in run.iterdir()} == expected
     assert read_converted(run / "spiking").coding.head
     page = (run / "report.html").read_text("utf-8")
-    assert write_page(run).read_text("utf-8") == page and "simple_gla" in page and "in spikes" in page
+    assert write_page(run).read_text("utf-8") == page and "gla" in page and "in spikes" in page
     absent = ("spikes a neuron and step", "no recording was kept", "Activation sparsity</span>")
     assert not [each for each in absent if each in page], "attention layers have no spikes of neurons to show"
     assert "converted, bin by bin; " in KIND.render_text(TrainResult.from_dict(done))

@@ -26,7 +26,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "lightnet": {"expand_ratio": 6, "gate_low_rank_dim": 4, "conv_size": 2},
     "latent": {"num_heads": 2, "kv_lora_rank": 5, "qk_nope_head_dim": 6, "qk_rope_head_dim": 3, "v_head_dim": 7},
-    "lightning": {"num_heads": 4},
     "linear": {"num_heads": 4, "num_kv_heads": 2},
     "local_linear": {"num_heads": 4, "num_kv_heads": 2, "rotary_dim": 2},
     "lssl": {"state_size": 4},
@@ -52,7 +51,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "scout": {"num_heads": 4, "num_kv_heads": 2, "interval": 4},
     "sea": {"num_heads": 4, "num_kv_heads": 2, "topk": 5, "columns": 6, "hidden": 7, "rotary_dim": 2},
     "seqboat": {"slots": 6, "key_dim": 8, "state_size": 3},
-    "simple_gla": {"num_heads": 2},
     "softmax": {
         "num_heads": 4,
         "num_kv_heads": 2,
@@ -62,7 +60,6 @@ SMALL: dict[str, dict[str, Any]] = {
         "rotary_dim": 4,
     },
     "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
-    "sse_delta": {"num_heads": 2, "head_dim": 6, "topk": 1, "readers": 3},
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
     "tcnca": {"layers": 2, "kernel": 3, "dilation": 2, "window_size": 7, "key_dim": 8},
     "titans": {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4},

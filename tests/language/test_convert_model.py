@@ -61,7 +61,6 @@ SMALL = {
     "mamba2": {"head_dim": 8, "state_size": 8},
     "mom": {"num_heads": 2, "head_dim": 8},
     "sse": {"num_heads": 2, "head_dim": 8},
-    "sse_delta": {"num_heads": 2, "head_dim": 8},
     "comba": {"num_heads": 2, "head_dim": 8},
     "hgrn2": {"expand_ratio": 8},
     "rwkv5": {"head_dim": 8},
@@ -216,7 +215,6 @@ DENSE_STATE += (
     "plstm",
     "scout",
     "sea",
-    "sse_delta",
     "tcnca",
     "titans",
     "titans_context",
@@ -284,7 +282,7 @@ def test_draws_depend_on_seed_and_position_alone() -> None:
 
 @torch.no_grad()
 def test_rotation_changes_nothing_but_the_axes() -> None:
-    for kinds in (("gated_deltanet", "gla"), ("mamba2", "hgrn2"), ("simple_gla", "window")):
+    for kinds in (("gated_deltanet", "gla"), ("mamba2", "hgrn2"), ("gla", "window")):
         model = model_of(*kinds)
         turned, why = rotate_to_principal_axes(model, draw_windows(text(), 8, 32))
         assert why == "" and turned is not model

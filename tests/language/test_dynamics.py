@@ -56,9 +56,9 @@ def test_the_system_is_the_recurrence(kind: str) -> None:
 
 LINEAR = {
     *("alrnn", "comba", "deltanet", "deltaproduct", "gated_deltanet", "gla", "gsa", "hgrn", "hgrn2", "kda"),
-    *("lightnet", "lightning", "linear"),
-    *("lssl", "plstm", "sse_delta"),
-    *("mamba", "mamba2", "mom", "retention", "rwkv5", "rwkv6", "rwkv7", "simple_gla", "sse", "ssm", "window_linear"),
+    *("lightnet", "linear"),
+    *("lssl", "plstm"),
+    *("mamba", "mamba2", "mom", "retention", "rwkv5", "rwkv6", "rwkv7", "sse", "ssm", "window_linear"),
 }
 
 
@@ -116,7 +116,9 @@ def test_constant_decays_make_gated_kinds_retention_and_mamba_2() -> None:
     # logsigmoid(b) / 1 = log gamma
     bias = gamma - torch.log1p(-gamma.exp())
     names = ("q_proj", "k_proj", "v_proj")
-    simple = build("simple_gla", WIDTH, Depth(), {"num_heads": 2, "conv_size": 0, "gate_logit_normalizer": 1.0})
+    simple = build(
+        "gla", WIDTH, Depth(), {"decay": "head", "num_heads": 2, "key_dim": WIDTH, "gate_logit_normalizer": 1.0}
+    )
     gla = build("gla", WIDTH, Depth(), {"num_heads": 2, "key_dim": WIDTH, "gate_logit_normalizer": 1.0})
     for mixer, b in ((simple.double(), bias), (gla.double(), bias.repeat_interleave(12))):
         copied(mixer, retention, *names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.attention_kinds import noise
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from neurosim.base import NeurosimInputError
 from neurosim.kernels.layers.picks.reference import PICK_NONE
-from neurosim.language import Depth, build
+from neurosim.language import Depth, LanguageConfig, LanguageModel, MixerSpec, build
 from neurosim.language.attention.kinds import hax, sea
 from neurosim.language.attention.kinds.nested import spread_over
 
@@ -122,18 +123,82 @@ def test_bmojo_sees_its_window_states_of_the_one_before_and_eidetic_tokens(*, us
         torch.testing.assert_close(out[0, t], torch.einsum("hj,jhv->hv", weights, values), rtol=0, atol=1e-12)
 
 
-def test_a_router_that_activates_all_tokens_is_a_plain_attention_unit() -> None:
-    layer = layer_of("seqboat", slots=30, key_dim=6)
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def silu(x: Any) -> Any:
+    return x * sigmoid(x)
+
+
+def arrays(layer: Any) -> dict[str, Any]:
+    return {name: value.detach().numpy() for name, value in layer.state_dict().items()}
+
+
+def turned(x: Any, position: int) -> Any:
+    """Rotary positions of one vector."""
+    half = len(x) // 2
+    angles = position * 10000.0 ** (-np.arange(half) / half)
+    first, second = x[:half], x[half:]
+    return np.concatenate(
+        [first * np.cos(angles) - second * np.sin(angles), first * np.sin(angles) + second * np.cos(angles)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("positions", "attention", "slots"), [("rotary", "softmax", 5), ("bias", "relu2", 5), ("none", "softmax", 40)]
+)
+def test_seqboat_is_the_unit_of_its_source(positions: str, attention: str, slots: int) -> None:
+    """Token by token in numpy: averages, router, unit, and the activation behind the residual."""
+    layer = layer_of("seqboat", slots=slots, key_dim=6, state_size=3, positions=positions, attention=attention)
+    x = 2 * noise(1, 30, WIDTH)
+    stream = noise(1, 30, WIDTH, seed=1)
+    w = arrays(layer)
+    p = sigmoid(w["average.delta"])
+    decay = 1 - p * sigmoid(w["average.alpha"])
+    h = np.zeros((WIDTH, 3))
+    past: list[tuple[int, Any, Any]] = []
+    wanted = []
+    for t, (row, raw) in enumerate(zip(x[0].numpy(), stream[0].numpy(), strict=True)):
+        h = decay * h + p * w["average.beta"] * row[:, None]
+        s = silu((h * w["average.gamma"]).sum(1) / 3**0.5 + w["average.omega"] * row)
+        u = w["hx_proj.weight"] @ s + w["hx_proj.bias"]
+        chances = np.exp(u[:2] / np.exp(w["log_temperature"]))
+        share = chances[1] / chances.sum()
+        total = u[2:] + raw
+        if share > 0.5:
+            z, v, r = (silu(w[f"unit.{n}_proj.weight"] @ s + w[f"unit.{n}_proj.bias"]) for n in "zvr")
+            q, k = w["unit.scales"] * z + w["unit.shifts"]
+            past.append((t, turned(k, t) if positions == "rotary" else k, v))
+            seen = past[-slots:]
+            q = turned(q, t) if positions == "rotary" else q
+            bias = np.array([w["bias"][t - then] if positions == "bias" else 0.0 for then, _, _ in seen])
+            scores = np.array([key @ q for _, key, _ in seen])
+            if attention == "softmax":
+                weights = np.exp(scores / 6**0.5 + bias)
+                weights /= weights.sum()
+            else:
+                weights = np.maximum(scores / (slots - 1) + bias, 0) ** 2
+            read = weights @ np.stack([value for _, _, value in seen])
+            total = total + share * (w["unit.h_proj.weight"] @ (read * r) + w["unit.h_proj.bias"])
+        wanted.append(silu(total) - raw)
+    assert 5 < len(past) < 28
+    found, _ = layer(x, None, {"stream": stream})
+    np.testing.assert_allclose(found[0].detach().numpy(), wanted, rtol=0, atol=1e-12)
+
+
+def test_a_block_leaves_the_activation_of_seqboat_alone() -> None:
+    """The stream behind the block is silu(..), not the sum of both."""
+    model = LanguageModel(LanguageConfig((MixerSpec("seqboat", {"key_dim": 6}),), 9, WIDTH, mlp="none")).double()
     x = noise(2, 20, WIDTH)
-    with torch.no_grad():
-        layer.hx_proj.weight[:2] = 0
-        layer.hx_proj.bias[:2] = torch.tensor([-1e4, 1e4])
-    s = torch.nn.functional.silu(layer.ssm(x)[0])
-    q, k, v, r = layer.unit(x, s)
-    future = torch.ones(20, 20).triu(1).bool()
-    read = (q @ k.mT * 6**-0.5).masked_fill(future, -torch.inf).softmax(-1) @ v
-    wanted = torch.nn.functional.silu(layer.hx_proj(s)[..., 2:] + layer.unit.h_proj(read * r))
-    torch.testing.assert_close(layer(x)[0], wanted, rtol=0, atol=1e-12)
+    block: Any = model.layers[0]
+    inputs, _ = block.mixer.project(block.norm(x), block.mixer.initial(x), {"stream": x})
+    after, _ = block(x, None, {})
+    idle = ~inputs["active"]
+    assert 0 < int(idle.sum()) < 40
+    torch.testing.assert_close(after[idle], torch.nn.functional.silu(inputs["h"] + x)[idle], rtol=0, atol=1e-12)
+    with pytest.raises(NeurosimInputError, match=r"SeqBoat\.ssm: unknown name 'em'; did you mean 'ema'"):
+        layer_of("seqboat", ssm="em")
 
 
 def test_tokens_that_are_not_active_pass_no_layer_of_the_unit() -> None:
@@ -153,6 +218,38 @@ def test_dilated_convolutions_reach_as_far_as_they_say() -> None:
     y, _ = layer(x)
     (grad,) = torch.autograd.grad(y[0, 39].sum(), x)
     assert grad[0].abs().amax(-1).nonzero()[:, 0].tolist() == list(range(13, 40))
+
+
+@pytest.mark.parametrize("options", [{}, {"moving": True}, {"simple": True}, {"simple": True, "moving": True}])
+def test_tcnca_is_the_unit_of_mega_behind_its_convolutions(options: dict[str, Any]) -> None:
+    """Token by token in numpy: a token sees its chunk of 7 so far, or the last 7."""
+    layer = layer_of("tcnca", layers=2, kernel=3, dilation=2, window_size=7, key_dim=6, **options)
+    x = noise(1, 30, WIDTH)
+    stream = noise(1, 30, WIDTH, seed=1)
+    w = arrays(layer)
+    y = x[0].numpy()
+    for i, taps in enumerate(w["filters"]):
+        padded = np.concatenate([np.zeros((2 * 2**i, WIDTH)), y])
+        y = y + silu(sum(tap * padded[n * 2**i : n * 2**i + 30] for n, tap in enumerate(taps)))
+    z, r = (silu(y @ w[f"unit.{n}_proj.weight"].T + w[f"unit.{n}_proj.bias"]) for n in "zr")
+    v = silu(x[0].numpy() @ w["unit.v_proj.weight"].T + w["unit.v_proj.bias"])
+    q, k = (z * scale + shift for scale, shift in zip(w["unit.scales"], w["unit.shifts"], strict=True))
+    wanted = []
+    for t, raw in enumerate(stream[0].numpy()):
+        first = max(t - 6, 0) if "moving" in options else t // 7 * 7
+        scores = k[first : t + 1] @ q[t] / 6**0.5
+        if not options:
+            scores = scores + w["bias"][: t + 1 - first][::-1]
+        weights = np.exp(scores)
+        read = (weights / weights.sum() @ v[first : t + 1]) * r[t]
+        out = w["unit.h_proj.weight"] @ read + w["unit.h_proj.bias"]
+        if "simple" not in options:
+            phi = sigmoid(w["phi_proj.weight"] @ y[t] + w["phi_proj.bias"])
+            candidate = silu(w["hx_proj.weight"] @ y[t] + w["hx_proj.bias"] + out)
+            out = phi * candidate + (1 - phi) * raw - raw
+        wanted.append(out)
+    found, _ = layer(x, None, {"stream": stream})
+    np.testing.assert_allclose(found[0].detach().numpy(), wanted, rtol=0, atol=1e-12)
 
 
 def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
@@ -276,3 +373,61 @@ def test_sea_learns_where_its_attention_looks() -> None:
         layer.auxiliary.backward()
         optimizer.step()
     assert losses[-1] < 0.6 * losses[0] and shares[1] > shares[0] + 0.1
+
+
+@pytest.mark.parametrize(("update", "topk", "readers"), [("gla", 2, 1), ("gdn", 1, 2)])
+def test_sse_is_the_layer_of_flash_linear_attention(update: str, topk: int, readers: int) -> None:
+    """Token by token in numpy; with 'gdn' a score scales q and beta, where the source normalises it away again."""
+    sizes = {"num_heads": 2, "num_v_heads": 4, "head_dim": 3, "head_v_dim": 5, "conv_size": 3}
+    layer = layer_of("sse", linear_attn_type=update, num_sparse_partition=4, topk=topk, readers=readers, **sizes)
+    x = noise(1, 12, WIDTH)
+    w = arrays(layer)
+    states = np.zeros((5, 4, 3, 5))
+    past = {name: np.zeros((3, 6)) for name in "qk"}
+    wanted = []
+    for row in x[0].numpy():
+        vectors = {}
+        for name in "qk":
+            plain = w[f"{name}_proj.weight"] @ row
+            past[name] = np.concatenate([past[name][1:], plain[None]])
+            low = w[f"lora_{name}_proj.1.weight"] @ (w[f"lora_{name}_proj.0.weight"] @ row)
+            common = (past[name] * w[f"{name}_conv1d.weight"][:, 0].T).sum(0)
+            vectors[name] = (plain + low).reshape(2, 3), common.reshape(2, 3)
+        v = silu(w["v_proj.weight"] @ row).reshape(4, 5)
+        scores = np.exp(w["e_proj.weight"] @ row)
+        scores /= scores.sum()
+        order = np.argsort(-scores)
+        out = np.zeros((4, 5))
+        for part in range(5):
+            is_common = part == 4
+            score = 1.0 if is_common else scores[part]
+            written = is_common or part in order[:topk]
+            q, k = (vectors[name][is_common] for name in "qk")
+            q = silu(q)
+            if update == "gla":
+                k = np.exp(k) / np.exp(k).sum(1, keepdims=True) * score
+                gate = f"gk_proj.{0 if is_common else 1}"
+                logits = w[f"{gate}.1.weight"] @ (w[f"{gate}.0.weight"] @ row) + w[f"{gate}.1.bias"]
+                decays = sigmoid(logits).reshape(2, 3, 1) ** (1 / 16)
+            else:
+                k = silu(k)
+                q, k = (y / np.sqrt((y**2).sum(1, keepdims=True) + 1e-6) for y in (q, k))
+                own = slice(0, 4) if is_common else slice(4, 8)
+                dt = np.log1p(np.exp(w["a_proj.weight"] @ row + w["dt_bias"]))
+                g = np.exp(-np.exp(w["A_log"]) * dt)[own]
+                beta = sigmoid(w["b_proj.weight"] @ row)[own] * score
+            for head in range(4):
+                key = head // 2
+                state = states[part, head]
+                if written and update == "gla":
+                    state = decays[key] * state + np.outer(k[key], v[head])
+                elif written:
+                    state = g[head] * state
+                    state = state + beta[head] * np.outer(k[key], v[head] - k[key] @ state)
+                states[part, head] = state
+                if is_common or part in order[:readers]:
+                    out[head] += score * q[key] @ state / 3**0.5
+        out = out / np.sqrt((out**2).mean(1, keepdims=True) + 1e-5) * w["o_norm.weight"]
+        gate = silu(w["g_proj.1.weight"] @ (w["g_proj.0.weight"] @ row)).reshape(4, 5)
+        wanted.append(w["o_proj.weight"] @ (out * gate).ravel())
+    np.testing.assert_allclose(layer(x)[0][0].detach().numpy(), wanted, rtol=0, atol=1e-12)

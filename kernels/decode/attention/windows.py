@@ -61,7 +61,7 @@ def slot(position, capacity, interval, restarts):
     return here, (here if restarts else min(count, capacity - 1)) + 1
 
 
-@operation(f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? mask?", in_order=True)
+@operation(f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? bias? mask?", in_order=True)
 def window(p, context, begin, end):
     """Attend by softmax over the last tokens, whose keys and values are kept in turn, and over learnt ones.
 
@@ -69,7 +69,8 @@ def window(p, context, begin, end):
     values; `weights` float32 [capacity + learnt_count] for this thread; `learnt` keys and values [learnt_count, H, K +
     V], which `plain` sees, q without positions; `mass` [tokens, H], the logarithm of the sum of weights; `interval` and
     `restarts`, see `slot`; `rows` of k and v in a token, all of them seen and kept; `counts` float32 [tokens, H /
-    group] of the tokens so far, where not all sequences count alike. Parts are heads of k and v.
+    group] of the tokens so far, where not all sequences count alike; `bias` [capacity], added to the scores of keys by
+    their age in tokens, of one row each. Parts are heads of k and v.
     """
     heads = p.heads
     keys = p.keys
@@ -106,6 +107,10 @@ def window(p, context, begin, end):
                 out = head_of(p.out, i, heads, h, 1, values)
                 for t in range(seen):
                     weights[t] = scale * dot(q, vector(start + 4 * t * width + own_keys, keys, FLOAT))
+                if p.bias:
+                    by_age = vector(p.bias, p.capacity, FLOAT)
+                    for t in range(seen):
+                        weights[t] += by_age[(here - t) % p.capacity]
                 for m in range(p.learnt_count):
                     plain = head_of(p.plain, i, heads, h, 1, keys)
                     weights[seen + m] = scale * dot(plain, head_of(p.learnt, m, heads, h, 1, keys + values)[:keys])

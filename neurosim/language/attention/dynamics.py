@@ -24,7 +24,7 @@ from .kinds.rwkv import RWKV7
 from .kinds.rwkv6 import RWKV5
 from .kinds.slots import GatedSlotAttention
 from .kinds.sparse_expansion import SSE
-from .kinds.state_space import AlmostLinearRNN, DiagonalSSM
+from .kinds.state_space import AlmostLinearRNN, DiagonalMixer
 
 MAX_TOKENS = 64  # tokens whose eigenvalues are computed where Lambda is not diagonal
 UNIT = 1e-6  # eigenvalues of modulus above 1 - UNIT do not decay
@@ -296,7 +296,7 @@ SYSTEMS: Mapping[type, Callable[[Any, Inputs, Tensor], LinearSystem]] = {
     DeltaProduct: _delta_product,
     RWKV7: _rank_one,
     RoutedMixer: _routed,
-    DiagonalSSM: _diagonal,
+    DiagonalMixer: _diagonal,
     HippoSSM: _dense,
     AlmostLinearRNN: _almost_linear,
 }

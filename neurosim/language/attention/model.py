@@ -131,6 +131,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, state: State | None, shared: Shared) -> tuple[Tensor, State]:
         if self.pre_norm is not None:
             x = self.pre_norm(x)
+        # Kinds with an activation behind the residual read the stream itself.
+        shared["stream"] = x
         mixed, after = self.mixer(self.norm(x), state, shared)
         x = x + mixed
         if self.mlp is None or self.mlp_norm is None:

@@ -22,7 +22,7 @@ from .kinds.mixture_of_memories import MoM
 from .kinds.rwkv import ChannelMix
 from .kinds.slots import GatedSlotAttention
 from .kinds.softmax import CachedAttention
-from .kinds.state_space import DiagonalSSM
+from .kinds.state_space import DiagonalMixer
 from .model import LanguageModel, ResidualBlock
 
 
@@ -182,7 +182,7 @@ def _transition(mixer: Mixer, empty: Tensor, inputs: Inputs) -> Tensor:
     The memory before a slice enters linearly: the matrix is the memory after the slice if it starts from an identity
     and nothing is written.
     """
-    if isinstance(mixer, DiagonalSSM):
+    if isinstance(mixer, DiagonalMixer):
         return mixer.transition(empty, inputs["u"].shape[1])
     if isinstance(mixer, AdditiveMixer | GatedSlotAttention):
         g = inputs.get("g")
@@ -201,7 +201,7 @@ def _transition(mixer: Mixer, empty: Tensor, inputs: Inputs) -> Tensor:
 
 def _applied(mixer: Mixer, transition: Tensor, memory: Tensor) -> Tensor:
     """Return a memory after a slice that writes nothing."""
-    if isinstance(mixer, DiagonalSSM):
+    if isinstance(mixer, DiagonalMixer):
         factor = torch.view_as_complex(transition.contiguous())
         return torch.view_as_real(factor * torch.view_as_complex(memory.contiguous()))
     if isinstance(mixer, AdditiveMixer | GatedSlotAttention):

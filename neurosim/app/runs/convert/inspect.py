@@ -81,7 +81,7 @@ def render(result: InspectionResult) -> str:
     )
     reasons = dict.fromkeys(layer.reason for layer in result.layers if layer.reason)
     rounds = [
-        f"  {layer.name}: {layer.rounds} rounds of Newton's method over the text left a residual of {layer.residual:.1e}"
+        f"  {layer.name}: {layer.rounds} rounds of Newton's method over the text, residual {layer.residual:.1e}"
         for layer in result.layers
         if layer.rounds is not None
     ]

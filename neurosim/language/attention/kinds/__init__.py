@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from ....base.errors import NeurosimInputError, lookup, require
 from .base import Depth, Mixer
@@ -16,7 +16,7 @@ from .hax import HAX
 from .hgrn import HGRN, HGRN2
 from .hippo import HippoSSM
 from .lightnet import LightNet
-from .linear import GLA, LinearAttention, Retention, SimpleGLA, lightning
+from .linear import GLA, LinearAttention, Retention
 from .local_linear import LocalLinearAttention
 from .mamba import Mamba, Mamba2
 from .mixture_of_memories import MoM
@@ -29,12 +29,12 @@ from .scout import CheckpointAttention
 from .sea import SEA
 from .slots import GatedSlotAttention
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
-from .sparse_expansion import SSE, SSEDelta
+from .sparse_expansion import SSE
 from .state_space import AlmostLinearRNN, DiagonalSSM
 from .titans import TitansContext, TitansGate, TitansLayer
 from .window_linear import WindowLinearAttention
 
-KINDS: dict[str, Callable[..., Mixer]] = {
+KINDS: dict[str, type[Mixer]] = {
     "alrnn": AlmostLinearRNN,
     "bmojo": BMojo,
     "comba": Comba,
@@ -49,7 +49,6 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "hgrn2": HGRN2,
     "kda": KDA,
     "latent": LatentAttention,
-    "lightning": lightning,
     "lightnet": LightNet,
     "linear": LinearAttention,
     "local_linear": LocalLinearAttention,
@@ -69,10 +68,8 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "scout": CheckpointAttention,
     "sea": SEA,
     "seqboat": SeqBoat,
-    "simple_gla": SimpleGLA,
     "softmax": SoftmaxAttention,
     "sse": SSE,
-    "sse_delta": SSEDelta,
     "ssm": DiagonalSSM,
     "tcnca": TCNCA,
     "titans": Titans,
@@ -91,7 +88,6 @@ def options_of(kind: str) -> dict[str, object]:
     Raises:
         NeurosimInputError: no such kind.
     """
-    # Options are the parameters of the class, or of the function that calls it (`lightning`).
     parameters = inspect.signature(lookup(KINDS, kind, "attention kind")).parameters
     return {name: p.default for name, p in parameters.items() if name not in ("width", "depth")}
 

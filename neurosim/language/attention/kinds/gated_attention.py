@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ....base.errors import lookup
 from ....base.rules import Rule
-from .base import Inputs, Mixer, Shared, State
+from .base import Depth, Inputs, Mixer, Shared, State
 from .modules import linear
 from .nested import initial_inside, run_inside
+from .rotary import build_rotary
 from .softmax import CachedAttention
-from .state_space import DiagonalSSM
+from .state_space import DiagonalSSM, MovingAverage
 from .tracing import leaf
 from .windows import Blocks
 
@@ -29,7 +32,7 @@ class AttentionUnit(nn.Module):
     def __init__(self, width: int, k_size: int, v_size: int) -> None:
         super().__init__()
         self.z_proj, self.v_proj, self.r_proj = (linear(width, n, True) for n in (k_size, v_size, v_size))
-        self.h_proj = linear(v_size, width)
+        self.h_proj = linear(v_size, width, True)
         self.scales = nn.Parameter(1 + 0.1 * torch.randn(2, k_size))
         self.shifts = nn.Parameter(torch.zeros(2, k_size))
 
@@ -40,22 +43,37 @@ class AttentionUnit(nn.Module):
         return q, k, F.silu(self.v_proj(x)), F.silu(self.r_proj(y))
 
 
+AVERAGES: dict[str, Callable[[int, Depth, int], Mixer]] = {
+    "ema": lambda width, depth, size: MovingAverage(width, depth, state_size=size),
+    "s4d": lambda width, depth, size: DiagonalSSM(width, depth, state_size=size),
+}
+POSITIONS = ("rotary", "bias", "none")
+WEIGHTS = ("softmax", "relu2")
+MAX_DISTANCE = 1024  # tokens: the bias of keys farther away is that of this distance
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class SeqBoat(Mixer):
     """Attention for the tokens that a router activates (Ren et al. 2023, sparse modular activation, arXiv 2306.11197).
 
         s = silu(SSM(x)),  [u, h] = W s,  p = softmax(u / temperature),  a token is active where p_1 > p_0
-        y = silu(h + p_1 unit(x, s)) where active, silu(h) elsewhere
+        y = silu(h + p_1 unit(s) + x_0) where active, silu(h + x_0) elsewhere
 
-    The unit is an `AttentionUnit` over the last `slots` active tokens; its layers compute active tokens alone, so that
-    a conversion counts those. The state-space layer is `DiagonalSSM`, in the source averages of the same form.
+    x_0 is the stream of which x is the norm; outside a stack it is x. Blocks add y - x_0 to the stream, which leaves
+    y. The unit is an `AttentionUnit` over the last `slots` active tokens; its layers compute active tokens alone, so
+    that a conversion counts those. As in the source's code, text takes softmax and rotary positions, other data 'relu2'
+    and 'bias'. First scales of q and k are near 1, in the source near 0.
 
     Args:
-        slots: active tokens that attention sees, the present one among them.
+        slots: active tokens that attention sees, the present one among them; the source's window and 1.
         key_dim, value_dim: K and V (defaults: width / 2, width).
         state_size: size of the state of the state-space layer.
+        ssm: 'ema', damped averages (`MovingAverage`), or 's4d' (`DiagonalSSM`).
+        positions: 'rotary', 'bias' (a number for each distance up to 1,024 tokens, added to the scores) or 'none'.
+            They are the positions of the tokens in the text, not among the active ones.
+        attention: 'softmax', or 'relu2': weights relu(q . k / (slots - 1) + bias)^2.
 
-    The memory is [B, slots, K + V + 1], the last channel 1 where there is a token.
+    The memory is [B, slots, K + V + 1], the last channel the position of a token plus 1, or 0 where there is none.
     """
 
     why_not_parallel = "its keys come from active tokens, which lie in other processes"
@@ -63,12 +81,21 @@ class SeqBoat(Mixer):
     slots: Annotated[int, Rule(">= 1 tokens")] = 256
     key_dim: int | None = None
     value_dim: int | None = None
-    state_size: int = 8
+    state_size: Annotated[int, Rule("> 0")] = 16
+    ssm: str = "ema"
+    positions: str = "rotary"
+    attention: str = "softmax"
 
     def build(self) -> None:
+        lookup(dict.fromkeys(POSITIONS), self.positions, self.name("positions"))
+        lookup(dict.fromkeys(WEIGHTS), self.attention, self.name("attention"))
         self.k_size = self.key_dim or max(self.width // 2, 1)
         self.v_size = self.value_dim or self.width
-        self.ssm: Mixer = DiagonalSSM(self.width, self.depth, state_size=self.state_size)
+        average = lookup(AVERAGES, self.ssm, self.name("ssm"))
+        self.average = average(self.width, self.depth, self.state_size)
+        self.rotary = build_rotary(self.k_size) if self.positions == "rotary" else None
+        if self.positions == "bias":
+            self.bias = nn.Parameter(0.02 * torch.randn(MAX_DISTANCE))
         self.hx_proj = linear(self.width, 2 + self.width, True)
         # temperature = sqrt(width) at the start
         self.log_temperature = nn.Parameter(torch.tensor(0.5 * math.log(self.width)))
@@ -76,33 +103,62 @@ class SeqBoat(Mixer):
 
     def initial(self, x: Tensor) -> State:
         memory = x.new_zeros(len(x), self.slots, self.k_size + self.v_size + 1)
-        return {"memory": memory} | initial_inside(self.ssm, x)
+        position = torch.zeros((), dtype=torch.int64, device=x.device)
+        return {"memory": memory, "position": position} | initial_inside(self.average, x)
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        s, after = run_inside(self.ssm, x, state, shared)
+        s, after = run_inside(self.average, x, state, shared)
         s = F.silu(s)
         u, h = self.hx_proj(s).split([2, self.width], -1)
         p = (u * (-self.log_temperature).exp()).softmax(-1)
         # The choice has no gradient; p_1, which multiplies the output, trains the router.
         active = p[..., 1] > p[..., 0]
-        q, k, v, r = (x.new_zeros(*x.shape[:2], n) for n in (self.k_size, self.k_size, self.v_size, self.v_size))
+        sizes = (self.k_size, self.k_size, self.v_size, self.v_size)
         # Only rows of active tokens pass the layers; others stay zero.
-        projected = self.unit(x[active], s[active])
         q, k, v, r = (
-            zeros.masked_scatter(active[..., None], f) for zeros, f in zip((q, k, v, r), projected, strict=True)
+            x.new_zeros(*x.shape[:2], size).masked_scatter(active[..., None], rows)
+            for size, rows in zip(sizes, self.unit(s[active], s[active]), strict=True)
         )
-        return {"q": q, "k": k, "v": v, "r": r, "active": active, "share": p[..., 1:], "h": h}, after
+        position = state["position"]
+        q, k = (self.turned(value, position) for value in (q, k))
+        place = (position + torch.arange(1, x.shape[1] + 1, device=x.device)).to(x.dtype).expand(len(x), -1)
+        inputs = {"q": q, "k": k, "v": v, "r": r, "active": active, "share": p[..., 1:], "h": h, "place": place}
+        return inputs | {"stream": shared.get("stream", x)}, after | {"position": position + x.shape[1]}
+
+    def turned(self, x: Tensor, position: Tensor) -> Tensor:
+        """Return q or k [B, T, K] at their positions, from `position` [] of the first token on."""
+        if self.rotary is None:
+            return x
+        return self.rotary.turn(x[:, :, None], position)[:, :, 0]
+
+    def weights(self, q: Tensor, keys: Tensor, place: Tensor, places: Tensor, visible: Tensor) -> Tensor:
+        """Return the weights [.., Q, N] of keys [.., N, K] for queries [.., Q, K].
+
+        Args:
+            place, places: positions of queries [.., Q] and of keys [.., N].
+            visible: [.., Q, N], false where a query does not see a key.
+        """
+        scores = q @ keys.mT
+        softmax = self.attention == "softmax"
+        scores = scores * (self.k_size**-0.5 if softmax else 1 / max(self.slots - 1, 1))
+        if self.positions == "bias":
+            distance = (place[..., :, None] - places[..., None, :]).clamp(0, MAX_DISTANCE - 1)
+            scores = scores + self.bias[distance.long()]
+        if softmax:
+            # Without any token nothing is read: the output is multiplied by 0 behind it.
+            return scores.masked_fill(~visible, torch.finfo(scores.dtype).min).softmax(-1)
+        return F.relu(scores.masked_fill(~visible, 0.0)).square()
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         active = inputs["active"][:, None]
-        token = torch.cat([inputs["k"], inputs["v"], torch.ones_like(inputs["k"][:, :1])], -1)
+        place = inputs["place"][:, None]
+        token = torch.cat([inputs["k"], inputs["v"], place], -1)
         # An active token pushes the oldest out; the state of the others is unchanged.
         memory = torch.where(active[..., None], torch.cat([memory[:, 1:], token[:, None]], 1), memory)
-        keys, values, there = memory.split([self.k_size, self.v_size, 1], -1)
-        scores = torch.einsum("bk,btk->bt", inputs["q"], keys) * self.k_size**-0.5
-        # Without any token nothing is read: the output is multiplied by 0 below.
-        weights = scores.masked_fill(there[..., 0] == 0, torch.finfo(scores.dtype).min).softmax(-1)
-        return memory, torch.einsum("bt,btv->bv", weights, values) * active
+        keys, values, places = memory.split([self.k_size, self.v_size, 1], -1)
+        places = places[..., 0]
+        weights = self.weights(inputs["q"][:, None], keys, place, places, (places != 0)[:, None])
+        return memory, (weights @ values)[:, 0] * active
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         active = inputs["active"]
@@ -113,16 +169,19 @@ class SeqBoat(Mixer):
             return memory, torch.zeros_like(inputs["v"])
         # Active tokens first, in order of time: attention is computed for them alone.
         order = (~active).to(torch.uint8).argsort(dim=1, stable=True)[:, :max_active]
-        token = torch.cat([inputs["k"], inputs["v"], active[..., None].to(memory.dtype)], -1)
+        place = inputs["place"] * active
+        token = torch.cat([inputs["k"], inputs["v"], place[..., None]], -1)
         picked, q = (x.gather(1, order[..., None].expand(-1, -1, x.shape[-1])) for x in (token, inputs["q"]))
         known = torch.cat([memory, picked], 1)
         # Query i, the i-th active token, lies at slots + i: it sees itself and the slots - 1 before it.
         blocks = Blocks(slots, max_active, slots + max_active)
         seen = blocks.tokens(known[:, :, None])[:, :, 0]  # [B, blocks, tokens, K + V + 1]
-        keys, values, there = seen.split([self.k_size, self.v_size, 1], -1)
-        visible = blocks.visible(q.device) & (there[..., 0] != 0)[:, :, None]
-        scores = blocks.queries(q[:, :, None])[:, :, :, 0] @ keys.mT * self.k_size**-0.5
-        weights = scores.masked_fill(~visible, torch.finfo(q.dtype).min).softmax(-1)
+        keys, values, places = seen.split([self.k_size, self.v_size, 1], -1)
+        places = places[..., 0]
+        queries = blocks.queries(torch.cat([q, picked[..., -1:]], -1)[:, :, None])[:, :, :, 0]
+        q, place = queries.split([self.k_size, 1], -1)
+        visible = blocks.visible(q.device) & (places != 0)[:, :, None]
+        weights = self.weights(q, keys, place[..., 0], places, visible)
         mixed = blocks.join((weights @ values)[..., None, :])[:, :, 0]
         out = torch.zeros_like(inputs["v"]).scatter(1, order[..., None].expand(-1, -1, self.v_size), mixed)
         # The memory after it: the last `slots` tokens of each sequence, before the padding.
@@ -132,7 +191,11 @@ class SeqBoat(Mixer):
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         active = inputs["active"]
         read = torch.zeros_like(x).masked_scatter(active[..., None], self.unit.h_proj((out * inputs["r"])[active]))
-        return F.silu(inputs["h"] + read * inputs["share"])
+        return self.left(inputs["h"] + read * inputs["share"], inputs["stream"])
+
+    def left(self, sums: Tensor, stream: Tensor) -> Tensor:
+        """Return silu(sums + stream) - stream: added to the stream by a block, it leaves the activation alone."""
+        return F.silu(sums + stream) - stream
 
 
 @leaf
@@ -153,19 +216,25 @@ def dilated(y: Tensor, tail: Tensor, weights: Tensor, step: int) -> tuple[Tensor
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TCNCA(CachedAttention):
-    """Attention unit behind dilated convolutions, which replace the averages of MEGA (Sommer et al. 2023, 2312.05605).
+    """Attention unit of MEGA behind dilated convolutions instead of averages (Sommer et al. 2023, arXiv 2312.05605).
 
         y_0 = x,  y_{l+1} = y_l + silu(conv_l y_l),  conv_l each channel on its own, causal, dilated by b^l
-        y = W (attention over the last window_size tokens, of q, k from y and v from x) r
+        o = attention of q, k from y and v from x, with a bias for each distance,  r, phi, h from y
+        out = phi silu(h + W (o r)) + (1 - phi) x_0,  phi = sigmoid(W y)
 
-    The convolutions see 1 + (kernel - 1) (b^L - 1) / (b - 1) tokens. The window moves with the token; the source cuts
-    the text into chunks instead.
+    The text is cut into chunks of `window_size` tokens, and a token sees those of its chunk up to itself. x_0 is the
+    stream of which x is the norm; outside a stack it is x. Blocks add out - x_0 to the stream. The convolutions see
+    1 + (kernel - 1) (b^L - 1) / (b - 1) tokens.
 
     Args:
         layers: L.
         kernel, dilation: tokens of a convolution, and b.
-        window_size: tokens that attention sees.
+        window_size: tokens of a chunk.
+        moving: see the last `window_size` tokens instead, wherever they lie; there is no bias then.
+        simple: y = W (o r) without phi, h and the bias, the form that the source takes for recall.
         key_dim, value_dim: K and V (defaults: width / 2, width).
+
+    The memory is the tokens of the present chunk [B, tokens, 1, K + V].
     """
 
     why_not_parallel = "its convolutions reach far into earlier slices"
@@ -174,6 +243,8 @@ class TCNCA(CachedAttention):
     kernel: Annotated[int, Rule(">= 1 tokens")] = 5
     dilation: Annotated[int, Rule("> 0")] = 3
     window_size: Annotated[int, Rule(">= 1 tokens")] = 128
+    moving: bool = False
+    simple: bool = False
     key_dim: int | None = None
     value_dim: int | None = None
 
@@ -184,6 +255,12 @@ class TCNCA(CachedAttention):
         bound = self.kernel**-0.5
         self.filters = nn.Parameter(torch.empty(self.layers, self.kernel, self.width).uniform_(-bound, bound))
         self.unit = AttentionUnit(self.width, self.k_size, self.v_size)
+        # One number for each distance within a chunk.
+        self.bias: nn.Parameter | None = None
+        if not self.simple:
+            self.phi_proj, self.hx_proj = (linear(self.width, self.width, True) for _ in range(2))
+            if not self.moving:
+                self.bias = nn.Parameter(0.02 * torch.randn(self.window_size))
 
     def initial(self, x: Tensor) -> State:
         # A convolution of `kernel` taps dilated by b^l reaches (kernel - 1) b^l tokens back.
@@ -198,7 +275,42 @@ class TCNCA(CachedAttention):
             y, tails[f"tail_{i}"] = dilated(y, state[f"tail_{i}"], weights, self.dilation**i)
         q, k, v, r = self.unit(x, y)
         inputs = {"q": q[:, :, None], "k": k[:, :, None], "v": v[:, :, None], "r": r}
+        if not self.simple:
+            inputs |= {"phi": self.phi_proj(y).sigmoid(), "h": self.hx_proj(y), "stream": shared.get("stream", x)}
         return inputs, tails | {"position": state["position"] + length}
 
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        if self.moving:
+            return super().recur(memory, inputs)
+        memory, out = self.chunked(memory, {name: inputs[name][:, None] for name in "qkv"})
+        return memory, out[:, 0]
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        if self.moving:
+            return super().chunked(memory, inputs)
+        size = self.window_size
+        # The memory begins with a chunk: the tokens fill it up, and begin further ones.
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)[:, :, 0]
+        before = memory.shape[1]
+        count = known.shape[1]
+        # A single chunk has no more queries and keys than there are tokens.
+        long = min(size, count)
+        q = F.pad(inputs["q"][:, :, 0], (0, 0, before, -count % long)).unflatten(1, (-1, long))
+        keys, values = (
+            F.pad(known, (0, 0, 0, -count % long)).unflatten(1, (-1, long)).split([self.k_size, self.v_size], -1)
+        )
+        distance = torch.arange(long, device=q.device)[:, None] - torch.arange(long, device=q.device)
+        visible = torch.zeros(long, long, dtype=q.dtype, device=q.device)
+        if self.bias is not None:
+            visible = self.bias[distance.clamp(min=0)]
+        visible = visible.masked_fill(distance < 0, -torch.inf)
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible)
+        rest = count % size
+        return known[:, count - rest :, None], out.flatten(1, 2)[:, before:count, None]
+
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
-        return self.unit.h_proj(out[:, :, 0] * inputs["r"])
+        read = self.unit.h_proj(out[:, :, 0] * inputs["r"])
+        if self.simple:
+            return read
+        # phi c + (1 - phi) x_0 - x_0
+        return inputs["phi"] * (F.silu(inputs["h"] + read) - inputs["stream"])

@@ -162,7 +162,10 @@ DECAYS = {"lightning": _lightning_decays, "retnet": _retnet_decays}
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Retention(DecayedMixer):
-    """Retention and lightning attention: a constant decay for each head, with or without rotary positions on q and k.
+    """Retention: a constant decay for each head, with or without rotary positions on q and k (arXiv 2307.08621).
+
+    Lightning attention (Qin et al. 2024, arXiv 2401.04658) is decay 'lightning', feature_map 'silu', gate_fn 'sigmoid'
+    and rotary false.
 
     Args:
         decay: 'retnet', 1 - 2^(-5-h), or 'lightning', exp(-(8/H)(1 - layer/L) h).
@@ -194,60 +197,45 @@ class Retention(DecayedMixer):
         return {"q": q, "k": k, "v": v, "g": g}, tails | {"position": state["position"] + x.shape[1]}
 
 
-def lightning(width: int, depth: Depth, num_heads: int = 4, gate_fn: str | None = "sigmoid") -> Retention:
-    """Return lightning attention: silu on q and k, the decay of its layer, a sigmoid gate (Qin et al. 2024)."""
-    return Retention(
-        width, depth, num_heads=num_heads, gate_fn=gate_fn, decay="lightning", rotary=False, feature_map="silu"
-    )
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class SimpleGLA(DecayedMixer):
-    """One decay for each head and token: g = logsigmoid(W x + b) / `gate_logit_normalizer`."""
-
-    conv_size: int = 4
-    gate_logit_normalizer: float = 16.0
-
-    def build(self) -> None:
-        self.group(self.width)
-        self.gk_proj = linear(self.width, self.num_heads, True)
-        self.output()
-
-    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        q, k, v, tails = self.qkv(x, state)
-        # alpha = sigmoid(W x + b)^(1 / 16): at the start near 1, so that heads remember.
-        g = F.logsigmoid(self.gk_proj(x)) / self.gate_logit_normalizer
-        return {"q": q, "k": repeat_heads(k, self.groups), "v": repeat_heads(v, self.groups), "g": g}, tails
-
-
 @dataclass(eq=False, repr=False, kw_only=True)
 class GLA(DecayedMixer):
     """Gated linear attention: a decay for every key channel, g = logsigmoid(W2 W1 x + b) / 16 (arXiv 2312.06635).
 
-    The default of `key_dim` is width / 2.
+    With decay 'head', known as simple GLA, one for every head: g = logsigmoid(W x + b) / 16. The default of `key_dim`
+    is width / 2.
 
     Args:
+        decay: 'key' or 'head'.
         gate_low_rank_dim: channels between W1 and W2.
         gate_logit_normalizer: the 16.
         clamp_min: lower bound of g; None for none.
     """
 
-    chunk = 16
-
+    decay: str = "key"
     gate_low_rank_dim: int = 16
     gate_logit_normalizer: float = 16.0
     clamp_min: float | None = None
 
     def build(self) -> None:
+        lookup(dict.fromkeys(("key", "head")), self.decay, self.name("decay"))
         self.group(self.width // 2)
-        self.gk_proj = low_rank(self.width, self.gate_low_rank_dim, self.k_proj.out_features, True)
+        self.gk_proj: nn.Module
+        if self.decay == "head":
+            self.gk_proj = linear(self.width, self.num_heads, True)
+        else:
+            # Decays of each key are exponentials of differences within a chunk: short ones stay in range.
+            self.chunk = 16
+            self.gk_proj = low_rank(self.width, self.gate_low_rank_dim, self.k_proj.out_features, True)
         self.output()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         q, k, v, tails = self.qkv(x, state)
-        g = F.logsigmoid(split_heads(self.gk_proj(x), self.k_size)) / self.gate_logit_normalizer
+        logits = self.gk_proj(x)
+        if self.decay == "key":
+            # Grouped heads: k, v and the decays of k serve a group of heads of q.
+            logits = repeat_heads(split_heads(logits, self.k_size), self.groups)
+        g = F.logsigmoid(logits) / self.gate_logit_normalizer
         if self.clamp_min is not None:
             g = g.clamp(min=self.clamp_min)
-        # Grouped heads: k, v and the decays of k serve a group of heads of q.
-        k, v, g = (repeat_heads(value, self.groups) for value in (k, v, g))
+        k, v = (repeat_heads(value, self.groups) for value in (k, v))
         return {"q": q, "k": k, "v": v, "g": g}, tails

@@ -8,61 +8,101 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import require
+from ....base.errors import lookup, require
 from . import chunks
-from .base import Inputs, Shared, State, decayed, delta_step
+from .base import Inputs, Mixer, Shared, State, decayed, delta_step
 from .mixture_of_memories import RoutedMixer
 from .modules import (
+    ShortConv,
+    divide,
     initial_a_log,
     initial_dt_bias,
     l2_normalise,
     linear,
     log_decays,
     low_rank,
+    repeat_heads,
     split_heads,
 )
 
+UPDATES = ("gla", "gdn")
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class ExpandedMixer(RoutedMixer):
-    """Kinds of sparse state expansion: partitions of the state, and one that every token uses.
+class SSE(RoutedMixer):
+    """Sparse state expansion: partitions of the state, and one that every token uses (Pan et al. 2025, 2507.16577).
 
     A token writes the `topk` partitions of highest score softmax(W_e x), and reads the `readers` of highest score.
-    Partitions not written neither decay nor change.
+    Partitions not written neither decay nor change. q and k of the common partition may pass a short convolution;
+    those of the others have low-rank additions instead.
+
+    With 'gla' the update is that of `GLA`: keys are softmaxes, queries silu, and a partition's score scales both. With
+    'gdn' it is that of `GatedDeltaNet`: q and k are silu and normalised, and the score scales q and beta, so that a
+    step stays a correction. Decays and beta of the common partition have projections of their own.
 
     Args:
-        num_sparse_partition: number of partitions beside the one of every token.
+        linear_attn_type: 'gla' or 'gdn'.
+        num_sparse_partition: number of partitions beside the common one.
         readers: partitions that a token reads (default: `topk`).
+        num_v_heads: heads of v and of the state, a multiple of num_heads (default: num_heads).
+        conv_size: tokens of the convolutions, 0 for none.
+        gate_low_rank_dim: rank of the low-rank maps of the decays of 'gla'; `gate_logit_normalizer`: see `GLA`.
+        allow_neg_eigval: of 'gdn', see `DeltaNet`.
     """
 
+    linear_attn_type: str = "gla"
     num_sparse_partition: int = 4
     readers: int | None = None
+    num_v_heads: int | None = None
+    conv_size: int = 0
+    gate_low_rank_dim: int = 16
+    gate_logit_normalizer: float = 16.0
+    allow_neg_eigval: bool = False
 
-    def expand(self) -> None:
-        """Set the sizes, and make the projections of queries, keys, values and scores."""
+    def build(self) -> None:
+        lookup(dict.fromkeys(UPDATES), self.linear_attn_type, self.name("linear_attn_type"))
         self.group(self.num_sparse_partition, "partitions", True)
         partitions = self.num_sparse_partition
         # A token may read other partitions than it writes; their number may differ.
         read = self.topk if self.readers is None else self.readers
         require(0 < read <= partitions, self.name("readers"), f"must be > 0 and <= {partitions} partitions", read)
+        require(self.conv_size >= 0, self.name("conv_size"), "must be >= 0 tokens", self.conv_size)
         self.reads = read
+        self.heads = self.num_v_heads or self.num_heads
+        # A head of q and k serves a group of the heads of v and of the state.
+        self.groups = divide(self.heads, self.num_heads, self.name("num_v_heads"))
         width = self.width
         rank = self.v_size
-        keys = self.heads * self.head_dim
+        keys = self.num_heads * self.head_dim
         values = self.heads * self.v_size
         self.q_proj = linear(width, keys)
         self.k_proj = linear(width, keys)
         self.v_proj = linear(width, values)
         self.e_proj = linear(width, partitions)
         self.lora_q_proj, self.lora_k_proj = (low_rank(width, rank, keys) for _ in range(2))
-
-    def output_low_rank(self) -> None:
-        """Make norm, gate and output projection."""
+        if self.conv_size:
+            self.q_conv1d, self.k_conv1d = (ShortConv(keys, self.conv_size, activation=None) for _ in range(2))
+        if self.linear_attn_type == "gla":
+            self.chunk = 16
+            rank = self.gate_low_rank_dim
+            self.gk_proj = nn.ModuleList([low_rank(width, rank, keys, True) for _ in range(2)])
+        else:
+            self.chunk = Mixer.chunk
+            self.a_proj = linear(width, 2 * self.heads)
+            self.b_proj = linear(width, 2 * self.heads)
+            self.A_log = initial_a_log(2 * self.heads)
+            self.dt_bias = initial_dt_bias(2 * self.heads)
         if self.gate_fn is None:
             gate = None
         else:
-            gate = low_rank(self.width, self.v_size, self.heads * self.v_size)
+            gate = low_rank(width, self.v_size, values)
         self.output(gate)
+
+    def initial(self, x: Tensor) -> State:
+        state = super().initial(x)
+        if self.conv_size:
+            state |= {"q_tail": self.q_conv1d.initial(x), "k_tail": self.k_conv1d.initial(x)}
+        return state
 
     def route(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return partitions and scores [B, T, R], and 1 where a token reads, and where it writes, [R, 1, 1] with 1s.
@@ -79,102 +119,74 @@ class ExpandedMixer(RoutedMixer):
         score = torch.cat([score, torch.ones_like(score[..., :1])], -1)
         return index, score, ((place < self.reads) | every).to(x.dtype), ((place < self.topk) | every).to(x.dtype)
 
-    def queries_keys(self, x: Tensor, slots: int) -> list[Tensor]:
-        """Return q and k [B, T, R, H, K] before their activations; the last partition takes every token."""
-        # Partitions of tokens have low-rank additions to the projections; the partition of every token has none.
-        pairs = []
-        for common, own in ((self.q_proj(x), self.lora_q_proj), (self.k_proj(x), self.lora_k_proj)):
-            alone, every = (split_heads(value, self.head_dim)[:, :, None] for value in (common + own(x), common))
-            pairs.append(torch.cat([alone.expand(-1, -1, slots - 1, -1, -1), every], 2))
-        return pairs
+    def queries_keys(self, x: Tensor, state: State) -> tuple[list[Tensor], State]:
+        """Return q and k of the common partition, then of the others, [B, T, H K], and the tails behind them."""
+        found = []
+        tails = {}
+        for name in "qk":
+            common = getattr(self, f"{name}_proj")(x)
+            own = common + getattr(self, f"lora_{name}_proj")(x)
+            if self.conv_size:
+                tail = f"{name}_tail"
+                common, tails[tail] = getattr(self, f"{name}_conv1d")(common, state[tail])
+            found += [common, own]
+        return found, tails
 
-    def values(self, x: Tensor, slots: int) -> Tensor:
-        """Return v [B, T, R, H, V]."""
-        return F.silu(split_heads(self.v_proj(x), self.v_size))[:, :, None].expand(-1, -1, slots, -1, -1)
+    def activated(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Return q and k [.., heads of q, K] of a partition as its recurrence takes them, without its score."""
+        q, k = (split_heads(value, self.head_dim) for value in (q, k))
+        if self.linear_attn_type == "gla":
+            return F.silu(q), k.softmax(-1)
+        return l2_normalise(F.silu(q)), l2_normalise(F.silu(k))
 
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class SSE(ExpandedMixer):
-    """Sparse state expansion: gated linear attention over partitions of the state (Pan et al. 2025, arXiv 2507.16577).
-
-    Keys are softmaxes, queries silu; both are scaled by the partition's score.
-
-    Args:
-        gate_low_rank_dim: rank of the low-rank maps of the decays; `gate_logit_normalizer`: see `GLA`.
-    """
-
-    chunk = 16
-
-    gate_low_rank_dim: int = 16
-    gate_logit_normalizer: float = 16.0
-
-    def build(self) -> None:
-        self.expand()
-        keys = self.heads * self.head_dim
-        self.gk_proj = nn.ModuleList([low_rank(self.width, self.gate_low_rank_dim, keys, True) for _ in range(2)])
-        self.output_low_rank()
-
-    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        index, score, reads, writes = self.route(x)
-        slots = index.shape[2]
-        score = score[..., None, None]
-        q, k = self.queries_keys(x, slots)
-        common_g, own_g = (
-            F.logsigmoid(split_heads(layer(x), self.head_dim)) / self.gate_logit_normalizer for layer in self.gk_proj
-        )
-        g = torch.cat([own_g[:, :, None].expand(-1, -1, slots - 1, -1, -1), common_g[:, :, None]], 2)
-        # k and g are 0 where nothing is written: such a partition neither decays nor changes.
-        inputs = {"q": F.silu(q) * score * reads, "k": k.softmax(-1) * score * writes, "v": self.values(x, slots)}
-        return inputs | {"g": g * writes, "index": index}, {}
-
-    def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
-        return decayed(memory, inputs["g"]) + inputs["k"][..., None] * inputs["v"][..., None, :]
-
-    def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        q, k, v, g = (inputs[name] for name in ("q", "k", "v", "g"))
-        return chunks.additive(q * self.scale, k, v, memory, g, self.chunk)
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class SSEDelta(ExpandedMixer):
-    """Sparse state expansion of the gated delta rule: each partition is corrected as in `GatedDeltaNet`.
-
-    q and k are silu and normalised; a partition's score scales q and beta, so that a step stays a correction.
-
-    Args:
-        allow_neg_eigval: see `DeltaNet`.
-    """
-
-    allow_neg_eigval: bool = False
-
-    def build(self) -> None:
-        self.expand()
-        self.a_proj = linear(self.width, self.heads)
-        self.b_proj = linear(self.width, self.heads)
-        self.A_log = initial_a_log(self.heads)
-        self.dt_bias = initial_dt_bias(self.heads)
-        self.output_low_rank()
-
-    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        index, score, reads, writes = self.route(x)
-        slots = index.shape[2]
-        writes = writes[..., 0]
-        q, k = (l2_normalise(F.silu(value)) for value in self.queries_keys(x, slots))
+    def gates(self, x: Tensor) -> list[dict[str, Tensor]]:
+        """Return g [B, T, H, K] of GLA, or g and beta [B, T, H], of the common partition and of the others."""
+        if self.linear_attn_type == "gla":
+            logits = (split_heads(layer(x), self.head_dim) for layer in self.gk_proj)
+            return [
+                {"g": repeat_heads(F.logsigmoid(each) / self.gate_logit_normalizer, self.groups)} for each in logits
+            ]
         # beta up to 2 lets I - beta k k^T have an eigenvalue down to -1.
         max_beta = 2 if self.allow_neg_eigval else 1
         beta = self.b_proj(x).sigmoid() * max_beta
-        inputs = {
-            "q": q * score[..., None, None] * reads,
-            "k": k,
-            "v": self.values(x, slots),
-            "beta": beta[:, :, None] * score[..., None] * writes,
-            "g": log_decays(self.a_proj(x), self.A_log, self.dt_bias)[:, :, None] * writes,
-        }
-        return inputs | {"index": index}, {}
+        g = log_decays(self.a_proj(x), self.A_log, self.dt_bias)
+        parts = (slice(0, self.heads), slice(self.heads, 2 * self.heads))
+        return [{"g": g[..., part], "beta": beta[..., part]} for part in parts]
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        index, score, reads, writes = self.route(x)
+        slots = index.shape[2]
+        (common_q, own_q, common_k, own_k), tails = self.queries_keys(x, state)
+        common = [repeat_heads(value, self.groups) for value in self.activated(common_q, common_k)]
+        own = [repeat_heads(value, self.groups) for value in self.activated(own_q, own_k)]
+        q, k = (_in_slots(a, b, slots) for a, b in zip(common, own, strict=True))
+        v = F.silu(split_heads(self.v_proj(x), self.v_size))[:, :, None].expand(-1, -1, slots, -1, -1)
+        first, rest = self.gates(x)
+        gates = {name: _in_slots(first[name], rest[name], slots) for name in first}
+        score = score[..., None]
+        inputs = {"q": q * score[..., None] * reads, "v": v, "index": index}
+        # g, and k or beta, are 0 where nothing is written: such a partition neither decays nor changes.
+        if self.linear_attn_type == "gla":
+            inputs |= {"k": k * score[..., None] * writes, "g": gates["g"] * writes}
+        else:
+            writes = writes[..., 0]
+            inputs |= {"k": k, "beta": gates["beta"] * score * writes, "g": gates["g"] * writes}
+        return inputs, tails
 
     def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
+        if self.linear_attn_type == "gla":
+            return decayed(memory, inputs["g"]) + inputs["k"][..., None] * inputs["v"][..., None, :]
         return delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs["g"])
 
     def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        q, k, v, beta, g = (inputs[name] for name in ("q", "k", "v", "beta", "g"))
-        return chunks.delta(q * self.scale, k, v, beta, memory, g, self.chunk)
+        q, k, v, g = (inputs[name] for name in ("q", "k", "v", "g"))
+        q = q * self.scale
+        if self.linear_attn_type == "gla":
+            return chunks.additive(q, k, v, memory, g, self.chunk)
+        return chunks.delta(q, k, v, inputs["beta"], memory, g, self.chunk)
+
+
+def _in_slots(common: Tensor, own: Tensor, slots: int) -> Tensor:
+    """Return [B, T, slots, ..]: `own` [B, T, ..] in all but the last, which is the common partition."""
+    shape = [-1, -1, slots - 1] + [-1] * (own.dim() - 2)
+    return torch.cat([own[:, :, None].expand(shape), common[:, :, None]], 2)

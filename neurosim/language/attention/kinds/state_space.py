@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.errors import lookup, require
+from ....base.rules import Rule
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
 
@@ -28,51 +31,27 @@ def _bilinear(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
 DISCRETISATIONS = {"bilinear": _bilinear, "zoh": _zero_order_hold}
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
-class DiagonalSSM(Mixer):
-    """A diagonal linear state space for each channel: s = A' s + B' u, y = 2 Re(C s) + D u, then W_o gelu(y) (LSSL, Gu
-    et al. 2021; S4D, Gu et al. 2022, arXiv 2206.11893).
-
-    A = -exp(A_log) + i omega, which starts at -1/2 + i pi n (S4D-Lin), B = 1; the step dt of each channel is learned.
-    A', B' by zero-order hold ('zoh') or the bilinear rule.
-
-    Args:
-        state_size: complex states of a channel.
-        discretisation: a name of `DISCRETISATIONS`.
-        dt_range: (lowest, highest) dt at the start of training.
+class DiagonalMixer(Mixer):
+    """Kinds with a diagonal linear state space for each channel: s = A' s + B' u, y = 2 Re(C s) + D u.
 
     The memory is [B, D, state_size, 2], real and imaginary parts.
+
+    Attributes:
+        state_size: complex states of a channel.
+        C: [D, state_size, 2], real and imaginary parts.
+        D: [D].
     """
 
-    state_size: int = 16
-    discretisation: str = "zoh"
-    dt_range: tuple[float, float] = (0.001, 0.1)
+    state_size: int
+    C: Tensor
+    D: Tensor
 
-    def build(self) -> None:
-        width = self.width
-        states = self.state_size
-        steps = self.dt_range
-        require(states > 0, "DiagonalSSM.state_size", "must be > 0", states)
-        require(0 < steps[0] <= steps[1], "DiagonalSSM.dt_range", "must be 0 < low <= high", steps)
-        self.rule = lookup(DISCRETISATIONS, self.discretisation, "DiagonalSSM.discretisation")
-        low, high = (math.log(step) for step in steps)
-        self.dt_log = nn.Parameter(torch.rand(width, 1) * (high - low) + low)
-        self.A_log = nn.Parameter(torch.full((width, states), math.log(0.5)))
-        self.omega = nn.Parameter(math.pi * torch.arange(states, dtype=torch.float32).repeat(width, 1))
-        self.C = nn.Parameter(torch.randn(width, states, 2) * states**-0.5)
-        self.D = nn.Parameter(torch.ones(width))
-        self.in_proj = linear(width, width)
-        self.o_proj = linear(width, width)
-
+    @abstractmethod
     def discrete(self) -> tuple[Tensor, Tensor]:
-        """Return (A', B'), complex [D, state]."""
-        return self.rule(torch.complex(-self.A_log.exp(), self.omega), self.dt_log.exp())
+        """Return (A', B'), complex [D, state_size]."""
 
     def initial(self, x: Tensor) -> State:
         return {"memory": x.new_zeros(len(x), x.shape[-1], self.state_size, 2)}
-
-    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        return {"u": self.in_proj(x)}, {}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         a, b = self.discrete()
@@ -109,8 +88,99 @@ class DiagonalSSM(Mixer):
         power = self.discrete()[0] ** tokens
         return torch.view_as_real(power).expand_as(memory)
 
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class DiagonalSSM(DiagonalMixer):
+    """A diagonal linear state space for each channel: s = A' s + B' u, y = 2 Re(C s) + D u, then W_o gelu(y) (LSSL, Gu
+    et al. 2021; S4D, Gu et al. 2022, arXiv 2206.11893).
+
+    A = -exp(A_log) + i omega, which starts at -1/2 + i pi n (S4D-Lin), B = 1; the step dt of each channel is learned.
+    A', B' by zero-order hold ('zoh') or the bilinear rule.
+
+    Args:
+        state_size: complex states of a channel.
+        discretisation: a name of `DISCRETISATIONS`.
+        dt_range: (lowest, highest) dt at the start of training.
+    """
+
+    state_size: int = 16
+    discretisation: str = "zoh"
+    dt_range: tuple[float, float] = (0.001, 0.1)
+
+    def build(self) -> None:
+        width = self.width
+        states = self.state_size
+        steps = self.dt_range
+        require(states > 0, "DiagonalSSM.state_size", "must be > 0", states)
+        require(0 < steps[0] <= steps[1], "DiagonalSSM.dt_range", "must be 0 < low <= high", steps)
+        self.rule = lookup(DISCRETISATIONS, self.discretisation, "DiagonalSSM.discretisation")
+        low, high = (math.log(step) for step in steps)
+        self.dt_log = nn.Parameter(torch.rand(width, 1) * (high - low) + low)
+        self.A_log = nn.Parameter(torch.full((width, states), math.log(0.5)))
+        self.omega = nn.Parameter(math.pi * torch.arange(states, dtype=torch.float32).repeat(width, 1))
+        self.C = nn.Parameter(torch.randn(width, states, 2) * states**-0.5)
+        self.D = nn.Parameter(torch.ones(width))
+        self.in_proj = linear(width, width)
+        self.o_proj = linear(width, width)
+
+    def discrete(self) -> tuple[Tensor, Tensor]:
+        return self.rule(torch.complex(-self.A_log.exp(), self.omega), self.dt_log.exp())
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"u": self.in_proj(x)}, {}
+
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.o_proj(F.gelu(out))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class MovingAverage(DiagonalMixer):
+    """Damped averages of each channel: s = (1 - p a) s + p beta x, y = gamma . s / sqrt(state_size) + omega x.
+
+    p and a are in (0, 1), so that all decays are real (MEGA, Ma et al. 2022, arXiv 2209.10655). It has no projections.
+
+    Args:
+        state_size: averages of a channel.
+    """
+
+    state_size: Annotated[int, Rule("> 0")] = 16
+
+    def build(self) -> None:
+        sizes = (self.width, self.state_size)
+        self.delta, self.alpha = (nn.Parameter(0.2 * _cut_normal(*sizes)) for _ in range(2))
+        # Writes of opposite signs in turn, as the source starts.
+        signs = 1.0 - 2.0 * (torch.arange(self.state_size) % 2)
+        self.beta = nn.Parameter(signs + 0.02 * _cut_normal(*sizes))
+        self.gamma = nn.Parameter(_cut_normal(*sizes))
+        self.omega = nn.Parameter(_cut_normal(self.width))
+
+    def discrete(self) -> tuple[Tensor, Tensor]:
+        p = self.delta.sigmoid()
+        decays = 1 - p * self.alpha.sigmoid()
+        none = torch.zeros_like(p)
+        return torch.complex(decays, none), torch.complex(p * self.beta, none)
+
+    @property
+    def C(self) -> Tensor:  # type: ignore[override]
+        """Return gamma / (2 sqrt(state_size)), for a real state is no half of a conjugate pair."""
+        half = 0.5 * self.state_size**-0.5 * self.gamma
+        return torch.stack([half, torch.zeros_like(half)], -1)
+
+    @property
+    def D(self) -> Tensor:  # type: ignore[override]
+        """Return omega."""
+        return self.omega
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"u": x}, {}
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return out
+
+
+def _cut_normal(*shape: int) -> Tensor:
+    """Return normal numbers of deviation 1, drawn again beyond 2."""
+    return nn.init.trunc_normal_(torch.empty(*shape), a=-2.0, b=2.0)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

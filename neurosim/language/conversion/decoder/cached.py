@@ -78,9 +78,20 @@ def emit_growing(b: Builder, cache: Cache, bound: BoundOperation, places: Any, t
 
 
 def attend(
-    b: Builder, cache: Cache, memory: Buffer, q: Buffer, k: Buffer, v: Buffer, learnt: Learnt | None = None
+    b: Builder,
+    cache: Cache,
+    memory: Buffer,
+    q: Buffer,
+    k: Buffer,
+    v: Buffer,
+    learnt: Learnt | None = None,
+    bias: Array | None = None,
 ) -> Buffer:
-    """Return softmax attention [tokens, H V] over the keys that a layer stores."""
+    """Return softmax attention [tokens, H V] over the keys that a layer stores.
+
+    Args:
+        bias: [capacity], added to the scores of keys by their age in tokens.
+    """
     kv_heads = cache.kv_heads
     heads = cache.kv_heads * cache.groups
     out = b.buffer(heads * cache.values)
@@ -98,6 +109,7 @@ def attend(
         if learnt.q is not None:
             touches.append(reads(learnt.q, share))
     operands |= {"interval": cache.interval, "restarts": cache.restarts, "rows": cache.rows, "counts": cache.counts}
+    operands["bias"] = bias
     if cache.counts is not None:
         touches.append(writes(cache.counts, share))
     bound = windows.window(

@@ -23,6 +23,7 @@ from ...attention.kinds.bmojo import BMojo
 from ...attention.kinds.comba import Comba
 from ...attention.kinds.delta import DeltaProduct
 from ...attention.kinds.gam import GatedAssociativeMemory
+from ...attention.kinds.gated_attention import TCNCA
 from ...attention.kinds.hax import HAX
 from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.local_linear import LocalLinearAttention
@@ -36,7 +37,7 @@ from ...attention.kinds.scout import CheckpointAttention
 from ...attention.kinds.sea import SEA
 from ...attention.kinds.slots import GatedSlotAttention
 from ...attention.kinds.softmax import CachedAttention
-from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
+from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalMixer
 from ...attention.kinds.titans import PersistentWindow, TitansContext
 from .builder import Builder
 from .cached import Cache, Learnt, attend, emit_growing, refuse_coded_state
@@ -278,7 +279,7 @@ def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
     return _by_columns(b, bound, touched, [state, out])[..., None]
 
 
-def diagonal(mixer: DiagonalSSM, memory: Traced, inputs: Inputs) -> Traced:
+def diagonal(mixer: DiagonalMixer, memory: Traced, inputs: Inputs) -> Traced:
     """Append s = A' s + B' u, y = 2 Re(C s) + D u; A' and B' are computed once."""
     b = memory.builder
     u = inputs["u"].token_rows
@@ -354,6 +355,19 @@ def cached(mixer: CachedAttention, memory: Traced, inputs: Inputs) -> Traced:
         rows = cast(StateNode, inputs["learnt"].node).first[0].repeat_interleave(mixer.groups, 1)
         learnt = Learnt(b.buffer(heads), len(rows), b.constant(rows), inputs["plain_q"].token_rows)
     return Traced.of(b, attend(b, cache, cache.memory(b), q, k, v, learnt), [b.tokens, heads, mixer.v_size])
+
+
+def in_chunks(mixer: TCNCA, memory: Traced, inputs: Inputs) -> Traced:
+    """Append softmax attention within chunks of the text, with a bias for each distance, or over the last tokens."""
+    if mixer.moving:
+        return cached(mixer, memory, inputs)
+    refuse_coded_state(mixer)
+    b = memory.builder
+    cache = Cache(1, 1, mixer.k_size, mixer.v_size, mixer.window_size, restarts=True)
+    q, k, v = (inputs[name].token_rows for name in "qkv")
+    bias = None if mixer.bias is None else b.constant(mixer.bias)
+    out = attend(b, cache, cache.memory(b), q, k, v, bias=bias)
+    return Traced.of(b, out, [b.tokens, 1, mixer.v_size])
 
 
 def local_linear(mixer: LocalLinearAttention, memory: Traced, inputs: Inputs) -> Traced:
@@ -567,7 +581,7 @@ OPERATIONS: Mapping[type, Step] = {
     Comba: comba,
     DeltaMixer: delta,
     DeltaProduct: delta,
-    DiagonalSSM: diagonal,
+    DiagonalMixer: diagonal,
     GatedAssociativeMemory: convolved,
     GatedSlotAttention: slots,
     HAX: hashed,
@@ -583,6 +597,7 @@ OPERATIONS: Mapping[type, Step] = {
     RWKV5: rwkv5,
     RWKV7: rwkv7,
     SEA: estimated,
+    TCNCA: in_chunks,
     Titans: neural_memory,
     TitansContext: titans_context,
     Yaad: neural_memory,

@@ -1,6 +1,6 @@
 """Programs of the layers that send each token to a few of many memories or experts: a mask says which take part.
 
-MoM, SSE, SSEDelta, SeqBoat and `Experts` are written out instead of traced: their classes sort, pack and gather tokens
+MoM, SSE, SeqBoat and `Experts` are written out instead of traced: their classes sort, pack and gather tokens
 by the choice of a router, and a trace has no values to choose by. Here each memory or expert is a part of the program
 that runs for the tokens of its mask; projections, normalisation and `finish` are the class's own.
 """
@@ -21,13 +21,14 @@ from ...attention.experts import Experts
 from ...attention.kinds.base import Mixer
 from ...attention.kinds.gated_attention import SeqBoat
 from ...attention.kinds.mixture_of_memories import MoM, RoutedMixer
-from ...attention.kinds.modules import l2_normalise, log_decays, split_heads
+from ...attention.kinds.modules import repeat_heads, split_heads
 from ...attention.kinds.nested import run_inside
-from ...attention.kinds.sparse_expansion import SSE, ExpandedMixer, SSEDelta
+from ...attention.kinds.sparse_expansion import SSE
 from .builder import Builder
 from .cached import Cache, attend, refuse_coded_state
 from .memory import Array, Buffer, reads, writes
 from .nodes import StateNode, Stored
+from .program import NotCompiledError
 from .recurrences import additive, delta
 from .traced import Traced
 
@@ -138,7 +139,7 @@ class _Partitions:
         return x * Traced(factor, [x.shape[0]] + [1] * (x.ndim - 1))
 
 
-def _partitions(b: Builder, mixer: ExpandedMixer, scores: Buffer) -> _Partitions:
+def _partitions(b: Builder, mixer: SSE, scores: Buffer) -> _Partitions:
     """Pick the partitions that tokens read and write.
 
     Both take the memories of highest score: the fewer are among the more, so that a mask of the more is enough, and the
@@ -158,84 +159,58 @@ def _partitions(b: Builder, mixer: ExpandedMixer, scores: Buffer) -> _Partitions
     return _Partitions(weights, masks, reads=shares)
 
 
-def _expanded(mixer: ExpandedMixer, x: Any, read: Callable[..., Traced], *common: Traced) -> Traced:
-    """Return the sum of the outputs of partitions, which `read` returns for (q, k, v, partitions, memory)."""
+def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
+    """Append the recurrence of each partition in turn, as `SSE.project` scales its q, k or beta, and g."""
     b = x.builder
     scores = mixer.e_proj(x).token_rows
-    q = mixer.q_proj(x)
-    k = mixer.k_proj(x)
+    (common_q, own_q, common_k, own_k), _ = mixer.queries_keys(x, state)
     v = cast(Any, F.silu(mixer.v_proj(x)))
-    own_q = q + mixer.lora_q_proj(x)
-    own_k = k + mixer.lora_k_proj(x)
-    _append(q, k, v, own_q, own_k, *common)
+    common_gates, own_gates = mixer.gates(x)
+    gates = [*common_gates.values(), *own_gates.values()]
+    _append(*cast(Any, [common_q, own_q, common_k, own_k]), v, *cast(Any, gates))
     parts = _partitions(b, mixer, scores)
     ones = np.ones(b.tokens, np.float32)
     total = _Sum(b, mixer.heads * mixer.v_size)
     b.alive.append(ones)
     v = split_heads(v, mixer.v_size)
+    is_additive = mixer.linear_attn_type == "gla"
     for m in range(mixer.count):
         b.mask = parts.masks[m]
         # The last partition takes every token, without the low-rank additions of the others.
         is_common = m == mixer.count - 1
-        query = split_heads(q if is_common else own_q, mixer.head_dim)
-        key = split_heads(k if is_common else own_k, mixer.head_dim)
-        total.add(read(query, key, v, parts, m), ones)
+        q, k = cast(Any, mixer.activated(common_q, common_k) if is_common else mixer.activated(own_q, own_k))
+        token = dict(common_gates if is_common else own_gates)
+        q = parts.of(parts.of(q, parts.scores, m), parts.reads, m)
+        scaled = "k" if is_additive else "beta"
+        token |= {"q": q, "k": k, "v": v}
+        token[scaled] = parts.of(parts.of(token[scaled], parts.scores, m), parts.writes, m)
+        token["g"] = parts.of(cast(Any, token["g"]), parts.writes, m)
+        token |= {name: repeat_heads(token[name], mixer.groups) for name in "qk"}
+        step = additive if is_additive else delta
+        inputs = {name: value[:, 0] for name, value in token.items()}
+        total.add(_recurred(step, mixer, _memory(b, mixer), inputs), ones)
     return _finished(mixer, total, x)
-
-
-def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
-    """Append gated linear attention over partitions, as `SSE.project` scales q, k and g."""
-    gates = []
-    for layer in mixer.gk_proj:
-        logits = split_heads(layer(x), mixer.head_dim)
-        gates.append(F.logsigmoid(logits) / mixer.gate_logit_normalizer)
-
-    def read(q: Any, k: Any, v: Any, parts: _Partitions, m: int) -> Traced:
-        q, k = (parts.of(y, parts.scores, m) for y in (cast(Any, F.silu(q)), k.softmax(-1)))
-        q = parts.of(q, parts.reads, m)
-        k = parts.of(k, parts.writes, m)
-        # The first gate belongs to the partition of every token, the second to the others.
-        gate = gates[0] if m == mixer.count - 1 else gates[1]
-        g = parts.of(cast(Any, gate), parts.writes, m)
-        token = {name: value[:, 0] for name, value in {"q": q, "k": k, "v": v, "g": g}.items()}
-        return _recurred(additive, mixer, _memory(x.builder, mixer), token)
-
-    return _expanded(mixer, x, read, *cast(Any, gates))
-
-
-def sse_delta(mixer: SSEDelta, x: Any, state: Any, shared: Any) -> Traced:
-    """Append the gated delta rule over partitions, as `SSEDelta.project` scales q, beta and g."""
-    max_beta = 2 if mixer.allow_neg_eigval else 1
-    beta_all = mixer.b_proj(x).sigmoid() * max_beta
-    decays = log_decays(mixer.a_proj(x), mixer.A_log, mixer.dt_bias)
-
-    def read(q: Any, k: Any, v: Any, parts: _Partitions, m: int) -> Traced:
-        q, k = (l2_normalise(F.silu(y)) for y in (q, k))
-        q, beta = (parts.of(y, parts.scores, m) for y in (q, cast(Any, beta_all)))
-        q = parts.of(q, parts.reads, m)
-        beta = parts.of(beta, parts.writes, m)
-        g = parts.of(cast(Any, decays), parts.writes, m)
-        token = {name: value[:, 0] for name, value in {"q": q, "k": k, "v": v, "beta": beta, "g": g}.items()}
-        return _recurred(delta, mixer, _memory(x.builder, mixer), token)
-
-    return _expanded(mixer, x, read, cast(Any, beta_all), cast(Any, decays))
 
 
 def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
     """Append the state-space layer for all tokens, and the attention unit for those that the router activates."""
     refuse_coded_state(mixer)
+    if mixer.positions == "bias" or mixer.attention != "softmax":
+        raise NotCompiledError("positions 'bias' and attention 'relu2': compiled for softmax without a bias")
     b = x.builder
-    s, _ = run_inside(mixer.ssm, x, state, shared)
+    s, _ = run_inside(mixer.average, x, state, shared)
     s = F.silu(s)
     # As `SeqBoat.project`, with a mask instead of the rows of active tokens.
     both = mixer.hx_proj(s)
     scores = both[..., :2] * (-mixer.log_temperature).exp()
     h = both[..., 2:]
-    _append(cast(Any, s), h)
+    stream = shared["stream"]
+    _append(cast(Any, s), h, stream)
     # softmax over both scores: the weight of the second route is p_1, its tokens those with p_1 > p_0.
     weights, masks = b.route(scores.token_rows, 2, 2, 1, sum_to_one=False)
     b.mask = masks[1]  # the second of two routes: active tokens
-    q, k, v, r = mixer.unit(x, s)
+    q, k, v, r = mixer.unit(s, s)
+    q, k = (mixer.turned(value, state["position"]) for value in (q, k))
     inputs = mixer.coded({"q": q, "k": k})
     # Masked tokens leave no key: `counts` are the active tokens so far of each sequence.
     cache = Cache(1, 1, mixer.k_size, mixer.v_size, mixer.slots, counts=b.state(1))
@@ -244,7 +219,7 @@ def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
     read = _Sum(b, mixer.width)
     read.add(mixer.unit.h_proj(out * r), weights[1])
     _end_routing(b)
-    return cast(Traced, F.silu(h + Traced.of(b, read.buffer, x.shape)))
+    return cast(Traced, mixer.left(cast(Any, h + Traced.of(b, read.buffer, x.shape)), stream))
 
 
 def experts(layer: Experts, x: Any) -> Traced:
@@ -278,4 +253,4 @@ def experts(layer: Experts, x: Any) -> Traced:
     return out + always
 
 
-PROGRAMS: Mapping[type[Mixer], Program] = {MoM: mom, SeqBoat: seqboat, SSE: sse, SSEDelta: sse_delta}
+PROGRAMS: Mapping[type[Mixer], Program] = {MoM: mom, SeqBoat: seqboat, SSE: sse}

@@ -148,7 +148,7 @@ class Linearisation:
     def _match_loss(self, windows: Tensor) -> Tensor:
         """Return the errors of the replaced layers, and of their attention weights where these have a weight."""
         recorded = self._record(windows)
-        loss = torch.stack(self._errors_of(recorded)).sum()
+        loss = self._layer_loss(recorded)
         if self.spec.match.attention == 0:
             return loss
         return loss + self.spec.match.attention * self._weight_loss(recorded)
@@ -158,9 +158,14 @@ class Linearisation:
         prefixes = self.student.prefixes()
         named = self.student.model.named_parameters()
         parameters = {name: p for name, p in named if name.startswith(prefixes)}
-        return _Stage(
-            self.spec.layer, parameters, lambda windows: torch.stack(self._errors_of(self._record(windows))).sum()
-        )
+        return _Stage(self.spec.layer, parameters, lambda windows: self._layer_loss(self._record(windows)))
+
+    def _layer_loss(self, recorded: Recorded) -> Tensor:
+        """Return the errors of the replaced layers, and the losses of their own (`Mixer.auxiliary`)."""
+        errors = self._errors_of(recorded)
+        mixers = (self.student.model.mixers()[i] for i in self.student.layers)
+        own = [mixer.auxiliary for mixer in mixers if mixer.auxiliary is not None]
+        return torch.stack([*errors, *own]).sum()
 
     def _tune(self) -> _Stage:
         """Return stage 3: all weights, or new parameters of the layers and low-rank changes of all linear layers."""
@@ -168,7 +173,7 @@ class Linearisation:
         spec = self.spec.tune
 
         def loss(windows: Tensor) -> Tensor:
-            return window_loss(model, self.teacher, windows)
+            return window_loss(model, self.teacher, windows) + model.auxiliary_loss()
 
         if spec.full:
             return _Stage(spec, dict(model.named_parameters()), loss)
@@ -272,7 +277,9 @@ def _check_weights(student: Student) -> None:
 
 @contextmanager
 def _training(model: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Let gradients reach these parameters of a model alone."""
+    """Let gradients reach these parameters of a model alone, and layers add the losses of their own."""
+    was_training = model.training
+    model.train()
     required = {p: p.requires_grad for p in model.parameters()}
     for p in required:
         p.requires_grad_(False)
@@ -281,6 +288,7 @@ def _training(model: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[
     try:
         yield
     finally:
+        model.train(was_training)
         for p in model.parameters():
             p.requires_grad_(required.get(p, True))
             p.grad = None

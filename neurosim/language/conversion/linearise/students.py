@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ....base.errors import NeurosimInputError, require
 from ...attention.kinds.linear import GroupedMixer
 from ...attention.kinds.mamba import Mamba2
+from ...attention.kinds.sea import SEA
 from ...attention.kinds.softmax import SoftmaxAttention
 from ...attention.kinds.window_linear import WindowLinearAttention
 from ...attention.model import LanguageModel, MixerSpec
@@ -50,6 +51,17 @@ def _copy_whole(teacher: SoftmaxAttention, student: WindowLinearAttention) -> Se
     """Copy all parameters into the softmax layer of the student's window."""
     student.softmax.load_state_dict(teacher.state_dict())
     return [f"softmax.{name}" for name in teacher.state_dict()]
+
+
+def _same(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    """Return the options of a student that is the teacher's layer, and more."""
+    return {**{name: value for name, value in options.items() if name != "window_size"}, "o_bias": teacher.o_bias}
+
+
+def _copy_same(teacher: SoftmaxAttention, student: SEA) -> Sequence[str]:
+    """Copy all parameters of the teacher; the estimate of its weights and the mix of outputs are new."""
+    student.load_state_dict(teacher.state_dict(), strict=False)
+    return list(teacher.state_dict())
 
 
 def _grouped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
@@ -177,7 +189,7 @@ STUDENTS: Mapping[str, StudentKind] = {
     "linear": StudentKind(_mapped, _copy_projections),
     "mamba2": StudentKind(_mamba, _copy_mamba, gain="norm.weight"),
     "mmmamba": StudentKind(_published_mamba, _copy_published_mamba, "mamba2"),
-    "simple_gla": StudentKind(_gated, _copy_projections, gain="o_norm.weight"),
+    "sea": StudentKind(_same, _copy_same),
     "window_linear": StudentKind(_whole, _copy_whole),
 }
 

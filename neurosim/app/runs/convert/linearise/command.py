@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from . import LineariseKind
 
 PATTERN = (
-    "Students, bottom to top, repeated: window_linear, linear (Hedgehog), gla, simple_gla, mamba2, mmmamba, or keep "
-    "for a layer that stays; 'gla*3,keep'."
+    "Students, bottom to top, repeated: window_linear, linear (Hedgehog), gla, mamba2, mmmamba, sea, or "
+    "keep for a layer that stays; 'gla*3,keep'."
 )
 
 

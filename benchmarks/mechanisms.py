@@ -1,0 +1,189 @@
+"""What a part of a kind of attention is good for: small models with and without it, on one task each.
+
+    python benchmarks/mechanisms.py [rounds] [active] [units] [partitions] [memories] [--seeds 3] [--steps 300] [--json]
+
+rounds: rounds of Newton's method of `paragru`, 64 units, over 256 and 1,024 tokens: with its first weights, and after
+    150 updates with 3 rounds on parity of up to 40 bits and on recall.
+active: share of tokens that the router of two layers of `seqboat` activates after training on copying 4 tokens among 28
+    blanks: tokens, blanks, markers that ask; and the share of right answers.
+units: recall of 4 / 8 / 16 pairs by two layers of `seqboat`, `tcnca`, `window` and `ssm`, and by `tcnca` with MEGA's
+    averages in place of its convolutions, which is a window above `ssm`.
+partitions: recall of 8 / 16 / 32 pairs by one layer of `sse` with 1 to 16 partitions, of which a token uses 2.
+memories: recall of 4 / 8 / 16 pairs by one layer of Titans, the three kinds of Miras, and `deltanet`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import frame
+import numpy as np
+import torch
+
+from neurosim.language import MixerSpec
+from neurosim.language.attention.kinds.parallel_rnn import NewtonMixer
+from neurosim.language.attention.probe import ProbeModel, ProbeRun, ProbeTraining, scores_by_size
+from neurosim.language.attention.tasks import TASKS
+from neurosim.language.attention.tasks.base import SequenceTask
+from neurosim.language.attention.tasks.recall import RecallTask, SelectiveCopying
+
+WIDTH = 32
+PAIRS = RecallTask(keys=64, values=16, trained=(1, 16), sizes=(4, 8, 16))
+MORE_PAIRS = RecallTask(keys=64, values=16, trained=(1, 32), sizes=(8, 16, 32))
+COPYING = SelectiveCopying(tokens=4, values=6, trained=(32, 32), sizes=(32,))
+Layers = list[tuple[str, dict[str, Any]]]
+NO_POSITIONS = {"num_heads": 2, "rotary_dim": 0}
+UNITS: dict[str, Layers] = {
+    "seqboat": [("seqboat", {})] * 2,
+    "seqboat, bias": [("seqboat", {"positions": "bias"})] * 2,
+    "tcnca": [("tcnca", {"layers": 2})] * 2,
+    "tcnca, simple": [("tcnca", {"layers": 2, "simple": True})] * 2,
+    "ssm, window": [("ssm", {}), ("window", {"num_heads": 2})],
+    "window": [("window", {"num_heads": 2})] * 2,
+    "ssm": [("ssm", {})] * 2,
+}
+MEMORY = {"num_heads": 1, "memory_depth": 1, "max_step": 1.0, "span": 4}
+MEMORIES: dict[str, Layers] = {
+    "titans": [("titans", MEMORY)],
+    "yaad": [("yaad", MEMORY)],
+    "moneta": [("moneta", MEMORY | {"max_step": 0.1})],
+    "memora": [("memora", MEMORY | {"max_step": 3.0})],
+    "deltanet": [("deltanet", {"num_heads": 1, "conv_size": 4})],
+}
+
+
+def trained(task: SequenceTask, layers: Layers, steps: int, seed: int) -> ProbeModel:
+    """A model of these layers, trained on batches of about 512 tokens."""
+    torch.manual_seed(seed)
+    model = ProbeModel(task, [MixerSpec(kind, options) for kind, options in layers], WIDTH, seed=seed)
+    ProbeRun(task, model, ProbeTraining(steps=steps, tokens=512), seed).run()
+    return model.eval()
+
+
+def recalled(task: SequenceTask, table: dict[str, Layers], seeds: int, steps: int) -> list[dict[str, Any]]:
+    """Scores [seeds, sizes] of each row of a table of layers."""
+    rows = []
+    for name, layers in table.items():
+        scores = [scores_by_size(task, trained(task, layers, steps, seed), seed) for seed in range(seeds)]
+        rows.append({"layers": name, "score": scores})
+    return rows
+
+
+@torch.no_grad()
+def _rounds(model: ProbeModel, task: SequenceTask, size: int) -> int:
+    """Rounds until rounding over one batch of 8 sequences."""
+    batch = task.draw(size, 8, torch.Generator().manual_seed(10**6))
+    model(batch.inputs)
+    return cast(NewtonMixer, model.body.mixers()[0]).last_rounds
+
+
+def rounds(seeds: int, steps: int) -> list[dict[str, Any]]:
+    """Rounds [seeds, sizes]; beyond 2 sqrt(tokens) a loop takes over."""
+    parity = TASKS["parity"]
+    parity = type(parity)(**{**vars(parity), "trained": (3, 40)})
+    pairs = RecallTask(keys=512, values=16, trained=(1, 32), sizes=(32,))
+    layers: Layers = [("paragru", {"units": 64})]
+    rows = []
+    for name, task, sizes, updates in (
+        ("first weights", parity, (256, 1024), 0),
+        ("parity", parity, (256, 1024), 150),
+        ("recall", pairs, (128, 512), 150),
+    ):
+        found = []
+        for seed in range(seeds):
+            if updates:
+                model = trained(task, layers, updates, seed)
+            else:
+                model = ProbeModel(task, [MixerSpec(*layers[0])], WIDTH, seed=seed)
+            found.append([_rounds(model, task, size) for size in sizes])
+        rows.append({"after": name, "rounds": found})
+    return rows
+
+
+@torch.no_grad()
+def _shares(model: ProbeModel, task: SelectiveCopying) -> list[float]:
+    """Shares of active tokens among values, blanks and markers, mean over layers."""
+    batch = task.draw(task.sizes[0], 256, torch.Generator().manual_seed(10**6))
+    found: list[torch.Tensor] = []
+    handles = []
+    for mixer in model.body.mixers():
+        # Behind the averages: what the router sees.
+        handles.append(
+            cast(Any, mixer).hx_proj.register_forward_hook(
+                lambda layer, inputs, out: found.append(out[..., 1] > out[..., 0])
+            )
+        )
+    model(batch.inputs)
+    for handle in handles:
+        handle.remove()
+    active = torch.stack(found).double().mean(0)
+    token = batch.inputs[..., 0]
+    masks = (token < task.values, token == task.values, token == task.values + 1)
+    return [float(active[mask].mean()) for mask in masks]
+
+
+def active(seeds: int, steps: int) -> list[dict[str, Any]]:
+    found = []
+    for seed in range(seeds):
+        model = trained(COPYING, [("seqboat", {})] * 2, steps, seed)
+        found.append([*_shares(model, COPYING), *scores_by_size(COPYING, model, seed)])
+    window = [scores_by_size(COPYING, trained(COPYING, UNITS["window"], steps, s), s)[0] for s in range(seeds)]
+    return [{"layers": "seqboat", "shares": found}, {"layers": "window", "right": window}]
+
+
+def units(seeds: int, steps: int) -> list[dict[str, Any]]:
+    return recalled(PAIRS, UNITS, seeds, steps)
+
+
+def partitions(seeds: int, steps: int) -> list[dict[str, Any]]:
+    sizes = {"num_heads": 1, "head_dim": 8, "head_v_dim": 16}
+    table: dict[str, Layers] = {
+        f"sse, {count} of 1 + {count_all}": [("sse", {**sizes, "num_sparse_partition": count_all, "topk": count})]
+        for count_all in (1, 2, 4, 8, 16)
+        for count in (min(2, count_all),)
+    }
+    return recalled(MORE_PAIRS, table, seeds, steps)
+
+
+def memories(seeds: int, steps: int) -> list[dict[str, Any]]:
+    return recalled(PAIRS, MEMORIES, seeds, steps)
+
+
+PARTS = {"rounds": rounds, "active": active, "units": units, "partitions": partitions, "memories": memories}
+COLUMNS = {
+    "rounds": ["256 or 128", "1,024 or 512 tokens"],
+    "active": ["tokens", "blanks", "markers", "right"],
+    "units": list(map(str, PAIRS.sizes)),
+    "partitions": list(map(str, MORE_PAIRS.sizes)),
+    "memories": list(map(str, PAIRS.sizes)),
+}
+
+
+def show(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    for part, rows in found.items():
+        cells = []
+        for row in rows:
+            name, figures = row.values()
+            by_seed = np.atleast_2d(np.array(figures, float).T).T
+            if by_seed.shape[1] == 1:
+                # A score alone stands in the last column.
+                by_seed = np.pad(by_seed, ((0, 0), (len(COLUMNS[part]) - 1, 0)), constant_values=np.nan)
+            spread = [
+                "" if np.isnan(x).any() else f"{x.mean():.3g} ({x.min():.3g} to {x.max():.3g})" for x in by_seed.T
+            ]
+            cells.append([name, *spread])
+        yield from frame.table([part, *COLUMNS[part]], cells)
+
+
+def main() -> None:
+    parser = frame.arguments(__doc__, seeds=3, steps=300)
+    parser.add_argument("parts", nargs="*", default=list(PARTS))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = {part: PARTS[part](options.seeds, options.steps) for part in options.parts}
+    frame.report(options, show(found), found)
+
+
+if __name__ == "__main__":
+    main()
