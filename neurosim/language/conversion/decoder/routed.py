@@ -179,12 +179,12 @@ def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
         # The last partition takes every token, without the low-rank additions of the others.
         is_common = m == mixer.count - 1
         q, k = cast(Any, mixer.activated(common_q, common_k) if is_common else mixer.activated(own_q, own_k))
-        token = dict(common_gates if is_common else own_gates)
+        token: dict[str, Any] = dict(common_gates if is_common else own_gates)
         q = parts.of(parts.of(q, parts.scores, m), parts.reads, m)
         scaled = "k" if is_additive else "beta"
         token |= {"q": q, "k": k, "v": v}
         token[scaled] = parts.of(parts.of(token[scaled], parts.scores, m), parts.writes, m)
-        token["g"] = parts.of(cast(Any, token["g"]), parts.writes, m)
+        token["g"] = parts.of(token["g"], parts.writes, m)
         token |= {name: repeat_heads(token[name], mixer.groups) for name in "qk"}
         step = additive if is_additive else delta
         inputs = {name: value[:, 0] for name, value in token.items()}
