@@ -1,11 +1,12 @@
 """Score `neurosim.memory.series.detector.AnomalyDetector` on the Numenta Anomaly Benchmark (NAB), by its rules.
 
-    git clone https://github.com/numenta/NAB
+    python benchmarks/nab.py --data NAB --fetch
     python benchmarks/nab.py --data NAB [--files data/realTweets ...] [--json]
 
-DATA holds `data/FOLDER/FILE.csv` and `labels/combined_windows.json` (or that file beside `data`); series without
-windows of their own in that file are left out. Every series is met once, record by record, with the same settings. As
-NAB does for all detectors, the range of the values of a series is known at its beginning.
+DATA holds `data/FOLDER/FILE.csv` and `labels/combined_windows.json` (or that file beside `data`), as a clone of NAB
+does; series without windows of their own in that file are left out. --fetch downloads those that are missing, 10 MB,
+from NAB 1.1; each must have the digest in `nab_files.json`. Every series is met once, record by record, with the same
+settings. As NAB does for all detectors, the range of the values of a series is known at its beginning.
 
 Rules of scoring (Lavin & Ahmad 2015, arXiv 1510.03336; weights of the standard profile 1, .11, 1): the first 15 % of a
 series, at most 750 records, do not count. The earliest alarm in a window of an anomaly counts 2 / (1 + exp(5 y)) - 1,
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 
 from neurosim import __version__
 from neurosim.base.errors import NeurosimMissingError
+from neurosim.data.download import DownloadSource, fetch_file
 from neurosim.memory.sdr.encoders import DateEncoder
 from neurosim.memory.series.detector import AnomalyDetector, number_encoder
 
@@ -37,6 +39,9 @@ PROBATION = 0.15
 MAX_PROBATION = 750
 FALSE_ALARM = 0.11
 MISSED = 1.0
+ADDRESS = "https://raw.githubusercontent.com/numenta/NAB/v1.1/"
+# MD5 of each of the 58 series and of the windows, as published by the package PyADTS; 31 were compared with files.
+DIGESTS = Path(__file__).with_name("nab_files.json")
 # Scores that NAB's repository publishes for its standard profile, all 58 series (README of version 1.1).
 SOURCE = "README of github.com/numenta/NAB, version 1.1"
 PUBLISHED: Mapping[str, float] = {
@@ -78,11 +83,25 @@ class Changes(NamedTuple):
     additions: NDArray[np.float64]
 
 
+def fetch(folder: Path, address: str = ADDRESS) -> list[Path]:
+    """Download the files of the benchmark that are not in a folder yet, and return their paths.
+
+    Raises:
+        NeurosimError: as `fetch_file`.
+    """
+    paths = []
+    for name, digest in json.loads(DIGESTS.read_text()).items():
+        path = folder / name
+        source = DownloadSource(f"{address}{name}", path.name, f"md5:{digest}", path.name)
+        paths.append(fetch_file(source, path.parent))
+    return paths
+
+
 def read(folder: Path, only: Sequence[str] = ()) -> Iterator[LabelledSeries]:
     """Yield the series of NAB's folder whose path begins with one of `only`, or all."""
     labels = [path for path in (folder / "labels", folder) if (path / "combined_windows.json").is_file()]
     if not labels:
-        raise NeurosimMissingError(f"{folder}: holds no combined_windows.json; give the folder of a clone of NAB")
+        raise NeurosimMissingError(f"{folder}: holds no combined_windows.json; name the folder of NAB, or add --fetch")
     windows = json.loads((labels[0] / "combined_windows.json").read_text())
     for name, limits in sorted(windows.items()):
         path = folder / "data" / name
@@ -182,10 +201,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = frame.arguments(__doc__, seeds=1)
     parser.add_argument("--data", type=Path, required=True, help="folder of NAB")
     parser.add_argument("--files", nargs="*", default=(), metavar="PATH", help="only series whose path begins so")
+    parser.add_argument("--fetch", action="store_true", help="download the series first, 10 MB, unless they are there")
     options = parser.parse_args(argv)
+    if options.fetch:
+        fetch(options.data)
     every = list(read(options.data, options.files))
     if not every:
-        raise NeurosimMissingError(f"{options.data}: holds none of the series; give the folder of a clone of NAB")
+        raise NeurosimMissingError(f"{options.data}: holds none of the series; name the folder of NAB, or add --fetch")
     runs = [_run(every, seed) for seed in range(options.seeds)]
     count = sum(len(series.values) for series in every)
     lines = [f"{len(every)} series, {count:,} records, {sum(len(s.windows) for s in every)} windows", ""]

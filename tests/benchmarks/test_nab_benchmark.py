@@ -1,14 +1,21 @@
-"""NAB's rules of scoring, against a plain count for each threshold, and cases whose scores are known."""
+"""NAB's rules of scoring, against a plain count for each threshold, cases whose scores are known, and its download."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nab
 import numpy as np
 import pytest
+
+from neurosim import NeurosimError
 
 COUNT = 400
 
@@ -85,3 +92,42 @@ def test_a_folder_of_nab_is_read_and_scored(tmp_path: Path, capsys: pytest.Captu
     assert (result["series"], result["records"]) == (1, 300)
     # The value leaves the range in the middle of the window: y = -11 / 21, worth .8757 of a window.
     assert result["runs"][0]["score"] == pytest.approx(100 * (0.8757 + 1) / 2, abs=0.01)
+
+
+def test_series_are_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site"
+    content = {"data/made/a.csv": b"timestamp,value\n", "labels/combined_windows.json": b"{}"}
+    for name, text in content.items():
+        (site / name).parent.mkdir(parents=True)
+        (site / name).write_bytes(text)
+    digests = {name: hashlib.md5(text).hexdigest() for name, text in content.items()}
+    monkeypatch.setattr(nab, "DIGESTS", tmp_path / "files.json")
+    nab.DIGESTS.write_text(json.dumps(digests))
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            asked.append(self.path)
+
+    folder = tmp_path / "NAB"
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/"
+        assert [path.read_bytes() for path in nab.fetch(folder, address)] == list(content.values())
+        assert nab.fetch(folder, address) == [folder / name for name in content]
+        assert len(asked) == 2, "what is there and right is not downloaded again"
+        (folder / "data/made/a.csv").unlink()
+        (site / "data/made/a.csv").write_bytes(b"timestamp,other\n")
+        with pytest.raises(NeurosimError, match=r"a\.csv"):
+            nab.fetch(folder, address)
+        server.shutdown()
+    assert not (folder / "data/made/a.csv").exists()
+
+
+def test_the_manifest_names_all_series() -> None:
+    digests = json.loads(nab.DIGESTS.read_text())
+    assert len(digests) == 58 + 1 and sum(name.startswith("data/") for name in digests) == 58
+    root = Path(os.environ.get("NEUROSIM_DATA", "")) / "NAB"
+    there = [name for name in digests if (root / name).is_file()]
+    for name in there:
+        assert hashlib.md5((root / name).read_bytes()).hexdigest() == digests[name], name

@@ -371,7 +371,7 @@ FIELDS = {
     "slda": "shrinkage",
     "random_features": "features",
     "random_filters": "filters",
-    "patches": "pool",
+    "patches": "filters",
 }
 RATES = {"macrocolumn": "smoothing", "slda": "shrinkage"}
 RATES |= dict.fromkeys(("liquid", "random_features", "random_filters", "patches"), "penalty")

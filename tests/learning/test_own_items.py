@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 import struct
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from neurosim.app.runs.continual.config import configure
 from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.data.folder.images import fitted
 from neurosim.data.folder.pictures import holds_pictures, open_pictures
+from neurosim.learning.continual.learners import kind
 from neurosim.learning.continual.sources import load, remarks
+from neurosim.learning.continual.streams import Split
 
 
 def bars(n: int, shape: tuple[int, int] = (12, 12)) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -150,3 +153,53 @@ def test_a_folder_beside_a_source_needs_no_name() -> None:
     config = configure(None, ["stream.kind=split", "stream.source=fsdd", "data.root=mine"], only=("plain",))
     assert config.head.data is not None and config.head.data.name == "fsdd"
     assert config.rows[0].stream["source"] == "fsdd" and config.rows[0].stream["root"] == "mine"
+
+
+def recipe(archive: str) -> str:
+    """Return the program of the page on own data that writes an archive."""
+    page = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text("utf-8")
+    found = [text for text in page.split("```\n") if f'np.savez("{archive}"' in text]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_recipe_of_cifar_reads_an_archive_of_its_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cifar-100-python").mkdir()
+    draws = np.random.default_rng(0)
+    for split, n in (("train", 80), ("test", 40)):
+        part = {b"data": draws.integers(0, 256, (n, 3072)).astype(np.uint8), b"fine_labels": [k % 20 for k in range(n)]}
+        # Rows of the red plane come first: classes of the first half are red, the others blue.
+        part[b"data"].reshape(n, 3, 1024)[np.arange(n), np.array(part[b"fine_labels"]) // 10 * 2] = 255
+        (tmp_path / "cifar-100-python" / split).write_bytes(pickle.dumps(part))
+    exec(recipe("cifar100.npz"), {})
+    base = load("cifar100.npz")
+    assert base.shape == (3, 32, 32) and len(base.classes) == 20
+    assert (base.train.x[0].reshape(3, 32, 32)[0] == 255).all() and base.train.y[0] == base.classes.index("0")
+    stream = Split(source="cifar100.npz", each=10).build(0)
+    assert stream.problem.tasks == 2 and stream.problem.shape == (3, 32, 32)
+    owner = kind("random_filters")
+    learner = owner(stream.problem, owner.SETTINGS(filters=4, pool=13))
+    for task in stream:
+        learner.begin(task)
+        learner.learn(task)
+    # Noise with a plane that is all on: red in the first task, blue in the second.
+    answers = [learner.predict(task.test.x) // 10 for task in stream]
+    assert (answers[0] == 0).all() and (answers[1] == 1).all()
+
+
+def test_the_recipe_of_core50_reads_a_folder_of_its_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    for session in (1, 2, 3, 10):
+        for thing in (1, 2, 11):
+            folder = tmp_path / "core50_128x128" / f"s{session}" / f"o{thing}"
+            folder.mkdir(parents=True)
+            for number in (0, 1, 20):
+                pixels = np.full((128, 128, 3), 20 * thing, np.uint8)
+                image.fromarray(pixels).save(folder / f"C_{session:02}_{thing:02}_{number:03}.png")
+    exec(recipe("core50.npz"), {})
+    base = load("core50.npz")
+    assert base.shape == (3, 32, 32) and base.classes == ("1", "2", "11")
+    assert len(base.train) == len(base.test) == 12, "two of three frames, two sessions each"
+    assert set(base.train.x[base.train.y == 2].ravel().tolist()) == {220}

@@ -97,14 +97,19 @@ def test_classes_without_items_are_no_answers(stream: Stream) -> None:
     assert set(learner.predict(tested).tolist()) == {0, 1, 2, 3}
 
 
-def test_filters_are_products_at_every_place_and_means_of_squares() -> None:
+@pytest.mark.parametrize("windows", ["planes", "sum"])
+def test_filters_are_products_at_every_place_and_means_of_squares(windows: str) -> None:
     problem = Problem(2, 2 * 5 * 6, ((0, 1),), seed=3, shape=(2, 5, 6))
     owner = kind("random_filters")
-    learner = owner(problem, owner.SETTINGS(filters=3, side=3, pool=2))
+    learner = owner(problem, owner.SETTINGS(filters=3, side=3, pool=(2, 3), windows=windows))
     x = np.random.default_rng(0).integers(0, 256, (4, 2, 60)).astype(np.uint8)
     x[x < 128] = 0
-    pictures = (x / 255).sum(axis=1).reshape(4, 2, 5, 6)
-    weights = learner.features.weights.reshape(2, 3, 3, 3)
+    if windows == "sum":
+        pictures = (x / 255).sum(axis=1).reshape(4, 2, 5, 6)
+    else:
+        pictures = (x / 255).reshape(4, 4, 5, 6)
+    planes = pictures.shape[1]
+    weights = learner.features.weights.reshape(planes, 3, 3, 3)
     maps = np.zeros((4, 3, 4, 3))
     for row in range(3):
         for column in range(4):
@@ -113,7 +118,7 @@ def test_filters_are_products_at_every_place_and_means_of_squares() -> None:
     wanted = np.zeros((4, 2, 2, 3))
     for row in range(3):
         for column in range(4):
-            wanted[:, row // 2, column // 2] += maps[:, row, column] / 4
+            wanted[:, row // 2, column // 3] += maps[:, row, column] / 6
     np.testing.assert_allclose(learner.features(x), wanted.reshape(4, -1), rtol=1e-5)
     # A driven place selects its row of the filters' weights once for each place of the filters that sees it.
     seen = sum(
@@ -121,7 +126,35 @@ def test_filters_are_products_at_every_place_and_means_of_squares() -> None:
     )
     filters, _ = learner.work(x)
     assert filters.synaptic_operations == 3 * seen
-    assert filters.dense_operations == 4 * 12 * 18 * 3 and filters.weights == 18 * 3
+    assert filters.input_events == np.count_nonzero(pictures) and filters.inputs == 30 * planes
+    assert filters.dense_operations == 4 * 12 * 9 * planes * 3 and filters.weights == 9 * planes * 3
+
+
+def test_filters_move_over_time_where_windows_are_rows() -> None:
+    problem = Problem(4, 7, ((0, 1),), seed=3)
+    owner = kind("random_filters")
+    learner = owner(problem, owner.SETTINGS(filters=3, side=(2, 5), pool=(3, 1), windows="rows"))
+    x = np.random.default_rng(0).integers(0, 256, (4, 4, 7)).astype(np.uint8)
+    weights = learner.features.weights.reshape(2, 5, 3)
+    wanted = np.zeros((4, 1, 3, 3))
+    for time in range(3):
+        for unit in range(3):
+            seen = x[:, time : time + 2, unit : unit + 5] / 255
+            wanted[:, 0, unit] += np.maximum(np.einsum("nrc,rcf->nf", seen, weights), 0) / 3
+    np.testing.assert_allclose(learner.features(x), wanted.reshape(4, -1), rtol=1e-5)
+
+
+def test_views_that_do_not_suit_the_items_are_refused() -> None:
+    owner = kind("random_filters")
+    camera = Problem(4, 50, ((0, 1),), shape=(2, 5, 5))
+    words = r"FiltersSettings.windows: 'rows' needs a line of units \(got \(2, 5, 5\)\)"
+    with pytest.raises(NeurosimInputError, match=words):
+        owner(camera, owner.SETTINGS(windows="rows"))
+    with pytest.raises(NeurosimInputError, match=r"FiltersSettings.pool: must be an integer of at least 1, .*\(2, 0\)"):
+        owner.SETTINGS(pool=(2, 0))
+    patches = kind("patches")
+    with pytest.raises(NeurosimInputError, match=r"PatchesSettings.side: must leave a patch two inputs at least"):
+        patches(Problem(1, 25, ((0, 1),), shape=(5, 5)), patches.SETTINGS(side=1))
 
 
 def test_a_stream_says_where_its_units_are() -> None:

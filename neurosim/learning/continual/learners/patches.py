@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, final
@@ -10,10 +9,11 @@ from typing import Annotated, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ....base.errors import require
 from ....base.rules import Rule
 from ..learner import Arrays
 from ..tasks import Problem, Task, calibration_rows
-from .random_features import Filters, ItemFeatures, Shape, draws, field_of, picture_shape
+from .random_features import Filters, ItemFeatures, Pair, draws
 from .sums import FiltersSettings, StreamingRidge
 
 # Standard deviation of drives below which a patch is taken for empty.
@@ -35,7 +35,7 @@ class PatchesSettings(FiltersSettings):
         threshold: cosine of a patch with a stored one above which the stored one answers.
     """
 
-    side: Annotated[int, Rule(">= 2")] = 9
+    side: int | Pair = 9
     threshold: Annotated[float, Rule(">= 0 and < 1")] = 0.3
 
 
@@ -45,11 +45,14 @@ class StoredPatches(Filters):
     Patches are taken without their mean. Stored patches have length 1; until they are stored they are 0.
     """
 
-    def __init__(self, problem: Problem, shape: Shape, settings: PatchesSettings) -> None:
-        inputs = shape[0] * math.prod(field_of(shape, settings.side))
-        weights = np.zeros((inputs, settings.filters), np.float32)
-        super().__init__(problem, shape, settings.side, settings.pool, weights)
+    def __init__(self, problem: Problem, settings: PatchesSettings) -> None:
+        view = settings.view(problem)
+        rule = "must leave a patch two inputs at least"
+        require(view.inputs > 1, "PatchesSettings.side", rule, settings.side)
+        super().__init__(problem, view, np.zeros((view.inputs, settings.filters), np.float32))
         self.threshold = np.float32(settings.threshold)
+        # Drive of a unit that is fully on.
+        self._full = problem.steps if view.windows == "sum" else 1
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         # As of counts: the variance of a root depends little on the mean.
@@ -64,13 +67,12 @@ class StoredPatches(Filters):
         """Return |p - mean|^2 of patches, and a floor."""
         size = patches.shape[-1]
         power = np.square(patches).sum(axis=-1) - np.square(patches.sum(axis=-1)) / size
-        steps = self.problem.steps
-        return np.maximum(power, 0) + np.float32(POWER_FLOOR * size * steps * steps)
+        return np.maximum(power, 0) + np.float32(POWER_FLOOR * size * self._full * self._full)
 
     def store(self, x: NDArray[np.uint8], generator: np.random.Generator) -> None:
         """Store patches of items, drawn at random, that are not alike; fewer, where items have fewer."""
-        patches = self.patches(x).reshape(-1, len(self.weights))
-        full = patches[patches.std(axis=1) > EMPTY * self.problem.steps]
+        patches = self.view.patches(self.problem, x).reshape(-1, len(self.weights))
+        full = patches[patches.std(axis=1) > EMPTY * self._full]
         filters = self.weights.shape[1]
         tried = full[generator.permutation(len(full))[: TRIED * filters]]
         centred = (tried - tried.mean(axis=1, keepdims=True)) / np.sqrt(self._power(tried))[:, None]
@@ -101,8 +103,7 @@ class Patches(StreamingRidge):
     features: StoredPatches
 
     def _features(self) -> ItemFeatures:
-        shape = picture_shape("PatchesSettings.shape", self.settings.shape, self.problem)
-        return StoredPatches(self.problem, shape, self.settings)
+        return StoredPatches(self.problem, self.settings)
 
     def begin(self, task: Task) -> None:
         if task.index == 0:

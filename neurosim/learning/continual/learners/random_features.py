@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import final
+from typing import Literal, NamedTuple, final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,6 +17,9 @@ from ....base.random import rng_key
 from ..tasks import FULL, Problem
 
 Shape = tuple[int, int, int]
+Pair = tuple[int, int]
+# What the windows of a recording are in its picture.
+Windows = Literal["planes", "rows", "sum"]
 # Items whose maps are in memory together: 100 maps of 22 x 22 places are 19 MB for 100 items.
 TOGETHER = 100
 
@@ -110,26 +113,61 @@ class RandomUnits(ItemFeatures):
         return self.weights.nbytes + self.bias.nbytes
 
 
-class Filters(ItemFeatures):
-    """Responses of filters at every place of a picture, and their means over squares of places.
-
-    The picture is the drive of an item, summed over its steps; on a line, filters and squares are pieces of the line.
+class View(NamedTuple):
+    """Picture that filters see of an item.
 
     Attributes:
+        windows: "planes", windows of a recording are planes of the picture, so that a filter sees all of them; "rows",
+            they are the rows of a picture of time and a line of units; "sum", they are added up.
         shape: planes, rows and columns of the picture.
         field: rows and columns that a filter sees.
         pool: rows and columns of places that are averaged.
+    """
+
+    windows: Windows
+    shape: Shape
+    field: Pair
+    pool: Pair
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of a filter."""
+        return self.shape[0] * math.prod(self.field)
+
+    @property
+    def places(self) -> Pair:
+        """Rows and columns of places where a filter answers."""
+        return self.shape[1] - self.field[0] + 1, self.shape[2] - self.field[1] + 1
+
+    def pictures(self, problem: Problem, x: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return [n, planes, rows, columns] of items [n, steps, units]."""
+        driven = drives(problem, x)
+        if self.windows == "sum":
+            driven = driven.sum(axis=1)
+        elif self.windows == "rows":
+            planes, steps, columns = self.shape
+            driven = driven.reshape(len(x), steps, planes, columns).swapaxes(1, 2)
+        return driven.reshape(len(x), *self.shape)
+
+    def patches(self, problem: Problem, x: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return [n, rows, columns, inputs], the part of the picture that the filters see at each place."""
+        seen = sliding_window_view(self.pictures(problem, x), self.field, axis=(2, 3)).transpose(0, 2, 3, 1, 4, 5)
+        return np.ascontiguousarray(seen).reshape(*seen.shape[:3], -1)
+
+
+class Filters(ItemFeatures):
+    """Responses of filters at every place of a picture, and their means over squares of places.
+
+    Attributes:
+        view: the picture, the field of a filter and the squares.
         weights: [planes x rows x columns of a filter, filters].
     """
 
-    def __init__(self, problem: Problem, shape: Shape, side: int, pool: int, weights: NDArray[np.float32]) -> None:
+    def __init__(self, problem: Problem, view: View, weights: NDArray[np.float32]) -> None:
         self.problem = problem
-        self.shape = shape
-        self.field = field_of(shape, side)
+        self.view = view
         self.weights = weights
-        places = [size - field + 1 for size, field in zip(shape[1:], self.field, strict=True)]
-        self.pool = (min(pool, places[0]), min(pool, places[1]))
-        self._edges = [np.arange(0, size, by) for size, by in zip(places, self.pool, strict=True)]
+        self._edges = [np.arange(0, size, by) for size, by in zip(view.places, view.pool, strict=True)]
         self.size = len(self._edges[0]) * len(self._edges[1]) * weights.shape[1]
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -140,38 +178,35 @@ class Filters(ItemFeatures):
         """Return [..., filters], the responses to patches [..., inputs]: max(0, W p)."""
         return np.maximum(patches @ self.weights, 0)
 
-    def patches(self, x: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return [n, rows, columns, inputs], the part of the picture that the filters see at each place."""
-        pictures = drives(self.problem, x).sum(axis=1).reshape(len(x), *self.shape)
-        return patches_of(pictures, self.field)
-
     def _pooled(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        maps = self.respond(self.patches(x))
+        maps = self.respond(self.view.patches(self.problem, x))
         rows = np.add.reduceat(maps, self._edges[0], axis=1)
         sums = np.add.reduceat(rows, self._edges[1], axis=2)
-        return sums.reshape(len(x), -1).astype(np.float64) / math.prod(self.pool)
+        return sums.reshape(len(x), -1).astype(np.float64) / math.prod(self.view.pool)
 
     def work(self, x: NDArray[np.uint8]) -> list[LayerCounts]:
         """Return the work of the filters: a driven unit selects their weights at every place that sees it."""
         filters = self.weights.shape[1]
         seen = 0
         fired = 0
-        places = 0
+        driven = 0
         for first in range(0, len(x), TOGETHER):
-            patches = self.patches(x[first : first + TOGETHER])
+            part = x[first : first + TOGETHER]
+            patches = self.view.patches(self.problem, part)
+            driven += np.count_nonzero(self.view.pictures(self.problem, part))
             seen += np.count_nonzero(patches)
             fired += np.count_nonzero(self.respond(patches))
-            places += math.prod(patches.shape[:3])
+        places = len(x) * math.prod(self.view.places)
         return [
             LayerCounts(
                 name="filters",
-                inputs=math.prod(self.shape),
-                outputs=places // max(len(x), 1) * filters,
+                inputs=math.prod(self.view.shape),
+                outputs=math.prod(self.view.places) * filters,
                 weights=self.weights.size,
                 nonzero_weights=int(np.count_nonzero(self.weights)),
                 weight_bits=32,
                 steps=len(x),
-                input_events=int(np.count_nonzero(drives(self.problem, x).sum(axis=1))),
+                input_events=driven,
                 output_events=fired,
                 output_entries=places * filters,
                 synaptic_operations=seen * filters,
@@ -191,23 +226,42 @@ class Filters(ItemFeatures):
         return self.weights.nbytes
 
 
-def random_filters(problem: Problem, shape: Shape, side: int, pool: int, filters: int) -> Filters:
+def random_filters(problem: Problem, view: View, filters: int) -> Filters:
     """Return filters drawn from a normal distribution, each with mean zero."""
-    field = field_of(shape, side)
-    weights = draws(problem, "random filters").normal(size=(shape[0] * math.prod(field), filters))
+    weights = draws(problem, "random filters").normal(size=(view.inputs, filters))
     weights -= weights.mean(axis=0)
-    return Filters(problem, shape, side, pool, weights.astype(np.float32))
+    return Filters(problem, view, weights.astype(np.float32))
 
 
-def field_of(shape: Shape, side: int) -> tuple[int, int]:
-    """Return rows and columns that a filter sees: `side` of each, or all where there are fewer."""
-    return min(side, shape[1]), min(side, shape[2])
+def view_of(
+    name: str, problem: Problem, shape: tuple[int, ...], side: int | Pair, pool: int | Pair, windows: Windows
+) -> View:
+    """Return the picture of a problem, with fields of `side` and squares of `pool`, or of all there is.
+
+    Args:
+        name: settings that errors name.
+        shape: as for `picture_shape`.
+        side, pool: rows and columns; one number for both.
+
+    Raises:
+        NeurosimInputError: a shape that does not unfold to the units of an item; rows of windows where the units are
+            no line.
+    """
+    planes, rows, columns = picture_shape(f"{name}.shape", shape, problem)
+    require(windows != "rows" or rows == 1, f"{name}.windows", "'rows' needs a line of units", (planes, rows, columns))
+    if windows == "planes":
+        planes *= problem.steps
+    elif windows == "rows":
+        rows = problem.steps
+    field = _within(side, (rows, columns))
+    places = (rows - field[0] + 1, columns - field[1] + 1)
+    return View(windows, (planes, rows, columns), field, _within(pool, places))
 
 
-def patches_of(pictures: NDArray[np.float32], field: tuple[int, int]) -> NDArray[np.float32]:
-    """Return [n, rows, columns, planes x field] of pictures [n, planes, rows, columns]."""
-    patches = sliding_window_view(pictures, field, axis=(2, 3)).transpose(0, 2, 3, 1, 4, 5)
-    return np.ascontiguousarray(patches).reshape(*patches.shape[:3], -1)
+def _within(size: int | Pair, limits: Pair) -> Pair:
+    """Return rows and columns of `size`, at most `limits`."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return min(height, limits[0]), min(width, limits[1])
 
 
 def picture_shape(name: str, shape: tuple[int, ...], problem: Problem) -> Shape:

@@ -16,7 +16,7 @@ from ....base.measure.work import LayerCounts
 from ....base.rules import Count, Positive, Rule, check_rules
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
-from .random_features import ItemFeatures, RandomUnits, SummedDrives, picture_shape, random_filters
+from .random_features import ItemFeatures, Pair, RandomUnits, SummedDrives, View, Windows, random_filters, view_of
 from .state import about, check_arrays
 
 # Score of a class without items: finite, so that among such classes an allowed one is chosen.
@@ -271,15 +271,34 @@ class FiltersSettings(RidgeSettings):
 
     Attributes:
         filters: number of filters.
-        side: rows and columns that a filter sees.
-        pool: rows and columns of places whose responses are averaged.
+        side: rows and columns that a filter sees; one number for both.
+        pool: rows and columns of places whose responses are averaged; one number for both.
+        windows: what the windows of a recording are in its picture: "planes" of it, so that a filter sees all of them;
+            "rows", for a line of units, so that a filter moves over time, too; "sum", nothing but their sum.
         shape: shape of the picture, e.g. [28, 28] or [2, 17, 17]; empty: the stream's, or else a line of all units.
     """
 
     filters: Count = 100
-    side: Count = 7
-    pool: Count = 4
+    side: int | Pair = 7
+    pool: int | Pair = 4
+    windows: Windows = "planes"
     shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("side", "pool"):
+            value = getattr(self, name)
+            pair = value if isinstance(value, tuple) else (value, value)
+            rule = "must be an integer of at least 1, or two of them: rows and columns"
+            require(all(isinstance(n, int) and n >= 1 for n in pair), f"{type(self).__name__}.{name}", rule, value)
+
+    def view(self, problem: Problem) -> View:
+        """Return what filters see of the items of a problem.
+
+        Raises:
+            NeurosimInputError: `shape` or `windows` do not suit the items.
+        """
+        return view_of(type(self).__name__, problem, self.shape, self.side, self.pool, self.windows)
 
 
 @final
@@ -291,6 +310,4 @@ class RandomFilters(StreamingRidge):
     settings: FiltersSettings
 
     def _features(self) -> ItemFeatures:
-        s = self.settings
-        shape = picture_shape("FiltersSettings.shape", s.shape, self.problem)
-        return random_filters(self.problem, shape, s.side, s.pool, s.filters)
+        return random_filters(self.problem, self.settings.view(self.problem), self.settings.filters)
