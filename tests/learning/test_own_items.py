@@ -168,9 +168,11 @@ def test_the_recipe_of_cifar_reads_an_archive_of_its_layout(tmp_path: Path, monk
     (tmp_path / "cifar-100-python").mkdir()
     draws = np.random.default_rng(0)
     for split, n in (("train", 80), ("test", 40)):
-        part = {b"data": draws.integers(0, 256, (n, 3072)).astype(np.uint8), b"fine_labels": [k % 20 for k in range(n)]}
-        # Rows of the red plane come first: classes of the first half are red, the others blue.
-        part[b"data"].reshape(n, 3, 1024)[np.arange(n), np.array(part[b"fine_labels"]) // 10 * 2] = 255
+        classes = np.arange(n) % 20
+        planes = draws.integers(0, 256, (n, 3, 1024)).astype(np.uint8)
+        # A plane is all on: the red one of classes 0 to 9, the blue one of the others.
+        planes[np.arange(n), classes // 10 * 2] = 255
+        part = {b"data": planes.reshape(n, 3072), b"fine_labels": classes.tolist()}
         (tmp_path / "cifar-100-python" / split).write_bytes(pickle.dumps(part))
     exec(recipe("cifar100.npz"), {})
     base = load("cifar100.npz")
@@ -183,7 +185,6 @@ def test_the_recipe_of_cifar_reads_an_archive_of_its_layout(tmp_path: Path, monk
     for task in stream:
         learner.begin(task)
         learner.learn(task)
-    # Noise with a plane that is all on: red in the first task, blue in the second.
     answers = [learner.predict(task.test.x) // 10 for task in stream]
     assert (answers[0] == 0).all() and (answers[1] == 1).all()
 

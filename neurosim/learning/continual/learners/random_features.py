@@ -238,17 +238,19 @@ def view_of(
 ) -> View:
     """Return the picture of a problem, with fields of `side` and squares of `pool`, or of all there is.
 
+    Rows of windows need a line of units; windows of other sensors are planes.
+
     Args:
         name: settings that errors name.
         shape: as for `picture_shape`.
         side, pool: rows and columns; one number for both.
 
     Raises:
-        NeurosimInputError: a shape that does not unfold to the units of an item; rows of windows where the units are
-            no line.
+        NeurosimInputError: a shape that does not unfold to the units of an item.
     """
     planes, rows, columns = picture_shape(f"{name}.shape", shape, problem)
-    require(windows != "rows" or rows == 1, f"{name}.windows", "'rows' needs a line of units", (planes, rows, columns))
+    if windows == "rows" and rows > 1:
+        windows = "planes"
     if windows == "planes":
         planes *= problem.steps
     elif windows == "rows":

@@ -274,7 +274,8 @@ class FiltersSettings(RidgeSettings):
         side: rows and columns that a filter sees; one number for both.
         pool: rows and columns of places whose responses are averaged; one number for both.
         windows: what the windows of a recording are in its picture: "planes" of it, so that a filter sees all of them;
-            "rows", for a line of units, so that a filter moves over time, too; "sum", nothing but their sum.
+            "rows" where the units are a line, so that a filter moves over time, too, and else planes; "sum", nothing
+            but their sum.
         shape: shape of the picture, e.g. [28, 28] or [2, 17, 17]; empty: the stream's, or else a line of all units.
     """
 
@@ -296,7 +297,7 @@ class FiltersSettings(RidgeSettings):
         """Return what filters see of the items of a problem.
 
         Raises:
-            NeurosimInputError: `shape` or `windows` do not suit the items.
+            NeurosimInputError: `shape` does not suit the items.
         """
         return view_of(type(self).__name__, problem, self.shape, self.side, self.pool, self.windows)
 
