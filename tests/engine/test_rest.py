@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ CUBIC = """
     dv/dt = (g - v + a * v * v * v) / tau_mem : V (unless refractory)
     dg/dt = -g / tau_syn : V (unless refractory)
 """
+QUICK = [(TEXT, "float32", True), (CUBIC, "float64", False), ("", "float32", False)]
 
 
 def written(text: str) -> Neuron:
@@ -57,9 +60,13 @@ def run(model: Neuron, precision: str, *, silenced: bool = False) -> tuple[list[
     return digests, np.concatenate([result.states["cells.v"] for result in results])
 
 
-@pytest.mark.parametrize("silenced", [False, True])
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("text", [TEXT, CUBIC, ""])
+@pytest.mark.parametrize(
+    ("text", "precision", "silenced"),
+    [
+        pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow)
+        for case in product((TEXT, CUBIC, ""), ("float32", "float64"), (False, True))
+    ],
+)
 def test_silence_is_passed_over_without_a_trace(
     text: str, precision: str, silenced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

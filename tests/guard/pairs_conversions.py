@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from guard.conversions import Conversion
 from guard.covering import covering
 from guard.pairs import PairTable
@@ -33,6 +35,7 @@ UNSIGNED = tuple(name for name in EXPANSIONS if name not in SIGNED)
 AXES = {**CHOSEN, "expansion": tuple(EXPANSIONS), "rounding": ROUNDED, "check": CHECKS}
 
 
+@cache
 def cases() -> list[Conversion]:
     """Return the conversions that the tests hold to the plain coding."""
     return [

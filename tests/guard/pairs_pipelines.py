@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from guard.covering import covering
 from guard.pairs import PairTable
 from guard.pipelines import LEARNING, MODELS, PLASTICITY, READOUTS, SOURCES, Pipeline
@@ -25,6 +27,7 @@ CHOSEN = {
 AXES = {**CHOSEN, "check": CHECKS}
 
 
+@cache
 def cases() -> list[Pipeline]:
     """Return the pipelines that the tests hold to their parts."""
     return [Pipeline(seed, *features) for seed, features in enumerate(covering(CHOSEN, MIN_TIMES, seed=7))]

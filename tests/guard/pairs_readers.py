@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from guard.covering import covering
 from guard.encoders import DAVIS, ENCODERS
 from guard.pairs import PairTable
@@ -60,6 +62,7 @@ def reasons() -> dict[frozenset[str], str]:
     return found
 
 
+@cache
 def cases() -> list[Reading]:
     """Return the recordings that the tests write and read."""
     drawn = covering(CHOSEN, MIN_TIMES, seed=5, apart=frozenset(reasons()))

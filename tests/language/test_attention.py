@@ -98,7 +98,9 @@ def both_forms(mixer: Mixer, dtype: torch.dtype) -> tuple[list[Tensor], list[Ten
     return results(mixer.stepwise), results(mixer.chunked)
 
 
-@pytest.mark.parametrize("dtype, close", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(
+    "dtype, close", [(torch.float64, 1e-10), pytest.param(torch.float32, 1e-5, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("kind, options", CASES, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x)))
 def test_chunked_equals_the_recurrence(kind: str, options: dict[str, Any], dtype: torch.dtype, close: float) -> None:
     """Values and gradients, over more than one chunk and an odd rest.
