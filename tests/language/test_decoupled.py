@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from neurosim.base import NeurosimInputError
 from neurosim.language import MixerSpec
 from neurosim.language.attention.decoupled import GradientPredictor, flat_state, window_gradients
-from neurosim.language.attention.probe import SAVED, ProbeModel, ProbeRun, ProbeTraining
+from neurosim.language.attention.probe import ProbeModel, ProbeRun, ProbeTraining
 from neurosim.language.attention.tasks.recall import SelectiveCopying
 from neurosim.language.attention.tasks.vectors import Regression
 
@@ -103,8 +103,9 @@ def test_a_predictor_learns_the_gradient_of_the_state() -> None:
     assert float((guess - states[1]).square().sum()) < 0.8 * float(states[1].square().sum())
 
 
-def test_a_training_by_synthetic_gradients_resumes_bit_for_bit(tmp_path: Path) -> None:
-    training = ProbeTraining(steps=SAVED + 10, tokens=64, window=5, synthetic=True)
+def test_a_training_by_synthetic_gradients_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurosim.language.attention.probe.SAVED", 8)
+    training = ProbeTraining(steps=16, tokens=64, window=5, synthetic=True)
     path = tmp_path / "state.safetensors"
 
     def run(checkpoint: Path | None, stop: int | None = None) -> ProbeRun:
@@ -122,7 +123,7 @@ def test_a_training_by_synthetic_gradients_resumes_bit_for_bit(tmp_path: Path) -
         return made
 
     whole = run(None)
-    run(path, SAVED + 3)
+    run(path, 11)
     again = run(path)
     assert all(torch.equal(a, b) for a, b in zip(whole.trained.parameters(), again.trained.parameters(), strict=True))
     assert whole.predictor is not None and bool(whole.predictor.layers[-1].weight.any())

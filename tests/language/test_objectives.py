@@ -183,25 +183,26 @@ def test_answers_see_the_past_alone_and_given_bytes_see_all_that_is_given() -> N
 
 def test_a_killed_training_of_a_mixture_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neurosim.language.attention.mixture.FITS", 5)  # seconds less
+    brief = dataclasses.replace(MIXED, steps=28, every=8)
     heard: list[TrainingProgress] = []
-    whole, loss = train_bytes(TEXT, TINY, MIXED, heard.append)
+    whole, loss = train_bytes(TEXT, TINY, brief, heard.append)
 
     def kill(progress: TrainingProgress) -> None:
-        if progress.step == 60:
+        if progress.step == 24:
             raise KeyboardInterrupt
 
     path = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train_bytes(TEXT, TINY, MIXED, kill, checkpoint=path)
+        train_bytes(TEXT, TINY, brief, kill, checkpoint=path)
     again: list[TrainingProgress] = []
-    resumed, same = train_bytes(TEXT, TINY, MIXED, again.append, checkpoint=path)
+    resumed, same = train_bytes(TEXT, TINY, brief, again.append, checkpoint=path)
     assert same == loss and all(
         torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True)
     )
     assert [p for p in again if p.validation] == [p for p in heard if p.validation] and again[-1] == heard[-1]
-    assert 60 not in [p.step for p in again[:2]]  # what was done was not done again
+    assert 24 not in [p.step for p in again[:2]]  # what was done was not done again
     with pytest.raises(NeurosimInputError, match="is the training of another model; run it again"):
-        train_bytes(TEXT, dataclasses.replace(TINY, width=32), MIXED, checkpoint=path)
+        train_bytes(TEXT, dataclasses.replace(TINY, width=32), brief, checkpoint=path)
 
 
 def test_a_mixture_learns_each_of_its_objectives() -> None:
