@@ -139,6 +139,7 @@ class PatchCoder(ItemCoder):
         for number, code in enumerate(self.codes, start=1):
             counts, layer = code.encode_counted(pictures, threads, f"patches {number}")
             pictures = counts.reshape(len(pictures), -1)
+            # Roots, because the spread of a count grows as its root: large counts would outweigh the rest.
             layers.append(np.sqrt(pictures, dtype=np.float32).reshape(len(items), -1))
             work.append(layer)
         return Coded(sparse_codes(np.concatenate(layers, axis=1)), work)

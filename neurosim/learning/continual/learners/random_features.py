@@ -180,6 +180,7 @@ class Filters(ItemFeatures):
 
     def _pooled(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         maps = self.respond(self.view.patches(self.problem, x))
+        # Squares at the far edges may have fewer places; they are divided by the same number.
         rows = np.add.reduceat(maps, self._edges[0], axis=1)
         sums = np.add.reduceat(rows, self._edges[1], axis=2)
         return sums.reshape(len(x), -1).astype(np.float64) / math.prod(self.view.pool)
@@ -229,6 +230,7 @@ class Filters(ItemFeatures):
 def random_filters(problem: Problem, view: View, filters: int) -> Filters:
     """Return filters drawn from a normal distribution, each with mean zero."""
     weights = draws(problem, "random filters").normal(size=(view.inputs, filters))
+    # Without a mean a filter does not answer to even light.
     weights -= weights.mean(axis=0)
     return Filters(problem, view, weights.astype(np.float32))
 

@@ -120,6 +120,7 @@ class Writer:
             label = "t_half" if part else "t_end"
             passed = self.code.constant("0.5" if part else "1.0")
             line = f"{label} = (step_number + {passed}) / {self.code.constant('steps_per_second(dt)')}"
+            # Two stages of a method may be at one moment: its time is computed once.
             if line not in self.lines:
                 self.lines.append(line)
             names["t"] = label
@@ -137,6 +138,7 @@ class Writer:
         held = {equation.name for equation in self.parts.rest if equation.held}
         for name, each in terms.items():
             root = self.code.constant("math.sqrt(dt)")
+            # What is held while the neuron is refractory is not moved by noise either.
             jolt = f"(zero if wait > zero else {root})" if name in held and self.waits else root
             found[name] = f"{label}_{name}"
             self.lines.append(f"{found[name]} = {jolt} * ({' + '.join(each)})")
@@ -262,6 +264,7 @@ def _milstein(writer: Writer, drifts: Mapping[str, Any], factors: Mapping[str, M
             if change.has(sympy.Derivative, sympy.Subs):
                 rule = "must have noise times a function with a derivative for the method 'milstein'; choose 'euler'"
                 raise NeurosimInputError(f"equations: d{name}/dt: {rule}")
+            # dW^2 is dt times the square of the noise, a normal number of variance 1; `slopes` multiplies by dt.
             corrections[name] = factor * change / 2 * (symbol(noise) ** 2 - 1)
     writer.slopes(drifts, writer.now, "slope")
     writer.slopes(corrections, writer.now, "correction")
@@ -285,6 +288,7 @@ def _exponential_euler(writer: Writer, drifts: Mapping[str, Any], factors: Mappi
         name = equation.name
         dt = writer.dt(equation)
         slope = stage.rendered(number)
+        # exprel(x) is (exp(x) - 1) / x, and 1 at 0.
         part = f"exprel({dt} * ({stage.rendered(number + len(drifts))}))"
         writer.lines.append(f"{writer.new[name]} = {writer.now[name]} + {dt} * ({slope}) * {part}")
 
