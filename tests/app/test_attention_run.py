@@ -10,6 +10,11 @@ import pytest
 from helpers import command
 from helpers.command import neurosim
 
+from neurosim.app.runs.attention import page
+from neurosim.app.runs.attention.config import AttentionConfig, ProbeSettings
+from neurosim.app.runs.attention.overview import overview_of
+from neurosim.app.runs.attention.result import AttentionResult, KindResult, ReferenceResult, TrainedProbe
+from neurosim.app.runs.frame.folder import RunFolder
 from neurosim.base.json_toml import read_json
 
 pytest.importorskip("torch")
@@ -70,3 +75,21 @@ def test_refusals(compared: dict[str, Any]) -> None:
     assert "RecallTask.sizes: must be 1 to 256 pairs each" in refused("recall", "--set", "task.options.sizes=[999]")
     assert "there is nothing to resume" in refused("--resume", compared["run"])
     assert "cannot be combined" in refused("--resume", compared["run"], "recall")
+
+
+def test_options_of_a_preset_give_way_to_those_of_its_kinds() -> None:
+    config = AttentionConfig(model=ProbeSettings(kinds=("based",), options={"window": {"window_size": 8}}))
+    linear, window = config.layers("based")
+    assert window.options == {"window_size": 8} and linear.options["feature_map"] == "based"
+
+
+def test_known_algorithms_are_rows_and_lines(tmp_path: Path) -> None:
+    kind = KindResult(name="gla", models=(TrainedProbe(scores=(0.5, 0.4), losses=(1.0,)),))
+    known = (ReferenceResult(name="least squares", scores=(0.2, 0.1)),)
+    result = AttentionResult(
+        task="regression", measure="error", sizes=(8, 16), trained=(2, 8), kinds=(kind,), references=known
+    )
+    assert overview_of(result).tables["scores"].rows[-1] == ("least squares", "0.200", "0.100", "", "", "")
+    drawn = page.fill(RunFolder(tmp_path), result)["figures"][0][0]
+    assert "least squares" in drawn and drawn.count("<polyline") == 2
+    assert AttentionResult.from_dict(result.to_dict()).references == known

@@ -6,13 +6,22 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from neurosim import NeurosimError
 from neurosim.base import NeurosimInputError
 from neurosim.language import MixerSpec
-from neurosim.language.attention.probe import SAVED, ProbeModel, ProbeRun, ProbeTraining, scores_by_size
+from neurosim.language.attention.patterns import parse_layers
+from neurosim.language.attention.probe import (
+    SAVED,
+    ProbeModel,
+    ProbeRun,
+    ProbeTraining,
+    references_by_size,
+    scores_by_size,
+)
 from neurosim.language.attention.tasks import TASKS
 from neurosim.language.attention.tasks.recall import JointRecall, RecallTask, SelectiveCopying
 from neurosim.language.attention.tasks.vectors import Outliers, Regression
@@ -199,3 +208,43 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
         model.mix.weight.fill_(torch.inf)
     with pytest.raises(NeurosimError, match="a gradient is not finite at update 1 of 3; lower learning_rate"):
         ProbeRun(PARITY, model, ProbeTraining(steps=3)).run()
+
+
+def test_known_algorithms_stand_beside_regression_in_context():
+    task = Regression(dimension=4, noise=0.0, sizes=(20,), trained=(2, 20))
+    batch = task.draw(20, 150, torch.Generator().manual_seed(0))
+    errors = task.references(batch, 20)
+    # Before pair i least squares knows i of 4 directions, and from the fifth on all of W.
+    assert errors["least squares"] == pytest.approx(sum(1 - i / 4 for i in range(4)) / 20, rel=0.1)
+    assert errors["ridge"] == pytest.approx(errors["least squares"], rel=1e-2)
+    # One step of descent leaves 1 - rate of the power: 1 - 1 / (1 + (d + 1) / i).
+    steps = [1.0, *(1 - 1 / (1 + 5 / i) for i in range(1, 20))]
+    assert errors["one step"] == pytest.approx(sum(steps) / 20, rel=0.1)
+    assert errors["ridge"] < errors["four steps"] < errors["one step"]
+    # A loop over one sequence, with noise and a W that switches.
+    noisy = Regression(dimension=3, noise=0.3, period=6, sizes=(14,), trained=(2, 14))
+    one = noisy.draw(14, 1, torch.Generator().manual_seed(1))
+    x = one.inputs[0, ::2, :3].double().numpy()
+    y = one.targets[0, ::2, 0].double().numpy()
+    answers = []
+    for i in range(14):
+        begin = i - i % 6
+        gram = x[begin:i].T @ x[begin:i] + 0.3**2 * 3 * np.eye(3)
+        answers.append(x[i] @ np.linalg.solve(gram, x[begin:i].T @ y[begin:i]))
+    expected = np.mean((np.array(answers) - y) ** 2) / np.mean(y**2)
+    assert noisy.references(one, 14)["ridge"] == pytest.approx(expected, rel=1e-6)
+    assert references_by_size(RecallTask(sizes=(4,))) == {}
+    assert len(references_by_size(task)["one step"]) == 1
+
+
+def test_presets_are_layers_with_their_options():
+    assert [name for name, _ in parse_layers("gla*2,based", {"gla": 0, "linear": 0}, "kinds")] == [
+        "gla",
+        "gla",
+        "linear",
+        "window",
+    ]
+    linear, window = (options for _, options in parse_layers("based", {}, "kinds"))
+    assert linear["feature_map"] == "based" and window["window_size"] == 64
+    with pytest.raises(NeurosimInputError, match="unknown name 'basd'; did you mean 'based'"):
+        parse_layers("basd", {}, "kinds")

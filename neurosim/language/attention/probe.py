@@ -221,6 +221,16 @@ class ProbeRun:
 
 
 @torch.no_grad()
+def references_by_size(task: SequenceTask, seed: int = 0) -> dict[str, tuple[float, ...]]:
+    """Return the scores of known algorithms at each size of `task.sizes`, by name, on 64 sequences of each."""
+    scores: dict[str, tuple[float, ...]] = {}
+    for size in task.sizes:
+        batch = task.draw(size, 64, torch.Generator().manual_seed(rng_key(seed, "test", str(size)) >> 1))
+        for name, score in task.references(batch, size).items():
+            scores[name] = (*scores.get(name, ()), score)
+    return scores
+
+
 def scores_by_size(task: SequenceTask, model: ProbeModel, seed: int = 0) -> tuple[float, ...]:
     """Return the score of a model at each size of `task.sizes`, on about `TEST_TOKENS` tokens of each."""
     scores = []

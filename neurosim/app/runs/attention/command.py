@@ -36,8 +36,11 @@ def command(options: CommandOptions) -> AttentionKind:
     copying      tokens among blanks, in order
     parity       of the bits so far; counting: their sum modulo 5
     words        products of permutations, --set 'task.options={group="S5"}' or A5, S4, S3
-    regression   y = W x in context, --set task.options.period=16 for a W that switches
+    regression   y = W x in context, --set task.options.period=16 for a W that switches; beside the kinds stand least
+                 squares, ridge regression, and one and four steps of gradient descent
     outliers     classification in context, by per cent of false examples
+
+    A kind may be a preset: based is a layer of linear attention by Taylor features below a window of 64 tokens.
 
     More settings: --set model.layers=2 --set model.width=32 --set model.options.gla.num_heads=1
     --set task.options.sizes=[16,32] --set training.optimizer=muon.

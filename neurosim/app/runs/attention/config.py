@@ -11,7 +11,7 @@ from ....base.plain import from_plain, to_plain
 from ....base.rules import Count, NotEmpty, Seed
 from ....language.attention.kinds import KINDS
 from ....language.attention.model import MixerSpec
-from ....language.attention.patterns import parse_pattern
+from ....language.attention.patterns import parse_layers
 from ....language.attention.probe import ProbeTraining
 from ....language.attention.tasks import TASKS
 from ....language.attention.tasks.base import SequenceTask
@@ -36,8 +36,9 @@ class ProbeSettings:
     """The models.
 
     Attributes:
-        kinds: a name of `attention.KINDS` or a hybrid, bottom to top ("gla*3+window"), for each model.
-        options: of these kinds, by kind.
+        kinds: a name of `attention.KINDS`, a preset of `attention.patterns` ("based") or a hybrid of both, bottom to
+            top ("gla*3+window"), for each model.
+        options: of these kinds, by kind; they replace those of a preset.
         layers: number of layers, over which a hybrid is repeated. Default: once the hybrid.
         width: channels of the residual stream.
         hidden: channels of the feed-forward layers; none without.
@@ -85,8 +86,8 @@ class AttentionConfig(RunConfig):
             NeurosimInputError: an unknown kind.
         """
         # Commas separate models on the command line, so that a hybrid has plus signs: "gla*3+window".
-        names = parse_pattern(kinds.replace("+", ","), KINDS, "model.kinds")
-        specs = [MixerSpec(name, self.model.options.get(name, {})) for name in names]
+        layers = parse_layers(kinds.replace("+", ","), KINDS, "model.kinds")
+        specs = [MixerSpec(name, {**options, **self.model.options.get(name, {})}) for name, options in layers]
         return tuple(specs[i % len(specs)] for i in range(self.model.layers or len(specs)))
 
     def check(self) -> None:

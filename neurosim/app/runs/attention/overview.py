@@ -42,7 +42,8 @@ def _scores(result: AttentionResult, kinds: list[KindResult]) -> Table:
     caption = f"{result.measure.capitalize()} by {result.size_name}: mean, and lowest to highest over seeds"
     # State and weights beside the scores: a kind that remembers more may only carry more.
     heads = ("Kind", *map(str, result.sizes), "State", "Weights", "Seconds each")
-    return Table(caption, heads, [_row(kind) for kind in kinds])
+    known = [(each.name, *(f"{score:.3f}" for score in each.scores), "", "", "") for each in result.references]
+    return Table(caption, heads, [*(_row(kind) for kind in kinds), *known])
 
 
 def _row(kind: KindResult) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def _by_size(result: AttentionResult, kinds: list[KindResult]) -> list[Figure]:
         return []
     x = np.array(result.sizes, np.float64)
     series = [Curve(kind.name, x, np.array(kind.means), *_look(i)) for i, kind in enumerate(kinds)]
+    series += [Curve(each.name, x, np.array(each.scores), "var(--faint)", "dashed") for each in result.references]
     words = f"{result.measure.capitalize()} against {result.size_name}"
     drawn = charts.curves(series, result.size_name, result.measure, words, y=_y(result))
     low, high = result.trained

@@ -55,6 +55,19 @@ class KindResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceResult:
+    """Scores of a known algorithm, such as least squares.
+
+    Attributes:
+        name: its name.
+        scores: at each tested size.
+    """
+
+    name: str
+    scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttentionResult(RunResult):
     """The results of a comparison of attention kinds.
 
@@ -67,6 +80,7 @@ class AttentionResult(RunResult):
         seed: of the first model of each kind.
         steps: updates of each training.
         kinds: results by kind.
+        references: scores of known algorithms; empty where the task has none.
     """
 
     kind: str = "attention"
@@ -79,3 +93,4 @@ class AttentionResult(RunResult):
     seed: int | None = None
     steps: int = 0
     kinds: tuple[KindResult, ...] = ()
+    references: tuple[ReferenceResult, ...] = ()

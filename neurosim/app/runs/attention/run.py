@@ -11,7 +11,7 @@ import torch
 from ....base import plain
 from ....base.errors import NeurosimError
 from ....base.json_toml import read_json, write_json
-from ....language.attention.probe import ProbeModel, ProbeRun, scores_by_size
+from ....language.attention.probe import ProbeModel, ProbeRun, references_by_size, scores_by_size
 from ....language.attention.tasks.base import SequenceTask
 from ....language.conversion.generate import state_bytes
 from ..frame.folder import make_folder
@@ -19,7 +19,7 @@ from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import bar
 from .config import AttentionConfig
-from .result import AttentionResult, KindResult, TrainedProbe
+from .result import AttentionResult, KindResult, ReferenceResult, TrainedProbe
 
 # folder of what is trained, and file of the training at hand
 MODELS = "models"
@@ -40,6 +40,8 @@ def work(run: Run[AttentionConfig, SequenceTask]) -> AttentionResult:
     task = run.inputs
     with run.time("train"):
         models = _train_all(run)
+    with run.time("references"):
+        references = references_by_size(task, config.seed)
     return AttentionResult(
         task=config.task.name,
         measure=task.measure,
@@ -50,6 +52,7 @@ def work(run: Run[AttentionConfig, SequenceTask]) -> AttentionResult:
         seed=config.seed,
         steps=config.training.steps,
         kinds=tuple(_kind(config, task, kinds, models[kinds]) for kinds in config.model.kinds),
+        references=tuple(ReferenceResult(name=name, scores=scores) for name, scores in references.items()),
     )
 
 

@@ -12,7 +12,7 @@ from ....base.measure.profiles import find as find_profile
 from ....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
 from ....language.attention.kinds import KINDS, options_of
 from ....language.attention.model import MixerSpec
-from ....language.attention.patterns import parse_pattern
+from ....language.attention.patterns import parse_layers
 from ....language.attention.train import LanguageTraining
 from ....language.conversion.coding import SCHEMES
 from ....language.conversion.model import Coding
@@ -261,7 +261,7 @@ class Model:
         """
         period: list[tuple[str, Mapping[str, Any] | None]]
         if self.pattern is not None:
-            period = [(kind, None) for kind in parse_pattern(self.pattern, KINDS, "model.pattern")]
+            period = [(kind, options or None) for kind, options in parse_layers(self.pattern, KINDS, "model.pattern")]
         elif self.stack:
             period = [(each.kind, each.options or None) for each in self.stack for _ in range(each.count)]
         else:

@@ -124,13 +124,29 @@ class NormAware(FeatureMap):
     key is |k|^lambda.
 
     Attributes:
-        power: lambda.
+        fixed_power: lambda where it is not learned.
     """
 
-    power = 3.0
+    fixed_power = 3.0
 
     def __init__(self, width: int) -> None:
         super().__init__(2 * width)
+        self.raw_power: nn.Parameter | None = None
+
+    def set_power(self, power: float | None) -> None:
+        """Set lambda; None: learn it, as softplus of a parameter, from 3 on."""
+        if power is None:
+            # softplus(raw) = 3
+            self.raw_power = nn.Parameter(torch.tensor([math.log(math.expm1(self.fixed_power))]))
+        else:
+            self.fixed_power = power
+
+    @property
+    def power(self) -> float | Tensor:
+        """lambda."""
+        if self.raw_power is None:
+            return self.fixed_power
+        return F.softplus(self.raw_power)
 
     @leaf
     def forward(self, x: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class GroupedMixer(NormedMixer, QKVMixer):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
+class LinearAttention(AdditiveMixer, ConvolvedMixer, GroupedMixer, GatedMixer):
     """Linear attention: S += phi(k) v^T, o = scale S^T phi(q), scale = features^-1/2 (Katharopoulos et al. 2020).
 
     With `do_feature_map_norm`, o is divided by phi(q) . sum of phi(k): the state has a column of ones for that sum.
@@ -53,13 +53,12 @@ class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
         feature_map: a name of `FEATURE_MAPS`; `tie_feature_map_qk` uses one map for queries and keys.
         norm_q, norm_k: divide features by their sum.
         use_output_norm: root-mean-square norm of the outputs.
-        norm_power: lambda of the map 'norm_aware'.
+        norm_power: lambda of the map 'norm_aware'; None: learned, begins at 3, one of queries and one of keys.
         rotary_dim: channels of a head that positions turn; 0 for no positions.
         rope_theta: base of the rotary positions.
         rope_scaling: entries of a config's `rope_scaling`, see `build_rotary`.
     """
 
-    conv_names = ()
     gate_fn = None
 
     feature_map: str = "elu"
@@ -68,7 +67,7 @@ class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
     norm_q: bool = False
     norm_k: bool = False
     use_output_norm: bool = True
-    norm_power: Annotated[float, Rule("finite and > 0")] = 3.0
+    norm_power: Annotated[float | None, Rule("finite and > 0")] = 3.0
     rotary_dim: int = 0
     rope_theta: Positive = 10000.0
     rope_scaling: Mapping[str, object] | None = None
@@ -88,7 +87,8 @@ class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
             self.feature_map_k = map_of(self.feature_map, head, is_query=False)
         for each in (self.feature_map_q, self.feature_map_k):
             if isinstance(each, NormAware):
-                each.power = self.norm_power
+                each.set_power(self.norm_power)
+        self.convolve(None, None, None)
         self.k_size = self.feature_map_q.features
         self.scale = self.feature_map_q.features**-0.5
         # A column of ones beside v sums phi(k) in the state.
@@ -98,10 +98,10 @@ class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
             self.o_norm = nn.Identity()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        q = split_heads(self.q_proj(x), self.head_dim)
-        k = split_heads(self.k_proj(x), self.head_dim)
-        v = repeat_heads(split_heads(self.v_proj(x), self.v_size), self.groups)
-        after: State = {}
+        (q, k, v), after = self.convolved(x, state)
+        q = split_heads(q, self.head_dim)
+        k = split_heads(k, self.head_dim)
+        v = repeat_heads(split_heads(v, self.v_size), self.groups)
         if self.positions is not None:
             q = self.positions.turn(q, state["position"])
             k = self.positions.turn(k, state["position"])

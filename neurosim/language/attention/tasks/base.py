@@ -92,6 +92,10 @@ class SequenceTask(ABC):
     def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
         """Draw `batch` sequences."""
 
+    def references(self, batch: TaskBatch, size: int) -> dict[str, float]:
+        """Return the scores of known algorithms on a batch of that size, by name; empty where there are none."""
+        return {}
+
     def training_batch(self, generator: torch.Generator, tokens: int = 1024) -> TaskBatch:
         """Draw a size, then 8 to 64 sequences of it, of about `tokens` tokens together."""
         low, high = self.trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,6 +11,9 @@ import torch
 from ....base.errors import require
 from ....base.rules import Count, Natural, Rule
 from .base import SequenceTask, TaskBatch
+
+# Rates of four steps of gradient descent, in rates of one.
+RATES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,47 @@ class Regression(SequenceTask):
         pair = torch.cat([x, y, torch.zeros_like(y[..., :1])], -1)
         is_query = (torch.arange(2 * size) % 2 == 0).expand(batch, -1)
         return TaskBatch(torch.stack([query, pair], 2).flatten(1, 2), y.repeat_interleave(2, 1), is_query)
+
+    def references(self, batch: TaskBatch, size: int) -> dict[str, float]:
+        """Return the errors of fits to the pairs that were shown since W was drawn: what a model could do in context.
+
+        "least squares" is the smallest W of the least error, "ridge" the mean of W by Bayes' rule, with the penalty
+        noise^2 dimension. "one step" is a step of gradient descent from 0 at its best rate, "four steps" are four at
+        the best of the multiples `RATES` of that rate.
+        """
+        x = batch.inputs[:, ::2, : self.dimension].double()
+        y = batch.targets[:, ::2].double()
+        period = self.period or size
+        names = ("least squares", "ridge", "one step", *(f"four steps, {rate}" for rate in RATES))
+        answers = {name: torch.zeros_like(y) for name in names}
+        eye = torch.eye(self.dimension, dtype=x.dtype)
+        for i in range(size):
+            # The first query after a new W has seen nothing of it: the answer is 0.
+            shown = i % period
+            if not shown:
+                continue
+            keys = x[:, i - shown : i]
+            values = y[:, i - shown : i]
+            query = x[:, i]
+            gram = keys.mT @ keys
+            products = keys.mT @ values
+            fits = {"least squares": torch.linalg.pinv(keys) @ values}
+            fits["ridge"] = torch.linalg.solve(gram + (self.noise**2 * self.dimension + 1e-12) * eye, products)
+            # Best rate of one step: the power of W over the power of X^T X W / i and of its noise.
+            rate = 1 / (1 + (self.dimension + 1 + self.noise**2 * self.dimension) / shown)
+            fits["one step"] = rate * products / shown
+            for multiple in RATES:
+                w = torch.zeros_like(products)
+                for _ in range(4):
+                    w = w + multiple * rate / shown * (products - gram @ w)
+                fits[f"four steps, {multiple}"] = w
+            for name, w in fits.items():
+                answers[name][:, i] = torch.einsum("bd,bdr->br", query, w)
+        power = y.square().mean()
+        errors = {name: float((answer - y).square().mean() / power) for name, answer in answers.items()}
+        steps = [errors.pop(f"four steps, {rate}") for rate in RATES]
+        # A rate that is too large makes the steps grow without bound.
+        return errors | {"four steps": min(error for error in steps if math.isfinite(error))}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,7 +109,7 @@ def _features(layer: FeatureMap, x: Traced) -> Traced:
     out = b.buffer(layer.features, heads.rows)
     places, share = b.by_rows(out)
     shape = {"kind": _SHAPED[type(layer)], "is_query": layer.is_query, "features": layer.features}
-    power = layer.power if isinstance(layer, NormAware) else 0.0
+    power = float(layer.power) if isinstance(layer, NormAware) else 0.0
     bound = features.feature(x=heads, size=heads.width, **shape, power=power, out=out)
     b.emit(bound, places, [reads(heads, WHOLE), writes(out, share)])
     return Traced.of(b, out, [*x.shape[:-1], layer.features])
