@@ -141,15 +141,15 @@ def edges() -> None:
     import pyarrow
     from pyarrow import parquet
 
-    parquet.write_table(pyarrow.table({"source": [1, 2], "target": [2, 3], "weight": [0.5, 0.5]}), "edges.parquet")
-    command("simulate", "--edges", "edges.parquet", "--set", "simulation.duration=0.05", "--quiet")
+    parquet.write_table(pyarrow.table({"pre": [1, 2], "post": [2, 3], "weight": [0.5, 0.5]}), "edges.parquet")
+    command("simulate", "--edges", "edges.parquet", "--activate", "1", "--rate", "99", "--duration", "0.05", "--quiet")
 
 
 def equations() -> None:
     from neurosim.network import equations as model
 
     cells = model("dv/dt = (i - v) / (20*ms) : 1", threshold="v > 1", reset="v = 0", parameters={"i": 1.5})
-    assert len(simulate(Network([Population("cells", 5, cells)]), 0.2).spikes["cells"])
+    assert len(simulate(Network([Population("cells", 5, cells())]), 0.2).spikes["cells"])
 
 
 def pynn() -> None:
@@ -220,7 +220,7 @@ def neurobench() -> None:
 def cluster() -> None:
     from distributed import LocalCluster
 
-    Path("net.toml").write_text('[simulation]\nduration = 0.05\n[[population]]\nname = "a"\nsize = 3\nmodel = "LIF"\n')
+    Path("net.toml").write_text('[simulation]\nduration = 0.05\n[[population]]\nname = "a"\nshape = 3\nmodel = "LIF"\n')
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local:
         command("sweep", "net.toml", "--seeds", "2", "--cluster", local.scheduler_address, "--quiet")
 

@@ -15,6 +15,10 @@ TIMED = {
     "run_s",
     "build_s",
     "measured_energy",
+    # Of a conversion: both ways to run it, and a token of each model.
+    "executed_seconds",
+    "simulated_seconds",
+    "speed",
     # Figures of a sweep's cells, by label.
     "Real-time factor",
     "Energy measured",

@@ -22,7 +22,13 @@ SPLIT = "Split to simulate; the readout always learns on the training split."
 @setting("--split", "data.split", metavar="NAME", help=SPLIT)
 @count("--limit", "data.limit", "At most N test recordings, even over classes.", "recording")
 @PROFILE
-@setting("--edges", "edges.file", metavar="FILE", help="A table of edges: .parquet, .feather or .csv.")
+@setting(
+    "--edges",
+    "edges.file",
+    metavar="FILE",
+    help="A table of edges: .parquet, .feather or .csv, with the columns pre, post and weight, or others by "
+    "--set edges.pre=COLUMN.",
+)
 @setting("--neurons", "edges.neurons", metavar="FILE", help="The table of the neurons of --edges: ids and properties.")
 @several("--activate", "activate.neurons", CHOSEN, "Neurons of --edges that get Poisson spikes or a current.")
 @setting("--rate", "activate.rate", type=float, metavar="HZ", help="Of the Poisson spikes of each of them.")

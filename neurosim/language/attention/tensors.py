@@ -309,7 +309,8 @@ def save_tensors(
             written = 0
             for part in _parts(value):
                 data = part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-                data.tofile(file)
+                # Not `tofile`, whose error does not say why the disk refuses.
+                file.write(data)
                 written += data.size
             if written != size:  # every tensor behind it would be read from the wrong place
                 raise AssertionError(f"tensor '{name}' has {written} bytes, and {size} in the header")

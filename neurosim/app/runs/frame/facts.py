@@ -20,6 +20,7 @@ from .tables import OfRun, grid, table
 
 ENERGY = "Energy estimate"
 MEASURED = "Energy measured"
+SPEED = "Real-time factor"
 WIDTH = 110  # characters of a line on a terminal
 VALUE = 72  # of a fact and its note, beside its label
 MAX_TILE = 10  # characters of a figure in the large type of a tile
@@ -252,7 +253,7 @@ def speed(factor: float | None) -> Fact:
     def shown(value: object) -> str:
         return numbers.plain(value, 3)
 
-    return Fact(label="Real-time factor", value=factor, format=shown, note=sections.speed(factor))
+    return Fact(label=SPEED, value=factor, format=shown, note=sections.speed(factor))
 
 
 def digest(label: str, value: str) -> Fact:

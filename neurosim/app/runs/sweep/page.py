@@ -31,7 +31,8 @@ def _pictures(result: SweepResult) -> Iterator[Figure]:
     varied = [k for k, level in enumerate(result.levels) if len(level) > 1 and all(map(_is_number, level))]
     for label in result.headline:
         if varied:
-            yield _over(result, varied[0], label), label
+            # The axis names the figure: a caption would repeat it.
+            yield _over(result, varied[0], label), ""
         elif any(len(level) > 1 for level in result.levels):
             yield from _bars(result, label)
 

@@ -18,7 +18,7 @@ from ...report import numbers
 from ..comparison.run import read_run
 from ..frame import lifecycle
 from ..frame.executor import Executor, run_tasks
-from ..frame.facts import Fact
+from ..frame.facts import SPEED, Fact
 from ..frame.folder import MANIFEST, METRICS, open_run, present_status
 from ..frame.kind import Inputs, Kind, Run
 from ..frame.options import RunOptions
@@ -176,4 +176,5 @@ def _headline(cells: Sequence[SweepCell], tiles: Sequence[str]) -> tuple[str, ..
     """Return the labels of the first figures in large type that are numbers, those that vary before the others."""
     values = {label: {cell.figures.get(label) for cell in cells} - {None} for label in tiles}
     known = [label for label in tiles if values[label]]
-    return tuple(sorted(known, key=lambda label: len(values[label]) < 2)[:MAX_HEADLINE])
+    # A time varies from run to run, whatever the settings.
+    return tuple(sorted(known, key=lambda label: len(values[label]) < 2 or label == SPEED)[:MAX_HEADLINE])

@@ -37,7 +37,7 @@ def overview_of(result: TrainResult) -> Overview:
         lead=_lead(result),
         facts=_facts(result),
         tables={
-            "epochs": Table("Epochs", EPOCHS, _epochs(result)),
+            "epochs": _epochs(result),
             "members": Table(
                 "Each network alone", MEMBERS, [_member(k, each) for k, each in enumerate(result.members, start=1)]
             ),
@@ -87,7 +87,7 @@ def _facts(result: TrainResult) -> list[Fact]:
         *([] if attention or pixels else [sparsity(measures, f"{rate} spikes per neuron and second")]),
         operations(measures),
         *energies(result.energy),
-        Fact(label="Validation", value=result.validation_accuracy, format=numbers.percent, tile=False),
+        *_validation(result),
         *baselines(result.baselines, result.cnn),
         speed(result.real_time_factor).below(),
         Fact(label="Spikes", value=result.spikes, format=numbers.si, note="of all layers", tile=False),
@@ -102,6 +102,12 @@ def _other_form(result: TrainResult) -> list[Fact]:
     if result.spikes_a_channel is not None:
         return [_in_spikes(result)]
     return [_event_by_event(result)]
+
+
+def _validation(result: TrainResult) -> list[Fact]:
+    if result.validation_accuracy is None:
+        return []
+    return [Fact(label="Validation", value=result.validation_accuracy, format=numbers.percent, tile=False)]
 
 
 def _in_spikes(result: TrainResult) -> Fact:
@@ -119,13 +125,16 @@ def _event_by_event(result: TrainResult) -> Fact:
     return Fact(label="Event by event", value=result.engine_accuracy, format=numbers.percent, note=note)
 
 
-def _epochs(result: TrainResult) -> list[tuple[str, ...]]:
-    """Return some epochs, the one that is kept among them."""
+def _epochs(result: TrainResult) -> Table:
+    """Return some epochs, the one that is kept among them; without validation, without its columns."""
     history = result.history
     best = result.best_epoch or 0
     # Evenly from the first to the last, and the best among them.
     chosen = sorted(k for k in {*spread(len(history), MAX_ROWS).tolist(), best - 1} if 0 <= k < len(history))
-    return [_epoch(k + 1, history[k], is_best=k + 1 == best) for k in chosen]
+    rows = [_epoch(k + 1, history[k], is_best=k + 1 == best) for k in chosen]
+    validated = any(epoch.validation_accuracy is not None for epoch in history)
+    shown = [k for k, head in enumerate(EPOCHS) if validated or "Validation" not in head]
+    return Table("Epochs", tuple(EPOCHS[k] for k in shown), [tuple(row[k] for k in shown) for row in rows])
 
 
 def _epoch(number: int, epoch: EpochResult, *, is_best: bool) -> tuple[str, ...]:

@@ -95,8 +95,8 @@ def parts_of(config: TrainConfig, train: Recordings, seed: int) -> Parts:
 def _without_validation(train: Recordings, few: int) -> Parts:
     """Return all recordings to learn from, with the reason: `few` are too few to choose an epoch by."""
     remark = (
-        f"no validation: a tenth, {few} recordings, would choose an epoch by chance (from {MIN_VALIDATION} on it is "
-        "used); all are learned, and the last epoch is kept; --set validation.fraction=0.1 validates all the same"
+        f"not validated, for {few} of them, a tenth, would choose an epoch by chance (validation.fraction=0.1 leaves "
+        "them out all the same)"
     )
     return Parts(train, None, remark=remark)
 
