@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from torch.nn import functional as F
 
 from neurosim.base import NeurosimInputError
 from neurosim.language import KINDS as EVERY
-from neurosim.language import Depth, LanguageConfig, LanguageModel, MixerSpec, build
+from neurosim.language import Depth, LanguageConfig, LanguageModel, LanguageTraining, MixerSpec, build, train_bytes
+from neurosim.language.attention.checkpoint import read_model
 from neurosim.language.attention.parallel import forward_slice
 
 pytestmark = pytest.mark.slow
@@ -49,6 +51,8 @@ KINDS = {
 }
 HYBRIDS = {"three to one": ("gla", "gla", "gla", "softmax"), "window, routed": ("window", "mom", "deltanet")}
 LENGTH = 40
+TEXT = bytes(range(97, 123)) * 40
+TRAINING = LanguageTraining(steps=6, batch=2, length=16, warmup=2, every=0)
 WIDTH = 16
 
 
@@ -61,6 +65,11 @@ def model_of(kind: str) -> LanguageModel:
         for p in model.parameters():
             p.add_(0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()), dtype=p.dtype))
     return model
+
+
+def byte_model() -> LanguageConfig:
+    layers = (MixerSpec("gla", {"num_heads": 2, "conv_size": 3}), MixerSpec("softmax", {"num_heads": 2}))
+    return LanguageConfig(layers, width=WIDTH, hidden=32)
 
 
 def tokens_of() -> torch.Tensor:
@@ -86,6 +95,15 @@ def half(rank: int, folder: str) -> None:
             grads = gradient(model)
             dist.all_reduce(grads)
             save_file({"logits": logits.detach(), "grads": grads}, f"{folder}/{kind}.{rank}.safetensors")
+        trained, loss = train_bytes(TEXT, byte_model(), TRAINING, folder=f"{folder}/model", sliced=True)
+        weights = {name: p.detach().clone() for name, p in trained.named_parameters()}
+        save_file({"loss": torch.tensor([loss]), **weights}, f"{folder}/trained.{rank}.safetensors")
+        for settings, rule in (
+            ({"length": 15}, "must divide by the 2 processes"),
+            ({"objective": "mixture", "length": 48}, "next_t"),
+        ):
+            with pytest.raises(NeurosimInputError, match=rule):
+                train_bytes(TEXT, byte_model(), replace(TRAINING, **settings), sliced=True)
         dist.barrier()
     finally:
         dist.destroy_process_group()
@@ -96,6 +114,18 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("halves")
     mp.spawn(half, args=(str(folder),), nprocs=2)
     return folder
+
+
+def test_a_training_over_two_processes_is_that_of_one(halves: Path) -> None:
+    model, loss = train_bytes(TEXT, byte_model(), TRAINING)
+    for rank in range(2):
+        trained = load_file(halves / f"trained.{rank}.safetensors")
+        assert float(trained.pop("loss")) == pytest.approx(loss, rel=1e-4)
+        # Sums are made in another order: near, not equal.
+        for name, p in model.named_parameters():
+            torch.testing.assert_close(trained[name], p.detach(), rtol=1e-3, atol=1e-4)
+    written = read_model(halves / "model")
+    assert torch.equal(written.lm_head.weight, load_file(halves / "trained.0.safetensors")["lm_head.weight"])
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *HYBRIDS])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,6 +28,7 @@ from .mixture import Interval, choose_shares, rewards
 from .model import LanguageConfig, LanguageModel, MixerSpec
 from .objectives import MIN_LENGTH, NAMES, NEXT_TOKEN, ObjectiveBatch, check_text, draw_batch
 from .optimizers import OPTIMIZERS, optimizers_of
+from .parallel import forward_slice
 from .saved_training import read_training, write_training
 
 KIND = "ByteTraining"
@@ -166,6 +168,8 @@ def train_bytes(
     folder: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     checkpoint: Path | None = None,
+    *,
+    sliced: bool = False,
 ) -> tuple[LanguageModel, float]:
     """Return (trained model, its validation loss in nats a byte) from a text.
 
@@ -177,16 +181,19 @@ def train_bytes(
             of a training that is resumed.
         folder: the model is written there (`write_model`) after every validation.
         checkpoint: file that holds the training, and is resumed from if it exists; None: no file.
+        sliced: cut every window over the processes of torch.distributed (LASP-2, `parallel.forward_slice`), which all
+            call this function alike; the process of rank 0 alone writes files.
 
     Raises:
-        NeurosimInputError: a setting breaks its rule, the text is too short, or a checkpoint of another model.
+        NeurosimInputError: a setting breaks its rule, the text is too short, or a checkpoint of another model; with
+            `sliced` a mixture of objectives, windows that do not divide by the processes, or a kind that cannot be cut.
         NeurosimFormatError: a damaged checkpoint.
     """
     config = config or small()
     training = training or LanguageTraining()
     training.check(len(text))
     require(config.vocabulary == 256, "LanguageConfig.vocabulary", "must be 256 for bytes", config.vocabulary)
-    run = _ByteTraining(text, config, training, device)
+    run = _ByteTraining(text, config, training, device, sliced=sliced)
     if checkpoint is not None and checkpoint.is_file():
         run.restore(checkpoint)
     state = run.state
@@ -201,9 +208,9 @@ def train_bytes(
         if loss is not None:
             state.validations = (*state.validations, (state.done, state.recent, loss))
             log.info("update %d of %d: loss %.4f nats a token on held-out text", state.done, training.steps, loss)
-            if folder is not None:
+            if folder is not None and run.rank == 0:
                 write_model(folder, run.model)
-        if checkpoint is not None and (due or state.done % SAVED == 0):
+        if checkpoint is not None and run.rank == 0 and (due or state.done % SAVED == 0):
             run.write(checkpoint)
         if due or state.done % 10 == 0:
             report(TrainingProgress(state.done, training.steps, state.recent, loss))
@@ -213,8 +220,19 @@ def train_bytes(
 class _ByteTraining:
     """Model, optimisers, both parts of the text, and progress of a training."""
 
-    def __init__(self, text: bytes, config: LanguageConfig, training: LanguageTraining, device: str) -> None:
+    def __init__(
+        self, text: bytes, config: LanguageConfig, training: LanguageTraining, device: str, *, sliced: bool
+    ) -> None:
         self.training = training
+        self.rank = 0
+        self.processes = 1
+        if sliced:
+            self.rank = dist.get_rank()
+            self.processes = dist.get_world_size()
+            plain = training.objective == NEXT_TOKEN
+            require(plain, "LanguageTraining.objective", "must be next_token over processes", training.objective)
+            rule = f"must divide by the {self.processes} processes"
+            require(training.length % self.processes == 0, "LanguageTraining.length", rule, training.length)
         self.model = LanguageModel(config, training.seed).to(device)
         self.learn, self.held_out = (part.to(device) for part in split_text(text, training.held_out))
         self.optimizers = optimizers_of(training.optimizer, self.model, training.learning_rate, training.decay)
@@ -250,10 +268,16 @@ class _ByteTraining:
             loss = self._loss(batch)
         else:
             windows = draw_windows(self.learn, settings.batch, settings.length, key)
-            logits, _ = self.model(windows[:, :-1])
-            loss = F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+            loss = self._next_token_loss(windows)
         self.model.zero_grad(set_to_none=True)
-        (loss + self.model.auxiliary_loss()).backward()
+        (loss + self.model.auxiliary_loss() / self.processes).backward()
+        if self.processes > 1:
+            # The loss of a process is its share of the sum, so that gradients of all are added.
+            loss = loss.detach()
+            dist.all_reduce(loss)
+            for p in self.model.parameters():
+                if p.grad is not None:
+                    dist.all_reduce(p.grad)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -261,6 +285,19 @@ class _ByteTraining:
         now = float(loss.detach())
         state.recent = now if state.done == 0 else 0.95 * state.recent + 0.05 * now
         state.done += 1
+
+    def _next_token_loss(self, windows: Tensor) -> Tensor:
+        """Return the mean loss of windows [B, T + 1], nats; over processes the part of this one's slice."""
+        inputs = windows[:, :-1]
+        targets = windows[:, 1:]
+        if self.processes == 1:
+            logits, _ = self.model(inputs)
+        else:
+            own = inputs.shape[1] // self.processes
+            begin = self.rank * own
+            logits = forward_slice(self.model, inputs[:, begin : begin + own])
+            targets = targets[:, begin : begin + own]
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()) / self.processes
 
     def _loss(self, batch: ObjectiveBatch) -> Tensor:
         """Return the mean loss over the bytes of the answers, nats."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ from .measured import MeasuredCurve, measured_curve
 from .result import ConvertResult
 
 if TYPE_CHECKING:
+    from ....learning.training.parallel import Team
     from .config import ConvertConfig, LmConfig
     from .run import ConversionSource
     from .text import TrainingText
@@ -132,12 +134,30 @@ class CurveKind(ConversionKind):
         return measured_curve(heading, run, result, profile)
 
 
+@dataclass(frozen=True)
 class LmTrainingKind(ConvertKind["LmConfig", "TrainingText"]):
-    """Trainings of a language model on a text."""
+    """Trainings of a language model on a text.
+
+    Attributes:
+        crew: the processes of torchrun that cut every window; None: this one alone.
+    """
 
     title = "a training of a language model"
     resumed_by = "convert lm-train"
     unfinished = ("state.safetensors",)  # weights, optimiser and progress of the training at hand
+
+    crew: Team | None = None
+
+    @contextmanager
+    def joined(self) -> Iterator[LmTrainingKind]:
+        from ....learning.training.parallel import team
+
+        with team() as crew:
+            yield replace(self, crew=crew)
+
+    @property
+    def leads(self) -> bool:
+        return self.crew is None or self.crew.leads
 
     @property
     def config(self) -> type[LmConfig]:
@@ -156,7 +176,16 @@ class LmTrainingKind(ConvertKind["LmConfig", "TrainingText"]):
     def work(self, run: Run[LmConfig, TrainingText]) -> ConvertResult:
         from .text import train_language_model
 
-        return train_language_model(run)
+        return train_language_model(run, sliced=self._is_sliced)
+
+    @property
+    def _is_sliced(self) -> bool:
+        return self.crew is not None and self.crew.size > 1
+
+    def follow(self, config: LmConfig, inputs: TrainingText, options: RunOptions, folder: RunFolder | None) -> None:
+        from .text import follow_training
+
+        follow_training(config, inputs, options, folder)
 
 
 KIND = ConversionKind()

@@ -217,6 +217,9 @@ def lm_train(options: CommandOptions) -> LmTrainingKind:
     in shares --set training.shares={copying=1,next_token=3}; 'birdie' chooses the shares by the progress of each.
     --set training.bidirectional=true: half of the heads read what is given backwards.
 
+    \b
+    torchrun --standalone --nproc-per-node 2 -m neurosim convert lm-train    two processes share each window (LASP-2)
+
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256
     --set training.learning_rate=0.002. Options of the kinds of a hybrid: a list of tables [[model.stack]] in --config.
     """

@@ -26,6 +26,7 @@ from ....language.conversion.model import Converted
 from ....language.conversion.records import Speed
 from ....language.conversion.speed import measure_speed
 from ....language.conversion.state_work import dense_counts, uncounted_states
+from ..frame.folder import RunFolder
 from ..frame.kind import Inputs, Run
 from ..frame.logs import Row, training_logs
 from ..frame.options import DEFAULTS, RunOptions
@@ -61,8 +62,18 @@ def load_text(config: LmConfig) -> Inputs[TrainingText]:
     return Inputs(read, {"text": read.name}, {"command_kind": LM_TRAIN})
 
 
-def train_language_model(run: Run[LmConfig, TrainingText]) -> TrainingResult:
-    """Train a model on a text; its folder `model` in the run folder is one that `neurosim convert` takes."""
+def follow_training(config: LmConfig, inputs: TrainingText, options: RunOptions, folder: RunFolder | None) -> None:
+    """Train as a process that another leads, on this process's slice of every window."""
+    state = None if folder is None else folder.path / STATE
+    train_bytes(inputs.text, language_config(config), config.schedule(), None, None, options.device, state, sliced=True)
+
+
+def train_language_model(run: Run[LmConfig, TrainingText], *, sliced: bool = False) -> TrainingResult:
+    """Train a model on a text; its folder `model` in the run folder is one that `neurosim convert` takes.
+
+    Args:
+        sliced: every window is cut over the processes of torchrun.
+    """
     config = run.config
     options = run.options
     shape = language_config(config)
@@ -88,7 +99,9 @@ def train_language_model(run: Run[LmConfig, TrainingText]) -> TrainingResult:
         # A resumed training reports its earlier validations first, so that the history is whole.
         state = run.path / STATE
         folder = run.path / MODEL
-        model, loss = train_bytes(run.inputs.text, shape, config.schedule(), on_progress, folder, options.device, state)
+        model, loss = train_bytes(
+            run.inputs.text, shape, config.schedule(), on_progress, folder, options.device, state, sliced=sliced
+        )
     # Dense work is the same for any text: the beginning of the held-out part stands for all of it.
     sample = split_text(run.inputs.text, config.text.held_out)[1][:COUNTED]
     layers = dense_counts(model, sample[None].to(model.device))
