@@ -383,6 +383,6 @@ def test_spoken_digits_are_read(data_root: Path) -> None:
 @pytest.mark.data
 def test_a_held_out_speaker_is_tested_alone(data_root: Path) -> None:
     words = ["shd", "--json", "--set", f"data.root={data_root / 'FSDD-SHD'}", "--set", "data.held_out_speaker=2"]
-    small = ["--set", "data.train_limit=100", "--limit", 30, "--set", "liquid.neurons=100"]
+    small = ["--set", "data.train_limit=40", "--limit", 30, "--set", "liquid.neurons=40", "--set", "baselines.cnn=false"]
     result = json.loads(neurosim("simulate", *words, *small).stdout)
     assert (result["split"], result["samples"]) == ("speaker 2", 30)

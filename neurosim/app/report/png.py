@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RGBA = 6  # colour type of PNG
+# The 30 pictures of a liquid take 22 ms and 47 kB; level 9 takes 120 ms for 41 kB.
+LEVEL = 7
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
@@ -20,7 +22,12 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
     rows[:, 1:] = pixels.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, RGBA, 0, 0, 0)
     return b"".join(
-        (SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)), _chunk(b"IEND", b""))
+        (
+            SIGNATURE,
+            _chunk(b"IHDR", header),
+            _chunk(b"IDAT", zlib.compress(rows.tobytes(), LEVEL)),
+            _chunk(b"IEND", b""),
+        )
     )
 
 
