@@ -369,6 +369,7 @@ def test_nmnist_is_read(data_root: Path) -> None:
 @pytest.mark.data
 def test_a_few_recordings_of_nmnist_are_read(data_root: Path) -> None:
     words = ["nmnist", "--json", "--set", f"data.root={data_root / 'NMNIST'}", "--set", "data.train_limit=100"]
+    words += ["--set", "baselines.cnn=false"]
     result = json.loads(neurosim("simulate", *words, "--limit", 20, "--set", "liquid.neurons=100").stdout)
     assert result["samples"] == 20 and result["accuracy"] > 2 * result["chance"]
 
@@ -383,6 +384,7 @@ def test_spoken_digits_are_read(data_root: Path) -> None:
 @pytest.mark.data
 def test_a_held_out_speaker_is_tested_alone(data_root: Path) -> None:
     words = ["shd", "--json", "--set", f"data.root={data_root / 'FSDD-SHD'}", "--set", "data.held_out_speaker=2"]
-    small = ["--set", "data.train_limit=40", "--limit", 30, "--set", "liquid.neurons=40", "--set", "baselines.cnn=false"]
+    small = ["--set", "data.train_limit=40", "--limit", 30, "--set", "liquid.neurons=40"]
+    small += ["--set", "baselines.cnn=false"]
     result = json.loads(neurosim("simulate", *words, *small).stdout)
     assert (result["split"], result["samples"]) == ("speaker 2", 30)

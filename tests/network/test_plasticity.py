@@ -321,7 +321,10 @@ def test_paired_pulses() -> None:
 def test_successes_of_uniform_numbers_are_binomial(count: int, chance: float) -> None:
     numbers = np.concatenate([(np.arange(2000) + 0.5) / 2000, [2.0**-54, 1 - 2.0**-53]])
     drawn = np.array([kernel.binomial(count, chance, number) for number in numbers])
-    np.testing.assert_array_equal(drawn, [kernel.binomial_reference(count, chance, number) for number in numbers])
+    # The plain form takes 0.1 ms a number: every eighth, and the two at the ends.
+    some = np.r_[0:2000:8, 2000, 2001]
+    plain = [kernel.binomial_reference(count, chance, number) for number in numbers[some]]
+    np.testing.assert_array_equal(drawn[some], plain)
     assert drawn.min() >= 0 and drawn.max() <= count
     # Numbers at equal distances: moments are those of the distribution, but for its ends.
     assert drawn[:2000].mean() == pytest.approx(count * chance, abs=0.01)

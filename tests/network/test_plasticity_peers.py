@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.peers import PEERS_PYTHON, call
 from helpers.plastic import CASES, DT, INPUTS, NEURON, STEPS, Arrays, Case, arrays, network, recording
+from helpers.samples import sampled
 
 from neurosim import simulate
 
@@ -33,7 +34,7 @@ def save(path: Path, case: Case, given: Arrays) -> None:
     np.savez(path, **file)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", sampled(CASES, ["triplet, short term"]))
 def test_same_weights_and_spikes_as_brian2(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     given = arrays(case)
