@@ -98,3 +98,24 @@ def test_the_work_of_writing_is_counted(stream: Stream, dependency: bool) -> Non
     assert first.dense_operations == chunks * size * 40 * (4 if dependency else 1)
     assert layers["writer output"].dense_operations == chunks * 40 * 1000
     assert layers["output"].weights == 40 * 10
+
+
+@pytest.mark.parametrize("dependency", [False, True])
+def test_a_writer_that_grows_writes_what_it_wrote(stream: Stream, dependency: bool) -> None:
+    """Two tasks, then 15 more units: the same weights, which the new units change as they learn; it is restored."""
+    settings: dict[str, Any] = {"dependency": dependency, "grow_every": 2, "grow": 15, "epochs": 1}
+    learner = learned(made(stream, **settings), stream, 2)
+    net = learner.net
+    with torch.no_grad():
+        before = net(net.tasks[:2])
+        learner.begin(stream[2])
+        after = net(net.tasks[:2])
+    assert net.width == 55
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
+    learner.learn(stream[2])
+    assert bool(net.output.weight[:, 40:].any())
+    again = made(stream, **settings)
+    again.restore(learner.state(), [stream[i] for i in range(3)])
+    x = stream[1].test.x
+    np.testing.assert_array_equal(again.scores(x, 1), learner.scores(x, 1))
+    assert again.net.width == 55

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, final
+from typing import Annotated, Any, cast, final
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ....base.measure.work import LayerCounts, sum_counts
-from ....base.rules import Count, Rule
+from ....base.rules import Count, Natural, Rule
 from ...layers.counts import count_linear
+from ..learner import Arrays
 from ..tasks import Problem, Task
 from . import common
 from .common import ItemBatch
@@ -36,6 +38,8 @@ class HypernetworkSettings(Spiking):
         dependency: an LSTM writes the chunks in order, so that each depends on those before it, and weights of earlier
             tasks are kept by their importance.
         samples: items of a task that the importance is estimated from.
+        grow_every: tasks after which `width` grows by `grow` units; 0 for never.
+        grow: units of a growth.
     """
 
     strength: Annotated[float, Rule("finite and >= 0")] = 0.01
@@ -44,6 +48,8 @@ class HypernetworkSettings(Spiking):
     chunk: Count = 4000
     dependency: bool = False
     samples: Count = 200
+    grow_every: Natural = 0
+    grow: Count = 25
 
 
 class WeightWriter(nn.Module):
@@ -86,6 +92,43 @@ class WeightWriter(nn.Module):
         written = self.output(self._states(self._embeddings(tasks))).flatten(1)
         # The last chunk may reach beyond the last weight.
         return self.first + written[:, : len(self.first)]
+
+    @property
+    def width(self) -> int:
+        """Number of units of the hidden layer or of the LSTM."""
+        return self.output.in_features
+
+    @torch.no_grad()
+    def grow(self, units: int, seed: int) -> None:
+        """Add units whose own weights are drawn and which nothing reads yet: what is written does not change."""
+        old = self.width
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            output = nn.Linear(old + units, self.output.out_features)
+            if self.lstm is not None:
+                self.lstm = self._grown_lstm(nn.LSTM(self.lstm.input_size, old + units, batch_first=True), old)
+            elif self.hidden is not None:
+                hidden = nn.Linear(self.hidden.in_features, old + units)
+                hidden.weight[:old] = self.hidden.weight
+                hidden.bias[:old] = self.hidden.bias
+                self.hidden = hidden
+        output.weight[:, :old] = self.output.weight
+        output.weight[:, old:] = 0.0
+        output.bias.copy_(self.output.bias)
+        self.output = output
+
+    def _grown_lstm(self, lstm: nn.LSTM, old: int) -> nn.LSTM:
+        """Return a wider LSTM whose first `old` units are those of the present one, and read no other."""
+        for name, value in cast(nn.LSTM, self.lstm).named_parameters():
+            # The rows of each of four gates lie together.
+            wider = lstm.get_parameter(name).unflatten(0, (4, -1))
+            known = value.unflatten(0, (4, -1))
+            if name.startswith("weight_hh"):
+                wider[:, :old, :old] = known
+                wider[:, :old, old:] = 0.0
+            else:
+                wider[:, :old] = known
+        return lstm
 
     def _embeddings(self, tasks: Tensor) -> Tensor:
         """Return [n, J, 2 embedding], the embeddings of each task and chunk side by side."""
@@ -132,8 +175,9 @@ class Hypernetwork(TaskLearner):
     that comes alone by the net whose answer has the lowest entropy. No item is stored.
 
     With `dependency` it is the dependency-preserving form (Chandra et al. 2022, arXiv 2209.07712): an LSTM, and in the
-    penalty each weight is weighted by its Fisher information, of mean 1 over the weights of a task. The growth of the
-    net in that paper is left out.
+    penalty each weight is weighted by its Fisher information, of mean 1 over the weights of a task. With `grow_every`
+    its net grows, as in that paper; there it grows when a task is learned badly, and its old recurrent weights are kept
+    by an importance of their own. Here what it wrote for earlier tasks is kept, by the penalty alone.
 
     Attributes:
         net: the hypernetwork. The spiking net that it writes is `target`.
@@ -158,9 +202,22 @@ class Hypernetwork(TaskLearner):
         self._before = torch.zeros(0, len(first))
 
     def begin(self, task: Task) -> None:
+        self._grow(task.index)
         super().begin(task)
         with torch.no_grad():
             self._before = self.net(self.net.tasks[: task.index])
+
+    def _grow(self, task: int) -> None:
+        """Bring the writer to its width while task number `task` is learned."""
+        every = self.settings.grow_every
+        times = task // every if every else 0
+        while self.net.width < self.settings.width + times * self.settings.grow:
+            self.net.grow(self.settings.grow, common.seed_of(self.problem, f"growth from {self.net.width}"))
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        # The arrays are those of the width that the writer had for the last learned task.
+        self._grow(max(len(earlier) - 1, 0))
+        super().restore(arrays, earlier)
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         now = self.learned
