@@ -39,7 +39,7 @@ def options_of(kind: str, window: int) -> dict[str, Any]:
         "sea": {**HEADS, "topk": window, "columns": 32},
         "seqboat": {"slots": window},
         "softmax": HEADS,
-        "tcnca": {"window_size": window},
+        "tcnca": {"window_size": window, "moving": True, "simple": True},
         "window": {**HEADS, "window_size": window},
         "window_linear": {"attention": HEADS, "window_size": window},
     }[kind]
