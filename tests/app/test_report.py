@@ -244,7 +244,7 @@ def test_a_silent_recording_is_drawn(run: Path) -> None:
         k: Spikes(np.zeros(0), np.zeros(0), s.size, s.duration, s.shape) for k, s in pretend.spikes(found).items()
     }
     write_sonata(run / "spikes.h5", silent)
-    assert "50 neurons silent" in read(run).text
+    assert "50 of them silent" in read(run).text
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

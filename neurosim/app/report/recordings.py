@@ -219,7 +219,8 @@ def firing(recordings: Sequence[Spikes], of: str = "neurons") -> Figure:
     chart = _histogram(hertz, "spikes per second", "neurons", "Histogram of firing rates")
     silent = np.count_nonzero(hertz == 0)
     mean = numbers.plain(float(hertz.mean()), 3)
-    return chart, f"Firing rates of {hertz.size:,} {of}: mean {mean} spikes per second, {silent:,} {of} silent."
+    quiet = f", {silent:,} of them silent" if silent else ""
+    return chart, f"Firing rates of {hertz.size:,} {of}: mean {mean} spikes per second{quiet}."
 
 
 def intervals(recordings: Sequence[Spikes], of: str = "a neuron") -> Figure:

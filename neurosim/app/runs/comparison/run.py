@@ -102,9 +102,9 @@ def work(run: Run[Sequence[Path], Sequence[RunRead]]) -> ComparisonResult:
 
 
 def figures_of(facts: Sequence[Sequence[Fact]]) -> tuple[ComparedRow, ...]:
-    """Return a row for each figure that any run has, in the order of their pages."""
-    by_label = [{fact.label: fact for fact in each} for each in facts]
-    labels = dict.fromkeys(label for each in by_label for label in each)
+    """Return a row for each figure that any run knows, in the order of their pages."""
+    by_label = [{fact.label: fact for fact in each if fact.value is not None} for each in facts]
+    labels = dict.fromkeys(fact.label for each in facts for fact in each if fact.value is not None)
     return tuple(
         ComparedRow(
             name=label,
@@ -158,11 +158,18 @@ def _rows(trees: Sequence[Mapping[str, object]]) -> list[ComparedRow]:
     return [
         ComparedRow(
             name=key,
-            texts=tuple("" if tree.get(key) is None else str(tree[key]) for tree in trees),
+            texts=tuple(_word(tree.get(key)) for tree in trees),
             values=tuple(numbers.number(tree.get(key)) for tree in trees),
         )
         for key in keys
     ]
+
+
+def _word(value: object) -> str:
+    """Return a setting as TOML has it."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -69,7 +69,7 @@ def _table(result: SeriesResult) -> Table:
             numbers.plain(each.horizon),
             numbers.plain(each.liquid, 3),
             numbers.plain(each.linear, 3),
-            "" if each.last is None else numbers.plain(each.last, 3),
+            numbers.plain(each.last, 3),
         )
         for each in result.errors
     ]

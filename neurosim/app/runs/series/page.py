@@ -47,7 +47,9 @@ def _forecasts(path: Path, result: SeriesResult) -> list[Figure]:
         together = together[np.isfinite(together)]
         span = (float(together.min()), float(together.max()))
         words = f"{result.target} and its forecast {horizon} values before"
-        figures.append((charts.curves(series, "value", result.target, words, y=span), ""))
+        # One alone has the page's width; two stand side by side.
+        width = charts.WIDE if len(chosen) == 1 else charts.WIDTH
+        figures.append((charts.curves(series, "value", result.target, words, y=span, width=width), ""))
     return figures
 
 

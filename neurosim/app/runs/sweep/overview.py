@@ -41,4 +41,9 @@ def _shown(result: SweepResult, point: tuple[str, ...], label: str) -> str:
         return cells[0].texts[label]
     over = estimate([cell.figures[label] or 0.0 for cell in cells])
     half = 0.0 if over.high is None else over.high - over.mean
-    return f"{numbers.plain(over.mean)} \N{PLUS-MINUS SIGN} {numbers.plain(half, 2)}"
+    return f"{numbers.plain(over.mean)} \N{PLUS-MINUS SIGN} {_margin(half)}"
+
+
+def _margin(half: float) -> str:
+    """Return half an interval with two significant digits, from 100 on as an integer."""
+    return f"{half:,.0f}" if half >= 100 else numbers.plain(half, 2)
