@@ -55,6 +55,7 @@ from neurosim.network import (
     Uniform,
 )
 from neurosim.network.neurons import MODELS
+from neurosim.network.synapses import BetweenParts
 from neurosim.network.synapses.patterns import FixedNumberPost, FixedTotalNumber
 
 SMALL: dict[str, Any] = {
@@ -130,6 +131,7 @@ def everything() -> Description:
         Projection("z", "z", FixedNumberPost(3, allow_self_connections=False), 0.4, plasticity=STDP(pairing="nearest")),
         Projection("y", "y", FixedProbability(0.3), 0.4, plasticity=RewardSTDP("reward")),
         Projection("x", "y", AllToAll(), 0.01),
+        Projection("x", "z", BetweenParts(FixedProbability(0.5), "2:9", np.array([0, 4, 11])), 0.02),
     ]
     network = Network([image, cells, *more], projections, [PoissonInput("z", 300.0, 0.1, name="drive")])
     settings = Settings(0.2, 5e-4, 2**62, 4, "float64", ("y", "z"), False)

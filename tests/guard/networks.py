@@ -47,7 +47,7 @@ AXES: dict[str, tuple[str, ...]] = {
         "gaps between",
     ),
     "source": ("SpikeSource", "two in a step", "PoissonSource", "PoissonSource rates", "from neurons", "recurrent"),
-    "synapses": ("fixed", "second receptor", "weights", "delays", "repeated", "negative"),
+    "synapses": ("fixed", "second receptor", "weights", "delays", "repeated", "negative", "parts"),
     "rule": ("STDP", "STDP nearest", "TripletSTDP", "RewardSTDP", "Hebbian", "event-driven", "clock-driven"),
     "homeostasis": ("SynapticScaling", "WeightNormalisation"),
     "short-term": ("depression", "facilitation"),

@@ -16,6 +16,7 @@ from neurosim.network.plasticity.homeostasis import Homeostasis, WeightNormalisa
 from neurosim.network.plasticity.timing import TripletSTDP
 from neurosim.network.stimuli import Current, GapJunctions, SineCurrent
 from neurosim.network.synapses.base import Pattern
+from neurosim.network.synapses.parts import BetweenParts
 from neurosim.network.synapses.patterns import FixedNumberPost, FixedTotalNumber
 
 Generator = np.random.Generator
@@ -132,12 +133,15 @@ def draw_pattern(
         FixedNumberPre(min(3, source.size)),
         FixedNumberPost(min(4, target.size)),
         FixedTotalNumber(2 * target.size, with_replacement=False),
+        BetweenParts(FixedProbability(0.6), f":{source.size // 2 + 1}", "::2"),
     )
     if target.size > MANY:
         kind = len(drawn) + 2
     else:
         kind = int(rng.integers(len(drawn) + 3))
     if kind < len(drawn):
+        if isinstance(drawn[kind], BetweenParts):
+            features.add("parts")
         return drawn[kind], None
     if kind == len(drawn):
         features.add("repeated")

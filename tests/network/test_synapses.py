@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +29,7 @@ from neurosim.kernels.tools.random import normal_reference
 from neurosim.network import Convolution, DistanceDependentProbability, LogNormal, Normal, Uniform
 from neurosim.network.synapses import PATTERNS
 from neurosim.network.synapses.base import Pattern, Side
+from neurosim.network.synapses.parts import BetweenParts
 from neurosim.network.synapses.patterns import FixedNumberPost, FixedTotalNumber
 
 KEY = 0xFEDCBA9876543210
@@ -42,6 +44,16 @@ EXAMPLES: dict[str, list[Pattern]] = {
     "DistanceDependentProbability": [DistanceDependentProbability(0.8, 2.0, 2.0, loops) for loops in (True, False)],
     "Convolution": [],  # between sides of other shapes: tested by itself
     "FromList": [FromList(np.array([3, 0, 3, 3]), np.array([1, 2, 0, 1]))],
+    "BetweenParts": [
+        BetweenParts(AllToAll(), "5:20", "::3"),
+        BetweenParts(FixedProbability(0.4, allow_self_connections=False), "4:30:2", "4:30:2"),
+        BetweenParts(FixedNumberPre(3), np.array([0, 7, 8, 36]), None),
+        BetweenParts(FixedNumberPost(4), slice(30, None), np.array([2, 5, 6, 9, 11])),
+        BetweenParts(FixedTotalNumber(40, False, False), range(10), range(10, 37)),
+        BetweenParts(OneToOne(), ":9", "9:18"),
+        BetweenParts(DistanceDependentProbability(0.8, 2.0, 2.0), None, "1:30"),
+        BetweenParts(FromList(np.array([3, 0, 3, 3]), np.array([1, 2, 0, 1])), "20:", "20:"),
+    ],
 }
 CASES = [pattern for patterns in EXAMPLES.values() for pattern in patterns]
 SQUARE = Side((37,))
@@ -398,3 +410,40 @@ def test_a_list_is_in_order_of_sources_then_targets(order: str, onto: tuple[int,
         assert rows.before is not None
         counts = [np.count_nonzero((pre == i) & (post < low)) for i in range(first, last)]
         assert rows.before.tolist() == counts
+
+
+def test_parts_have_the_synapses_of_populations_of_their_size() -> None:
+    """The synapses are those of the pattern between two populations that are the parts, with their positions."""
+    spaced = Side((50,), np.random.default_rng(0).random((50, 2)))
+    sources = np.array([1, 4, 5, 9, 20, 21, 33, 48])
+    targets = np.arange(2, 50, 3)
+    for pattern in (FixedProbability(0.5), FixedNumberPre(3), DistanceDependentProbability(0.9, 0.3, 1.0)):
+        inner = matrix(pattern, Side((8,), spaced.positions[sources]), Side((16,), spaced.positions[targets]), False)  # type: ignore[index]
+        whole = matrix(BetweenParts(pattern, sources, "2::3"), spaced, spaced, False)
+        assert inner.sum() and np.array_equal(whole[np.ix_(sources, targets)], inner)
+        assert whole.sum() == inner.sum()
+        expected = BetweenParts(pattern, sources, "2::3").expected(spaced, spaced)
+        assert expected == pattern.expected(Side((8,)), Side((16,)))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: BetweenParts(Convolution(np.ones((1, 1, 3, 3)))), "other than Convolution"),
+        (lambda: BetweenParts(AllToAll(), np.array([1, 1])), "sources: must ascend, with each unit once"),
+        (lambda: BetweenParts(AllToAll(), np.array([-1, 1])), "sources: must be >= 0"),
+        (lambda: BetweenParts(AllToAll(), None, np.array([0.5])), "targets: must be a vector of integers, a slice"),
+        (lambda: BetweenParts(AllToAll(), "some"), "sources: must be a slice such as '0:800'"),
+        (lambda: BetweenParts(AllToAll(), "5::-1"), "sources: must have a step > 0"),
+        (lambda: BetweenParts(AllToAll(), "40:").check(SQUARE, SQUARE, False), "must have a unit of the 37 there are"),
+        (lambda: BetweenParts(AllToAll(), np.array([37])).check(SQUARE, SQUARE, False), "population's size 37"),
+        (lambda: BetweenParts(OneToOne(), ":5").check(SQUARE, SQUARE, False), "as many targets as sources 5"),
+        (
+            lambda: BetweenParts(AllToAll(False), ":5", ":7").check(SQUARE, SQUARE, True),
+            "targets: must have the same units as sources, or none of them",
+        ),
+    ],
+)
+def test_parts_that_cannot_be_joined_are_refused(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(NeurosimInputError, match=words):
+        make()

@@ -75,7 +75,7 @@ class TableReader(Reader):
         options = options_of(kind)
         if is_union(kind) and type(None) in options and tree == NONE:
             return None
-        if holds_numbers(options):
+        if holds_numbers(options) and not (str in options and isinstance(tree, str)):
             return self.numbers(tree, name)
         return super().value(kind, tree, name)
 

@@ -2,6 +2,7 @@
 
 from .base import Pattern
 from .convolution import Convolution
+from .parts import BetweenParts
 from .patterns import (
     AllToAll,
     DistanceDependentProbability,
@@ -25,5 +26,6 @@ PATTERNS: dict[str, type[Pattern]] = {
         DistanceDependentProbability,
         FromList,
         Convolution,
+        BetweenParts,
     )
 }
