@@ -128,24 +128,31 @@ def draw_pattern(
     sizes = source.size, target.size
     if min(sizes) > MANY:
         return FixedNumberPre(3), None
+    if min(sizes) < 4 or not chance(rng, 0.2):
+        return _drawn_pattern(rng, sizes, features)
+    features.add("parts")
+    part = sizes[0] // 2 + 1, (sizes[1] + 1) // 2
+    pattern, count = _drawn_pattern(rng, part, features)
+    return BetweenParts(pattern, f":{part[0]}", "::2"), count
+
+
+def _drawn_pattern(rng: Generator, sizes: tuple[int, int], features: set[str]) -> tuple[Pattern, int | None]:
+    """Return a pattern between so many sources and targets, and the number of its synapses where that is known."""
     drawn = (
         FixedProbability(0.5),
-        FixedNumberPre(min(3, source.size)),
-        FixedNumberPost(min(4, target.size)),
-        FixedTotalNumber(2 * target.size, with_replacement=False),
-        BetweenParts(FixedProbability(0.6), f":{source.size // 2 + 1}", "::2"),
+        FixedNumberPre(min(3, sizes[0])),
+        FixedNumberPost(min(4, sizes[1])),
+        FixedTotalNumber(2 * sizes[1], with_replacement=False),
     )
-    if target.size > MANY:
+    if sizes[1] > MANY:
         kind = len(drawn) + 2
     else:
         kind = int(rng.integers(len(drawn) + 3))
     if kind < len(drawn):
-        if isinstance(drawn[kind], BetweenParts):
-            features.add("parts")
         return drawn[kind], None
     if kind == len(drawn):
         features.add("repeated")
-        count = int(rng.integers(2, 3 * target.size))
+        count = int(rng.integers(2, 3 * sizes[1]))
         pre, post = (rng.integers(0, size, count) for size in sizes)
         return FromList(np.append(pre, pre[:2]), np.append(post, post[:2])), count + 2
     if kind == len(drawn) + 1 and sizes[0] == sizes[1]:
@@ -161,7 +168,7 @@ def draw_rule(rng: Generator, unit: float, features: set[str]) -> LearningRule:
     # A power below 1 turns the rounding of float32 at a bound, 6e-8, into 1e-3.
     power = 1.0 if "float32" in features else 0.4
     powers = dict(zip(("mu_plus", "mu_minus"), rng.choice([0.0, power, 1.0], 2).tolist(), strict=True))
-    pairing = str(rng.choice(["all_to_all", "nearest"]))
+    pairing = str(rng.choice(["all_to_all", "nearest"], p=[0.4, 0.6]))
     amounts = {"a_plus": rng.uniform(-0.05, 0.15), "a_minus": rng.uniform(-0.05, 0.15)}
     kind = str(rng.choice(["STDP", "TripletSTDP", "RewardSTDP", "Hebbian"]))
     features.add("STDP nearest" if kind == "STDP" and pairing == "nearest" else kind)
