@@ -99,9 +99,16 @@ class Uncopied:
         )
 
 
+def escaped(text: str) -> str:
+    """Return a text whose control characters, which act on terminals, are written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def _readable(text: str) -> str:
-    """Return a message whose control characters are escaped, as they act on terminals, and whose middle is cut out."""
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    """Return a message without control characters, whose middle is cut out where it is long."""
+    shown = escaped(text)
     if len(shown) > MAX_TEXT:
         half = MAX_TEXT // 2
         return f"{shown[:half]} [{len(shown) - 2 * half:,} characters left out] {shown[-half:]}"

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import escaped
+
 LINE = 160  # characters of a line
 VALUE = 60  # of one value in it
 ITEMS = 4  # of a list or a table that are written out
@@ -41,7 +43,7 @@ class Shown:
         while parts and len(name) + len(whole) + 2 > LINE:
             parts.pop()
             whole = ", ".join([*parts, "..."])
-        return f"{name}({whole})"
+        return escaped(f"{name}({whole})")
 
     def _repr_html_(self) -> str:
         return html_table(type(self).__name__, self.facts())
@@ -78,7 +80,7 @@ def html_table(caption: str, rows: Mapping[str, object]) -> str:
     if len(rows) > ROWS:
         lines.append(f"<tr><td colspan='2'>and {len(rows) - ROWS:,} more</td></tr>")
     heading = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{heading}{''.join(lines)}</table>"
+    return escaped(f"<table>{heading}{''.join(lines)}</table>")
 
 
 def _cell(value: object) -> str:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..base import plugins
-from ..base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup, require
+from ..base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, escaped, lookup, require
 from ..base.plain import from_plain
 from .download import DownloadSource, digest
 from .spikes import Recordings
@@ -267,9 +267,8 @@ def load(name: str, split: str, root: Path | str | None = None, options: Options
     folder = find_root(dataset.INFO, root)
     started = time.perf_counter()
     recordings = loader(split, folder, *_arguments(dataset, options))
-    log.info(
-        "%s, %s: %s from %s in %.2f s", name, split, recordings, folder or "the package", time.perf_counter() - started
-    )
+    place = escaped(str(folder or "the package"))
+    log.info("%s, %s: %s from %s in %.2f s", name, split, recordings, place, time.perf_counter() - started)
     if recordings.labels is not None and recordings.classes:
         classes = len(recordings.classes)
         wrong = recordings.labels[(recordings.labels < 0) | (recordings.labels >= classes)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import NeurosimInputError, lookup
+from ..base.errors import NeurosimInputError, escaped, lookup
 from ..base.measure.work import LayerCounts
 from ..base.shown import Shown, html_table
 from ..data.spikes import GRID_SLACK, Recordings, Spikes
@@ -97,7 +97,7 @@ class Work(Sequence[LayerCounts]):
     def __repr__(self) -> str:
         if self._count is not None:
             return "Work(counted when it is read)"
-        return f"Work({', '.join(layer.name for layer in self._layers)})"
+        return escaped(f"Work({', '.join(layer.name for layer in self._layers)})")
 
     def _repr_html_(self) -> str:
         """Return a table of the synaptic operations and events of each layer."""

@@ -13,7 +13,15 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import NeurosimInputError, NeurosimOverflowError, NeurosimWriteError, Uncopied, lookup, require
+from ..base.errors import (
+    NeurosimInputError,
+    NeurosimOverflowError,
+    NeurosimWriteError,
+    Uncopied,
+    escaped,
+    lookup,
+    require,
+)
 from ..data.files.state import saved_values
 from ..data.spikes import GRID_SLACK, Spikes
 from ..network.network import Network
@@ -330,7 +338,7 @@ class Simulation(Uncopied):
         with self._processes.one_writes() as writes:
             if writes:
                 checkpoint.write(path, self._original, saved)
-                log.info("saved the simulation at %.6g s in %s", self.time, path)
+                log.info("saved the simulation at %.6g s in %s", self.time, escaped(str(path)))
 
     def branch(self) -> Simulation:
         """Return an independent simulation at the same moment, which has the same future, bit for bit.

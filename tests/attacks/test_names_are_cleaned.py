@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from helpers.command import neurosim
 
-from neurosim import NeurosimError
+from neurosim import LIF, Network, NeurosimError, OneToOne, PoissonInput, Population, Probe, Projection, simulate
 from neurosim.app.cli import main
 from neurosim.data import read
 
@@ -38,6 +38,19 @@ def test_names_in_errors(name: str, tmp_path: Path) -> None:
     with pytest.raises(NeurosimError) as caught:
         read(path)
     assert not CONTROL.search(str(caught.value))
+
+
+@pytest.mark.parametrize("name", NAMES[:4])
+def test_names_in_what_python_prints(name: str) -> None:
+    """A network by others is printed by whoever looks at it."""
+    joined = Projection(name, name, OneToOne(), 0.1)
+    network = Network([Population(name, 3, LIF())], [joined], [PoissonInput(name, 900.0, 0.6)])
+    result = simulate(network, 0.01, seed=1, probes=[Probe(name, "v", 1e-3)])
+    objects = [network, *network.populations, joined, *network.stimuli, result, result.work, *result.work]
+    assert name in result.spikes and len(objects) == 7
+    for each in objects:
+        table = each._repr_html_() if hasattr(each, "_repr_html_") else ""
+        assert not CONTROL.search(f"{each} {each!r} {table}"), repr(each)
 
 
 class Tags(HTMLParser):

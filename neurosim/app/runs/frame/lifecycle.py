@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ....base import plugins
-from ....base.errors import NeurosimInputError
+from ....base.errors import NeurosimInputError, escaped
 from ....base.json_toml import write_json
 from ....base.measure.meter import EnergyMeter, MeasuredEnergy
 from ....data import catalog
@@ -173,7 +173,7 @@ def _finish(kind: Kind[C, T, R], run: Run[C, T], inputs: Inputs[T]) -> R:
     reason = result.failure()
     status = "done" if reason is None else "failed"
     folder.close(status, reason)
-    log.info("%s is %s after %.2f s", folder.path, status, result.timings.get("total", 0.0))
+    log.info("%s is %s after %.2f s", escaped(str(folder.path)), status, result.timings.get("total", 0.0))
     write_page(folder.path)
     # Last, when the run is done: a file elsewhere that cannot be written is no failure of the run.
     kind.export(run, result)
