@@ -80,8 +80,8 @@ def simulate(
 
     Every recording of a batch starts anew, with the network's own weights where a rule changes them; they run in
     parallel. The result depends on the arguments above `threads` alone: not on the number of threads, nor on the other
-    recordings of the batch. Windowed populations that learn are the exception: their learned state passes from one
-    recording to the next, so their batch runs in order.
+    recordings of the batch. Windowed populations that learn and projections with `keep` are the exception: what they
+    learned passes from one recording to the next, so their batch runs in order, one recording after the other.
 
     Args:
         inputs: seconds to run for; or a recording, or a batch of them, for the one spike source; or a mapping by the
@@ -177,16 +177,18 @@ class _Batch:
 
     def run(self, threads: int, on_progress: Callable[[Progress], None] | None, started: float) -> Result:
         """Run them on `threads` threads at most; `started` is the moment of the call."""
-        # As many runners as recordings that run at a time, each with one thread. Models that learn take the recordings
-        # one after the other, on one runner.
-        learns = any(plan.windowed.learn for plan in self.prepared.compiled.windows)
+        # As many runners as recordings that run at a time, each with one thread. What learns takes the recordings one
+        # after the other, on one runner.
+        compiled = self.prepared.compiled
+        keeps = any(each.keep and each.learns for each in compiled.network.projections)
+        learns = keeps or any(plan.windowed.learn for plan in compiled.windows)
         if learns:
             count = 1
         else:
             count = max(1, min(threads, len(self.inputs)))
         runners = [self._new_runner() for _ in range(count)]
         # Models that do not learn end as they began: take their state now, before the runners' last recordings.
-        learned = {} if learns else runners[0].windows.learned()
+        learned = {} if learns else runners[0].learned()
         runners[0].warm_up()
         built = time.perf_counter()
         total = float(self.inputs.durations.sum())
@@ -197,12 +199,11 @@ class _Batch:
             report(float(self.inputs.durations[index]), spikes)
 
         outcomes = run_recordings(runners, self._run_one, len(self.inputs), on_done)
-        compiled = self.prepared.compiled
         counters = [runner.counters() for runner in runners]
         steps = sum(map(self._steps, range(len(self.inputs))))
         plastic = runners[0].workspace.plastic.weights()
         if learns:
-            learned = runners[0].windows.learned()
+            learned = runners[0].learned()
         run_s = time.perf_counter() - built
         log.info("ran %d recordings, %.6g s, in %.3g s", len(self.inputs), total, run_s)
         return Result(
@@ -235,6 +236,7 @@ class _Batch:
         except NeurosimOverflowError as error:
             raise NeurosimOverflowError(f"{name}: {error}") from None
         runner.windows.end(name)
+        runner.workspace.plastic.carry()
         weights = runner.workspace.plastic.weights()
         readings = runner.windows.take_readings()
         return _Outcome(spikes.take(), states.take(), weights, readings)

@@ -122,7 +122,8 @@ def change_network(network: Network, name: str, values: Mapping[str, Setting]) -
         pattern = FromList(values["pre"], values["post"]) if "pre" in values else old.pattern  # type: ignore[arg-type]
         weight = values.get("weight", old.weight)
         delay = values.get("delay", old.delay)
-        new = replace(old, pattern=pattern, weight=weight, delay=delay)
+        learned = None if {"pre", "weight"} & set(values) else old.learned
+        new = replace(old, pattern=pattern, weight=weight, delay=delay, learned=learned)
     else:
         new = _with(old, values, str(old), PLACES)
     entries = [new if each is old else each for each in lists[key]]

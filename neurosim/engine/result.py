@@ -139,8 +139,8 @@ class Result(Shown, Generic[S_co, A_co]):
         readings: by name of each windowed population whose model has readings: [windows, readings] float64, or a list
             of such arrays, one a recording.
         learned: by name of each windowed population: the arrays of its state at the end, or at the start of a batch in
-            which nothing learns, for `Windowed.learned`. Empty in the pieces of a `Simulation`, which has them as an
-            attribute.
+            which nothing learns, for `Windowed.learned`; by name of each projection that keeps its weights: "weights".
+            Empty in the pieces of a `Simulation`, which has them as an attribute.
         start: s of biological time at which this piece begins.
         probes: probes whose samples are in `states`, in its order.
     """

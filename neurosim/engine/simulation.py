@@ -256,8 +256,11 @@ class Simulation(Uncopied):
 
     @property
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
-        """Return the state of each windowed population by its name, for `Windowed.learned` of another network."""
-        return self._runner.windows.learned()
+        """Return what another network can start from, see `Network.with_learned`.
+
+        By name: the state of each windowed population, and "weights" of each projection that keeps them.
+        """
+        return self._runner.learned()
 
     def run(
         self, duration: float, *, progress: Callable[[Progress], None] | None = None

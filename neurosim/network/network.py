@@ -21,12 +21,15 @@ from .neurons.by_unit import varied
 from .plasticity.base import LearningRule
 from .plasticity.homeostasis import Homeostasis
 from .plasticity.short_term import ShortTermPlasticity
+from .plasticity.synapse import SynapseModel
 from .stimuli import Current, GapJunctions, PoissonInput, PoissonSource, SpikeSource, StepCurrent, check_rate_size
 from .synapses.base import Pattern, Side
 from .synapses.convolution import Convolution
 from .synapses.patterns import FromList
 from .windowed import Windowed
 
+# Array of a projection in `Result.learned`.
+WEIGHTS = "weights"
 # Units are stored in 32 bits.
 MAX_UNITS = 2**31 - 1
 
@@ -144,6 +147,11 @@ class Projection(Shown):
         p_transmit: probability that a synapse transmits a spike, drawn for each spike and synapse, as NEST's
             bernoulli_synapse; not together with a learning rule.
         homeostasis: `SynapticScaling` or `WeightNormalisation` of the weights, beside the learning rule or alone.
+        keep: whether weights that the rules changed pass from one recording of a batch to the next, which then run one
+            after the other, in order; traces, eligibility and reward start anew. Not of synapses from equations.
+        learn: whether the rules change weights at all.
+        learned: [synapses] weights to start from in place of `weight`, by source, then target: an entry of
+            `Result.weights`, or "weights" of an entry of `Result.learned`.
 
     Raises:
         NeurosimInputError: on construction, naming the projection and its attribute.
@@ -161,6 +169,9 @@ class Projection(Shown):
     dendritic_delay_fraction: float = field(default=0.0, metadata=LATER)
     p_transmit: float = field(default=1.0, metadata=LATER)
     homeostasis: Homeostasis | None = field(default=None, metadata=LATER)
+    keep: bool = field(default=False, metadata=LATER)
+    learn: bool = field(default=True, metadata=LATER)
+    learned: NDArray | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -192,11 +203,42 @@ class Projection(Shown):
         # Weights that are drawn, or multiplied by a kernel, are known and checked only when they are compiled.
         if not isinstance(self.weight, Distribution) and not isinstance(self.pattern, Convolution):
             self.check_bounds(np.atleast_1d(self.weight))
+        self._check_learned()
+
+    @property
+    def has_rule(self) -> bool:
+        """Return whether it has a rule that changes its weights."""
+        return self.plasticity is not None or self.homeostasis is not None
 
     @property
     def learns(self) -> bool:
         """Return whether its weights change while the network runs."""
-        return self.plasticity is not None or self.homeostasis is not None
+        return self.learn and self.has_rule
+
+    def _check_learned(self) -> None:
+        """Check `keep`, `learn` and `learned`, which only rules of weights can have."""
+        for name in ("keep", "learn"):
+            require(
+                isinstance(getattr(self, name), bool), f"{self}.{name}", "must be true or false", getattr(self, name)
+            )
+        plain = not self.keep and self.learn and self.learned is None
+        if plain:
+            return
+        rule = "needs a learning rule or homeostasis, and not synapses from equations"
+        good = self.has_rule and not isinstance(self.plasticity, SynapseModel)
+        require(good, f"{self}.keep, learn or learned", rule, type(self.plasticity).__name__)
+        if self.learned is None:
+            return
+        weights = np.array(self.learned)
+        finite = weights.ndim == 1 and weights.dtype.kind in "iuf" and bool(np.isfinite(weights).all())
+        require(finite, f"{self}.learned", "must be finite numbers [synapses]", weights.shape)
+        if self.plasticity is not None:
+            # A weight at its bound that was rounded to float32 may lie a little beyond it.
+            close = weights.astype(np.float32)
+            low = np.float32(self.plasticity.w_min)
+            high = np.float32(self.plasticity.w_max)
+            self.check_bounds(weights[(close < low) | (close > high)])
+        object.__setattr__(self, "learned", weights)
 
     def check_bounds(self, weights: NDArray) -> None:
         """Raise `NeurosimInputError` where a plastic projection would start with weights beyond its rule's bounds."""
@@ -259,7 +301,7 @@ class Network(Shown):
     Raises:
         NeurosimInputError: on construction: a name used twice or unknown, a receptor the target lacks, a pattern
             that does not fit its populations, a source wider than its receptor, links that form a circle and of which
-            none is delayed.
+            none is delayed, a projection that keeps weights and has the name of a windowed population.
     """
 
     populations: Sequence[Population]
@@ -286,6 +328,10 @@ class Network(Shown):
             if modulation is not None:
                 self.population(modulation.population, f"{projection}.plasticity.reward")
             self._check_sign(projection)
+            if projection.keep:
+                windowed = [each.name for each in self.populations if isinstance(each.model, Windowed)]
+                rule = "must not be that of a windowed population, as both keep what they learn"
+                require(projection.name not in windowed, f"{projection}.name", rule, projection.name)
         for stimulus in self.stimuli:
             self._check_stimulus(stimulus)
         for link in self.links:
@@ -378,24 +424,29 @@ class Network(Shown):
         return ordered
 
     def with_learned(self, learned: Mapping[str, Mapping[str, NDArray]], *, learn: bool) -> Network:
-        """Return the network with windowed populations that start from learned state.
+        """Return the network with windowed populations and projections that start from learned state.
 
         Args:
-            learned: `Result.learned`; a population that is not in it starts as in this network.
-            learn: whether populations that learn in this network go on learning.
+            learned: `Result.learned`; what is not in it starts as in this network.
+            learn: whether populations and projections that learn and keep it in this network go on learning.
 
         Raises:
-            NeurosimInputError: a name that no windowed population has.
+            NeurosimInputError: a name that no windowed population has, and no projection that keeps weights.
         """
         windowed = {p.name: p.model for p in self.populations if isinstance(p.model, Windowed)}
+        kept = [p for p in self.projections if p.keep]
         for name in learned:
-            lookup(windowed, name, "Network.with_learned.learned")
+            lookup({**windowed, **{p.name: p for p in kept}}, name, "Network.with_learned.learned")
         models: dict[str, Model] = {}
         for name, model in windowed.items():
             state = learned.get(name, model.learned)
             models[name] = replace(model, learn=model.learn and learn, learned=state)
         populations = [replace(p, model=models.get(p.name, p.model)) for p in self.populations]
-        return replace(self, populations=populations)
+        projections = [p for p in self.projections if not p.keep]
+        for p in kept:
+            weights = learned.get(str(p.name), {}).get(WEIGHTS, p.learned)
+            projections.append(replace(p, learned=weights, learn=p.learn and learn))
+        return replace(self, populations=populations, projections=projections)
 
     def _check_teachers(self) -> None:
         """Raise `NeurosimInputError` for a model that learns from a receptor that no link ends on."""

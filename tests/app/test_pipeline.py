@@ -182,6 +182,35 @@ def test_weights_that_start_anew_with_every_recording_are_named() -> None:
     assert "start anew" not in page and "with all learning off" in page
 
 
+def test_weights_that_are_kept_are_learned_over_all_recordings_in_order() -> None:
+    rule = {"rule": "STDP", "w_min": -10.0, "w_max": 10.0, "a_plus": 0.001, "a_minus": 0.0005}
+    learning = {"camera->edges": {"plasticity": rule, "keep": True}}
+    done = neurosim("simulate", "--config", write("a.toml", projection=learning), "--out", "a", "--limit", 10)
+    assert "weights of 'camera->edges' are kept from one training recording to the next" in done.stderr
+    # Neither the size of pieces nor threads change what is learned.
+    other = write("b.toml", projection=learning, data={"save_every": 50})
+    neurosim("simulate", "--config", other, "--out", "b", "--limit", 10, "--threads", 2)
+    learned = Path("a/learned.safetensors").read_bytes()
+    assert learned == Path("b/learned.safetensors").read_bytes()
+    page = html.unescape(Path("a/report.html").read_text())
+    assert "are kept from one training recording to the next" in page and "with all learning off" in page
+    # By hand: the training recordings in the order of the plan.
+    config = configure(Path("a.toml"))
+    train, test = (catalog.load("digits", split) for split in ("train", "test"))
+    key = rng_key(3, "pipeline", "task 0", "epoch 0")
+    order = np.random.Generator(np.random.Philox(key=key)).permutation(len(train))
+    played = PipelineInputs(config).of(train.select(order), labelled=True)
+    found = simulate(config.description.network, played, clock=5e-3, seed=3, trial=10, record=[])
+    weights = read_arrays("a/learned.safetensors")["camera->edges/weights"]
+    assert np.array_equal(found.learned["camera->edges"]["weights"], weights)
+    assert not np.array_equal(found.weights["camera->edges"][0], weights)
+    # Another network starts from them.
+    start = {"learned": {"file": "a/learned.safetensors", "array": "camera->edges/weights"}, "learn": False}
+    again = configure(write("c.toml", projection={"camera->edges": {**learning["camera->edges"], **start}}))
+    (projection,) = again.description.network.projections
+    assert np.array_equal(projection.learned, weights) and not projection.learns and not again.remarks()
+
+
 def test_a_dataset_and_limits_from_the_command_line() -> None:
     pipe = write("pipe.toml", data={"name": "nmnist"})
     found = result_of("simulate", "digits", "--config", pipe, "--limit", 10, "--seed", 5, "--out", "run")

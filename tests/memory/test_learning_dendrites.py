@@ -116,7 +116,7 @@ def network(model: DendriteLayer, **windowed: object) -> Network:
     return Network(
         [
             *(Population(name, size, SpikeSource()) for name, size in sizes.items()),
-            Population("layer", UNITS, Windowed(model, WINDOW, **windowed)),  # type: ignore[arg-type]
+            Population("layer", UNITS, Windowed(model, WINDOW, **windowed)),
         ],
         links=[
             Link("camera", "layer"),

@@ -139,8 +139,8 @@ def plastic_bytes(projection: Projection, real: np.dtype[Any]) -> int:
 
 
 def is_plastic(projection: Projection) -> bool:
-    """Return whether the effect of a spike changes while the network runs."""
-    return projection.learns or projection.short_term is not None or projection.p_transmit < 1
+    """Return whether the effect of a spike changes while the network runs, or does so where learning is on."""
+    return projection.has_rule or projection.short_term is not None or projection.p_transmit < 1
 
 
 def compile_plastic(
@@ -182,19 +182,20 @@ def _by_delay(
     # Each process sees its own part: an error in one must end all, or the others wait for it forever.
     with processes.agreed():
         rows, weights, delays = sampler.all_synapses()
-        projection.check_bounds(weights)
+        if projection.learned is None:
+            projection.check_bounds(weights)
     degrees[:] = _degrees(rows, weights != 0)
     rule = np.empty(0)
     short_term = np.empty(0)
     homeostasis = np.empty(0)
     modulation = None
-    if projection.plasticity:
+    if projection.plasticity and projection.learn:
         terms = projection.plasticity.terms()
         rule = rule_vector(terms, clock)
         modulation = terms.modulation
     if projection.short_term:
         short_term = short_term_vector(projection.short_term, clock)
-    if projection.homeostasis:
+    if projection.homeostasis and projection.learn:
         homeostasis = homeostasis_vector(projection, projection.homeostasis, clock)
     numbers_of_model = _constants(network, projection, clock)
     rewarder, reward_delay = _reward(network, projection, modulation, clock)

@@ -72,11 +72,14 @@ class SynapseSampler:
         return self._make(first, last)
 
     def weights(self, rows: Rows, first: int) -> NDArray[np.float64]:
-        """Return [synapses] weights of rows that begin with source `first`.
+        """Return [synapses] weights of rows that begin with source `first`: those learned before, or drawn.
 
         Raises:
             NeurosimInputError: a negative one, drawn for a receptor of conductances.
         """
+        learned = self.projection.learned
+        if learned is not None:
+            return np.asarray(learned[self.numbers(rows, first)], np.float64)
         weights = self._values("weight", rows, first)
         if rows.weights is not None:
             weights = weights * rows.weights
@@ -114,9 +117,9 @@ class SynapseSampler:
         Raises:
             NeurosimInputError: one.
         """
-        for field in ("weight", "delay"):
+        for field in ("weight", "delay", "learned"):
             values = getattr(self.projection, field)
-            if not isinstance(values, Distribution) and np.ndim(values) == 1:
+            if values is not None and not isinstance(values, Distribution) and np.ndim(values) == 1:
                 count = np.size(values)
                 rule = f"must hold {self.synapses} values, one for each synapse"
                 require(count == self.synapses, f"{self.projection}.{field}", rule, count)
@@ -129,7 +132,7 @@ class SynapseSampler:
         """Return the rows of all sources, and [synapses] their weights and delays."""
         rows = self.rows(0, len(self.first_synapse) - 1)
         count = len(rows.targets)
-        if self.weight is not None:
+        if self.weight is not None and self.projection.learned is None:
             weights = np.full(count, self.weight)
         else:
             weights = self.weights(rows, 0)

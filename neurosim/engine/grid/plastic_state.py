@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...base.errors import Uncopied, require
 from ...kernels.engine.clocked import plastic as table
 from ...kernels.engine.clocked import plasticity as kernel
-from ...network.network import Projection
+from ...network.network import WEIGHTS, Projection
 from ..addresses import address, signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses
@@ -37,6 +37,8 @@ class PlasticState(Uncopied):
         self._ordinals = np.zeros(threads * max(by_chance, default=0), np.uint32)
         self._alive: list[NDArray[Any]] = []
         self._state: list[dict[str, NDArray[Any]]] = []
+        # Weights at the start of a recording.
+        self._start = [each.weights for each in compiled]
         for row, each in zip(self.table, compiled, strict=True):
             self._state.append(_state(each, share.layout, threads))
             self._fill(row, each, share)
@@ -45,17 +47,31 @@ class PlasticState(Uncopied):
         self.reset()
 
     def reset(self) -> None:
-        """Return to the initial weights and traces."""
-        for each, state in zip(self.synapses, self._state, strict=True):
+        """Return to the initial weights, or those of the last `carry`, and to initial traces."""
+        for each, start, state in zip(self.synapses, self._start, self._state, strict=True):
             for name, array in state.items():
                 if name == "weights":
-                    array[:] = each.weights
+                    array[:] = start
                 elif name == "full":
                     array[:] = each.sites
                 elif name == "variables" and each.model is not None:
                     array[:] = [*each.model.initial(), 0.0]
                 else:
                     array[:] = INITIAL.get(name, 0.0)
+
+    def carry(self) -> None:
+        """Let the next recording start from the present weights, where a projection keeps them."""
+        for k, (synapses, state) in enumerate(zip(self.synapses, self._state, strict=True)):
+            if synapses.projection.keep:
+                self._start[k] = _weights(synapses, state)
+
+    def kept(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Return by name of each projection that keeps its weights: "weights" [synapses], in the order of the rows.
+
+        All processes call it, and have the weights of all.
+        """
+        names = dict.fromkeys(str(each.projection.name) for each in self.synapses if each.projection.keep)
+        return {name: {WEIGHTS: self.of_synapses(name, "weight", 0)} for name in names}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of all state; they are the same for any number of threads."""

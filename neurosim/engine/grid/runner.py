@@ -155,6 +155,10 @@ class Runner:
         arrays["cursors"][:] = 0
         return arrays | self.windows.arrays()
 
+    def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Return the state of each windowed population, and the weights of each projection that keeps them, by name."""
+        return self.windows.learned() | self.workspace.plastic.kept()
+
     def counters(self) -> WorkCounters:
         """Return the counters, copied."""
         workspace = self.workspace

@@ -84,14 +84,21 @@ class PipelineConfig:
 
     def remarks(self) -> tuple[str, ...]:
         """Return what must be known of the run before its results are read."""
-        learning = [str(each.name) for each in self.description.network.projections if each.learns]
-        if not learning:
-            return ()
-        names = ", ".join(f"'{name}'" for name in learning)
-        return (
-            f"weights of {names} learn within a recording, also while testing, and start anew with the next one; "
-            "only windowed populations keep what they learn",
-        )
+        learning = [each for each in self.description.network.projections if each.learns]
+        anew = ", ".join(f"'{each.name}'" for each in learning if not each.keep)
+        kept = ", ".join(f"'{each.name}'" for each in learning if each.keep)
+        remarks = []
+        if anew:
+            remarks.append(
+                f"weights of {anew} learn within a recording, also while testing, and start anew with the next one; "
+                "give their projection keep = true to keep them"
+            )
+        if kept:
+            remarks.append(
+                f"weights of {kept} are kept from one training recording to the next, which run one after the other in "
+                "the order of the plan, and stay as they are while testing"
+            )
+        return tuple(remarks)
 
     @property
     def clock(self) -> float:

@@ -47,8 +47,9 @@ def fill(folder: RunFolder, result: PipelineResult) -> Mapping[str, object]:
         remarks = [f"{str(line)[:1].upper()}{str(line)[1:]}." for line in noted]
     else:
         remarks = []
-    # The remarks of a pipeline are about weights that learn while it is tested.
-    learning = "" if remarks else ", with all learning off"
+    # Weights that are not kept learn while the pipeline is tested.
+    learns = any("also while testing" in line for line in remarks)
+    learning = "" if learns else ", with all learning off"
     unanswered = f"{result.unanswered} recordings had no answer and count as wrong."
     return {
         "stages": stages,
