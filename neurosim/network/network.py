@@ -436,7 +436,7 @@ class Network(Shown):
         windowed = {p.name: p.model for p in self.populations if isinstance(p.model, Windowed)}
         kept = [p for p in self.projections if p.keep]
         for name in learned:
-            lookup({**windowed, **{p.name: p for p in kept}}, name, "Network.with_learned.learned")
+            lookup({**windowed, **{str(p.name): p for p in kept}}, name, "Network.with_learned.learned")
         models: dict[str, Model] = {}
         for name, model in windowed.items():
             state = learned.get(name, model.learned)
