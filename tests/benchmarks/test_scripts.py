@@ -28,6 +28,7 @@ NEEDED = {
     "peers/run_brian2_equations": ["in.json", "out.npz"],
     "peers/run_nest": ["cuba"],
     "peers/run_layers": ["neurosim", "layer"],
+    "peers/run_training": ["neurosim"],
     "peers/run_reservoirpy": ["series.npz"],
     "pipelines": ["incremental"],
 }

@@ -144,7 +144,7 @@ def test_delayed_links_that_do_not_fit_are_named() -> None:
             links=[Link("cells", "right", delayed=True)],
         )
     with pytest.raises(NeurosimInputError, match=r"Link\['a->b'\].delayed: must be true or false \(got 1\)"):
-        Link("a", "b", delayed=1)  # type: ignore[arg-type]
+        Link("a", "b", delayed=1)
     with pytest.raises(
         NeurosimInputError, match=r"Macrocolumn.neighbours: must be > 0 to take signals from neighbours"
     ):

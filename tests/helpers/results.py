@@ -11,6 +11,7 @@ TIMED = {
     "timings",
     "run",
     "seconds",
+    "layer_seconds",
     "real_time_factor",
     "run_s",
     "build_s",

@@ -78,7 +78,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     course = again.run()
     assert weights(again.net) == weights(whole.net)
     for mine, its in zip(course.history, whole.state.history, strict=True):
-        assert replace(mine, seconds=0) == replace(its, seconds=0)
+        assert replace(mine, seconds=0, layer_seconds=0) == replace(its, seconds=0, layer_seconds=0)
     assert (course.best, course.step) == (whole.state.best, whole.state.step)
 
 

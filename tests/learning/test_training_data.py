@@ -12,6 +12,7 @@ from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimInputError
 from neurosim.kernels.layers.bins import reference as kernel
 from neurosim.learning import Augment, Binning, TrainingSpec, split
+from neurosim.learning.training.binning import BinnedRecordings
 from neurosim.learning.training.validation import check_labels, split_apart
 
 EVERY = Augment(shift=1.5, zoom=0.2, rotate=0.3, jitter=0.4, stretch=0.2, drop=0.4, mask=0.3, lag=0.02, noise=9)
@@ -171,6 +172,20 @@ def test_a_cut_holds_a_stretch_of_another_and_its_share_of_the_loss() -> None:
             seen.add((k, int(batch.others[k]), bool(batch.shares[k] > 0)))
     assert len(seen) > 9 and {False, True} == {each[2] for each in seen}
     assert not binning.batch(recordings, np.arange(3)).shares.any()
+
+
+@pytest.mark.parametrize("recordings", [bars(20), channels(n=70)], ids=["camera", "channels"])
+@pytest.mark.parametrize("most", [0, 1])
+def test_recordings_that_are_binned_once_give_the_same_batches(recordings: Recordings, most: int) -> None:
+    binning = Binning(recordings.shape, dt=0.011, duration=0.25, pool=2, max_count=most)
+    binned = BinnedRecordings(binning, recordings)
+    assert BinnedRecordings.fits(recordings) and not BinnedRecordings.fits(replace(recordings, labels=None))
+    # Short and long recordings, one alone, and one twice.
+    for chosen in (np.array([69, 0, 5, 5]), np.array([3]), np.arange(len(recordings))):
+        found = binned.batch(chosen)
+        expected = binning.batch(recordings, chosen)
+        for name, array in vars(expected).items():
+            np.testing.assert_array_equal(getattr(found, name), array, name)
 
 
 def test_events_of_a_tensor_are_the_tensor_again() -> None:

@@ -148,3 +148,14 @@ def _bin_events(events, bins, views, keys, out):
                 if max_count == 0.0 or out[step, b, place] < top:
                     out[step, b, place] += np.float32(1)
         _add_noise(key, int(views[b, NOISE]), views[b, NOISE_END], dt, max_count, out[:, b])
+
+
+@compiled
+def place_entries(begins, ends, steps, units, counts, out):
+    """Fill out [steps, n, units] with the entries `begins` to `ends` of each of n recordings, and zeros elsewhere."""
+    out[:] = 0
+    for b in range(begins.size):
+        for e in range(begins[b], ends[b]):
+            # A batch may be shorter than the one in which a recording was binned, but no event is after its end.
+            if steps[e] < out.shape[0]:
+                out[steps[e], b, units[e]] = counts[e]

@@ -35,6 +35,7 @@ class EpochRecord(Record):
         learning_rate: learning rate at the end of the epoch.
         validation_loss, validation_accuracy: None without validation.
         seconds: wall-clock time.
+        layer_seconds: part of it in which the layers ran, forward and backward.
     """
 
     loss: float
@@ -44,6 +45,7 @@ class EpochRecord(Record):
     validation_loss: float | None = None
     validation_accuracy: float | None = None
     seconds: float = 0.0
+    layer_seconds: float = 0.0
 
     def is_better_than(self, other: EpochRecord) -> bool:
         """Return whether validation has a higher accuracy, or the same with a lower loss."""

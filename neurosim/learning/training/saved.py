@@ -19,6 +19,7 @@ from .binning import Binning
 from .elm_net import ELMNet
 from .grid_net import GridNet
 from .net import SpikingNet
+from .optimisers import MEAN, STEP, Optimiser
 from .records import TrainingState
 from .specs import AttentionSpec, ELMSpec, NetworkSpec
 
@@ -26,9 +27,6 @@ NET = "SpikingNet"
 GRID_NET = "GridNet"
 TRAINING = "Training"
 VERSION = 1
-# Moments of the gradients in the state of an optimiser, as torch names them: the mean, and the size by its kind.
-MEAN = "exp_avg"
-SIZE = {torch.optim.AdamW: "exp_avg_sq", torch.optim.Adamax: "exp_inf"}
 
 Weights = Mapping[str, Tensor]
 TrainableNet = SpikingNet | AttentionNet | ELMNet | GridNet
@@ -110,9 +108,7 @@ def load_grid(path: Path | str) -> tuple[GridNet, Binning, tuple[str, ...]]:
         return net, about.binning, about.names
 
 
-def write_checkpoint(
-    path: Path, net: TrainableNet, optimiser: torch.optim.Optimizer, best: Weights, state: TrainingState
-) -> None:
+def write_checkpoint(path: Path, net: TrainableNet, optimiser: Optimiser, best: Weights, state: TrainingState) -> None:
     """Replace `path` by the state from which a training continues.
 
     The file has the arrays "net/<parameter>", "best/<parameter>", and "adam/<parameter>/<moment>".
@@ -125,16 +121,14 @@ def write_checkpoint(
     """
     arrays = {**_arrays(net.state_dict(), "net/"), **_arrays(best, "best/")}
     # By the names of parameters: their numbers in an optimiser depend on the order of its groups.
-    keys = "step", MEAN, SIZE[type(optimiser)]
+    keys = STEP, MEAN, optimiser.size
     for name, parameter in net.named_parameters():
         arrays |= _arrays({key: optimiser.state[parameter][key] for key in keys}, f"adam/{name}/")
     about = _Training(shape=net.shape, classes=net.classes, dt=net.dt, spec=net.spec, state=state)
     write_state(path, TRAINING, VERSION, about.to_dict(), arrays)
 
 
-def read_checkpoint(
-    path: Path, net: TrainableNet, optimiser: torch.optim.Optimizer
-) -> tuple[dict[str, Tensor], TrainingState]:
+def read_checkpoint(path: Path, net: TrainableNet, optimiser: Optimiser) -> tuple[dict[str, Tensor], TrainingState]:
     """Restore `net` and `optimiser` from a checkpoint; return the best weights so far and the training's state.
 
     Raises:
@@ -157,17 +151,17 @@ def read_checkpoint(
         net.load_state_dict(_tensors(arrays, "net/"))
         for name, parameter in net.named_parameters():
             saved = _tensors(arrays, f"adam/{name}/")
-            optimiser.state[parameter] = _moments(saved, f"adam/{name}", parameter, SIZE[type(optimiser)])
+            optimiser.state[parameter] = _moments(saved, f"adam/{name}", parameter, optimiser.size)
         return best, about.state
 
 
 def _moments(saved: Weights, name: str, parameter: Tensor, size: str) -> dict[str, Tensor]:
     """Return the state of Adam for a parameter; `size` is the key of the size of its gradients."""
     moments = {}
-    for key in ("step", MEAN, size):
+    for key in (STEP, MEAN, size):
         value = saved[key]
         # The file has no arrays without an axis: the step is one number.
-        is_step = key == "step"
+        is_step = key == STEP
         if is_step:
             good = value.numel() == 1
         else:

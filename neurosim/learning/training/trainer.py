@@ -17,8 +17,10 @@ from torch import nn
 
 from ...base.errors import NeurosimError, require
 from ...base.random import rng_key
+from ...data.spikes import Recordings
 from .augment import Augment
-from .binning import EventBatch
+from .binning import BinnedRecordings, Binning, EventBatch
+from .optimisers import OPTIMIZERS, ParameterGroup
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
 from .saved import TrainableNet, read_checkpoint, write_checkpoint
@@ -26,7 +28,6 @@ from .specs import TrainingSpec
 
 # Recordings at a time where no gradient is needed.
 EVALUATION_BATCH = 128
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
 # Number of batches within which recordings are sorted by duration, so that few steps are padding.
 SORTED_BATCHES = 8
 log = logging.getLogger(__name__)
@@ -117,14 +118,16 @@ class Trainer:
         alone = self.team.size == 1 or not getattr(net.spec, "normalise", False)
         require(alone, "NetworkSpec.normalise", "must be false with several processes, which share a batch", True)
         self.state = TrainingState()
+        self._layer_seconds = 0.0
+        self._binned = _binned_once(binning, train, self.augment)
         # Only matrices decay: a bias, a threshold or a time constant has its own scale.
         matrices = [p for p in net.parameters() if p.ndim > 1]
         others = [p for p in net.parameters() if p.ndim < 2]
-        groups = []
-        for parameters, decay in ((matrices, self.spec.weight_decay), (others, 0.0)):
-            if parameters:
-                groups.append({"params": parameters, "weight_decay": decay})
-        self.optimiser = OPTIMIZERS[self.spec.optimizer](groups, lr=self.spec.learning_rate)
+        groups = [
+            ParameterGroup(params=matrices, weight_decay=self.spec.weight_decay),
+            ParameterGroup(params=others, weight_decay=0.0),
+        ]
+        self.optimiser = OPTIMIZERS[self.spec.optimizer](groups, self.spec.learning_rate)
         self.best_weights: dict[str, torch.Tensor] = {}
         if checkpoint is not None and checkpoint.is_file():
             self.best_weights, self.state = read_checkpoint(checkpoint, net, self.optimiser)
@@ -158,7 +161,7 @@ class Trainer:
 
         Each process works on its share, and all get the gradient of the batch.
         """
-        self.optimiser.zero_grad(set_to_none=False)
+        self.optimiser.zero_grad()
         share = self.team.share(chosen)
         sums = torch.zeros(3, device=device_of(self.net))
         # A last, small batch may hold nothing for this process.
@@ -175,23 +178,34 @@ class Trainer:
 
     def _backward(self, chosen: NDArray[np.int64], share: slice) -> torch.Tensor:
         """Add the gradient of a share of a batch; return its parts of loss, hits and rate."""
-        batch = self.binning.batch(self.train, chosen[share], self.augment, self.seed, self.state.epoch)
+        batch = self._batch(chosen[share])
         draws = rng_key(self.seed, "training", "dropout", str(self.state.step)) >> 1
         device = device_of(self.net)
         x, lengths, labels = _tensors(batch, device)
         masks = [mask[share].to(device) for mask in self.net.dropout(len(chosen), draws)]
         self.net.train()
+        began = time.perf_counter()
         trace = self.net.trace(x, lengths, masks)
+        self._layer_seconds += time.perf_counter() - began
         # This process's part of the loss of the whole batch.
         part = len(labels) / len(chosen)
         loss = self._loss(trace.scores, labels, batch) / len(chosen)
         # The penalty on activity: mean squared rate of each layer.
         rates = _rates(trace.spikes, lengths)
         square = torch.stack([rate.square().mean() for rate in rates]).sum()
-        (loss + self.spec.sparsity * part * square + part * trace.auxiliary).backward()
+        total = loss + self.spec.sparsity * part * square + part * trace.auxiliary
+        began = time.perf_counter()
+        total.backward()
+        self._layer_seconds += time.perf_counter() - began
         right = (trace.scores.argmax(dim=1) == labels).sum().float()
         mean = torch.cat(rates, dim=1).detach().mean()
         return torch.stack([loss.detach(), right, part * mean])
+
+    def _batch(self, chosen: NDArray[np.int64]) -> EventBatch:
+        """Return recordings of the present epoch; those that no epoch changes are binned once."""
+        if self._binned is None:
+            return self.binning.batch(self.train, chosen, self.augment, self.seed, self.state.epoch)
+        return self._binned.batch(chosen)
 
     def _loss(self, scores: torch.Tensor, labels: torch.Tensor, batch: EventBatch) -> torch.Tensor:
         """Return the summed cross-entropy of scores; with cutmix both classes count by their shares of the events."""
@@ -206,6 +220,7 @@ class Trainer:
 
     def _epoch(self, on_progress: Callable[[EpochProgress], None]) -> None:
         began = time.perf_counter()
+        self._layer_seconds = 0.0
         state = self.state
         size = len(self.train)
         batches = self._batches(state.epoch)
@@ -227,7 +242,8 @@ class Trainer:
         if self.validation is not None:
             validation_loss, accuracy = loss_and_accuracy(self.scores(self.validation), self.validation)
             record = replace(record, validation_loss=validation_loss, validation_accuracy=accuracy)
-        self._keep_best(replace(record, seconds=time.perf_counter() - began))
+        seconds = time.perf_counter() - began
+        self._keep_best(replace(record, seconds=seconds, layer_seconds=self._layer_seconds))
 
     def _step(self, loss: float, steps: int) -> float:
         """Clip the gradients and move the weights; return the learning rate. `steps`: steps of an epoch."""
@@ -238,8 +254,7 @@ class Trainer:
         if not bool(torch.isfinite(norm)):
             self._fail("a gradient is not finite")
         learning_rate = self.spec.learning_rate_at(state.step, steps * self.spec.epochs)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+        self.optimiser.learning_rate = learning_rate
         self.optimiser.step()
         state.step += 1
         return learning_rate
@@ -285,6 +300,15 @@ class Trainer:
         order = np.concatenate([group[np.argsort(durations[group], kind="stable")] for group in groups])
         batches = [order[k : k + size] for k in range(0, len(order), size)]
         return [batches[k] for k in generator.permutation(len(batches))]
+
+
+def _binned_once(binning: Batches, items: Labelled, augment: Augment) -> BinnedRecordings | None:
+    """Return recordings binned once, where no epoch changes them and they fit into memory; else None."""
+    if not isinstance(binning, Binning) or not isinstance(items, Recordings) or augment != Augment():
+        return None
+    if not BinnedRecordings.fits(items):
+        return None
+    return BinnedRecordings(binning, items)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ....learning.training.specs import GRID_NAMES
-from ...report import charts, recordings
+from ...report import charts, numbers, recordings
 from ...report.charts import Curve, column
 from ..frame.folder import RunFolder
 from .overview import members_of
@@ -25,12 +25,25 @@ def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
     return {
         "figures": _figures(history, best, spiking=spiking) if history else [],
         "spiking": spiking,
+        "time": _time(history),
         "members": f"{members_of(result)}; each has a seed of its own, and the course above is the first one's.",
         "shown": recordings.shown_examples(examples, why),
         "rates": recordings.rates(examples),
         "rates_words": f"Over the {len(examples)} recordings shown above.",
         "why": why,
     }
+
+
+def _time(rows: Sequence[EpochResult]) -> str:
+    """Return a sentence on the part of the time that is the layers', or none where a run did not record it."""
+    total = sum(row.seconds or 0.0 for row in rows)
+    layers = sum(row.layer_seconds or 0.0 for row in rows)
+    if not total or not layers:
+        return ""
+    return (
+        f"Layers, forward and backward, took {numbers.percent(layers / total)} of the {numbers.seconds(total)} of the "
+        "epochs; the rest is for making batches, loss, optimiser and validation."
+    )
 
 
 def _figures(rows: Sequence[EpochResult], best: int, *, spiking: bool) -> list[tuple[Markup, str]]:

@@ -20,6 +20,7 @@ class EpochResult:
         learning_rate: at the end of the epoch.
         validation_loss, validation_accuracy: None without validation.
         seconds: wall-clock.
+        layer_seconds: of these in the layers, forward and backward.
     """
 
     loss: float | None = None
@@ -29,6 +30,7 @@ class EpochResult:
     validation_loss: float | None = None
     validation_accuracy: float | None = None
     seconds: float | None = None
+    layer_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
