@@ -71,6 +71,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("titans", {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4, "gates": "channel", "gate_rank": 3}),
     ("yaad", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 4, "gates": "channel"}),
     ("lssl", {"state_size": 5, "measure": "legt"}),
+    ("retention", {"num_heads": 2, "num_kv_heads": 1, "trained_angles": True}),
     ("lssl", {"state_size": 4, "structured": True, "copies": 2, "outputs": 3}),
     ("bmojo", {"num_heads": 2, "window_size": 3, "use_fading": False}),
     ("comba", {"num_heads": 2, "head_dim": 6, "normalise_feedback": True, "use_gate": False}),

@@ -70,9 +70,11 @@ def filled(given: list[int], answer: list[int]) -> list[int]:
     """The text with its spans put back."""
     spans = bytes(answer).split(bytes([MASK]))[1:]
     found = list(given)
-    for span in spans:
+    for number, span in enumerate(spans):
         at = found.index(MASK)
-        found[at : at + 1] = list(span)
+        # The number of a mask tells where its span belongs.
+        assert found[at + 1] == span[0] == ord("0") + number % 20
+        found[at : at + 2] = list(span[1:])
     return found
 
 
@@ -80,23 +82,23 @@ def filled(given: list[int], answer: list[int]) -> list[int]:
 def test_every_objective_can_be_solved_from_what_is_given(length: int) -> None:
     for given, answer in rows("infilling", length):
         assert given.count(MASK) == answer.count(MASK) > 0 and in_text(filled(given, answer))
-        hidden = len(answer) - answer.count(MASK)
-        assert abs(hidden - 0.15 * (len(given) + hidden)) < 2
+        hidden = len(answer) - 2 * answer.count(MASK)
+        assert abs(hidden - 0.15 * (len(given) - 2 * given.count(MASK) + hidden)) < 2
     for given, answer in rows("autoencoding", length):
         assert in_text(answer) and given.count(MASK) > 0 and len(answer) > len(given)
-        pieces = bytes(given).split(bytes([MASK]))
-        assert all(piece in bytes(answer) for piece in pieces)
+        first, *pieces = bytes(given).split(bytes([MASK]))
+        assert first in bytes(answer) and all(piece[1:] in bytes(answer) for piece in pieces)
     for given, answer in rows("copying", length):
         assert given == answer and in_text(answer)
     for given, answer in rows("deshuffling", length):
         assert given != answer and sorted(given) == sorted(answer) and in_text(answer)
         assert 0.2 < np.mean(np.equal(given, answer)) < 0.45
     for given, answer in rows("prefix", length):
-        assert in_text([*given, *answer]) and len(answer) > length // 5 < len(given)
+        assert in_text([*given, *answer]) and len(given) / (len(given) + len(answer)) == pytest.approx(0.75, abs=0.02)
     for given, answer in rows("selective_copying", length):
         context, *edges = bytes(given).split(bytes([FIND]))
         *found, end = bytes(answer).split(bytes([FIND]))
-        assert not end and len(edges) == 2 * len(found) > 0
+        assert not end and len(edges) == 2 * len(found) > 0 and len({len(edge) for edge in edges}) == 1
         for k, span in enumerate(found):
             assert edges[2 * k] + span + edges[2 * k + 1] in context
 

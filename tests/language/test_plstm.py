@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from neurosim.base import NeurosimInputError
 from neurosim.language import Depth, build
 from neurosim.language.attention.kinds.chunks import additive
-from neurosim.language.attention.kinds.plstm import PLSTM2D, line_graph, over_graph, over_grid
+from neurosim.language.attention.kinds.plstm import PLSTM2D, PLSTMGraph, line_graph, over_graph, over_grid
 
 
 def test_the_chain_is_linear_attention_with_one_gate_a_head() -> None:
@@ -304,3 +304,44 @@ def test_a_grid_learns_where_an_arrow_points_and_beyond_its_size() -> None:
         grids, labels = rays(200, size, 1000)
         with torch.no_grad():
             assert float(answers(grids).argmax(1).eq(labels).float().mean()) > least
+
+
+def test_a_layer_over_a_graph_is_its_equations_over_the_nodes() -> None:
+    """Node by node in float64, on a random graph; nodes that no edge reaches read their own value alone."""
+    torch.manual_seed(0)
+    layer = PLSTMGraph(8, 2).double()
+    for projection in (layer.source_proj, layer.transition_proj, layer.mark_proj):
+        nn.init.normal_(projection.bias)
+    nodes = 7
+    edges = torch.tensor([[a, b] for a in range(nodes) for b in range(a + 1, nodes) if (3 * a + 5 * b) % 4 < 2])
+    x = noise(2, nodes, 8)
+    out = layer(x, edges)
+    with torch.no_grad():
+        for item in range(2):
+            q, k, v = (p(x[item]).view(nodes, 2, 4) for p in (layer.q_proj, layer.k_proj, layer.v_proj))
+            gates = [p(x[item]).sigmoid() for p in (layer.source_proj, layer.transition_proj, layer.mark_proj)]
+            source, transition, mark = gates
+            leaving = [int((edges[:, 0] == a).sum()) for a in range(nodes)]
+            for head in range(2):
+                states = {}
+                for b in range(nodes):
+                    arrived = [e for e in states if e[1] == b]
+                    read = sum((mark[b, head] * states[e].T @ q[b, head] / 2 for e in arrived), torch.zeros(4).double())
+                    read = read + layer.direct[head] * (q[b, head] @ k[b, head]) / 2 * v[b, head]
+                    wanted = read * (read.square().mean() + 1e-5).rsqrt()
+                    torch.testing.assert_close(normed(layer, x, edges)[item, b, head], wanted, rtol=1e-9, atol=1e-9)
+                    for _, c in [e for e in edges.tolist() if e[0] == b]:
+                        passed = sum((states[e] for e in arrived), torch.zeros(4, 4).double())
+                        own = source[b, head] * torch.outer(k[b, head], v[b, head])
+                        states[(b, c)] = own + transition[b, head] / leaving[b] * passed
+    out.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+
+
+def normed(layer: PLSTMGraph, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+    """Return what the layer's norm gives, [B, N, H, V]."""
+    seen: list[torch.Tensor] = []
+    handle = layer.norm.register_forward_hook(lambda module, inputs, out: seen.append(out))
+    layer(x, edges)
+    handle.remove()
+    return seen[0]

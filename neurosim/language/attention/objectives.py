@@ -28,10 +28,13 @@ PADDING = 0xFC
 MASKED = 0.15
 MEAN_SPAN = 3
 SHUFFLED = 0.75  # share of the bytes that change places
-# Bytes to find, bytes shown on either side of them, and bytes of text for each query.
+FIRST_NUMBER = ord("0")  # byte behind the MASK of the first span; the next spans count on
+NUMBERS = 20  # spans after which numbers begin again
+# Bytes to find, fewest and most bytes shown on either side of them, and bytes of text for each query.
 TARGET_BYTES = 8
-EDGE = 3
+EDGES = (8, 64)
 ROOM_OF_QUERY = 64
+PREFIX = 0.75  # share of the text that a prefix has
 MIN_LENGTH = 48  # bytes of a sequence
 
 
@@ -48,31 +51,31 @@ def _parts(total: int, count: int, draws: np.random.Generator) -> NDArray[np.int
 
 
 def _masked(text: Bytes, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """Return (the text with a MASK for each span, the spans, each behind a MASK)."""
+    """Return (the text with MASK and number for each span, the spans, each behind its MASK and number)."""
     hidden = max(round(MASKED * len(text)), 1)
     count = max(round(hidden / MEAN_SPAN), 1)
     spans = _parts(hidden, count, draws)
     gaps = _parts(len(text) - hidden, count + 1, draws)
     edges = np.cumsum(np.stack([gaps[:-1], spans], 1).ravel())
     pieces = np.split(text, edges)
-    mask = np.array([MASK], np.uint8)
+    masks = [np.array([MASK, FIRST_NUMBER + i % NUMBERS], np.uint8) for i in range(count)]
     # Even pieces are visible, odd ones are the masked spans.
-    shortened = [piece if i % 2 == 0 else mask for i, piece in enumerate(pieces)]
-    answer = [part for piece in pieces[1::2] for part in (mask, piece)]
+    shortened = [piece if i % 2 == 0 else masks[i // 2] for i, piece in enumerate(pieces)]
+    answer = [part for pair in zip(masks, pieces[1::2], strict=True) for part in pair]
     return np.concatenate(shortened), np.concatenate(answer)
 
 
 def infilling(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
     """Mask 15 % of the text, in spans of 3 bytes on average; the spans are the answer."""
-    # A masked text and its spans have n bytes together, and a mask for each span on either side.
-    window = _window(text, int(room / (1 + 2 * MASKED / MEAN_SPAN)) - 2, draws)
+    # A masked text and its spans have n bytes together, and a mask of two bytes for each span on either side.
+    window = _window(text, int(room / (1 + 4 * MASKED / MEAN_SPAN)) - 3, draws)
     return _masked(window, draws)
 
 
 def autoencoding(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
     """Mask the same share as `infilling`; the whole text is the answer."""
-    # The answer has (1 - MASKED) n bytes of prompt, n of text, and a mask for each of MASKED n / MEAN_SPAN spans.
-    window = _window(text, int(room / (2 - MASKED + MASKED / MEAN_SPAN)) - 2, draws)
+    # (1 - MASKED) n bytes of prompt, n of text, and two of a mask for each of MASKED n / MEAN_SPAN spans.
+    window = _window(text, int(room / (2 - MASKED + 2 * MASKED / MEAN_SPAN)) - 2, draws)
     return _masked(window, draws)[0], window
 
 
@@ -92,25 +95,28 @@ def deshuffling(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Byt
 
 
 def selective_copying(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """Append the three bytes on either side of some spans to the text; the spans are the answer."""
+    """Append the 8 to 64 bytes on either side of some spans to the text, as many as fit; the spans are the answer."""
     count = max(room // ROOM_OF_QUERY, 1)
+    # The text must have a place for each span, with its edges: in short sequences edges are short.
+    longest = min(EDGES[1], (room - count * (TARGET_BYTES + 4) - TARGET_BYTES) // (2 * (count + 1)))
+    edge = int(draws.integers(min(EDGES[0], longest), longest + 1))
     # Each query takes two FIND, both edges, the bytes to find, and a FIND behind the answer.
-    window = _window(text, room - count * (2 + 2 * EDGE + TARGET_BYTES + 1), draws)
-    starts = EDGE + draws.choice(len(window) - TARGET_BYTES - 2 * EDGE + 1, count, replace=False)
+    window = _window(text, room - count * (2 + 2 * edge + TARGET_BYTES + 1), draws)
+    starts = edge + draws.choice(len(window) - TARGET_BYTES - 2 * edge + 1, count, replace=False)
     find = np.array([FIND], np.uint8)
     prompt = [window]
     answer = []
     for start in starts:
         end = start + TARGET_BYTES
-        prompt += [find, window[start - EDGE : start], find, window[end : end + EDGE]]
+        prompt += [find, window[start - edge : start], find, window[end : end + edge]]
         answer += [window[start:end], find]
     return np.concatenate(prompt), np.concatenate(answer)
 
 
 def prefix(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """Cut the text after a quarter to three quarters; the rest is the answer."""
+    """Cut the text after three quarters; the rest is the answer."""
     window = _window(text, room, draws)
-    cut = int(draws.integers(room // 4, 3 * room // 4 + 1))
+    cut = round(PREFIX * room)
     return window[:cut], window[cut:]
 
 

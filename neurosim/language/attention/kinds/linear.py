@@ -18,7 +18,7 @@ from .feature_maps import NormAware
 from .feature_maps import feature_map as map_of
 from .modules import activation, linear, low_rank, repeat_heads, split_heads
 from .qkv import ConvolvedMixer, GatedMixer, NormedMixer, QKVMixer
-from .rotary import MAX_CHANNELS, build_rotary
+from .rotary import MAX_CHANNELS, TrainedAngles, build_rotary
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -137,13 +137,14 @@ class DecayedMixer(AdditiveMixer, GroupedMixer, ConvolvedMixer, GatedMixer):
 
     def group(self, key_dim: int) -> None:
         super().group(key_dim)
+        self.head_dim = self.k_size
         self.convolve()
         self.act = activation(self.feature_map or "identity", self.name("feature_map"))
 
     def qkv(self, x: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, State]:
         """Return q [B, T, H, K], k and v of H / groups heads, and the tails of the convolutions."""
         (q, k, v), tails = self.convolved(x, state)
-        q, k = (self.act(split_heads(value, self.k_size)) for value in (q, k))
+        q, k = (self.act(split_heads(value, self.head_dim)) for value in (q, k))
         return q, k, split_heads(v, self.v_size), tails
 
 
@@ -170,20 +171,28 @@ class Retention(DecayedMixer):
     Args:
         decay: 'retnet', 1 - 2^(-5-h), or 'lightning', exp(-(8/H)(1 - layer/L) h).
         rotary: turn q and k by their positions.
+        trained_angles: with trained angles of each head and channel, `rotary.TrainedAngles`, which double the channels
+            of q and k in the state and have no compiled step.
     """
 
     counts_tokens = True
 
     decay: str = "retnet"
     rotary: bool = True
+    trained_angles: bool = False
 
     def build(self) -> None:
         self.group(self.width)
+        rule = "must be true with trained_angles"
+        require(self.rotary or not self.trained_angles, "Retention.rotary", rule, self.rotary)
         require(
             self.num_heads <= MAX_CHANNELS, "Retention.num_heads", f"must be at most {MAX_CHANNELS}", self.num_heads
         )
         self.log_decays = lookup(DECAYS, self.decay, "Retention.decay")(self.num_heads, self.depth)
-        self.positions = build_rotary(self.k_size) if self.rotary else None
+        self.positions = build_rotary(self.k_size) if self.rotary and not self.trained_angles else None
+        if self.trained_angles:
+            self.trained = TrainedAngles(self.num_heads, self.k_size)
+            self.k_size = 2 * self.k_size
         self.output()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -191,6 +200,8 @@ class Retention(DecayedMixer):
         if self.positions is not None:
             q, k = (self.positions.turn(value, state["position"]) for value in (q, k))
         k = repeat_heads(k, self.groups)
+        if self.trained_angles:
+            q, k = (self.trained(value, state["position"]) for value in (q, k))
         v = repeat_heads(v, self.groups)
         # The same decays for every token; inputs of a recurrence have all axes.
         g = x.new_tensor(self.log_decays).expand(*x.shape[:2], -1)

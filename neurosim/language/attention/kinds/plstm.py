@@ -201,6 +201,41 @@ def over_graph(
     return torch.zeros_like(v).index_add(1, ends, read_out)
 
 
+class PLSTMGraph(nn.Module):
+    """pLSTM over a directed graph without cycles: y = W_o norm(o + d (q . k) v), o of `over_graph`.
+
+    `layer(x, edges)`, x [B, N, width] of nodes and edges [E, 2] to y [B, N, width]. The source of an edge is a sigmoid
+    of W x at the node that it leaves, its mark at the one that it reaches. The transition of a pair of edges is a
+    sigmoid of W x at the node between, over the number of edges that leave it: what a node passes on never grows (the
+    P-mode of Poeppel et al. 2025).
+
+    Raises:
+        NeurosimInputError: a width that the heads do not divide, or as `over_graph`.
+    """
+
+    def __init__(self, width: int, num_heads: int = 4) -> None:
+        super().__init__()
+        self.heads = num_heads
+        self.size = divide(width, num_heads, "PLSTMGraph.width")
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
+        self.source_proj, self.transition_proj, self.mark_proj = (linear(width, num_heads, True) for _ in range(3))
+        nn.init.constant_(self.transition_proj.bias, DIRECT)
+        self.direct = nn.Parameter(torch.ones(num_heads))
+        self.norm = nn.RMSNorm(self.size, 1e-5)
+
+    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+        q, k, v = (split_heads(layer(x), self.size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        q = q * self.size**-0.5
+        source = self.source_proj(x).sigmoid()[:, edges[:, 0]]
+        mark = self.mark_proj(x).sigmoid()[:, edges[:, 1]]
+        between = edges[line_graph(edges)[:, 0], 1]
+        leaving = edges[:, 0].bincount(minlength=x.shape[1])
+        transition = self.transition_proj(x).sigmoid()[:, between] / leaving[between][:, None]
+        out = ((q * k).sum(-1) * self.direct)[..., None] * v
+        out = out + over_graph(q, k, v, edges, source, transition, mark)
+        return self.o_proj(self.norm(out).flatten(-2))
+
+
 def _directional(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return s, t and m of the P-mode: an angle splits what leaves a node between right and down: nothing grows."""
     source, transition, mark, angle, _ = edges.unbind(-1)

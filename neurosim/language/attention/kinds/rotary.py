@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....base.errors import NeurosimInputError, lookup, require
 from .tracing import leaf
@@ -58,6 +58,26 @@ class Rotary:
         first = x[..., :half]
         second = x[..., half : 2 * half]
         return torch.cat([first * cos - second * sin, first * sin + second * cos, x[..., 2 * half :]], -1)
+
+
+class TrainedAngles(nn.Module):
+    """Positions by trained angles: x to [x cos(a t), x sin(a t)], a of each head and channel (LRPE-d of TransNormerLLM,
+    Qin et al. 2023, arXiv 2307.14995).
+
+    A product of two becomes sum_i q_i k_i cos(a_i (s - t)). The first angles are 10000^(-2i/d) over all d channels.
+    """
+
+    def __init__(self, heads: int, channels: int) -> None:
+        super().__init__()
+        total = heads * channels
+        first = 10000.0 ** (-2 * torch.arange(total, dtype=torch.float64) / total)
+        self.angles = nn.Parameter(first.view(heads, channels).float())
+
+    def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        """Return [B, T, H, 2 K] of x [B, T, H, K], whose first token is at `position`."""
+        places = torch.arange(x.shape[1], device=x.device, dtype=torch.float64) + position
+        turned = places[:, None, None] * self.angles.double()
+        return torch.cat([x * turned.cos().to(x.dtype), x * turned.sin().to(x.dtype)], -1)
 
 
 def build_rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = None) -> Rotary:
