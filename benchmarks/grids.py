@@ -1,6 +1,6 @@
 """Layers over images: arrows that point beyond the size that was trained, and frames of N-MNIST.
 
-    python benchmarks/grids.py [rays] [arrow] [overlapping] [nmnist] [--layers A,B] [--seeds 3] [--epochs 20]
+    python benchmarks/grids.py [rays] [arrow] [overlapping] [nmnist] [graphs] [--layers A,B] [--seeds 3] [--epochs 20]
         [--json] [--keep DIR]
 
 rays: arrow pointing without pictures. A grid of squares has an arrow that points in one of four directions and a disc
@@ -12,6 +12,9 @@ arrow: an arrow and a disc at random places; does the arrow point to the disc (w
 overlapping: the same after 500 updates, with a third convolution, so that a patch sees 15 x 15 pixels, a whole arrow.
 nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recordings of the training folder learned
     for --epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
+graphs: is there a path from one node of a directed graph without cycles to another? One block, trained on graphs of 12
+    nodes, with 1.5 edges a node on average, one for each of 300 updates of 32 pairs, tested on 30 graphs of 12, 24 and
+    48. Layers of this part: PLSTMGraph ("plstm"), the mean over the nodes before a node ("convolution"), and "none".
 
 The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
 feed-forward layer, and the mean over patches; for rays and overlapping the largest value of each channel over them, for
@@ -39,7 +42,7 @@ from tqdm import tqdm
 
 from neurosim.data import catalog
 from neurosim.language.attention.kinds.lightnet import LightNet2D
-from neurosim.language.attention.kinds.plstm import PLSTM2D
+from neurosim.language.attention.kinds.plstm import PLSTM2D, PLSTMGraph
 
 WIDTH = 48
 HEADS = 2
@@ -53,6 +56,9 @@ RAY_UPDATES = 300
 RAYS_TESTED = 500
 RATE = 2e-3
 OVERLAPPING_UPDATES = 500
+NODES = (12, 24, 48)
+GRAPH_UPDATES = 300
+GRAPHS_TESTED = 30
 
 
 class Around(nn.Module):
@@ -185,8 +191,61 @@ def frames(split: str) -> tuple[Tensor, Tensor]:
     return counts.sqrt(), torch.from_numpy(found.labels.astype(np.int64))
 
 
+class Before(nn.Module):
+    """The mean over the nodes with an edge to a node, through a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+        summed = torch.zeros_like(x).index_add(1, edges[:, 1], self.layer(x)[:, edges[:, 0]])
+        return summed / edges[:, 1].bincount(minlength=x.shape[1]).clamp(min=1)[:, None]
+
+
+class GraphNetwork(nn.Module):
+    """Two marked nodes of a graph to two classes: a block, read at the second."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        layers = {"plstm": lambda: PLSTMGraph(WIDTH, HEADS), "convolution": Before, "none": lambda: None}
+        self.embed = nn.Embedding(3, WIDTH)
+        self.layer = layers[name]()
+        self.norms = nn.ModuleList([nn.RMSNorm(WIDTH) for _ in range(3)])
+        self.mlp = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
+        self.head = nn.Linear(WIDTH, 2)
+
+    def forward(self, graph: tuple[Tensor, Tensor]) -> Tensor:
+        tokens, edges = graph
+        x = self.embed(tokens)
+        if self.layer is not None:
+            x = x + self.layer(self.norms[0](x), edges)
+        x = x + self.mlp(self.norms[1](x))
+        return self.head(self.norms[2](x[tokens == 2]))
+
+
+def paths(count: int, nodes: int, seed: int) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """((tokens [count, nodes], edges [E, 2]), labels [count]) of a graph; 1 marks the first node, 2 the second."""
+    draws = np.random.default_rng(seed)
+    while True:
+        order = draws.permutation(nodes)
+        joined = np.triu(draws.random((nodes, nodes)) < 3 / nodes, 1)
+        reached = joined.copy()
+        for middle in range(nodes):
+            reached |= reached[:, middle, None] & reached[middle]
+        pairs = [np.argwhere(reached), np.argwhere(~reached & ~np.eye(nodes, dtype=bool))]
+        if min(map(len, pairs)) > 0:
+            break
+    labels = draws.integers(2, size=count)
+    chosen = order[np.array([pairs[1 - label][draws.integers(len(pairs[1 - label]))] for label in labels])]
+    tokens = np.zeros((count, nodes), np.int64)
+    tokens[np.arange(count), chosen[:, 0]] = 1
+    tokens[np.arange(count), chosen[:, 1]] = 2
+    return (torch.from_numpy(tokens), torch.from_numpy(order[np.argwhere(joined)])), torch.from_numpy(labels)
+
+
 def update(
-    net: Network, optimiser: torch.optim.Optimizer, done: float, batch: tuple[Tensor, Tensor], rate: float = RATE
+    net: nn.Module, optimiser: torch.optim.Optimizer, done: float, batch: tuple[Any, Tensor], rate: float = RATE
 ) -> None:
     """One step; `done` is the share of the training before it, for the learning rate, `rate` at most."""
     for group in optimiser.param_groups:
@@ -234,6 +293,21 @@ def overlapping(name: str, seed: int, epochs: int) -> list[float]:
     return [right(net, *arrows(TESTED, size, (1 << 62) + size)) for size in SIZES]
 
 
+def graphs(name: str, seed: int, epochs: int) -> list[float]:
+    """Share right at each of `NODES`."""
+    torch.manual_seed(seed)
+    net = GraphNetwork(name)
+    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.05)
+    for step in range(GRAPH_UPDATES):
+        update(net, optimiser, step / GRAPH_UPDATES, paths(BATCH, NODES[0], (seed << 32) + step), 2 * RATE)
+    scores = []
+    with torch.no_grad():
+        for nodes in NODES:
+            tests = [paths(BATCH, nodes, (1 << 62) + n) for n in range(GRAPHS_TESTED)]
+            scores.append(float(np.mean([(net(x).argmax(1) == y).float().mean() for x, y in tests])))
+    return scores
+
+
 def nmnist(name: str, seed: int, epochs: int) -> list[float]:
     """Share right of the test recordings."""
     images, labels = frames("train")
@@ -252,6 +326,7 @@ PARTS: dict[str, Callable[[str, int, int], list[float]]] = {
     "arrow": arrow,
     "overlapping": overlapping,
     "nmnist": nmnist,
+    "graphs": graphs,
 }
 
 
@@ -269,7 +344,7 @@ def kept(folder: Path | None, part: str, name: str, epochs: int, seed: int) -> l
 
 def main() -> None:
     parser = frame.arguments(__doc__, seeds=3)
-    parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument("parts", nargs="*", default=[part for part in PARTS if part != "graphs"])
     parser.add_argument("--layers", default=",".join(LAYERS))
     parser.add_argument("--epochs", type=int, default=20, help="of nmnist")
     parser.add_argument("--keep", type=Path)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....base.errors import NeurosimError
 from ....data.files.columns import write_columns
@@ -48,7 +50,7 @@ def work(run: Run[ReconstructConfig, SystemData]) -> ReconstructResult:
         symbols = network.symbols(states)
         counts = network.transitions(states)
     shown = min(SHOWN, len(free))
-    table = {"step": np.arange(shown)}
+    table: dict[str, NDArray[Any]] = {"step": np.arange(shown)}
     for k, name in enumerate(data.names):
         table[f"series_{name}"] = data.compared[:shown, k]
         table[f"orbit_{name}"] = free[:shown, k]

@@ -105,10 +105,10 @@ class HippoSSM(Mixer):
         make = lookup(known, self.measure, self.name("measure"))
         a, b = MEASURES.get(self.measure, _scaled)(self.state_size)
         if self.structured:
-            names = ("P", "diagonal", "Q", "T_lower", "T_diagonal", "T_upper")
-            each = zip(*(make(self.state_size) for _ in range(self.copies)), strict=True)
-            for name, parts in zip(names, each, strict=True):
-                self.register_parameter(name, nn.Parameter(torch.stack(parts).float()))
+            copies = zip(*(make(self.state_size) for _ in range(self.copies)), strict=True)
+            self.P, self.diagonal, self.Q, self.T_lower, self.T_diagonal, self.T_upper = (
+                nn.Parameter(torch.stack(parts).float()) for parts in copies
+            )
         else:
             self.A = nn.Parameter(self._copied(a.float()))
         self.B = nn.Parameter(self._copied(b.float()))
@@ -143,7 +143,7 @@ class HippoSSM(Mixer):
         dt = self.dt_log.exp()[:, None, None]
         eye = torch.eye(self.state_size, dtype=dt.dtype, device=dt.device)
         a = self.matrix()
-        b = self.B
+        b: Tensor = self.B
         if self.copies > 1:
             a = a.repeat_interleave(self.width // self.copies, 0)
             b = b.repeat_interleave(self.width // self.copies, 0)
