@@ -1,41 +1,16 @@
-"""Fixtures of runs: what stands beside a run's own figures is trained once a session for the same recordings."""
+"""Fixtures of runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import wraps
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-
-from neurosim import Recordings
+from helpers.trained_once import train_once
 
 
 @pytest.fixture(scope="session", autouse=True)
 def trained_once() -> Iterator[None]:
-    """Remember the answers of the baselines, half the time of a small run; their own tests train them anew."""
-    from neurosim.app.runs import baselines
-
+    """Train the baselines of the same recordings once a session."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("measure_baselines", "train_frame_cnn"):
-            patch.setattr(baselines, name, _remembering(getattr(baselines, name)))
+        train_once(patch.setattr)
         yield
-
-
-def _remembering(train: Callable[..., Any]) -> Callable[..., Any]:
-    known: dict[tuple[object, ...], Any] = {}
-
-    @wraps(train)
-    def remembered(first: Recordings, second: Recordings, *settings: object) -> Any:
-        key = (_key(first), _key(second), settings)
-        if key not in known:
-            known[key] = train(first, second, *settings)
-        return known[key]
-
-    return remembered
-
-
-def _key(recordings: Recordings) -> tuple[object, ...]:
-    labels = recordings.labels
-    own = b"" if labels is None else labels.tobytes()
-    return recordings.digest(), recordings.shape, recordings.durations.tobytes(), own

@@ -23,6 +23,7 @@ from helpers.killed import ROOT, Kills, _manifest, _run
 from helpers.kills import sets
 from helpers.results import untimed
 from helpers.tasks import SMALL, network
+from helpers.trained_once import train_once
 
 COUNT, FULL, ONCE, SHORT = range(1, 5)
 # The folder whose disk is full; what the children say goes beside it.
@@ -203,6 +204,8 @@ def _main(first: Sequence[str], resume: Sequence[str], every: int, prepare: str)
     here = DISK
     here.mkdir()
     begin = [*first, "--quiet", "--out"]
+    # The first run trains them, and the children have its answers.
+    train_once()
     assert _run([*begin, str(here / "whole")]) == 0  # also loads what the children need
     whole = _figures(here / "whole")
     _, _, writes = _child([*begin, str(here / "counted")], COUNT, 0)

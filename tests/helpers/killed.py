@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from helpers.trained_once import train_once
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -57,6 +59,8 @@ def kill_many(kills: Kills) -> dict[str, int]:
 
 
 def _main(kills: Kills) -> None:
+    # The first run trains them, and the children have its answers.
+    train_once()
     if kills.prepare:
         module, _, name = kills.prepare.partition(":")
         getattr(importlib.import_module(module), name)()
