@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import TracebackType
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from neurosim.app.cli import main
+from neurosim.app.cli.program import explain
 from neurosim.app.runs.frame import progress
 from neurosim.app.runs.frame.command import CommandResult, common
 from neurosim.app.runs.frame.command_options import CommandOptions
+from neurosim.base.distribution import install
 from neurosim.base.json_toml import read_json, read_toml, write_json
 from neurosim.kernels.tools.compiling import listeners
 
@@ -179,6 +183,34 @@ def test_a_warning_is_one_line_without_a_place_in_the_code(elsewhere: None, monk
         code, output = invoke("simulate", "--config", "net.toml", "--out", "run")
     line = "neurosim: Population['E'].model.tau_mem: 20 s is long, 20,000 steps; times are in seconds: 20 ms are 0.02"
     assert code == 0 and line in output.splitlines()
+
+
+def test_torch_that_is_missing_is_no_internal_error() -> None:
+    code, text = explain(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert code == 2 and text.endswith(install("train"))
+    code, text = explain(ModuleNotFoundError("No module named 'nosuch'", name="nosuch").with_traceback(_traceback()))
+    assert code == 1 and text.startswith("internal error: ")
+
+
+def _traceback() -> TracebackType | None:
+    try:
+        raise ValueError
+    except ValueError as error:
+        return error.__traceback__
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("attention", "parity"), ("convert", "model", "x"), ("train", "digits")])
+def test_a_command_without_torch_says_what_to_install(words: tuple[str, ...], elsewhere: None) -> None:
+    code = "import sys; sys.modules['torch'] = None; from neurosim.app.cli import main; main(sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "needs torch" in done.stderr and install("train") in done.stderr
+
+
+def test_a_sweep_of_networks_needs_no_torch(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("net.toml").write_text(NETWORK)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert invoke("sweep", "net.toml", "--out", "sweep", "--quiet")[0] == 0
 
 
 def test_a_killed_run_says_how_to_run_it_again(elsewhere: None) -> None:

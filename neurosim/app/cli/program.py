@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import click
 
 from ...base import plugins
+from ...base.distribution import install
 from ...base.errors import NeurosimError, NeurosimInterruptedError, nearest
 from ..runs.frame.terminal import printable
 from .signals import INTERRUPTED, interrupting_signals
@@ -130,6 +131,9 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
 
 def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code and the line for a failure."""
+    # Commands import torch where they compute by it: sweeps and streams of tasks may do without.
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        return 2, f"this command needs torch, which is not installed; run: {install('train')}"
     for kind, words in _EXPLAIN:
         if isinstance(error, kind):
             code, text = words(error)

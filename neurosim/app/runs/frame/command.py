@@ -221,8 +221,8 @@ def _check_device(device: str, devices: Sequence[str]) -> None:
         raise NeurosimInputError(
             f"--device: this command runs on {' or '.join(devices)} only (got {device}); leave --device out"
         )
-    # Commands that run on the CPU alone need no torch.
-    if devices == CPU:
+    # What computes by torch on a CPU says by itself that it needs it: sweeps and streams of tasks may do without.
+    if device == "cpu":
         return
     try:
         import torch
