@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import int16, int32, types, uint16, uint64
+from numba import int16, int32, int64, njit, types, uint16, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -140,7 +140,8 @@ def late_word(key, unit, draw, address):
 def _count8(typing, words, thresholds, base, counts, vectors):
     """Set counts[i] to base plus the number of 8 thresholds that words[i] exceeds, for vectors of 32 words.
 
-    Written as vectors of 512 bits, which LLVM would make half as wide: .06 ns a word, .17 ns as a loop.
+    Seven of them are searched as a tree: three comparisons, of which the second and third choose their thresholds by
+    the ones before. Written as vectors of 512 bits, which LLVM would make half as wide.
 
     Args:
         words, thresholds: addresses of uint16 [32 vectors], [8].
@@ -157,16 +158,24 @@ def _count8(typing, words, thresholds, base, counts, vectors):
         pointers = [builder.inttoptr(at, wide.as_pointer()) for at in (words_at, counts_at)]
         first = builder.inttoptr(thresholds_at, INT16.as_pointer())
         limits = [_spread(builder, builder.load(builder.gep(first, [INT64(k)]))) for k in range(8)]
-        highest = cgutils.alloca_once_value(builder, ir.Constant(wide, [0] * LANES))
+        nothing = ir.Constant(wide, [0] * LANES)
+        highest = cgutils.alloca_once_value(builder, nothing)
         adds = builder.icmp_signed("<", base, INT16(0))
         start = _spread(builder, base)
         with cgutils.for_range(builder, vectors) as loop:
             word = builder.load(builder.gep(pointers[0], [loop.index]), align=2)
             place = builder.gep(pointers[1], [loop.index])
             count = builder.select(adds, builder.load(place, align=2), start)
-            for limit in limits:
-                # A comparison is -1 where it holds.
-                count = builder.sub(count, builder.sext(builder.icmp_unsigned(">", word, limit), wide))
+            # Thresholds ascend: a word above limits[3] is above 0 to 2, too.
+            upper = builder.icmp_unsigned(">", word, limits[3])
+            middle = builder.select(upper, limits[5], limits[1])
+            second = builder.icmp_unsigned(">", word, middle)
+            inner = builder.select(upper, limits[6], limits[2])
+            outer = builder.select(upper, limits[4], limits[0])
+            third = builder.icmp_unsigned(">", word, builder.select(second, inner, outer))
+            last = builder.icmp_unsigned(">", word, limits[7])
+            for above, step in ((upper, 4), (second, 2), (third, 1), (last, 1)):
+                count = builder.add(count, builder.select(above, ir.Constant(wide, [step] * LANES), nothing))
             builder.store(count, place, align=2)
             before = builder.load(highest)
             builder.store(builder.select(builder.icmp_unsigned(">", word, before), word, before), highest)
@@ -187,32 +196,47 @@ def _spread(builder, value):
 def poisson_counts(key, first, draw, table, scratch, n):
     """Draw the Poisson counts of n <= CHUNK units from `first` on, a multiple of 32; return a view of them, int16 [n].
 
-    A chunk goes beyond the first 8 thresholds, and to second words, only where its highest word does.
-
     Args:
         table: `PassedThresholds`.
         scratch: address of SCRATCH_BYTES.
     """
-    short_words(key, first, draw, scratch, n)
-    words = vector(scratch, n, uint16(0))
-    counts = vector(scratch + 2 * CHUNK, n, int16(0))
+    _draw_counts(key, first, draw, _places(table), scratch, n)
+    return vector(scratch + 2 * CHUNK, n, int16(0))
+
+
+@njit(inline="always")
+def _places(table):
+    """Return the fields of a `PassedThresholds`, an address and a size in place of each array."""
     passed = table.passed
+    tails = table.tails
+    return table.certain, passed.ctypes.data, passed.size, table.limit, tails.ctypes.data, tails.size
+
+
+@compiled
+def _draw_counts(key, first, draw, places, scratch, n):
+    """Draw counts as `poisson_counts`, from addresses: numba counts references to each array that it passes on.
+
+    A chunk goes beyond the first 8 thresholds, and to second words, only where its highest word does.
+    """
+    certain, passed_at, passed_size, limit, tails_at, tails_size = places
+    short_words(key, first, draw, scratch, n)
     vectors = (n + LANES - 1) // LANES
-    at = passed.ctypes.data
-    highest = _count8(scratch, at, int16(table.certain), scratch + 2 * CHUNK, vectors)
-    for k in range(8, passed.size, 8):
+    highest = _count8(scratch, passed_at, int16(certain), scratch + 2 * CHUNK, vectors)
+    passed = vector(passed_at, passed_size, uint16(0))
+    for k in range(8, passed_size, 8):
         if highest > passed[k]:
-            _count8(scratch, at + 2 * k, int16(-1), scratch + 2 * CHUNK, vectors)
-    if highest > table.limit:
-        tails = table.tails
+            _count8(scratch, passed_at + 2 * k, int16(-1), scratch + 2 * CHUNK, vectors)
+    if highest > limit:
+        words = vector(scratch, n, uint16(0))
+        counts = vector(scratch + 2 * CHUNK, n, int16(0))
+        tails = vector(tails_at, tails_size, int64(0))
         for i in range(n):
-            if words[i] > table.limit:
+            if words[i] > limit:
                 late = late_word(key, first + i, draw, scratch + 4 * CHUNK)
                 count = 0
-                while count < tails.size and late >= tails[count]:
+                while count < tails_size and late >= tails[count]:
                     count += 1
                 counts[i] = int16(count)
-    return counts
 
 
 @compiled
@@ -271,9 +295,12 @@ def poisson_add(key, first, draw, table, weight, scratch, x):
 
     `first` is a multiple of 64; `table` and `scratch` are as in `poisson_counts`.
     """
+    places = _places(table)
+    width = x.itemsize
     total = 0
     for low in range(0, x.size, CHUNK):
         n = min(CHUNK, x.size - low)
-        counts = poisson_counts(key, first + low, draw, table, scratch, n)
-        total += add_counted(counts, weight, x[low : low + n])
+        _draw_counts(key, first + low, draw, places, scratch, n)
+        counts = vector(scratch + 2 * CHUNK, n, int16(0))
+        total += add_counted(counts, weight, vector(x.ctypes.data + low * width, n, x.dtype.type(0)))
     return total
