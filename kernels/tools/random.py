@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 
 from .compiled import compiled
 from .elementary import log_of_fraction, turn
+from .pointers import bare_matrix, bare_vector
 
 ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
 PARITY = 0x1BD11BDA
@@ -204,15 +205,21 @@ def normals_at(key, indices, draw, out):
 @compiled
 def normal_runs(key, firsts, offsets, draw, out):
     """Fill out[offsets[i] + k] with the standard normal of index `firsts[i] + k`, up to the next offset."""
-    words = np.empty((4, 512), np.uint32)
-    pairs = np.empty((2, 512))
+    # Without their owners: a short run counted references for as long as it drew.
+    own_words = np.empty((4, 512), np.uint32)
+    own_pairs = np.empty((2, 512))
+    words = bare_matrix(own_words)
+    pairs = bare_matrix(own_pairs)
+    values = bare_vector(out)
     for i in range(firsts.size):
-        line = out[offsets[i] : offsets[i + 1]]
+        line = values[offsets[i] : offsets[i + 1]]
         if line.size < SHORT:
             for k in range(line.size):
                 line[k] = normal_at(key, firsts[i] + k, draw)
         else:
             _normals(key, firsts[i], draw, words, pairs, line)
+    # An array is freed after its last mention.
+    return own_words.size + own_pairs.size
 
 
 @compiled
@@ -229,12 +236,17 @@ def clipped_normal_runs(key, firsts, offsets, shape, attempts, out):
         False if a value is outside after all of them.
     """
     mean, sd, low, high = shape
-    words = np.empty((4, 512), np.uint32)
-    pairs = np.empty((2, 512))
+    # Without their owners, as in `normal_runs`.
+    own_words = np.empty((4, 512), np.uint32)
+    own_pairs = np.empty((2, 512))
+    words = bare_matrix(own_words)
+    pairs = bare_matrix(own_pairs)
+    values = bare_vector(out)
+    inside = True
     for i in range(firsts.size):
         # By a thousand values, which stay in the first cache.
         for a in range(offsets[i], offsets[i + 1], 1024):
-            line = out[a : min(a + 1024, offsets[i + 1])]
+            line = values[a : min(a + 1024, offsets[i + 1])]
             first = firsts[i] + a - offsets[i]
             if line.size < SHORT:
                 for k in range(line.size):
@@ -246,8 +258,12 @@ def clipped_normal_runs(key, firsts, offsets, shape, attempts, out):
                 line[k] = mean + sd * line[k]
                 outside += (line[k] < low) | (line[k] > high)
             if outside and not _draw_again(key, first, shape, attempts, line):
-                return False
-    return True
+                inside = False
+                break
+        if not inside:
+            break
+    # An array is freed after its last mention.
+    return inside and own_words.size + own_pairs.size > 0
 
 
 @compiled

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
-from ...tools.pointers import copy_into
+from ...tools.pointers import bare_matrix, bare_vector, copy_into
 from .deliver import LAST_GROUP
 
 
@@ -286,13 +286,16 @@ def fill_groups(synapses, place, longest, unit, groups):
 
     unit: a power of two, by whose inverse weights are multiplied without rounding.
     """
-    offsets = synapses.offsets
-    targets = synapses.targets
-    weights = synapses.weights
-    delays = synapses.delays
-    words = groups.words
+    # Without their owners, whose references would be counted for every row.
+    offsets = bare_vector(synapses.offsets)
+    targets = bare_vector(synapses.targets)
+    weights = bare_vector(synapses.weights)
+    delays = bare_vector(synapses.delays)
+    words = bare_vector(groups.words)
+    ends = bare_matrix(groups.places)
     inverse = 1.0 / unit
-    records = np.empty(max(1, np.max(np.diff(offsets))), np.uint32)
+    own_records = np.empty(max(1, np.max(np.diff(synapses.offsets))), np.uint32)
+    records = bare_vector(own_records)
     for i in range(offsets.size - 1):
         j = offsets[i]
         end = offsets[i + 1]
@@ -301,12 +304,14 @@ def fill_groups(synapses, place, longest, unit, groups):
             last = run_end(targets, j, end, (page + 1) * place.page_blocks * place.part - place.shift)
             own = weights[j:last] if weights.size > 1 else weights
             write_records(targets[j:last], place, page, own, inverse, records)
-            places = groups.places[i, page * (longest + 1) : (page + 1) * (longest + 1)]
+            places = ends[i, page * (longest + 1) : (page + 1) * (longest + 1)]
             for k in range(last - j):
                 delay = delays[j + k]
                 words[places[delay]] = records[k]
                 places[delay] += 1
             j = last
+    # An array is freed after its last mention.
+    return own_records.size
 
 
 @compiled

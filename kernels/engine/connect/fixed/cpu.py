@@ -8,23 +8,37 @@ the targets of one process.
 from __future__ import annotations
 
 import numpy as np
-from numba import uint64
+from numba import njit, uint64
 
 from ....tools.compiled import compiled
+from ....tools.pointers import bare_matrix, bare_vector
 from ..choices.cpu import choose, refill, scratch, sort
 
 
 @compiled
 def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, out):
     """Fill `out` with the rows: source i chooses `degrees[i - first]` targets, as `choose_reference` does."""
-    taken, words, picks, other, counts, keys = scratch(targets, degrees.max() if degrees.size else 0)
+    own = scratch(targets, degrees.max() if degrees.size else 0)
+    # Without their owners, whose references would be counted for every row.
+    taken, words, picks, other, counts, keys = _bare(own)
+    chosen = bare_vector(out)
     a = 0
     for source in range(first, last):
         b = a + degrees[source - first]
         skip = source if skip_self else -1
-        choose(key, source, targets, with_replacement, skip, taken, words, picks, out[a:b])
-        sort(out[a:b], other[: b - a], counts, keys, taken, targets)
+        choose(key, source, targets, with_replacement, skip, taken, words, picks, chosen[a:b])
+        sort(chosen[a:b], other[: b - a], counts, keys, taken, targets)
         a = b
+    # An array is freed after its last mention.
+    return own[0].size + own[1].size + own[2].size + own[3].size + own[4].size + own[5].size
+
+
+@njit(inline="always")
+def _bare(own):
+    """Return the arrays of `scratch` without their owners."""
+    taken, words, picks, other, counts, keys = own
+    vectors = bare_vector(taken), bare_vector(picks), bare_vector(other), bare_vector(counts), bare_vector(keys)
+    return vectors[0], bare_matrix(words), vectors[1], vectors[2], vectors[3], vectors[4]
 
 
 @compiled
