@@ -40,7 +40,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
     ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
     ("linear", {"num_heads": 4, "num_kv_heads": 2, "feature_map": "hedgehog", "rotary_dim": 4}),
-    ("linear", {"num_heads": 2, "feature_map": "norm_aware", "norm_power": None}),
+    ("linear", {"num_heads": 2, "feature_map": "norm_aware", "train_norm_power": True}),
     ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8, "conv_size": 3, "use_output_norm": False}),
     ("linear", {"num_heads": 2, "feature_map": "relu", "norm_q": True, "norm_k": True}),
     (

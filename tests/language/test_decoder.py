@@ -52,7 +52,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
     ("linear", {"num_heads": 2, "feature_map": "dpfp", "use_output_norm": False}),
     ("linear", {"num_heads": 2, "feature_map": "norm_aware", "norm_power": 2.0}),
-    ("linear", {"num_heads": 2, "feature_map": "norm_aware", "norm_power": None, "conv_size": 3}),
+    ("linear", {"num_heads": 2, "feature_map": "norm_aware", "train_norm_power": True, "conv_size": 3}),
     ("linear", {"num_heads": 2, "feature_map": "t2r"}),
     ("linear", {"num_heads": 2, "feature_map": "relu", "norm_q": True, "norm_k": True}),
     ("comba", {"num_heads": 2, "head_dim": 6, "normalise_feedback": True, "use_gate": False}),

@@ -133,13 +133,12 @@ class NormAware(FeatureMap):
         super().__init__(2 * width)
         self.raw_power: nn.Parameter | None = None
 
-    def set_power(self, power: float | None) -> None:
-        """Set lambda; None: learn it, as softplus of a parameter, from 3 on."""
-        if power is None:
-            # softplus(raw) = 3
-            self.raw_power = nn.Parameter(torch.tensor([math.log(math.expm1(self.fixed_power))]))
-        else:
-            self.fixed_power = power
+    def set_power(self, power: float, *, trained: bool) -> None:
+        """Set lambda; if it is trained, it is the softplus of a parameter."""
+        self.fixed_power = power
+        if trained:
+            # softplus(raw) = power
+            self.raw_power = nn.Parameter(torch.tensor([math.log(math.expm1(power))]))
 
     @property
     def power(self) -> float | Tensor:

@@ -53,7 +53,8 @@ class LinearAttention(AdditiveMixer, ConvolvedMixer, GroupedMixer, GatedMixer):
         feature_map: a name of `FEATURE_MAPS`; `tie_feature_map_qk` uses one map for queries and keys.
         norm_q, norm_k: divide features by their sum.
         use_output_norm: root-mean-square norm of the outputs.
-        norm_power: lambda of the map 'norm_aware'; None: learned, begins at 3, one of queries and one of keys.
+        norm_power: lambda of the map 'norm_aware'; with `train_norm_power` its first value, and learned, one of queries
+            and one of keys.
         rotary_dim: channels of a head that positions turn; 0 for no positions.
         rope_theta: base of the rotary positions.
         rope_scaling: entries of a config's `rope_scaling`, see `build_rotary`.
@@ -67,7 +68,8 @@ class LinearAttention(AdditiveMixer, ConvolvedMixer, GroupedMixer, GatedMixer):
     norm_q: bool = False
     norm_k: bool = False
     use_output_norm: bool = True
-    norm_power: Annotated[float | None, Rule("finite and > 0")] = 3.0
+    norm_power: Annotated[float, Rule("finite and > 0")] = 3.0
+    train_norm_power: bool = False
     rotary_dim: int = 0
     rope_theta: Positive = 10000.0
     rope_scaling: Mapping[str, object] | None = None
@@ -87,7 +89,7 @@ class LinearAttention(AdditiveMixer, ConvolvedMixer, GroupedMixer, GatedMixer):
             self.feature_map_k = map_of(self.feature_map, head, is_query=False)
         for each in (self.feature_map_q, self.feature_map_k):
             if isinstance(each, NormAware):
-                each.set_power(self.norm_power)
+                each.set_power(self.norm_power, trained=self.train_norm_power)
         self.convolve(None, None, None)
         self.k_size = self.feature_map_q.features
         self.scale = self.feature_map_q.features**-0.5
