@@ -113,7 +113,7 @@ class RandomUnits(ItemFeatures):
         return self.weights.nbytes + self.bias.nbytes
 
 
-class View(NamedTuple):
+class FilterView(NamedTuple):
     """Picture that filters see of an item.
 
     Attributes:
@@ -163,7 +163,7 @@ class Filters(ItemFeatures):
         weights: [planes x rows x columns of a filter, filters].
     """
 
-    def __init__(self, problem: Problem, view: View, weights: NDArray[np.float32]) -> None:
+    def __init__(self, problem: Problem, view: FilterView, weights: NDArray[np.float32]) -> None:
         self.problem = problem
         self.view = view
         self.weights = weights
@@ -227,7 +227,7 @@ class Filters(ItemFeatures):
         return self.weights.nbytes
 
 
-def random_filters(problem: Problem, view: View, filters: int) -> Filters:
+def random_filters(problem: Problem, view: FilterView, filters: int) -> Filters:
     """Return filters drawn from a normal distribution, each with mean zero."""
     weights = draws(problem, "random filters").normal(size=(view.inputs, filters))
     # Without a mean a filter does not answer to even light.
@@ -237,7 +237,7 @@ def random_filters(problem: Problem, view: View, filters: int) -> Filters:
 
 def view_of(
     name: str, problem: Problem, shape: tuple[int, ...], side: int | Pair, pool: int | Pair, windows: Windows
-) -> View:
+) -> FilterView:
     """Return the picture of a problem, with fields of `side` and squares of `pool`, or of all there is.
 
     Rows of windows need a line of units; windows of other sensors are planes.
@@ -259,7 +259,7 @@ def view_of(
         rows = problem.steps
     field = _within(side, (rows, columns))
     places = (rows - field[0] + 1, columns - field[1] + 1)
-    return View(windows, (planes, rows, columns), field, _within(pool, places))
+    return FilterView(windows, (planes, rows, columns), field, _within(pool, places))
 
 
 def _within(size: int | Pair, limits: Pair) -> Pair:

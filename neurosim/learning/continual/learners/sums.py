@@ -16,7 +16,7 @@ from ....base.measure.work import LayerCounts
 from ....base.rules import Count, Positive, Rule, check_rules
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
-from .random_features import ItemFeatures, Pair, RandomUnits, SummedDrives, View, Windows, random_filters, view_of
+from .random_features import FilterView, ItemFeatures, Pair, RandomUnits, SummedDrives, Windows, random_filters, view_of
 from .state import about, check_arrays
 
 # Score of a class without items: finite, so that among such classes an allowed one is chosen.
@@ -293,7 +293,7 @@ class FiltersSettings(RidgeSettings):
             rule = "must be an integer of at least 1, or two of them: rows and columns"
             require(all(isinstance(n, int) and n >= 1 for n in pair), f"{type(self).__name__}.{name}", rule, value)
 
-    def view(self, problem: Problem) -> View:
+    def view(self, problem: Problem) -> FilterView:
         """Return what filters see of the items of a problem.
 
         Raises:
