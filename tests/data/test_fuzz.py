@@ -17,7 +17,7 @@ from helpers.mutated_files import READERS, examine, mutate
 from neurosim import NeurosimError
 
 # Mutants of a file: a sample in the quick run.
-SAMPLE = 200
+SAMPLE = 100
 FILES = 2000
 SECONDS = 1.0
 MEGABYTE = 1 << 20
