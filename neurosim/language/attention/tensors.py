@@ -310,7 +310,7 @@ def save_tensors(
             for part in _parts(value):
                 data = part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
                 # Not `tofile`, whose error does not say why the disk refuses.
-                file.write(data)
+                file.write(data.data)
                 written += data.size
             if written != size:  # every tensor behind it would be read from the wrong place
                 raise AssertionError(f"tensor '{name}' has {written} bytes, and {size} in the header")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...report import charts
+from ...report import charts, svg
 from ...report.charts import Curve, column
 from ...report.recordings import Figure
 from ..frame.folder import RunFolder
@@ -48,7 +48,7 @@ def _forecasts(path: Path, result: SeriesResult) -> list[Figure]:
         span = (float(together.min()), float(together.max()))
         words = f"{result.target} and its forecast {horizon} values before"
         # One alone has the page's width; two stand side by side.
-        width = charts.WIDE if len(chosen) == 1 else charts.WIDTH
+        width = charts.WIDE if len(chosen) == 1 else svg.WIDTH
         figures.append((charts.curves(series, "value", result.target, words, y=span, width=width), ""))
     return figures
 
