@@ -58,6 +58,8 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("tcnca", {"layers": 2, "kernel": 3, "window_size": 5, "moving": True, "simple": True}),
     ("seqboat", {"slots": 6, "state_size": 3, "positions": "bias", "attention": "relu2", "ssm": "s4d"}),
     ("paragru", {"units": 10, "rounds": None, "blocks": 2}),
+    ("memora", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retain": "span"}),
+    ("moneta", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retain": "span"}),
     ("mamba2", {"head_dim": 6, "state_size": 5, "rmsnorm": False, "D_has_hdim": True, "dt_limit": (0.01, 0.05)}),
     ("mamba", {"state_size": 3, "inner_norm_eps": 1e-6, "use_bias": True}),
     ("latent", {"num_heads": 2, "q_lora_rank": 5, "attention_bias": True}),

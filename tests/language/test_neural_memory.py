@@ -136,6 +136,36 @@ def test_the_printed_retention_of_moneta_is_no_gradient() -> None:
         memory_of("moneta", retention="mirrored")
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("kind, more", [("moneta", {}), ("moneta", {"retention": "printed"}), ("memora", {})])
+def test_weights_retained_at_the_ends_of_spans(kind: str, more: dict[str, Any]) -> None:
+    """In a span of one token as at every token; before the end of a longer one near to it, to first order."""
+    options = {"num_heads": 2, "memory_depth": 1, "conv_size": 0, **more}
+    x = noise(1, 12, 12)
+    for span, retain in ((1, "span"), (4, "span")):
+        layer = memory_of(kind, span=span, retain=retain, **options)
+        token = memory_of(kind, span=span, **options)
+        token.load_state_dict(layer.state_dict())
+        states = []
+        for each in (layer, token):
+            inputs, _ = each.project(x, each.initial(x), {})
+            states.append(each.chunked(each.initial(x)["memory"], inputs))
+        apart = (states[0][1] - states[1][1]).abs().amax((0, 2, 3))
+        torch.testing.assert_close(states[0][0], states[1][0], rtol=0, atol=0)
+        if span == 1:
+            assert float(apart.max()) == 0
+            continue
+        assert not apart[3::4].any() and bool((apart[[1, 2, 5, 6]] > 0).all())
+        # w(A + e d) - w(A) - J e d falls with the square of e: at a hundredth of the steps, with their hundredth.
+        inputs["theta"] = inputs["theta"] / 100
+        inputs["log_keep"] = inputs["log_keep"] / 100
+        ends = {"ends": (torch.arange(1, 13) % 4 == 0)[None]}
+        small = [e.chunked(e.initial(x)["memory"], inputs | ends)[1] for e in (layer, token)]
+        assert float((small[0] - small[1]).abs().max()) < float(apart.max()) / 1000
+    with pytest.raises(NeurosimInputError, match=r"\.retain: unknown name 'spam'; did you mean 'span'"):
+        memory_of(kind, retain="spam")
+
+
 @pytest.mark.parametrize("kind", ["titans", "moneta"])
 def test_gates_of_channels_are_those_of_the_columns_of_the_last_matrix(kind: str) -> None:
     """Against a loop over matrices: other layers take the mean of a gate over channels."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
@@ -17,6 +16,7 @@ from ....base.rules import Rule
 from .base import Inputs, Shared, State
 from .modules import divide, l2_normalise, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
+from .retention import CHANGES, RETENTIONS
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -99,8 +99,16 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
 
     def weights(self, a: Tensor) -> list[Tensor]:
         """Return the matrices [.., rows, columns] of W = w(A) from A [.., weights of M]."""
+        return [self.retained(matrix) for matrix in self.matrices(a)]
+
+    def matrices(self, a: Tensor) -> list[Tensor]:
+        """Return A [.., weights of M] as matrices [.., rows, columns]."""
         parts = a.split([rows * columns for rows, columns in self.shapes], -1)
-        return [self.retained(part.unflatten(-1, list(s))) for part, s in zip(parts, self.shapes, strict=True)]
+        return [part.unflatten(-1, list(shape)) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def read_weights(self, a: Tensor, anchor: Tensor, inputs: Inputs) -> list[Tensor]:
+        """Return the matrices that tokens read, from A [.., weights of M] behind each and A before their span."""
+        return self.weights(a)
 
     def retained(self, a: Tensor) -> Tensor:
         """Return one matrix of w(A)."""
@@ -192,7 +200,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         if self.has_momentum:
             step = change = self.on_weights(inputs["log_momentum"].exp()) * step + change
         a = self.on_weights(inputs["log_keep"].exp()) * a + change
-        return torch.stack([anchor, a, step], 2), self.recall(self.weights(a), inputs["q"])
+        return torch.stack([anchor, a, step], 2), self.recall(self.read_weights(a, anchor, inputs), inputs["q"])
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         anchor, a, step = memory.unbind(2)
@@ -210,7 +218,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
                 step = changes[:, -1]
             after = self.decayed_sums(changes, part["log_keep"], a)
             a = after[:, -1]
-            outputs.append(self.recall(self.weights(after), part["q"]))
+            outputs.append(self.recall(self.read_weights(after, anchor[:, None], part), part["q"]))
         return torch.stack([anchor, a, step], 2), torch.cat(outputs, 1)
 
 
@@ -243,29 +251,44 @@ class Titans(NeuralMemory):
         return error
 
 
-TINY = 1e-30  # keeps derivatives of roots finite where a matrix is zero
+@dataclass(eq=False, repr=False, kw_only=True)
+class RetainingMemory(NeuralMemory):
+    """Memories whose w is not the identity.
 
+    Args:
+        retain: 'token', weights w(A) for every token, or 'span', w at the ends of spans alone, as Miras is trained:
+            the tokens before read w(A_0) + J (A_t - A_0), A_0 before the span and J the derivative of w there.
+    """
 
-def _mirror(a: Tensor, q: float) -> Tensor:
-    """Return the gradient of |A|_q^2 / 2 of each matrix: sign(A) |A|^(q - 1) / |A|_q^(q - 2)."""
-    total = (a.abs() ** q).sum((-2, -1), keepdim=True).clamp(min=TINY)
-    # 1e-12 beside |A|_q^2: a matrix of zeros maps to zeros.
-    square = total ** (2 / q) + 1e-12
-    return a * a.abs().clamp(min=TINY) ** (q - 2) / square ** ((q - 2) / 2)
+    retain: str = "token"
 
+    def build(self) -> None:
+        lookup(dict.fromkeys(("token", "span")), self.retain, self.name("retain"))
+        super().build()
 
-def _printed(a: Tensor, q: float) -> Tensor:
-    """Return A / |A|_q^(q - 2) of each matrix."""
-    # norm is |A|_q^q
-    norm = (a.abs() ** q).sum((-2, -1), keepdim=True) + 1e-12
-    return a / norm ** ((q - 2) / q)
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        inputs, after = super().project(x, state, shared)
+        if self.retain == "token":
+            return inputs, after
+        position = state["position"] + torch.arange(1, x.shape[1] + 1, device=x.device)
+        return inputs | {"ends": (position % self.span == 0).expand(len(x), -1)}, after
 
+    def read_weights(self, a: Tensor, anchor: Tensor, inputs: Inputs) -> list[Tensor]:
+        whole = self.weights(a)
+        if self.retain == "token":
+            return whole
+        near = self.weights(anchor)
+        changes = [self.changed(*pair) for pair in zip(self.matrices(anchor), self.matrices(a - anchor), strict=True)]
+        ends = inputs["ends"][..., None, None, None]
+        return [torch.where(ends, w, n + c) for w, n, c in zip(whole, near, changes, strict=True)]
 
-RETENTIONS: Mapping[str, Callable[[Tensor, float], Tensor]] = {"mirror": _mirror, "printed": _printed}
+    @abstractmethod
+    def changed(self, a: Tensor, change: Tensor) -> Tensor:
+        """Return J times a change of one matrix A, J the derivative of w at A."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Moneta(NeuralMemory):
+class Moneta(RetainingMemory):
     """L = sum |M(k) - v|^p, W = sign(A) |A|^(q - 1) / |A|_q^(q - 2) for each matrix (Miras, arXiv 2504.13173).
 
     W is the gradient of |A|_q^2 / 2: it grows as A does, and for q = 2 it is A. The paper prints A / |A|_q^(q - 2),
@@ -304,6 +327,9 @@ class Moneta(NeuralMemory):
     def retained(self, a: Tensor) -> Tensor:
         return RETENTIONS[self.retention](a, self.q)
 
+    def changed(self, a: Tensor, change: Tensor) -> Tensor:
+        return CHANGES[self.retention](a, change, self.q)
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Yaad(NeuralMemory):
@@ -327,7 +353,7 @@ class Yaad(NeuralMemory):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Memora(NeuralMemory):
+class Memora(RetainingMemory):
     """W = softmax(alpha log W' - theta dL/dW) over the inputs of each output, L squared (Miras, arXiv 2504.13173).
 
     Retention by relative entropy: weights stay positive with sum 1. A is log W up to what the softmax removes.
@@ -342,3 +368,7 @@ class Memora(NeuralMemory):
 
     def retained(self, a: Tensor) -> Tensor:
         return a.softmax(-2)
+
+    def changed(self, a: Tensor, change: Tensor) -> Tensor:
+        weights = a.softmax(-2)
+        return weights * (change - (weights * change).sum(-2, keepdim=True))

@@ -28,7 +28,7 @@ from ...attention.kinds.hax import HAX
 from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.local_linear import LocalLinearAttention
 from ...attention.kinds.mamba import Mamba
-from ...attention.kinds.neural_memory import Memora, Moneta, NeuralMemory, Titans, Yaad
+from ...attention.kinds.neural_memory import Memora, Moneta, NeuralMemory, RetainingMemory, Titans, Yaad
 from ...attention.kinds.parallel_rnn import ParaGRU, ParaLSTM
 from ...attention.kinds.plstm import PLSTM
 from ...attention.kinds.rwkv import RWKV7
@@ -536,6 +536,8 @@ def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) ->
 
 def neural_memory(mixer: NeuralMemory, memory: Traced, inputs: Inputs) -> Traced:
     """Append the training and the reading of memories that are networks."""
+    if isinstance(mixer, RetainingMemory) and mixer.retain != "token":
+        raise NotCompiledError("retain 'span': compiled for weights retained at every token")
     return _trained(mixer, memory.node.buffer, memory.builder, inputs)
 
 
