@@ -109,6 +109,19 @@ def test_recall_reads_the_memory_that_store_wrote(ran: dict[str, dict[str, Any]]
     assert known["split"] == "train" and known["samples"] == 30 and known["accuracy"] == 1
 
 
+def test_codes_of_patches_are_stored_and_recalled(tmp_path: Path) -> None:
+    words = ["--code", "patches", "--set", "patches.units=20", "--set", "patches.side=4"]
+    words += ["--set", "baselines.cnn=false"]
+    stored = memory_json("store", *SMALL, *words, "--out", tmp_path / "store")
+    assert (stored["code"], stored["patches"]) == ("patches", 20) and stored["recall"] > 0.99
+    assert stored["accuracy"] > 0.3 and stored["measures"]["layers"][0]["name"] == "patches"
+    recalled = memory_json("recall", tmp_path / "store", "--out", tmp_path / "recall")
+    assert all(recalled[key] == stored[key] for key in ("accuracy", "familiarity", "digest", "measures"))
+    assert "bits of 20 patches that were seen" in (tmp_path / "store" / "report.html").read_text("utf-8")
+    told = refused("store", "shd", "--code", "patches")
+    assert told.startswith("neurosim: code.kind: must be 'counts' for channels, which are no picture (got patches")
+
+
 def test_text_answers(ran: dict[str, dict[str, Any]]) -> None:
     text = neurosim("memory", "store", "--quiet", *SMALL).stdout
     assert "120 items in a macrocolumn of 8 modules of 64 units, each item 24 of 1,024 bits, seed 0" in text

@@ -15,7 +15,7 @@ from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.app.runs.memory.episodes import KIND, run
 from neurosim.app.runs.memory.episodes.config import EpisodesConfig
 from neurosim.app.runs.memory.episodes.result import EpisodesResult
-from neurosim.app.runs.memory.items import encode, encoder, load
+from neurosim.app.runs.memory.items import encoder, load
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
 
 SETS = [
@@ -52,7 +52,7 @@ def test_nearest_neighbours_counted_by_hand(done: EpisodesResult) -> None:
     """The episodes drawn again and every pair of items compared, bit by bit."""
     config = small()
     fitted, asked = load(config.data)
-    items = encode(asked, encoder(fitted, config), config.code)
+    items = encoder(fitted, config).encode(asked)
     groups = [np.flatnonzero(asked.labels == k) for k in np.unique(asked.labels)]
     right = total = 0
     for number in range(config.episodes.count):

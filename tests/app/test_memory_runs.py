@@ -13,13 +13,14 @@ import pytest
 from neurosim import Recordings, Spikes
 from neurosim.app.runs.memory import config, figures, items, labels, learned
 from neurosim.app.runs.memory.config import MemoryConfig
-from neurosim.app.runs.memory.items import MemoryItems, Raw
+from neurosim.app.runs.memory.items import ItemEncoder, ItemVectors, MemoryItems, Raw
 from neurosim.app.runs.memory.learned import LEARNED, MEMORY, Learned
+from neurosim.app.runs.memory.patches import pictures
 from neurosim.app.runs.memory.result import RecallAtSize
 from neurosim.base import CapacityWarning, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.base.plain import from_plain
-from neurosim.data import write_state
-from neurosim.memory import SDR, ExpansionEncoder
+from neurosim.data import read_state, write_state
+from neurosim.memory import SDR, ExpansionEncoder, PatchCode
 
 SMALL = {
     "code": {"size": 512, "active": 16, "fan": 8},
@@ -39,7 +40,7 @@ def random_items(count: int, seed: int = 0, classes: int = 3) -> MemoryItems:
 
 @pytest.fixture(scope="module")
 def stored() -> tuple[Learned, list[RecallAtSize]]:
-    coder = ExpansionEncoder(np.zeros(4), 512, 16)
+    coder = ItemEncoder(ExpansionEncoder(np.zeros(4), 512, 16))
     return learned.learn(settings(), coder, random_items(60), ("a", "b", "c"), [5, 20, 60])
 
 
@@ -64,7 +65,7 @@ def test_windows_of_a_recording_are_counted_apart() -> None:
     raw = Raw(Recordings.collect([a, b], [0, 1]), np.array([0, 1]), ("x", "y"), "train")
     assert np.array_equal(raw.counts(2)[0], [[0, 1, 1], [1, 0, 1]]) and not raw.counts(2)[1].any()
     code = config.Code(windows=2, smooth=0)
-    (vectors,) = raw.vectors(code)
+    ((vectors, _),) = ItemVectors(code).chunks(raw)
     assert np.linalg.norm(vectors[0]) == pytest.approx(1) and not vectors[1].any()
     assert raw.seconds == 2.0 and raw.facts()["events"] == 4
 
@@ -72,9 +73,9 @@ def test_windows_of_a_recording_are_counted_apart() -> None:
 def test_vectors_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 6, 6)).astype(np.uint8)
     raw = Raw(pixels, np.zeros(20, np.int64), ("x",), "train")
-    whole = np.concatenate(list(raw.vectors(config.Code())))
+    whole = np.concatenate([part for part, _ in ItemVectors().chunks(raw)])
     monkeypatch.setattr(items, "CHUNK", 7)
-    parts = list(raw.vectors(config.Code()))
+    parts = [part for part, _ in ItemVectors().chunks(raw)]
     assert [len(part) for part in parts] == [7, 7, 6] and np.array_equal(np.concatenate(parts), whole)
 
 
@@ -105,7 +106,7 @@ def test_labels_are_counts_of_winners(stored: tuple[Learned, list[RecallAtSize]]
 
 @pytest.mark.parametrize("kind", ["ridge", "rates"])
 def test_classes_are_read_from_the_bits(kind: str, tmp_path: Path) -> None:
-    coder = ExpansionEncoder(np.zeros(4), 512, 16)
+    coder = ItemEncoder(ExpansionEncoder(np.zeros(4), 512, 16))
     chosen = settings(readout={"kind": kind})
     # A third of the bits of an item are those of its class.
     own = random_items(60)
@@ -122,7 +123,7 @@ def test_classes_are_read_from_the_bits(kind: str, tmp_path: Path) -> None:
     assert (layer.inputs, layer.outputs, layer.input_events) == (512, 3, 20 * 16)
     # A saved memory learns its readout again from its items.
     memory.save(tmp_path)
-    again = Learned.load(tmp_path)
+    again = Learned.load(tmp_path, chosen)
     assert again.readout == chosen.readout and np.array_equal(again.predict(test, answers), test.labels)
     # One class needs no readout.
     alike = MemoryItems(bits[:40], 512, np.zeros(40, np.int64))
@@ -198,7 +199,8 @@ def test_work_counts_every_weight_that_is_on(stored: tuple[Learned, list[RecallA
 def test_random_items_follow_theory_up_to_capacity_and_fail_beyond() -> None:
     """Where items hardly overlap: unit evidence to a high power leaves codes independent, as theory takes them."""
     small = settings(column={"modules": 6, "units": 8, "exponent": 16.0})
-    memory = learned.learn(small, ExpansionEncoder(np.zeros(4), 512, 16), random_items(5), ("a",) * 3, [5])[0]
+    coder = ItemEncoder(ExpansionEncoder(np.zeros(4), 512, 16))
+    memory = learned.learn(small, coder, random_items(5), ("a",) * 3, [5])[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CapacityWarning)
         rows = figures.random_capacity(memory, small)
@@ -218,34 +220,115 @@ def test_capacity_warnings_become_remarks() -> None:
     assert lines == ["too much"]
 
 
+PATCHED = {
+    "code": {"kind": "patches", "windows": 2, "size": 512, "active": 16, "fan": 8},
+    "patches": {"units": 12, "side": 5, "winners": 3, "pool": 2},
+}
+
+
+def moving_bars(count: int) -> Raw:
+    """Return recordings of 12 x 16 pixels, bars that lie or stand, in two windows of time."""
+    rng = np.random.default_rng(0)
+    recordings = []
+    for i in range(count):
+        place = rng.integers(2, 10, 40)
+        along = rng.integers(0, 12, 40)
+        at = i // 2 % 6 + 3
+        row, column = (np.full(40, at), along) if i % 2 else (along, np.full(40, at))
+        units = (place % 2) * 192 + row * 16 + column
+        recordings.append(Spikes(np.sort(rng.uniform(0, 0.1, 40)), units, 384, 0.1, (2, 12, 16)))
+    labels = np.arange(count, dtype=np.int64) % 2
+    return Raw(Recordings.collect(recordings, labels), labels, ("stands", "lies"), "train")
+
+
+def test_patches_code_the_pictures_of_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings(**PATCHED)
+    raw = moving_bars(30)
+    coder = items.encoder(raw, chosen)
+    dictionary = coder.vectors.dictionary
+    assert dictionary is not None and dictionary.input_shape == (4, 12, 16) and dictionary.stored == 12
+    # The same by hand: planes are windows, then polarities.
+    seen = raw.counts(2).reshape(30, -1)
+    again = PatchCode((4, 12, 16), units=12, side=5, winners=3, pool=2)
+    again.store(seen[:24])
+    assert np.array_equal(dictionary.dictionary, again.dictionary)
+    roots = np.sqrt(again.encode(seen).reshape(30, -1))
+    centred = roots - roots.mean(axis=1, keepdims=True)
+    expected = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    ((vectors, work),) = coder.vectors.chunks(raw)
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+    coded = coder.encode(raw)
+    assert coded.work == (work,) and work is not None and work.input_events == np.count_nonzero(seen)
+    monkeypatch.setattr(items, "CHUNK", 7)
+    assert np.array_equal(coder.encode(raw).bits, coded.bits) and coder.encode(raw).work == coded.work
+
+
+def test_pixels_are_joined_and_grey_levels_are_spikes() -> None:
+    raw = moving_bars(3)
+    counts = raw.counts(2).sum(axis=1)
+    joined = pictures(raw.source, 1, config.Patches(downsample=5))
+    assert joined.shape == (3, 2, 3, 4)
+    for row in range(3):
+        for column in range(4):
+            square = counts[:, :, row * 5 : row * 5 + 5, column * 5 : column * 5 + 5]
+            assert np.array_equal(joined[:, :, row, column], square.sum(axis=(2, 3)))
+    grey = np.array([0, 31, 32, 128, 255], np.uint8).reshape(1, 1, 5)
+    assert pictures(grey, 1, config.Patches()).tolist() == [[[[0, 0, 1, 4, 7]]]]
+
+
+def test_a_memory_of_patches_survives_the_folder(tmp_path: Path) -> None:
+    chosen = settings(**PATCHED, readout={"kind": "ridge"})
+    raw = moving_bars(40)
+    coder = items.encoder(raw, chosen)
+    train = coder.encode(raw.select(np.arange(30)))
+    test = raw.select(np.arange(30, 40))
+    memory, _ = learned.learn(chosen, coder, train, raw.classes, [30])
+    new = coder.encode(test)
+    answers = memory.recall(new)
+    assert (memory.predict(new, answers) == test.labels).all()
+    assert [layer.name for layer in figures.work(memory, answers, new)] == ["patches", "encoder", "column", "classes"]
+    memory.save(tmp_path)
+    again = Learned.load(tmp_path, chosen)
+    assert np.array_equal(again.coder.encode(test).bits, new.bits)
+    assert np.array_equal(again.recall(new).codes, answers.codes)
+    # Patches of other units are not those that the bits sum.
+    settings_of, arrays = read_state(tmp_path / LEARNED, "Learned", learned.VERSION)
+    settings_of["dictionary"]["units"] = 11
+    arrays["dictionary.rows"] = arrays["dictionary.rows"][:, :11]
+    arrays["dictionary.stored"] = np.array([11])
+    write_state(tmp_path / LEARNED, "Learned", learned.VERSION, settings_of, arrays)
+    with pytest.raises(NeurosimFormatError, match=f"{MEMORY} and {LEARNED} are not of one store; store again"):
+        Learned.load(tmp_path, chosen)
+
+
 @pytest.mark.slow
 def test_a_memory_survives_the_folder(stored: tuple[Learned, list[RecallAtSize]], tmp_path: Path) -> None:
     memory = stored[0]
     memory.save(tmp_path)
-    again = Learned.load(tmp_path)
+    again = Learned.load(tmp_path, settings())
     new = random_items(20, seed=4)
     assert np.array_equal(again.recall(new).codes, memory.recall(new).codes)
     assert np.array_equal(again.labels.counts, memory.labels.counts) and again.classes == memory.classes
     vector = np.ones(4, np.float32)
-    assert again.coder.encode(vector) == memory.coder.encode(vector)
+    assert again.coder.expansion.encode(vector) == memory.coder.expansion.encode(vector)
 
 
 def test_folders_that_hold_no_memory_are_refused(stored: tuple[Learned, list[RecallAtSize]], tmp_path: Path) -> None:
     memory = stored[0]
     with pytest.raises(NeurosimMissingError, match=r"learned\.safetensors: no such file"):
-        Learned.load(tmp_path)
+        Learned.load(tmp_path, settings())
     memory.save(tmp_path)
     whole = (tmp_path / LEARNED).read_bytes()
     (tmp_path / LEARNED).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(NeurosimFormatError, match=r"learned\.safetensors: is not a complete neurosim Learned"):
-        Learned.load(tmp_path)
+        Learned.load(tmp_path, settings())
     fewer = replace(memory, codes=memory.codes[:-1])
     fewer.save(tmp_path)
     with pytest.raises(NeurosimFormatError, match=f"{MEMORY} and {LEARNED} are not of one store; store again"):
-        Learned.load(tmp_path)
+        Learned.load(tmp_path, settings())
     write_state(tmp_path / LEARNED, "Learned", 1, {}, {})
     with pytest.raises(NeurosimFormatError, match="is no memory that was stored"):
-        Learned.load(tmp_path)
+        Learned.load(tmp_path, settings())
 
 
 def test_later_settings_win(tmp_path: Path) -> None:
@@ -288,7 +371,7 @@ def test_mnist_images_are_stored_in_one_pass(data_root: Path) -> None:
     assert raw.shape == (28, 28) and (len(raw), len(other)) == (1000, 300) and raw.seconds == 0
     assert np.bincount(raw.labels).tolist() == [100] * 10
     coder = items.encoder(raw, found)
-    stored_items, new = (items.encode(each, coder, found.code) for each in (raw, other))
+    stored_items, new = (coder.encode(each) for each in (raw, other))
     memory, (row,) = learned.learn(found, coder, stored_items, raw.classes, [1000])
     assert row.recall > 0.97
     assert np.mean(memory.labels.predict(memory.recall(new).codes) == other.labels) > 0.8

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 SPLIT = setting("--split", "data.split", metavar="NAME", help="Split to compare with the stored items; default test.")
 LIMIT = count("--limit", "data.limit", "At most N items of it.", "item")
+CODE = setting(
+    "--code",
+    "code.kind",
+    type=click.Choice(["counts", "patches"]),
+    help="What bits sum: smoothed counts, or the answers of one dictionary of seen patches; default by the sensor.",
+)
 ITEMS = count("--items", "data.train_limit", "Store at most N items.", "item")
 
 
@@ -44,6 +50,7 @@ def _dataset_command(name: str, words: str) -> None:
     @ITEMS
     @SPLIT
     @LIMIT
+    @CODE
     @PROFILE
     def store(options: CommandOptions) -> StoreKind:
         from . import StoreKind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -13,31 +14,37 @@ from ....data.catalog import Dataset
 from ....memory.macrocolumn.column import Macrocolumn
 from ....memory.macrocolumn.selection import Selection
 from ....memory.recognition.readouts import CodeReadout, RateReadout, RidgeReadout
-from ..frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, check_memory, sensor_of, table_in
+from ..frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, alike, check_memory, sensor_of, table_in
 
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
 IMAGES: Mapping[str, object] = {"code": {"size": 8192}, "column": {"units": 4096, "modules": 8, "exponent": 8.0}}
 # What each dataset needs to become good SDRs; chosen on training recordings alone.
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "digits": {"code": {"windows": 6}},
-    # Its three saccades. With 160 training recordings stored, smoothing 1, 4, 8 and 12 times had .767, .805, .823 and
-    # .833 of the 640 others; with 600 stored, 1, 8 and 12 times had .965, .965 and .980 of the 200 others.
-    # In four parts of the 800 training recordings, with 64 of 4,096 and 256 of 8,192 bits: the winners have .901 and
-    # .914, ridge regression of the bits .921 and .945.
-    "nmnist": {"code": {"windows": 3, "smooth": 12, "size": 8192, "active": 256}, "readout": {"kind": "ridge"}},
+    # Its three saccades. In four parts of the 800 training recordings ridge regression of the bits has .951 with 512 of
+    # 8,192 bits of patches (the winners .916), .946 with 256 of 8,192 bits of smoothed counts (.914), .954 with 1,024
+    # of 16,384 of patches; of the answers of patches themselves .959, of the smoothed counts .931.
+    "nmnist": {
+        "code": {"kind": "patches", "windows": 3, "size": 8192, "active": 512, "fan": 4},
+        "readout": {"kind": "ridge"},
+    },
     "mnist": IMAGES,
     "fashion": IMAGES,
     "shd": {"code": {"windows": 20, "smooth": 20, "smooth_time": 2}, "column": {"exponent": 8.0}},
 }
-# Of other recordings: seconds of a window of a camera, bounds of their number, and the shorter side of N-MNIST and the
-# channels of SHD, for which twelve and twenty passes of smoothing were chosen. Their reach grows as the root of their
-# number, so that the same share of a sensor needs the square of the ratio of the sizes.
+# Of other recordings: seconds of a window of a camera, bounds of their number, and the pixels of the longer side after
+# neighbours were joined.
 WINDOW = 0.1
 MIN_WINDOWS = 3
 MAX_WINDOWS = 12
+JOINED_SIDE = 40
+# Counts of a camera, by --code counts, have these.
+COUNTS: Mapping[str, object] = {"code": {"size": 8192, "active": 256}, "readout": {"kind": "ridge"}}
+# The shorter side of N-MNIST and the channels of SHD, for which twelve and twenty passes of smoothing were chosen.
+# Their reach grows as the root of their number, so that the same share of a sensor needs the square of the ratio.
 CAMERA_SIDE = 34
-CHANNELS = 700
 CAMERA_SMOOTH = 12
+CHANNELS = 700
 CHANNEL_SMOOTH = 20
 MAX_SMOOTH = 40
 
@@ -47,17 +54,40 @@ class Code:
     """The encoding of an item as an SDR; see `runs.memory.items` and `sdr.ExpansionEncoder`.
 
     Attributes:
+        kind: what the bits sum: "counts", smoothed counts of events or grey levels; "patches", the answers of a
+            dictionary of patches to the picture of an item, see `Patches`.
         windows: equal windows of time of a recording, each with its own inputs; an image has one.
-        smooth, smooth_time: passes of a box of three over neighbouring pixels or channels, and over windows.
+        smooth, smooth_time: of "counts", passes of a box of three over neighbouring pixels or channels, and over
+            windows.
         size, active, fan: bits of an SDR, those that are on, and inputs that a bit sums.
     """
 
+    kind: Literal["counts", "patches"] = "counts"
     windows: Count = 1
     smooth: Natural = 1
     smooth_time: Natural = 0
     size: Count = 4096
     active: Count = 64
     fan: Count = 16
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The dictionary of patches; see `memory.PatchCode`. Windows and polarities are planes of one picture.
+
+    Attributes:
+        units, side, stride, winners, pool: see there; a smaller sensor has smaller patches and fewer regions.
+        grey: spikes of the brightest pixel of an image; a pixel sends one for each equal step of grey.
+        downsample: rows, and columns, of a camera that are joined; all their events remain.
+    """
+
+    units: Count = 400
+    side: Count = 9
+    stride: Count = 1
+    winners: Count = 8
+    pool: Count = 3
+    grey: Annotated[int, Rule(">= 1 and <= 255")] = 7
+    downsample: Count = 1
 
 
 @dataclass(frozen=True)
@@ -137,7 +167,7 @@ class MemoryConfig(RunConfig):
     Attributes:
         seed: key of every random draw.
         data: the recordings; the dataset's first split is stored and compared with `split`.
-        code: encoding as SDRs.
+        code: encoding as SDRs; `patches`, the dictionary of codes of patches.
         column: the macrocolumn that stores them.
         readout: what reads their classes.
         sweep: the measurements.
@@ -148,6 +178,7 @@ class MemoryConfig(RunConfig):
     seed: Seed = 0
     data: Data
     code: Code = Code()
+    patches: Patches = Patches()
     column: Column = Column()
     readout: BitReadout = BitReadout()
     sweep: Sweep = Sweep()
@@ -159,19 +190,27 @@ class MemoryConfig(RunConfig):
         return DEFAULTS.get(dataset.name, {})
 
     @classmethod
+    def suited(cls, tree: Mapping[str, object], dataset: Dataset) -> Suited:
+        meant = alike(tree, dataset)
+        if table_in(tree, "code").get("kind") == "counts" and sensor_of(meant) == "camera":
+            return _smoothed_counts(meant)
+        return super().suited(tree, dataset)
+
+    @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:
         sensor = sensor_of(dataset)
         if dataset.median_duration and sensor == "camera":
             height, width = dataset.shape[-2:]
-            windows = min(max(MIN_WINDOWS, round(dataset.median_duration / WINDOW)), MAX_WINDOWS)
-            smooth = _smooth(CAMERA_SMOOTH, min(height, width) / CAMERA_SIDE)
+            windows = _windows(dataset)
+            downsample = math.ceil(max(height, width) / JOINED_SIDE)
+            joined = f"; {downsample} x {downsample} pixels in one" if downsample > 1 else ""
             reason = (
-                f"{windows} windows in {dataset.median_duration:.3g} s, the median recording, and smoothing {smooth} "
-                f"times, by a camera of {width} x {height} pixels; bits and readout as for N-MNIST"
+                f"patches in {windows} windows in {dataset.median_duration:.3g} s, the median recording, by a camera "
+                f"of {width} x {height} pixels{joined}; bits and readout as for N-MNIST"
             )
             like = DEFAULTS["nmnist"]
-            code = {**table_in(like, "code"), "windows": windows, "smooth": smooth}
-            return Suited({**like, "code": code}, reason)
+            code = {**table_in(like, "code"), "windows": windows}
+            return Suited({**like, "code": code, "patches": {"downsample": downsample}}, reason)
         if sensor == "channels":
             smooth = _smooth(CHANNEL_SMOOTH, dataset.shape[0] / CHANNELS)
             speech = DEFAULTS["shd"]
@@ -200,6 +239,9 @@ class MemoryConfig(RunConfig):
         noise = self.sweep.noise
         require(active < size, "code.active", f"must be < code.size {size}", active)
         require(bool(noise), "sweep.noise", "must hold at least one fraction", noise)
+        shape = self.data.describe().shape
+        is_picture = self.code.kind == "counts" or len(shape) in (2, 3)
+        require(is_picture, "code.kind", "must be 'counts' for channels, which are no picture", f"patches for {shape}")
         places = (size - active) / active
         rule = f"must be <= {places:.3g}, because moved bits need free places"
         require(max(noise) <= places, "sweep.noise", rule, max(noise))
@@ -212,6 +254,22 @@ class MemoryConfig(RunConfig):
         )
         find_profile(self.energy.profile)
         self.data.check_speaker()
+
+
+def _smoothed_counts(dataset: Dataset) -> Suited:
+    """Return the settings of counts of a camera."""
+    height, width = dataset.shape[-2:]
+    windows = _windows(dataset)
+    smooth = _smooth(CAMERA_SMOOTH, min(height, width) / CAMERA_SIDE)
+    code = {**table_in(COUNTS, "code"), "windows": windows, "smooth": smooth}
+    reason = f"counts in {windows} windows, smoothed {smooth} times, by a camera of {width} x {height} pixels"
+    return Suited({**COUNTS, "code": code}, reason)
+
+
+def _windows(dataset: Dataset) -> int:
+    """Return the windows of the median recording of a camera."""
+    duration = dataset.median_duration or 0.0
+    return min(max(MIN_WINDOWS, round(duration / WINDOW)), MAX_WINDOWS)
 
 
 def _smooth(passes: int, ratio: float) -> int:

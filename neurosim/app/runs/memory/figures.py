@@ -137,13 +137,14 @@ def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize
 
 
 def work(learned: Learned, batch: ColumnBatch, items: MemoryItems) -> list[LayerCounts]:
-    """Return the counts of recalling items: of the encoder, the column, and the classes that its codes give."""
+    """Return the counts of recalling items: of patches, the encoder, the column, and the readout of classes."""
     n = len(items)
-    coder = learned.coder
+    coder = learned.coder.expansion
     owner = learned.column
     inputs = coder.mean.size
     units = owner.size
     return [
+        *items.work,
         _layer(
             "encoder",
             (inputs, coder.size),

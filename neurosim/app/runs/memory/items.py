@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....base.errors import NeurosimInputError, require
+from ....base.measure.work import LayerCounts, sum_counts
 from ....data import catalog
 from ....data.spikes import Recordings
 from ....kernels.memory.code_readout.reference import SparseCodes
 from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
+from ....memory.sdr.patch_code import PatchCode
 from .. import data
 from ..baselines import measure_comparison
 from ..frame.config import Data
 from ..frame_cnn import train_image_cnn
 from ..score import OtherClassifiers
 from ..summary import labels_of
-from .config import Code, MemoryConfig
+from .config import Code, MemoryConfig, Patches
+from .patches import build_patch_code, pictures
 from .recognise.config import RecogniseConfig
 
 CHUNK = 512  # items whose vectors are in memory at a time
@@ -75,13 +78,6 @@ class Raw:
             return {"digest": self.source.digest(), "recordings": len(self), "events": events}
         return {"digest": hashlib.sha256(self.source.tobytes()).hexdigest(), "images": len(self)}
 
-    def vectors(self, code: Code) -> Iterator[NDArray[np.float32]]:
-        """Yield [<= CHUNK, inputs] square roots of smoothed counts, each vector of length 1."""
-        for first in range(0, len(self), CHUNK):
-            part = self.select(np.arange(first, min(first + CHUNK, len(self))))
-            counts = part.counts(code.windows)
-            yield _unit(np.sqrt(smoothed(counts, code.smooth, code.smooth_time)))
-
     def counts(self, windows: int) -> NDArray[np.float32]:
         """Return [n, windows, *shape] numbers of events, or grey levels."""
         if not isinstance(self.source, Recordings):
@@ -97,11 +93,13 @@ class MemoryItems:
         bits: [n, active] int32, ascending.
         size: bits of an SDR.
         labels: [n] class numbers.
+        work: of the patches that coded them; empty for other codes and for a part of the items.
     """
 
     bits: NDArray[np.int32]
     size: int
     labels: NDArray[np.int64]
+    work: tuple[LayerCounts, ...] = ()
 
     def __len__(self) -> int:
         return len(self.bits)
@@ -111,7 +109,7 @@ class MemoryItems:
 
     def select(self, indices: NDArray[np.int64]) -> MemoryItems:
         """Return the items at `indices`, in that order."""
-        return replace(self, bits=self.bits[indices], labels=self.labels[indices])
+        return MemoryItems(self.bits[indices], self.size, self.labels[indices])
 
     def sparse(self) -> SparseCodes:
         """Return the bits as features of value 1."""
@@ -125,7 +123,71 @@ class MemoryItems:
     def noisy(self, fraction: float, seed: int) -> MemoryItems:
         """Return the items with this fraction of their active bits moved."""
         moved = [self[i].noise(fraction, seed, i).indices for i in range(len(self))]
-        return replace(self, bits=np.stack(moved))
+        return MemoryItems(np.stack(moved), self.size, self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemVectors:
+    """From items to vectors: of smoothed counts, or of answers of patches.
+
+    Attributes:
+        code, patches: settings.
+        dictionary: patches that were seen; None of counts.
+    """
+
+    code: Code = field(default_factory=Code)
+    patches: Patches = field(default_factory=Patches)
+    dictionary: PatchCode | None = None
+
+    @classmethod
+    def fitted(cls, raw: Raw, config: MemoryConfig) -> ItemVectors:
+        """Return the vectors of a run; a dictionary is filled from the first items to store."""
+        code = config.code
+        patches = config.patches
+        if code.kind == "counts":
+            return cls(code, patches)
+        # More items than half of them need: some may be without contrast.
+        first = raw.select(np.arange(min(len(raw), 2 * patches.units)))
+        seen = pictures(first.source, code.windows, patches)
+        dictionary = build_patch_code(seen.shape[1:], patches, len(raw), config.seed)
+        dictionary.store(seen.reshape(len(seen), -1))
+        return cls(code, patches, dictionary)
+
+    def chunks(self, raw: Raw, threads: int = 1) -> Iterator[tuple[NDArray[np.float32], LayerCounts | None]]:
+        """Yield [<= CHUNK, inputs] square roots, each vector of length 1, and the work of the patches, if any."""
+        for first in range(0, len(raw), CHUNK):
+            part = raw.select(np.arange(first, min(first + CHUNK, len(raw))))
+            if self.dictionary is None:
+                counts = part.counts(self.code.windows)
+                yield _unit(np.sqrt(smoothed(counts, self.code.smooth, self.code.smooth_time))), None
+            else:
+                seen = pictures(part.source, self.code.windows, self.patches).reshape(len(part), -1)
+                answers, work = self.dictionary.encode_counted(seen, threads)
+                yield _unit(np.sqrt(answers, dtype=np.float32)), work
+
+
+@dataclass(frozen=True, eq=False)
+class ItemEncoder:
+    """From items to SDRs.
+
+    Attributes:
+        expansion: from vectors to SDRs.
+        vectors: from items to vectors.
+    """
+
+    expansion: ExpansionEncoder
+    vectors: ItemVectors = ItemVectors()
+
+    def encode(self, raw: Raw, threads: int = 1) -> MemoryItems:
+        """Return items as SDRs; equal for any number of threads."""
+        bits = []
+        work = []
+        for vectors, layer in self.vectors.chunks(raw, threads):
+            bits.append(self.expansion.bits(vectors, threads))
+            if layer is not None:
+                work.append(layer)
+        total = (sum_counts(work),) if work else ()
+        return MemoryItems(np.concatenate(bits), self.expansion.size, raw.labels, total)
 
 
 def load(chosen: Data) -> tuple[Raw, Raw]:
@@ -186,18 +248,14 @@ def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> ND
     return counts
 
 
-def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
+def encoder(raw: Raw, config: MemoryConfig, threads: int = 1) -> ItemEncoder:
     """Return the encoder fitted to the items to store, or to a few thousand of them spread evenly."""
     code = config.code
+    vectors = ItemVectors.fitted(raw, config)
     some = raw.select(data.spread(len(raw), FITTED))
-    vectors = np.concatenate(list(some.vectors(code)))
-    return ExpansionEncoder.fitted(vectors, code.size, code.active, code.fan, config.seed)
-
-
-def encode(raw: Raw, coder: ExpansionEncoder, code: Code, threads: int = 1) -> MemoryItems:
-    """Return items as SDRs."""
-    bits = np.concatenate([coder.bits(part, threads) for part in raw.vectors(code)])
-    return MemoryItems(bits, coder.size, raw.labels)
+    known = np.concatenate([part for part, _ in vectors.chunks(some, threads)])
+    expansion = ExpansionEncoder.fitted(known, code.size, code.active, code.fan, config.seed)
+    return ItemEncoder(expansion, vectors)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,24 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....base.errors import CapacityWarning, NeurosimFormatError, require
-from ....base.plain import from_plain, to_plain
-from ....data.files.state import read_state, write_state
+from ....base.plain import PlainTree, from_plain, to_plain
+from ....data.files.state import read_state, saved_values, write_state
 from ....memory.macrocolumn import saved
 from ....memory.macrocolumn.column import Macrocolumn
 from ....memory.macrocolumn.state import ColumnBatch, ColumnMemory
 from ....memory.recognition.readouts import CodeReadout
 from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
+from ....memory.sdr.patch_code import PatchCode
 from ..data import spread
 from ..frame.progress import ProgressCallback
 from .config import BitReadout, MemoryConfig
-from .items import MemoryItems
+from .items import ItemEncoder, ItemVectors, MemoryItems
 from .labels import LabelMemory
 from .result import RecallAtSize
 
-VERSION = 2
+VERSION = 3
 MEMORY = "memory.safetensors"
 LEARNED = "learned.safetensors"
+DICTIONARY = "dictionary."  # prefix of its arrays
 BATCH = 10  # items whose time is taken together
 
 
@@ -42,7 +44,7 @@ class Learned:
 
     Attributes:
         column, memory: of the macrocolumn.
-        coder: made the SDRs.
+        coder: makes the SDRs.
         items: that were stored, in order.
         codes: [n, Q] the code each was given.
         labels: the classes of the codes.
@@ -53,7 +55,7 @@ class Learned:
 
     column: Macrocolumn
     memory: ColumnMemory
-    coder: ExpansionEncoder
+    coder: ItemEncoder
     items: MemoryItems
     codes: NDArray[np.int32]
     labels: LabelMemory
@@ -64,7 +66,7 @@ class Learned:
     def __post_init__(self) -> None:
         # One class needs no readout.
         if len(self.classes) > 1:
-            self.weights = self.readout.build(self.coder.size, len(self.classes))
+            self.weights = self.readout.build(self.coder.expansion.size, len(self.classes))
         if self.weights is not None:
             self.weights.learn(self.items.sparse(), self.items.labels)
 
@@ -89,56 +91,79 @@ class Learned:
     def save(self, folder: Path) -> None:
         """Write `memory.safetensors` (the column) and `learned.safetensors` (the rest) into a folder."""
         saved.save(folder / MEMORY, self.column, self.memory)
-        coder = self.coder
+        expansion = self.coder.expansion
+        dictionary = self.coder.vectors.dictionary
         settings = {
-            "size": coder.size,
-            "active": coder.active,
-            "fan": coder.fan,
-            "seed": coder.seed,
+            "size": expansion.size,
+            "active": expansion.active,
+            "fan": expansion.fan,
+            "seed": expansion.seed,
             "classes": list(self.classes),
             "readout": to_plain(self.readout),
+            "dictionary": None if dictionary is None else to_plain(dictionary),
         }
         arrays = {
-            "mean": coder.mean,
-            "scale": np.asarray(coder.scale),
+            "mean": expansion.mean,
+            "scale": np.asarray(expansion.scale),
             "bits": self.items.bits,
             "item_labels": self.items.labels,
             "codes": self.codes,
             "counts": self.labels.counts,
         }
+        if dictionary is not None:
+            arrays.update({f"{DICTIONARY}{name}": array for name, array in dictionary.state().items()})
         write_state(folder / LEARNED, "Learned", VERSION, settings, arrays)
 
     @classmethod
-    def load(cls, folder: Path) -> Learned:
+    def load(cls, folder: Path, config: MemoryConfig) -> Learned:
         """Read what `save` wrote.
+
+        Args:
+            config: settings of the run that stored it.
 
         Raises:
             NeurosimMissingError: a file is not there.
             NeurosimFormatError: a file is damaged, of a newer version, or the two do not belong together.
         """
-        settings, arrays = read_state(folder / LEARNED, "Learned", VERSION)
+        path = folder / LEARNED
+        settings, arrays = read_state(path, "Learned", VERSION)
         column, memory = saved.load(folder / MEMORY)
         if not isinstance(column, Macrocolumn) or not isinstance(memory, ColumnMemory):
             raise NeurosimFormatError(f"{folder / MEMORY}: must hold one column (got a hierarchy); store again")
         try:
             classes = tuple(settings.pop("classes"))
-            # Earlier versions read classes from the winners.
+            # Earlier versions read classes from the winners, and had no patches.
             readout = from_plain(BitReadout, settings.pop("readout", {}))
-            coder = ExpansionEncoder(arrays["mean"], scale=arrays["scale"], **settings)
-            items = MemoryItems(arrays["bits"], coder.size, arrays["item_labels"])
+            dictionary = _dictionary(path, settings.pop("dictionary", None), arrays)
+            expansion = ExpansionEncoder(arrays["mean"], scale=arrays["scale"], **settings)
+            coder = ItemEncoder(expansion, ItemVectors(config.code, config.patches, dictionary))
+            items = MemoryItems(arrays["bits"], expansion.size, arrays["item_labels"])
             labels = LabelMemory(arrays["counts"])
             learned = cls(column, memory, coder, items, arrays["codes"], labels, classes, readout)
         except (KeyError, TypeError) as error:
-            raise NeurosimFormatError(f"{folder / LEARNED}: is no memory that was stored ({error})") from None
-        fits = coder.size == column.inputs and learned.codes.shape[1:] == (column.modules,)
+            raise NeurosimFormatError(f"{path}: is no memory that was stored ({error})") from None
+        fits = expansion.size == column.inputs and learned.codes.shape[1:] == (column.modules,)
+        if dictionary is not None:
+            fits = fits and dictionary.outputs == expansion.mean.size
         if not fits or memory.stored != learned.stored:
             raise NeurosimFormatError(f"{folder}: {MEMORY} and {LEARNED} are not of one store; store again")
         return learned
 
 
+def _dictionary(path: Path, settings: PlainTree | None, arrays: Mapping[str, NDArray[Any]]) -> PatchCode | None:
+    """Return the patches of a file, None of a code of counts."""
+    if settings is None:
+        return None
+    own = {name.removeprefix(DICTIONARY): array for name, array in arrays.items() if name.startswith(DICTIONARY)}
+    with saved_values(path):
+        dictionary = from_plain(PatchCode, settings)
+        dictionary.restore(own)
+    return dictionary
+
+
 def learn(
     config: MemoryConfig,
-    coder: ExpansionEncoder,
+    coder: ItemEncoder,
     items: MemoryItems,
     classes: tuple[str, ...],
     sizes: Sequence[int],

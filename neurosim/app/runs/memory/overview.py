@@ -39,6 +39,7 @@ def overview_of(result: MemoryResult) -> Overview:
         lead=[
             f"{numbers.plain(result.stored)} items in a macrocolumn of {modules} modules of {units} units",
             f"each item {active} of {inputs} bits",
+            f"bits of {numbers.plain(result.patches)} patches that were seen" if result.patches else "",
         ],
         facts=[
             *_facts(result),

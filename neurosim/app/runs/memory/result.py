@@ -110,6 +110,7 @@ class MemoryResult(Score, OtherClassifiers, RunResult):
         command_kind: "store", "recall", "capacity", "noise" or "familiarity".
         source: folder of the memory, if it was recalled from one.
         dataset, title, split, samples: name and title of the dataset; the split that is compared, its items.
+        code: what the bits of an item sum: "counts" or "patches"; `patches`, how many patches were seen and kept.
         column: size of the macrocolumn.
         stored: number of items, and `capacity`, the number that theory allows for random items.
         recall, exact: fraction of winners, and of whole codes, that are recalled as stored.
@@ -135,6 +136,8 @@ class MemoryResult(Score, OtherClassifiers, RunResult):
     samples: int = 0
     seed: int | None = None
     classes: tuple[str, ...] = ()
+    code: str = "counts"
+    patches: int = 0
     column: ColumnSize = ColumnSize()
     stored: int | None = None
     capacity: int | None = None

@@ -17,7 +17,6 @@ from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
 from ....data.files.arrays import write_arrays
 from ....memory.macrocolumn.state import ColumnBatch
-from ....memory.sdr.expansion import ExpansionEncoder
 from ..frame.config import sources_of
 from ..frame.folder import RunFolder, open_run, read_metrics
 from ..frame.kind import Inputs, Run
@@ -26,7 +25,7 @@ from ..frame.progress import bar
 from ..score import score_answers
 from . import figures
 from .config import MemoryConfig
-from .items import MemoryItems, Raw, compare_items, encode, encoder, load
+from .items import ItemEncoder, MemoryItems, Raw, compare_items, encoder, load
 from .learned import Learned, capacity_warnings, learn, sizes_between
 from .page import PICTURES
 from .result import ColumnSize, MemoryResult, RecallAtSize, RecallOperations
@@ -47,7 +46,7 @@ class EncodedItems:
 
     stored: Raw
     other: Raw
-    coder: ExpansionEncoder
+    coder: ItemEncoder
     items: MemoryItems
     new: MemoryItems
 
@@ -68,10 +67,10 @@ Extra = Callable[[Run[MemoryConfig, EncodedItems], Learned, MemoryResult], Memor
 def load_encoded(config: MemoryConfig, options: RunOptions, command: str) -> Inputs[EncodedItems]:
     """Return both splits of a dataset as codes."""
     stored, other = load(config.data)
-    coder = encoder(stored, config)
     threads = threads_of(options)
-    items = encode(stored, coder, config.code, threads)
-    new = encode(other, coder, config.code, threads)
+    coder = encoder(stored, config, threads)
+    items = coder.encode(stored, threads)
+    new = coder.encode(other, threads)
     data = {raw.name: raw.facts() for raw in (stored, other)}
     return Inputs(EncodedItems(stored, other, coder, items, new), data, {"command_kind": command})
 
@@ -85,11 +84,11 @@ def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> In
     """
     if options.out is not None and options.out.resolve() == source.resolve():
         raise NeurosimInputError(f"--out: must be another folder than the one with the memory (got {options.out})")
-    learned = Learned.load(source)
+    learned = Learned.load(source, config)
     raw = load(config.data)[1]
     if raw.classes != learned.classes:
         raise NeurosimInputError(f"{source}: stored classes {learned.classes}, and {raw.name} has {raw.classes}")
-    new = encode(raw, learned.coder, config.code, threads_of(options))
+    new = learned.coder.encode(raw, threads_of(options))
     return Inputs(Recalled(learned, raw, new), {raw.name: raw.facts()}, {"memory": str(source)})
 
 
@@ -208,6 +207,7 @@ def _figures(
     layers = figures.work(learned, answers, new)
     active = int(learned.items.bits.shape[1])
     column = learned.column
+    dictionary = learned.coder.vectors.dictionary
     return MemoryResult(
         dataset=config.data.name,
         title=config.data.describe().title,
@@ -215,6 +215,8 @@ def _figures(
         samples=len(new),
         seed=config.seed,
         classes=learned.classes,
+        code=config.code.kind,
+        patches=0 if dictionary is None else dictionary.stored,
         column=ColumnSize(
             inputs=column.inputs,
             active=active,

@@ -13,13 +13,12 @@ from .....base.measure.estimates import energy
 from .....base.measure.measures import measure
 from .....data.files.arrays import read_arrays, write_arrays
 from .....memory.macrocolumn.state import ColumnBatch
-from .....memory.sdr.expansion import ExpansionEncoder
 from ...frame.kind import Inputs, Run
 from ...frame.options import RunOptions
 from ...frame.progress import bar
 from ...score import Z95
 from .. import figures
-from ..items import MemoryItems, Raw, encode, encoder
+from ..items import ItemEncoder, MemoryItems, Raw, encoder
 from ..items import load as read_items
 from ..labels import LabelMemory
 from ..learned import Learned
@@ -39,10 +38,15 @@ class EpisodeSplits(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """Stored items and queries, with the labels 0, 1, ... of the episode's classes."""
+    """Stored items and queries, with the labels 0, 1, ... of the episode's classes.
+
+    Attributes:
+        numbers: of the queries among all items.
+    """
 
     support: MemoryItems
     queries: MemoryItems
+    numbers: NDArray[np.int64]
 
 
 def load(config: EpisodesConfig, options: RunOptions) -> Inputs[EpisodeSplits]:
@@ -59,14 +63,16 @@ def work(run: Run[EpisodesConfig, EpisodeSplits]) -> EpisodesResult:
     own = config.episodes
     groups = _classes(items_raw.labels, config)
     with run.time("encode"):
-        coder = encoder(run.inputs.fitted, config)
-        items = encode(items_raw, coder, config.code, run.threads)
+        coder = encoder(run.inputs.fitted, config, run.threads)
+        items = coder.encode(items_raw, run.threads)
     with run.time("episodes"):
         accuracies = _accuracies(run, coder, items, groups)
     # Work is counted in one episode, the last, with the last number of shots.
     last = _draw(config, items, groups, own.count - 1, own.shots[-1])
     learned, batch = _ask(config, coder, last)
-    layers = figures.work(learned, batch, last.queries)
+    # Encoded again: work is counted for whole sets of items.
+    queries = coder.encode(items_raw.select(last.numbers), run.threads)
+    layers = figures.work(learned, batch, queries)
     return EpisodesResult(
         dataset=config.data.name,
         title=config.data.describe().title,
@@ -114,12 +120,12 @@ def _draw(
     def part(indices: NDArray[np.int64]) -> MemoryItems:
         return MemoryItems(items.bits[indices.ravel()], items.size, np.repeat(np.arange(own.ways), indices.shape[1]))
 
-    return Episode(part(support), part(queries))
+    return Episode(part(support), part(queries), queries.ravel())
 
 
 def _accuracies(
     run: Run[EpisodesConfig, EpisodeSplits],
-    coder: ExpansionEncoder,
+    coder: ItemEncoder,
     items: MemoryItems,
     groups: list[NDArray[np.int64]],
 ) -> NDArray[np.float64]:
@@ -145,9 +151,9 @@ def _accuracies(
     return accuracies
 
 
-def _answer(config: EpisodesConfig, coder: ExpansionEncoder, episode: Episode) -> tuple[float, float, float]:
+def _answer(config: EpisodesConfig, coder: ItemEncoder, episode: Episode) -> tuple[float, float, float]:
     """Return the accuracy of each method on the queries of an episode."""
-    support, queries = episode
+    support, queries, _ = episode
     learned, batch = _ask(config, coder, episode)
     own = np.zeros((len(support), support.size), np.float32)
     np.put_along_axis(own, support.bits.astype(np.int64), 1.0, axis=1)
@@ -159,7 +165,7 @@ def _answer(config: EpisodesConfig, coder: ExpansionEncoder, episode: Episode) -
     return memory, nearest, prototype
 
 
-def _ask(config: EpisodesConfig, coder: ExpansionEncoder, episode: Episode) -> tuple[Learned, ColumnBatch]:
+def _ask(config: EpisodesConfig, coder: ItemEncoder, episode: Episode) -> tuple[Learned, ColumnBatch]:
     """Store the examples in a fresh column; return it and what it recalls of the queries."""
     owner = config.build_column()
     ways = config.episodes.ways

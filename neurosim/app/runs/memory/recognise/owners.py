@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from .....memory.recognition.readouts import RateReadout, RidgeReadout
 from .....memory.recognition.recogniser import CodeRecogniser
 from .....memory.sdr.patch_code import PatchCode
 from ..items import Raw
+from ..patches import build_patch_code, grey_spikes
 from .config import ItemCode, RecogniseConfig, View
 from .result import LevelSize
 
@@ -203,7 +205,7 @@ def column_view(raw: Raw, view: View, sight: Sight) -> NDArray[np.uint8]:
 def patch_view(raw: Raw, code: ItemCode, sight: Sight) -> NDArray[np.uint8]:
     """Return the items as pictures, [items, 1, inputs] numbers of spikes."""
     if not isinstance(raw.source, Recordings):
-        counts = raw.source.astype(np.int64) * (code.grey + 1) // 256
+        counts = grey_spikes(raw.source, code.grey)
     elif sight.kind == "camera":
         # Spikes behind the end count in the last window.
         edges = np.linspace(0.0, sight.duration, _windows(code, sight) + 1)
@@ -238,25 +240,8 @@ def _patches(config: RecogniseConfig, stored: Raw, sight: Sight) -> PatchCoder:
         "camera": (_windows(code, sight) * math.prod(stored.shape[:-2]), *stored.shape[-2:]),
         "sound": (1, _windows(code, sight), min(code.channels, stored.shape[-1])),
     }[sight.kind]
-    # Sensors smaller than a patch are seen as a whole.
-    side = (min(code.side, shape[1]), min(code.side, shape[2]))
-    grid = tuple((length - own) // code.stride + 1 for length, own in zip(shape[1:], side, strict=True))
-    # Few items store several patches each, so that they fill the dictionary.
-    patches = -(-code.units // max(1, len(stored) // 2))
-
-    def pooled(regions: int) -> tuple[int, int]:
-        return min(regions, grid[0]), min(regions, grid[1])
-
-    low = PatchCode(
-        shape,
-        units=code.units,
-        side=side,
-        stride=code.stride,
-        winners=min(code.winners, code.units),
-        pool=pooled(SECOND_GRID if code.second_units else code.pool),
-        patches=patches,
-        seed=config.seed,
-    )
+    pool = SECOND_GRID if code.second_units else code.pool
+    low = build_patch_code(shape, replace(code, pool=pool), len(stored), config.seed)
     if not code.second_units:
         return PatchCoder([low])
     require(min(low.output_shape[1:]) >= SECOND_SIDE, "code.second_units", "must be 0 for so small a sensor", shape)
@@ -266,7 +251,7 @@ def _patches(config: RecogniseConfig, stored: Raw, sight: Sight) -> PatchCoder:
         side=SECOND_SIDE,
         winners=min(code.winners, code.second_units),
         pool=min(code.pool, min(low.output_shape[1:]) - SECOND_SIDE + 1),
-        patches=patches,
+        patches=low.patches,
         seed=config.seed + 1,
     )
     return PatchCoder([low, high])
