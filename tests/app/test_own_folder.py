@@ -112,9 +112,10 @@ def test_bad_files_are_left_out_by_a_flag_and_named_on_the_page(root: Path, else
     bad = sorted(own.glob("*/*"))[0].parent / "bad.raw"
     bad.write_bytes(b"% evt 3.0\nabc")
     assert "--skip-bad, or data.options.skip_bad = true" in refused("simulate", own, *LIQUID)
-    assert "1 bad files are left out: " in neurosim("datasets", "info", own, "--skip-bad").stdout
+    text = neurosim("datasets", "info", own, "--skip-bad").stdout
+    assert "1 bad file is left out: " in text and "Next: neurosim simulate own --skip-bad" in text
     result_of("simulate", own, "--skip-bad", *LIQUID, "--out", "run")
-    assert "1 bad files are left out: " in Path("run/report.html").read_text()
+    assert "1 bad file is left out: " in Path("run/report.html").read_text()
     assert read_toml(Path("run/config.toml"))["data"]["options"]["skip_bad"] is True
 
 

@@ -61,6 +61,11 @@ def test_pieces_in_two_splits_are_doubted_and_kept_together_by_an_option(tmp_pat
     together = open_folder(tmp_path, {"shape": [2, 8, 8], "by": RECORDING})
     assert not any("by their names" in line for line in together.doubts)
     assert doubt_of(together.items, together.split) == ""
+    # One of the three recordings of each class is tested, whatever the seed.
+    for seed in range(4):
+        drawn = open_folder(tmp_path, {"shape": [2, 8, 8], "by": RECORDING, "seed": seed})
+        tested = [item.label for item, split in zip(drawn.items, drawn.split, strict=True) if split == "test"]
+        assert sorted(tested) == ["cup"] * 4 + ["pen"] * 4
     assert catalog.describe("folder", tmp_path, {"shape": [2, 8, 8]}).groups == (RECORDING,)
 
 

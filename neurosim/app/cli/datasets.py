@@ -16,7 +16,7 @@ from ..runs.frame.arguments import complete_dataset
 from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import NO_RUN, CommandOptions
 from ..runs.frame.tables import table
-from .folders import describe_folder, folder_options
+from .folders import SKIP_BAD, describe_folder, folder_options
 from .program import CommandEntry, Program
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def info(options: CommandOptions, name: str, root: Path | None, skip_bad: bool) 
     from ...data import catalog
 
     if name not in catalog.names() and Path(name).is_dir():
-        sets = (*options.sets, "data.options.skip_bad=true") if skip_bad else options.sets
+        sets = (*options.sets, SKIP_BAD) if skip_bad else options.sets
         return describe_folder(Path(name), sets, quiet=options.quiet)
     # Only a folder has options that say how it is read.
     options.refuse("sets")

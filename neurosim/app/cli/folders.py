@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from ..runs.frame.tables import Rows, table
 
 if TYPE_CHECKING:
     from ...data.folder.folder import Folder
+
+SKIP_BAD = "data.options.skip_bad=true"  # what the option --skip-bad sets
 
 
 def describe_folder(root: Path, sets: Sequence[str], *, quiet: bool) -> CommandResult:
@@ -38,7 +41,10 @@ def describe_folder(root: Path, sets: Sequence[str], *, quiet: bool) -> CommandR
     rows = _rows(folder)
     notes = [*folder.remarks, *(f"doubt: {line}" for line in folder.doubts)]
     text = table(rows, f"{folder.name}: {len(folder.items):,} recordings")
-    return CommandResult(_data(folder), "\n".join([text, *notes, f"Next: neurosim simulate {shlex.quote(str(root))}"]))
+    # With the same options, or the next command would meet what they are for.
+    given = [["--skip-bad"] if each == SKIP_BAD else ["--set", each] for each in sets]
+    words = ["neurosim", "simulate", str(root), *chain.from_iterable(given)]
+    return CommandResult(_data(folder), "\n".join([text, *notes, f"Next: {shlex.join(words)}"]))
 
 
 def _of_shards(root: Path, options: Mapping[str, object]) -> CommandResult:

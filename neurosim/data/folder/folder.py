@@ -20,7 +20,7 @@ from ..read_report import NOT_STATED
 from ..spikes import Recordings, Spikes
 from . import splits
 from .images import read_image
-from .items import IMAGES, Item, find_items
+from .items import IMAGES, Item, find_items, left_out
 from .options import FolderOptions, of_folder
 from .sensor import Shape, common_shape, place
 from .takes import doubt_of, with_recordings
@@ -193,7 +193,7 @@ def _read_all(
         raise NeurosimFormatError(f"{root}: none of the {len(bad)} files can be read; the first: {bad[0][1]}")
     reasons = [str(error).removeprefix(f"{item.path}: ") for item, error in bad]
     listed = "; ".join(f"{name} ({reason})" for name, reason in zip(names, reasons, strict=True))
-    return read, tuple(good), (f"{len(bad)} bad files are left out: {listed}",)
+    return read, tuple(good), (f"{left_out(len(bad))}: {listed}",)
 
 
 def _bad_files(first: NeurosimFormatError, names: Sequence[str]) -> NeurosimFormatError:

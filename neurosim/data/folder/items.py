@@ -32,6 +32,11 @@ SPLIT = "split"
 MAX_LABEL_BYTES = 1 << 26
 
 
+def left_out(count: int) -> str:
+    """Return the words for bad files that were left out."""
+    return "1 bad file is left out" if count == 1 else f"{count} bad files are left out"
+
+
 @dataclass(frozen=True)
 class Item:
     """A recording.

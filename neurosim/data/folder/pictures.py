@@ -15,7 +15,7 @@ from ...base.raw import printable
 from . import splits
 from .folder import is_image, sample_images
 from .images import fitted, read_image
-from .items import Item, find_items
+from .items import Item, find_items, left_out
 from .options import of_folder
 from .sharded import splits_in
 
@@ -111,7 +111,7 @@ def _read(
             good.append(item)
     if not bad:
         return images, items, ()
-    return images, tuple(good), (f"{len(bad)} bad files are left out: {'; '.join(bad)}",)
+    return images, tuple(good), (f"{left_out(len(bad))}: {'; '.join(bad)}",)
 
 
 def _items(root: Path, options: Mapping[str, Any] | None) -> tuple[tuple[Item, ...], tuple[str, ...]]:

@@ -22,7 +22,7 @@ def split_of(items: Sequence[Item], options: FolderOptions, name: str) -> tuple[
 
     If the items have no splits, a share `options.test` of each class is drawn for the test, at least one of two and
     more recordings; a draw depends on the seed, the class and its number of recordings. With `options.by`, whole groups
-    are drawn until they hold that share of the recordings.
+    are drawn until they hold that share of the recordings, of each class where no group has two classes.
 
     Args:
         name: of the folder, in errors.
@@ -77,13 +77,32 @@ def _by_group(items: Sequence[Item], options: FolderOptions, by: str) -> tuple[s
     )
     groups = _indices([item.groups[by] for item in items])
     require(len(groups) > 1, "data.options.by", f"needs recordings of at least two values of {by}", ", ".join(groups))
-    names = sorted(groups)
     tested: set[int] = set()
-    # The last group of the order stays to train on.
-    for place in _generator(options.seed, by).permutation(len(names))[:-1]:
-        if len(tested) < options.test * len(items):
-            tested |= set(groups[names[place]])
+    for part, names in _parts(items, groups, by).items():
+        size = sum(len(groups[name]) for name in names)
+        drawn: set[int] = set()
+        # The last group of the order stays to train on.
+        for place in _generator(options.seed, part).permutation(len(names))[:-1]:
+            if len(drawn) < options.test * size:
+                drawn |= set(groups[names[place]])
+        tested |= drawn
     return tuple(TEST if i in tested else TRAIN for i in range(len(items)))
+
+
+def _parts(items: Sequence[Item], groups: Mapping[str, list[int]], by: str) -> Mapping[str, list[str]]:
+    """Return the groups that are drawn together, by the key of the draw.
+
+    They are all groups, or those of each class where a group has recordings of one class alone, as pieces of one
+    recording have: a draw from all could leave a class without training or test.
+    """
+    labels = {name: {items[i].label for i in indices} for name, indices in groups.items()}
+    if any(len(each) > 1 for each in labels.values()) or len(groups) == len({item.label for item in items}):
+        return {by: sorted(groups)}
+    parts: dict[str, list[str]] = {}
+    for name in sorted(groups):
+        (label,) = labels[name]
+        parts.setdefault(f"{by} of {label}", []).append(name)
+    return parts
 
 
 def _indices(values: Sequence[str]) -> Mapping[str, list[int]]:
