@@ -25,9 +25,11 @@ from neurosim.app.runs.data import even
 from neurosim.app.runs.frame_cnn import default_classifier
 from neurosim.data import catalog
 from neurosim.learning import Liquid, Readout
-from neurosim.learning.liquid.pace import Pace
+from neurosim.learning.liquid.copies import Copies
 
-GAIN_RECORDINGS = 100  # as in `neurosim simulate`
+# As in `neurosim simulate`, of a camera of 34 x 34 pixels.
+GAIN_RECORDINGS = 100
+COPIES = Copies(count=1, shift=2)
 CNN_PARAMETERS = 127_000
 HOT_RATE = 1000.0  # events a second of a hot pixel
 Predict = Callable[[Recordings], NDArray[np.int64]]
@@ -153,8 +155,9 @@ def liquid(train: Recordings, seed: int) -> Predict:
     """Return the answers of the liquid and readout that `neurosim simulate` makes."""
     labels = np.asarray(train.labels)
     made = Liquid(train.shape, seed=seed).adapt(train.select(even(labels, GAIN_RECORDINGS)))
-    made = replace(made, pace=Pace.of(train))
-    readout = Readout(seed=seed).fit(made.run(train).recordings("liquid"), labels)
+    made = made.knowing(train, np.asarray(made.gains))
+    learned = COPIES.added(train, seed)
+    readout = Readout(seed=seed).fit(made.run(learned).recordings("liquid"), learned.labels)
     return lambda recordings: readout.predict(made.run(recordings).recordings("liquid"))
 
 

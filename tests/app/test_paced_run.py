@@ -1,4 +1,4 @@
-"""Runs whose test recordings are slower than those learned: run at the known pace, and said."""
+"""Runs whose test recordings are slower than those learned or have hot pixels: run as those learned, and said."""
 
 from __future__ import annotations
 
@@ -36,12 +36,23 @@ def test_slower_test_recordings_have_the_answers_of_the_usual_pace(tmp_path: Pat
             for name, factor in (("own", 1), ("slow", 4)):
                 spikes = Spikes(times * factor, units, 512, 0.1 * factor, SHAPE)
                 save(tmp_path / name / "test" / f"c{label}" / f"{k}.npy", spikes)
+            # A pixel in the half of the other class fires all the time.
+            pixel = np.full(90, 128 * (1 - label))
+            events = np.concatenate([times, np.linspace(0, 0.1, 90).round(4)])
+            hot_spikes = Spikes.sort(events, np.concatenate([units, pixel]), 512, 0.1, SHAPE)
+            save(tmp_path / "hot" / "test" / f"c{label}" / f"{k}.npy", hot_spikes)
     slow = tmp_path / "slow"
-    (slow / "train").symlink_to(tmp_path / "own" / "train")
+    for name in ("slow", "hot"):
+        (tmp_path / name / "train").symlink_to(tmp_path / "own" / "train")
     usual = result_of("simulate", tmp_path / "own", *WORDS, "--threads", "1", "--out", "usual")
     paced = result_of("simulate", slow, *WORDS, "--threads", "1", "--out", "paced")
     assert (usual["paced"], paced["paced"]) == (0, 6)
     assert usual["accuracy"] == paced["accuracy"] == 1
+    assert (usual["copies"], usual["hot_events"], paced["hot_events"]) == (10, 0, 0)
+    shown = neurosim("runs", "show", "usual").stdout
+    assert "readout trained on 10, and 10 moved copies of them" in shown
+    hot = result_of("simulate", tmp_path / "hot", *WORDS, "--threads", "1")
+    assert hot["hot_events"] == 540 and hot["spike_digest"] == usual["spike_digest"]
     assert "6 of them slower or faster than those learned" in neurosim("runs", "show", "paced").stdout
     # What the page draws fits together: input and spikes are of the run.
     assert read_sonata(Path("paced/spikes.h5"), "input_0").duration == pytest.approx(0.1, rel=0.01)

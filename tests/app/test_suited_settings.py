@@ -11,9 +11,9 @@ import pytest
 from helpers.command import neurosim, refused, result_of
 
 from neurosim import Recordings, Spikes
-from neurosim.app.runs.frame.config import rounded, sensor_of
+from neurosim.app.runs.frame.config import rounded, sensor_of, table_in
 from neurosim.app.runs.liquid.config import LiquidConfig
-from neurosim.app.runs.memory.config import MemoryConfig
+from neurosim.app.runs.memory.config import DEFAULTS, MemoryConfig
 from neurosim.app.runs.memory.sequence.config import SequenceConfig
 from neurosim.base.json_toml import read_json
 from neurosim.data import catalog, write
@@ -63,12 +63,29 @@ def test_numbers_of_a_rule_have_two_digits() -> None:
 
 def test_a_dataset_without_settings_has_those_of_its_sensor() -> None:
     camera = dataset((2, 34, 34))
-    assert LiquidConfig.suited({}, camera).settings == {}
+    assert LiquidConfig.suited({}, camera).settings == {"copies": {"count": 1, "shift": 2}}
+    assert LiquidConfig.suited({}, dataset((1, 720, 1280))).settings == {"copies": {"count": 1, "shift": 42}}
+    assert LiquidConfig.suited({}, dataset((12,))).reason == "the general ones"
     speech = LiquidConfig.suited({}, dataset((700,)))
     assert speech.settings == catalog.module("shd").INFO.defaults and "as for SHD, by 700 channels" in speech.reason
     windows = SequenceConfig.suited({}, camera)
     assert windows.settings == {"stream": {"window": 0.026}} and "12 in 0.31 s" in windows.reason
     assert SequenceConfig.suited({}, dataset((2, 34, 34), None)).reason == "the general ones"
+
+
+def test_a_memory_codes_a_camera_by_patches_and_counts_on_request() -> None:
+    patched: Any = MemoryConfig.suited({}, dataset((2, 34, 34))).settings
+    assert patched["code"] == DEFAULTS["nmnist"]["code"] and patched["patches"] == {"downsample": 1}
+    large = MemoryConfig.suited({}, dataset((1, 120, 160), 0.6))
+    assert large.settings["patches"] == {"downsample": 4} and table_in(large.settings, "code")["windows"] == 6
+    assert "patches in 6 windows in 0.6 s" in large.reason and "; 4 x 4 pixels in one" in large.reason
+    counted = MemoryConfig.suited({"code": {"kind": "counts"}}, dataset((2, 34, 34)))
+    assert counted.settings["code"] == {"size": 8192, "active": 256, "windows": 3, "smooth": 12}
+    assert counted.reason == "counts in 3 windows, smoothed 12 times, by a camera of 34 x 34 pixels"
+    # Other sensors have the same settings for either.
+    assert MemoryConfig.suited({"code": {"kind": "counts"}}, dataset((700,))) == MemoryConfig.suited(
+        {}, dataset((700,))
+    )
 
 
 def test_settings_of_another_dataset_can_be_named() -> None:
@@ -107,7 +124,9 @@ def test_a_run_says_which_settings_it_has_and_why(tmp_path: Path, elsewhere: Non
     assert "readout as for SHD, by 128 channels" in Path("run/report.html").read_text("utf-8")
     words = ("simulate", root, "--like", "nmnist", "--set", "data.options.shape=[128]", *LIQUID)
     like = neurosim(*words, "--out", "like", "--json")
-    assert "settings of nmnist, by data.like: the general ones, which suit cameras" in like.stderr
+    assert (
+        "settings of nmnist, by data.like: the general ones, and a copy of each training recording moved" in like.stderr
+    )
     assert 'like = "nmnist"' in Path("like/config.toml").read_text()
     again = result_of("simulate", "--config", "like/config.toml", "--threads", "1")
     assert again["spike_digest"] == read_json(Path("like/manifest.json"))["spike_digest"]

@@ -25,6 +25,7 @@ from ...network.neurons.base import Neuron
 from ...network.neurons.current import CubaLIF
 from ...network.synapses.patterns import FromList
 from .draws import gamma, normal, steps, uniform
+from .hot import HotFilter
 from .pace import Pace, in_pieces, joined, pieces_of
 
 # An axis of the sensor with at least 8 units is a dimension of space; a shorter one, such as polarity, is not.
@@ -87,9 +88,12 @@ class Liquid(Shown):
         clock: step, s.
         own_pace: whether recordings that are slower, faster or much longer than those of `adapt` are run at the pace
             of these, in pieces of their length.
+        hot_filter: whether events of pixels of a camera that send far more than any did in the recordings of `adapt`
+            are dropped; see `hot.HotFilter`.
         seed: key of all random numbers.
         gains: [neurons] factors of each neuron's input weights, from `adapt`; None: 1.
         pace: of the recordings of `adapt`; None: unknown, and all recordings are run as they are.
+        hot: largest activity of a pixel in the recordings of `adapt`; None: unknown, and no event is dropped.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -116,9 +120,11 @@ class Liquid(Shown):
     read_noise: Annotated[float, Rule(">= 0")] = 0.0
     clock: Positive = 1e-3
     own_pace: bool = True
+    hot_filter: bool = True
     seed: Annotated[int, NotASetting()] = 0
     gains: Annotated[NDArray | None, NotASetting()] = None
     pace: Annotated[Pace | None, NotASetting()] = None
+    hot: Annotated[HotFilter | None, NotASetting()] = None
 
     def __post_init__(self) -> None:
         integers = len(self.shape) > 0 and all(isinstance(n, (int, np.integer)) and n > 0 for n in self.shape)
@@ -169,12 +175,12 @@ class Liquid(Shown):
 
         A recording of another pace than those of `adapt` (see `pace.Pace`) is run at theirs, and the times of its
         spikes, as its duration, are of the run. One that is much longer than those is run in pieces of their length,
-        each from rest.
+        each from rest. Events of hot pixels (see `hot.HotFilter`) are dropped.
 
         Raises:
             NeurosimInputError: recordings of another shape.
         """
-        played = self.at_pace(recordings)
+        played = self.as_played(recordings)
         longest = self.pace.longest if self.pace is not None and self.own_pace else 0.0
         counts = pieces_of(played.durations, longest)
         if (counts == 1).all():
@@ -183,11 +189,14 @@ class Liquid(Shown):
         result = self._run(self.network(), pieces, threads, count_updates, progress)
         return replace(result, spikes={"liquid": joined(result.recordings("liquid"), owner, played)})
 
-    def at_pace(self, recordings: Recordings) -> Recordings:
-        """Return recordings as `run` plays them: those of another pace are slower or faster than they were."""
-        if self.pace is None or not self.own_pace:
-            return recordings
-        return self.pace.applied(recordings)
+    def as_played(self, recordings: Recordings) -> Recordings:
+        """Return recordings as `run` plays them: at the known pace, and without the events of hot pixels."""
+        played = recordings
+        if self.pace is not None and self.own_pace:
+            played = self.pace.applied(played)
+        if self.hot is not None and self.hot_filter:
+            played = self.hot.applied(played)
+        return played
 
     def adapt(
         self,
@@ -195,9 +204,10 @@ class Liquid(Shown):
         threads: int | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> Liquid:
-        """Return the liquid with input gains that bring every neuron near `rate` on these recordings, and their pace.
+        """Return the liquid with input gains that bring every neuron near `rate` on these recordings.
 
         It uses no labels. Without it a sensor with few events leaves the liquid silent, and one with many saturates it.
+        The liquid then also knows the pace of these recordings, and their busiest pixels.
 
         Raises:
             NeurosimInputError: recordings of another shape.
@@ -214,7 +224,13 @@ class Liquid(Shown):
             rates = np.bincount(np.asarray(spikes.units), minlength=self.neurons) / seconds
             # Rates do not rise in proportion to gains, so a round corrects by (rate / rates)^.7, at most twofold.
             gains = gains * np.clip((self.rate / np.maximum(rates, self.rate / 50)) ** DAMPING, *BOUNDS)
-        return replace(self, gains=gains, pace=Pace.of(recordings))
+        return self.knowing(recordings, gains)
+
+    def knowing(self, recordings: Recordings, gains: NDArray) -> Liquid:
+        """Return the liquid with gains, and with the pace of these recordings and the busiest pixels of a camera."""
+        is_camera = sum(size >= MIN_SPACE_UNITS for size in self.shape) >= 2
+        hot = HotFilter.of(recordings) if is_camera else None
+        return replace(self, gains=gains, pace=Pace.of(recordings), hot=hot)
 
     def spectral_radius(self) -> float:
         """Return the largest |eigenvalue| of the recurrent weights [target, source], in units of the threshold."""

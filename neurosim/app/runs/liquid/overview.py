@@ -28,7 +28,9 @@ def overview_of(result: LiquidResult) -> Overview:
             simulated if result.samples else "",
             together(result.transductive),
             f"{numbers.plain(result.paced)} of them slower or faster than those learned" if result.paced else "",
+            f"{numbers.plain(result.hot_events)} events of hot pixels dropped" if result.hot_events else "",
             f"readout trained on {numbers.plain(result.train_samples)}" if result.train_samples else "",
+            f"and {numbers.plain(result.copies)} moved copies of them" if result.copies else "",
         ],
         facts=facts_of(result),
     )

@@ -14,8 +14,12 @@ class LiquidResult(RecordingsResult):
 
     Attributes:
         paced: number of test recordings that were slower or faster than those learned, and run at their pace.
+        hot_events: events of hot pixels of the test recordings, which were dropped.
+        copies: moved copies of training recordings that the readout learned, too.
         liquid: the measures of the liquid itself, as `liquid.quality.Quality`.
     """
 
     paced: int = 0
+    hot_events: int = 0
+    copies: int = 0
     liquid: Mapping[str, float | None] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +12,6 @@ from ....base.measure.measures import measure
 from ....data.spikes import Recordings
 from ....engine.result import Progress, Result
 from ....learning.liquid.liquid import Liquid
-from ....learning.liquid.pace import Pace
 from ....learning.liquid.quality import measure_quality
 from ....learning.liquid.readout import TrainedReadout
 from .. import data
@@ -51,8 +49,8 @@ def work(run: LiquidRun) -> LiquidResult:
     if liquid.gains is not None:
         duration = max(float(np.median(train.durations)), liquid.clock)
         AdaptedLiquid(liquid.gains, duration, tuple(train.shape)).save(run.path / GAINS)
-    # Recordings of another pace are shown and measured as they are run.
-    test = liquid.at_pace(run.inputs.test)
+    # Recordings of another pace, or with hot pixels, are shown and measured as they are run.
+    test = liquid.as_played(run.inputs.test)
     # Changed membranes are counted in the test alone, which the measures are of.
     with run.time("simulate_test"):
         result = play(run, liquid, test, "test", run.inputs.name, count_updates=True)
@@ -78,6 +76,8 @@ def work(run: LiquidRun) -> LiquidResult:
         measures=measure(layers, len(test), result.duration, len(test.ticks)),
         energy=energy(layers, len(test), config.energy.profile),
         paced=int(np.count_nonzero(test.durations != run.inputs.test.durations)),
+        hot_events=len(run.inputs.test.ticks) - len(test.ticks),
+        copies=len(train) * config.copies.count_of(train),
         liquid=measure_quality(liquid, test, spikes).to_dict(),
         shape=test.shape,
         shown=shown,
@@ -101,15 +101,16 @@ def train_readout(run: LiquidRun) -> tuple[Liquid, TrainedReadout]:
 
     with run.time("adapt"):
         gains = StageCache(run.path).get_or_compute("gains", adapt).arrays["gains"]
-        liquid = replace(config.build_liquid(train.shape), gains=gains, pace=Pace.of(train))
+        liquid = config.build_liquid(train.shape).knowing(train, gains)
     path = run.path / READOUT
     if path.is_file():
         # The run's own, before it was interrupted: a new run begins in an empty folder.
         return liquid, TrainedReadout.load(path)
+    learned = config.copies.added(train, config.seed)
     with run.time("simulate_train"):
-        spikes = play(run, liquid, train, "train", "train").recordings("liquid")
+        spikes = play(run, liquid, learned, "train", "train").recordings("liquid")
     with run.time("train"):
-        readout = config.build_readout().fit(spikes, labels)
+        readout = config.build_readout().fit(spikes, labels_of(learned))
     readout.save(path)
     return liquid, readout
 
@@ -119,7 +120,7 @@ def play(
 ) -> Result:
     """Return the activity of the liquid on recordings, in the folder as a stage of that name; `name` is for a bar.
 
-    Recordings of another pace must be at that of the liquid (`Liquid.at_pace`): a stage holds no durations.
+    Recordings must be as the liquid plays them (`Liquid.as_played`): a stage holds no durations.
     """
 
     def simulated(some: Recordings, progress: Callable[[Progress], None] | None) -> Result:

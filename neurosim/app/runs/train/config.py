@@ -214,12 +214,13 @@ class TrainConfig(RunConfig):
         settings = LiquidConfig.suited({"data": settings_tree(self.data)}, self.data.describe()).settings
         own = {"transductive": self.liquid.transductive, "self_trained": self.liquid.self_trained}
         readout = {**table_in(settings, "readout"), **own}
-        # Networks beside it see recordings as they are, whatever their pace.
-        liquid = {**table_in(settings, "liquid"), "own_pace": False}
+        # Networks beside it see recordings as they are, whatever their pace and their pixels.
+        liquid = {**table_in(settings, "liquid"), "own_pace": False, "hot_filter": False}
         tree = {
             **settings,
             "readout": readout,
             "liquid": liquid,
+            "copies": {"count": 0},
             "seed": self.seed,
             "data": self.data,
             "energy": self.energy,
