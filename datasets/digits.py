@@ -67,6 +67,8 @@ INFO = Dataset(
         "Cite Alpaydin and Kaynak 1998, UCI; saccades after Orchard et al. 2015, Frontiers in Neuroscience 9:437."
     ),
     made=True,
+    # No moved copies: the example of a few seconds would take several times as long.
+    defaults={"copies": {"count": 0}},
 )
 
 

@@ -38,7 +38,7 @@ def test_slower_test_recordings_have_the_answers_of_the_usual_pace(tmp_path: Pat
                 save(tmp_path / name / "test" / f"c{label}" / f"{k}.npy", spikes)
             # A pixel in the half of the other class fires all the time.
             pixel = np.full(90, 128 * (1 - label))
-            events = np.concatenate([times, np.linspace(0, 0.1, 90).round(4)])
+            events = np.concatenate([times, np.linspace(times[0], 0.1, 90).round(4)])
             hot_spikes = Spikes.sort(events, np.concatenate([units, pixel]), 512, 0.1, SHAPE)
             save(tmp_path / "hot" / "test" / f"c{label}" / f"{k}.npy", hot_spikes)
     slow = tmp_path / "slow"

@@ -191,10 +191,11 @@ class MemoryConfig(RunConfig):
 
     @classmethod
     def suited(cls, tree: Mapping[str, object], dataset: Dataset) -> Suited:
-        meant = alike(tree, dataset)
-        if table_in(tree, "code").get("kind") == "counts" and sensor_of(meant) == "camera":
-            return _smoothed_counts(meant)
-        return super().suited(tree, dataset)
+        own = super().suited(tree, dataset)
+        is_patched = table_in(own.settings, "code").get("kind") == "patches"
+        if is_patched and table_in(tree, "code").get("kind") == "counts":
+            return _smoothed_counts(alike(tree, dataset))
+        return own
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:
