@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.random import rng_key
 from ...base.rules import Natural, check_rules
 from ...data.spikes import Recordings
+from .draws import uniform
 
 # Recordings and events up to which copies are made: a readout's time grows as the cube of the recordings, and copies
 # are in memory.
@@ -58,11 +58,8 @@ class Copies:
 
     def _shifts(self, n: int, seed: int) -> NDArray[np.int64]:
         """Return [n, 2] rows and columns that each copy is moved by."""
-        from ...kernels.tools.random import uniforms
-
-        u: NDArray[np.float64] = np.empty(2 * n)
-        uniforms(np.uint64(rng_key(seed, "liquid", "copies")), 0, 0, u)
-        return np.floor(u.reshape(n, 2) * (2 * self.shift + 1)).astype(np.int64) - self.shift
+        u = uniform(seed, "copies", n, 2)
+        return np.floor(u * (2 * self.shift + 1)).astype(np.int64) - self.shift
 
 
 def _moved(recordings: Recordings, shifts: NDArray[np.int64]) -> Recordings:
