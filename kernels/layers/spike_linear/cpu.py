@@ -79,9 +79,11 @@ def product(active, source, threads=1):
     out = np.zeros((rows, columns), np.float32)
     width = min(columns, max(MIN_WIDTH, TILE_BYTES // (4 * max(size, 1)) // MIN_WIDTH * MIN_WIDTH))
     tiles = -(-columns // width)
-    # Rows are cut too where there are few tiles; each cut packs its tile again.
-    cuts = max(1, min(-(-4 * threads // tiles), rows // 64))
-    edges = np.linspace(0, rows, cuts + 1).astype(np.int64)
+    # Rows are cut too where threads have few tiles; each cut packs its tile again.
+    cuts = 1
+    if threads > 1:
+        cuts = max(1, min(-(-4 * threads // tiles), rows // 64))
+    edges = np.arange(cuts + 1) * rows // cuts
     bounds = np.arange(tiles * cuts + 1) * max(1, len(active.units) * width // cuts)
     block = max(1, TILE_BYTES // (4 * width))
     places = np.empty((max(1, -(-size // block)) + 1, rows), np.int64)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, final
 
@@ -120,9 +121,12 @@ class Trainer:
         self.state = TrainingState()
         self._layer_seconds = 0.0
         self._binned = _binned_once(binning, train, self.augment)
+        self._validated = None if validation is None else _binned_once(binning, validation, Augment())
         # Only matrices decay: a bias, a threshold or a time constant has its own scale.
-        matrices = [p for p in net.parameters() if p.ndim > 1]
-        others = [p for p in net.parameters() if p.ndim < 2]
+        # Listed once: to find them in a network takes as long as to move them.
+        self._parameters = list(net.parameters())
+        matrices = [p for p in self._parameters if p.ndim > 1]
+        others = [p for p in self._parameters if p.ndim < 2]
         groups = [
             ParameterGroup(params=matrices, weight_decay=self.spec.weight_decay),
             ParameterGroup(params=others, weight_decay=0.0),
@@ -168,7 +172,7 @@ class Trainer:
         if len(chosen[share]):
             sums = self._backward(chosen, share)
         gradients = []
-        for parameter in self.net.parameters():
+        for parameter in self._parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
@@ -247,7 +251,7 @@ class Trainer:
 
     def _step(self, loss: float, steps: int) -> float:
         """Clip the gradients and move the weights; return the learning rate. `steps`: steps of an epoch."""
-        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.spec.clip)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.spec.clip)
         state = self.state
         if not math.isfinite(loss):
             self._fail(f"the loss is {loss}")
@@ -286,7 +290,10 @@ class Trainer:
         every = np.arange(len(recordings))
         share = self.team.share(every)
         out = torch.zeros(len(recordings), self.net.classes)
-        out[share] = torch.from_numpy(scores(self.net, self.binning, recordings, every[share]))
+        batch_of = partial(self.binning.batch, recordings)
+        if recordings is self.validation and self._validated is not None:
+            batch_of = self._validated.batch
+        out[share] = torch.from_numpy(_scores(self.net, batch_of, recordings.durations, every[share]))
         self.team.add([out])
         return out.numpy()
 
@@ -311,22 +318,32 @@ def _binned_once(binning: Batches, items: Labelled, augment: Augment) -> BinnedR
     return BinnedRecordings(binning, items)
 
 
-@torch.no_grad()
 def scores(
     net: TrainableNet, binning: Batches, recordings: Labelled, chosen: NDArray[np.int64] | None = None
 ) -> NDArray[np.float32]:
     """Return [n, classes] scores of a network for recordings as they are, or for those that are `chosen`."""
-    net.eval()
     if chosen is None:
         every = np.arange(len(recordings))
     else:
         every = chosen
-    out = np.empty((len(every), net.classes), np.float32)
+    return _scores(net, partial(binning.batch, recordings), recordings.durations, every)
+
+
+@torch.no_grad()
+def _scores(
+    net: TrainableNet,
+    batch_of: Callable[[NDArray[np.int64]], EventBatch],
+    durations: NDArray[np.float64],
+    chosen: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Return [n, classes] scores of the `chosen` [n] items, of which `batch_of` makes batches."""
+    net.eval()
+    out = np.empty((len(chosen), net.classes), np.float32)
     # By duration: recordings of a batch then need little padding.
-    order = np.argsort(recordings.durations[every], kind="stable")
-    for first in range(0, len(every), EVALUATION_BATCH):
+    order = np.argsort(durations[chosen], kind="stable")
+    for first in range(0, len(chosen), EVALUATION_BATCH):
         part = order[first : first + EVALUATION_BATCH]
-        x, lengths, _ = _tensors(binning.batch(recordings, every[part]), device_of(net))
+        x, lengths, _ = _tensors(batch_of(chosen[part]), device_of(net))
         out[part] = net(x, lengths).cpu().numpy()
     return out
 
