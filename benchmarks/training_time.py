@@ -2,14 +2,13 @@
 
     NEUROSIM_DATA=FOLDER python benchmarks/training_time.py [--rounds 5] [--epochs 15] [--threads 1] [--json]
 
-Each library runs in a process of its own, in turn; what exactly is in `benchmarks/peers/run_training.py`. CPU seconds
-are medians over the rounds, the ratio is the median over pairs of processes that followed one another, with the
-smallest and the largest. SpikingJelly needs `make peers`.
+Each library runs in a process of its own, in turn, after a run of one epoch that does not count; what exactly is in
+`benchmarks/peers/run_training.py`. CPU seconds are medians over the rounds, the ratio is the median over pairs of
+processes that followed one another, with the smallest and the largest. SpikingJelly needs `make peers`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -25,10 +24,10 @@ PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
 TIMES = ("cpu_s", "training_s")
 
 
-def run(library: str, frames: Path, chosen: argparse.Namespace) -> dict[str, float]:
+def run(library: str, frames: Path, threads: int, epochs: int) -> dict[str, float]:
     """Figures of one process."""
     python = Path(sys.executable) if library == "neurosim" else PEERS_PYTHON
-    words = ["--frames", str(frames), "--epochs", str(chosen.epochs), "--threads", str(chosen.threads)]
+    words = ["--frames", str(frames), "--epochs", str(epochs), "--threads", str(threads)]
     done = subprocess.run([str(python), str(RUNNER), library, *words], capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return figures
@@ -40,10 +39,14 @@ def main() -> None:
     options = parser.parse_args()
     runs: dict[str, list[dict[str, float]]] = {"neurosim": [], "spikingjelly": []}
     with tempfile.TemporaryDirectory() as folder:
+        frames = Path(folder) / "frames.npz"
+        # One epoch of each first: code that is compiled is then in its cache, and files are in memory.
+        for library in runs:
+            run(library, frames, options.threads, epochs=1)
         for number in range(options.rounds):
             for library, found in runs.items():
                 frame.say(f"round {number + 1}: {library}")
-                found.append(run(library, Path(folder) / "frames.npz", options))
+                found.append(run(library, frames, options.threads, options.epochs))
     cells = []
     for library, found in runs.items():
         medians = [f"{statistics.median(each[key] for each in found):.2f}" for key in TIMES]
