@@ -31,7 +31,7 @@ PLACES = re.compile(r":root \{(.*?)\}", re.DOTALL)
 
 def main(path: Path) -> None:
     train, test = (catalog.load("digits", split) for split in ("train", "test"))
-    # The recordings of `neurosim demo`, so that the figures are those of its report.
+    # The recordings of `neurosim simulate digits`, so that the figures are those of its report.
     liquid = Liquid(train.shape, neurons=1000).adapt(train.select(even(train.labels, GAIN_RECORDINGS)))
     readout = Readout().fit(liquid.run(train).spikes["liquid"], train.labels)
     result = liquid.run(test, count_updates=True)
