@@ -22,6 +22,7 @@ SHOWN = {
     "anomaly": ("memory", "anomaly", "load.csv"),
     "series": ("series", "lorenz"),
     "reconstruct": ("reconstruct", "lorenz63"),
+    "match": ("match", "digits", "digits"),
     "episodes": ("memory", "episodes", "digits"),
     "recognise": ("memory", "recognise", "digits"),
     "continual": ("continual", "run", "digits"),

@@ -50,6 +50,16 @@ def several(flag: str, key: str, metavar: str, text: str) -> Callable[[Command],
     return setting(flag, key, multiple=True, callback=listed, metavar=metavar, help=help)
 
 
+def integers(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | None:
+    """Return the integers between commas, a callback."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise NeurosimInputError(f"{parameter.opts[0]}: must be integers such as 1,5,20 (got {text})") from None
+
+
 def setting_argument(key: str, metavar: str, **attributes: Any) -> Callable[[Command], Command]:
     """Return an argument, which may be left out, that gives a setting of the config."""
     return click.argument(_parameter(key), metavar=metavar, required=False, **attributes)

@@ -40,6 +40,7 @@ KINDS: Mapping[str, KindEntry] = {
     "associative": KindEntry("memory.associative"),
     "recognise": KindEntry("memory.recognise"),
     "series": KindEntry("series", "Drive a liquid by a series of values and forecast it."),
+    "match": KindEntry("match", "Match recordings of two senses, of classes that neither has learned, too."),
     "reconstruct": KindEntry("reconstruct", "Reconstruct a system from its series, and show its linear regions."),
     "continual": KindEntry("continual", "Learn one task after the other, and see what is forgotten."),
     "convert": KindEntry("convert", "Turn a language model into one that communicates in spikes."),

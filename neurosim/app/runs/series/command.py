@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from ....base.errors import NeurosimInputError
-from ..frame.arguments import PROFILE, count, setting, setting_argument, several
+from ..frame.arguments import PROFILE, count, integers, setting, setting_argument, several
 from ..frame.command import run_command
 from ..frame.command_options import CommandOptions
 
@@ -15,22 +12,12 @@ if TYPE_CHECKING:
     from . import SeriesKind
 
 
-def _integers(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | None:
-    """Return the integers between commas, a callback."""
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise NeurosimInputError(f"{parameter.opts[0]}: must be integers such as 1,5,20 (got {text})") from None
-
-
 @run_command(resume="Continue a run that was interrupted or killed.")
 @setting_argument("series.name", "[SERIES]")
 @setting("--target", "series.target", metavar="COLUMN", help="Column that is forecast; default the first of numbers.")
 @several("--input", "series.inputs", "COLUMN", "Column that the forecast uses; default the target.")
 @setting("--time", "series.time", metavar="COLUMN", help="Column of times; default the first with dates.")
-@setting("--ahead", "series.horizons", callback=_integers, metavar="N,N,..", help="How many values ahead.")
+@setting("--ahead", "series.horizons", callback=integers, metavar="N,N,..", help="How many values ahead.")
 @count("--values", "series.values", "Values of a computed series; default 5,000.", "value")
 @count("--neurons", "liquid.neurons", "Neurons of the liquid.", "neuron")
 @setting(

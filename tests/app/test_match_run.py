@@ -1,0 +1,50 @@
+"""`neurosim match`: the same recordings as two senses are matched, permuted names are not, and pairs are all there."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import command
+
+pytest.importorskip("torch")
+
+refused = partial(command.refused, "match")
+SMALL = ("--each", "12", "--set", "neurons=80", "--set", "seen.limit=100", "--set", "heard.limit=100")
+
+
+@pytest.mark.slow
+def test_the_same_recordings_are_matched_and_permuted_names_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("digits", "digits", *SMALL, "--new", "6,7,8,9", "--shots", "0,5", "--out", "a")
+    result = command.result_of("match", *words)
+    rows = {(row["shots"], row["renamed"]): row["mean"] for row in result["rows"]}
+    assert result["new"] == [["6", "7", "8", "9"]] and list(rows) == [(0, False), (0, True), (5, False)]
+    # Both liquids are the same: what is learned of some digits says a little of where the others lie.
+    assert rows[5, False] > 0.5 > rows[0, False] > rows[0, True] > 0.15 and result["known"] > 0.8
+    page = (Path("a") / "report.html").read_text()
+    assert "Matching digits with digits" in page and "names of the second sense permuted" in page
+
+
+@pytest.mark.slow
+def test_each_pair_is_new_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    quick = ("--set", "contrast.steps=1", "--set", "contrast.components=5", "--set", "windows=1")
+    words = ("digits", "digits", *SMALL, *quick, "--shots", "0", "--out", "a")
+    result = command.result_of("match", *words)
+    assert [tuple(pair) for pair in result["new"]] == list(combinations("0123456789", 2))
+    for row in result["rows"]:
+        assert len(row["values"]) == 45 and row["mean"] == pytest.approx(np.mean(row["values"]))
+    assert "Share of right choices of each set" in (Path("a") / "report.html").read_text()
+
+
+def test_what_cannot_be_matched_is_refused() -> None:
+    assert "new: must be two classes at least, each once" in refused("digits", "digits", "--new", "3")
+    message = refused("digits", "digits", "--new", "3,12")
+    assert "new: must be classes that both senses have" in message and message.endswith("(got [12])")
+    assert "--shots: must be integers such as 1,5,20 (got few)" in refused("digits", "digits", "--shots", "few")
