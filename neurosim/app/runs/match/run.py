@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +39,9 @@ class Senses(NamedTuple):
 class Vectors(NamedTuple):
     """Features [n, f] and classes [n] of the training and the test recordings of a sense."""
 
-    train: NDArray
+    train: NDArray[Any]
     train_classes: NDArray[np.int64]
-    test: NDArray
+    test: NDArray[Any]
     test_classes: NDArray[np.int64]
 
     def renamed(self, names: NDArray[np.int64]) -> Vectors:
@@ -127,7 +127,7 @@ def _vectors(run: MatchRun, splits: Splits) -> Vectors:
     bare = Liquid(train.shape, neurons=config.neurons, seed=config.seed)
     threads = run.options.threads
     liquid = bare.adapt(train.select(spread(len(train), GAIN_RECORDINGS)), threads)
-    parts: list[NDArray] = []
+    parts: list[NDArray[Any]] = []
     for recordings, limit in ((train, config.each), (splits.test, None)):
         labels = np.asarray(recordings.labels)
         chosen = np.isin(labels, run.inputs.classes)
@@ -153,7 +153,7 @@ def _trained(
 ) -> CrossModal:
     """Return projections learned from all recordings of the other classes and from `shots` of each new one."""
     known = [c for c in classes if c not in new]
-    parts: list[NDArray] = []
+    parts: list[NDArray[Any]] = []
     for sense in (seen, heard):
         chosen = np.isin(sense.train_classes, known) | _few(sense.train_classes, new, shots, config.seed)
         parts += [sense.train[chosen], sense.train_classes[chosen]]
@@ -162,7 +162,7 @@ def _trained(
 
 def _matched(model: CrossModal, seen: Vectors, heard: Vectors, classes: Sequence[int]) -> float:
     """Return the share of right choices, one example of each class being compared."""
-    parts: list[NDArray] = []
+    parts: list[NDArray[Any]] = []
     for sense in (seen, heard):
         chosen = np.isin(sense.test_classes, classes)
         parts += [sense.test[chosen], sense.test_classes[chosen]]
