@@ -20,7 +20,7 @@ from ..data import Splits, spread
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..summary import data_facts
+from ..summary import data_facts, labels_of
 from .config import MatchConfig
 from .result import MatchResult, ShotsResult
 
@@ -59,7 +59,7 @@ def load(config: MatchConfig, options: RunOptions) -> Inputs[Senses]:
         NeurosimInputError: as `data.load`; too few classes, or new ones that a sense lacks.
     """
     both = (data.load(config.seen), data.load(config.heard))
-    known = [set(np.unique(split.train.labels).tolist()) for split in both]
+    known = [set(labels_of(split.train).tolist()) for split in both]
     classes = tuple(sorted(known[0] & known[1]))
     rule = f"must be classes that both senses have, {list(classes)}"
     strange = [each for each in config.new if each not in classes]
@@ -129,7 +129,7 @@ def _vectors(run: MatchRun, splits: Splits) -> Vectors:
     liquid = bare.adapt(train.select(spread(len(train), GAIN_RECORDINGS)), threads)
     parts: list[NDArray[Any]] = []
     for recordings, limit in ((train, config.each), (splits.test, None)):
-        labels = np.asarray(recordings.labels)
+        labels = labels_of(recordings)
         chosen = np.isin(labels, run.inputs.classes)
         if limit is not None:
             chosen &= _few(labels, run.inputs.classes, limit, config.seed)
