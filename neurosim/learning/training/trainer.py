@@ -290,7 +290,7 @@ class Trainer:
         every = np.arange(len(recordings))
         share = self.team.share(every)
         out = torch.zeros(len(recordings), self.net.classes)
-        batch_of = partial(self.binning.batch, recordings)
+        batch_of: Callable[[NDArray[np.int64]], EventBatch] = partial(self.binning.batch, recordings)
         if recordings is self.validation and self._validated is not None:
             batch_of = self._validated.batch
         out[share] = torch.from_numpy(_scores(self.net, batch_of, recordings.durations, every[share]))
