@@ -81,10 +81,21 @@ def _graph(result: ReconstructResult) -> list[Figure]:
         x, y = places[region]
         radius = max(8.0, LARGEST * math.sqrt(result.visits[region]))
         parts.append(dot(x, y, radius, f"fill:{PALETTE[i % len(PALETTE)]};opacity:.8"))
-        parts.append(label(x, y - radius - 5, f"{result.symbol(region)}: {result.visits[region]:.3f}", "middle"))
+        parts.append(_name(x, y, radius, f"{result.symbol(region)}: {result.visits[region]:.3f}"))
     words = f"graph of {len(regions)} regions"
     note = "Circles: share of all steps; arrows: share of the steps from a region that lead to another."
     return [(picture(HEIGHT, words, parts), note)]
+
+
+def _name(x: float, y: float, radius: float, words: str) -> Markup:
+    """Return the words beside a circle, on the side where no arrows are: away from the middle of the graph."""
+    away = x - WIDTH / 2
+    if abs(away) > RING / 4:
+        side = math.copysign(radius + 6, away)
+        return label(x + side, y + 4, words, "start" if away > 0 else "end")
+    if y > HEIGHT / 2:
+        return label(x, y + radius + 14, words, "middle")
+    return label(x, y - radius - 5, words, "middle")
 
 
 def _place(i: int, count: int) -> tuple[float, float]:
@@ -93,7 +104,7 @@ def _place(i: int, count: int) -> tuple[float, float]:
 
 
 def _arrow(one: tuple[float, float], other: tuple[float, float], share: float) -> list[Markup]:
-    """Return an arrow between the circles, beside the one in the other direction, with its share at its middle."""
+    """Return an arrow between the circles, beside the one in the other direction, with its share."""
     length = math.dist(one, other)
     along = ((other[0] - one[0]) / length, (other[1] - one[1]) / length)
     aside = (-along[1] * 6, along[0] * 6)
@@ -102,12 +113,14 @@ def _arrow(one: tuple[float, float], other: tuple[float, float], share: float) -
     back = (end[0] - along[0] * 8, end[1] - along[1] * 8)
     corners = [end, (back[0] - along[1] * 4, back[1] + along[0] * 4), (back[0] + along[1] * 4, back[1] - along[0] * 4)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
-    middle = ((start[0] + end[0]) / 2 + 3 * aside[0], (start[1] + end[1]) / 2 + 3 * aside[1] + 4)
+    # Nearer to its start, so that shares of arrows that cross do not lie on each other.
+    x = start[0] + (end[0] - start[0]) / 3 + 3 * aside[0]
+    y = start[1] + (end[1] - start[1]) / 3 + 3 * aside[1] + 4
     stroke = "stroke:var(--faint);stroke-width:1.5"
     return [
         element("line", x1=start[0], y1=start[1], x2=back[0], y2=back[1], style=stroke),
         element("polygon", points=points, style="fill:var(--faint)"),
-        label(*middle, f"{share:.3f}", "middle"),
+        label(x, y, f"{share:.3f}", "middle"),
     ]
 
 
