@@ -154,7 +154,7 @@ def test_fewer_than_two_hundred_recordings_choose_no_epoch() -> None:
     pytest.importorskip("torch")
     few = divided(many(1900))
     assert few.stop is None and len(few.learn) == 1900
-    assert "no validation: a tenth, 190 recordings, would choose an epoch by chance" in few.remark
+    assert "not validated, for 190 of them, a tenth, would choose an epoch by chance" in few.remark
     enough = divided(many(2000))
     assert len(enough.stop) == 200 and len(enough.learn) == 1800 and enough.remark == ""
     # Who asks for a part gets one, of any size.
@@ -183,6 +183,6 @@ def test_a_training_on_few_recordings_says_that_it_does_not_validate(tmp_path: P
     root = write_folder(tmp_path / "own", (2, 34, 34))
     words = ("--set", "training.epochs=2", "--set", "network.hidden=[8]", "--set", "network.filters=[]", *LIQUID[2:])
     run = neurosim("train", root, "--set", "data.options.shape=[2,34,34]", *words, "--out", "run", "--json")
-    assert "no validation: a tenth, 1 recordings" in run.stderr
-    assert "no validation: a tenth" in Path("run/report.html").read_text("utf-8")
+    assert "not validated, for 1 of them, a tenth" in run.stderr
+    assert "not validated, for 1 of them, a tenth" in Path("run/report.html").read_text("utf-8")
     assert "by a camera of 34 x 34 pixels; bins of 0.0093 s, 21 in 0.195 s, the median recording" in run.stderr

@@ -12,6 +12,7 @@ import pytest
 
 from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimInputError
+from neurosim.base.distribution import install
 from neurosim.data import read_nmnist, to_frames
 from neurosim.data import tonic as ours
 from neurosim.data.files.nmnist import read_nmnist_many
@@ -119,7 +120,7 @@ except NeurosimMissingError as error:
     print(error)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install neurosim-spiking[tonic]" in run.stdout
+    assert install("tonic") in run.stdout
 
 
 @pytest.mark.data

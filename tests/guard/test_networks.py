@@ -90,7 +90,7 @@ def test_a_wrong_weight_or_spike_is_told() -> None:
     record = referred(made, results)
     assert compared(made, results, record).differences == []
     name = next(name for name, learned in results[0].weights.items() if learned.any())
-    off = {**record.weights, name: record.weights[name] * (1 + 1e-8)}
+    off = {**record.weights, name: record.weights[name] * (1 + 1e-5)}
     assert "weight" in compared(made, results, dataclasses.replace(record, weights=off)).differences[0]
     cells = next(iter(record.margins))
     spikes = {**record.spikes, cells: 1 - record.spikes[cells]}

@@ -107,6 +107,8 @@ def test_a_router_that_activates_no_token_reads_nothing() -> None:
         layer.hx_proj.bias[:2] = torch.tensor([1e4, -1e4])  # type: ignore[union-attr,index]
     x = noise(2, 20, WIDTH)
     y, state = layer(x)
-    s = torch.nn.functional.silu(layer.ssm(x)[0])  # type: ignore[operator]
-    torch.testing.assert_close(y, torch.nn.functional.silu(layer.hx_proj(s)[..., 2:]))  # type: ignore[operator]
+    s = torch.nn.functional.silu(layer.average(x)[0])  # type: ignore[operator]
+    # y - x_0 of y = silu(h + x_0): what the block adds to the stream.
+    expected = torch.nn.functional.silu(layer.hx_proj(s)[..., 2:] + x) - x  # type: ignore[operator]
+    torch.testing.assert_close(y, expected)
     assert not state["memory"].any()

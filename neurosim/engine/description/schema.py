@@ -14,6 +14,7 @@ from ...network.network import SOURCES, Link, Population, Projection
 from ...network.neurons import MODELS
 from ...network.neurons.base import Neuron
 from ...network.stimuli import STIMULI, PoissonInput
+from ...network.synapses.base import Pattern
 from ...network.synapses.values import DISTRIBUTIONS
 from ...network.windowed import ReadingUnit, Windowed, WindowModel
 from ..probe import Probe
@@ -23,6 +24,7 @@ from .parse import CONTINUOUS, SPIKES
 from .tables import NONE, TAGGED, holds_numbers
 
 _VALUE: Schema = {"$ref": "#/$defs/value"}
+_PATTERN: Schema = {"$ref": "#/$defs/pattern"}
 _ARRAY: Schema = {"$ref": "#/$defs/array"}
 _NONE: Schema = {"const": NONE}
 
@@ -55,7 +57,7 @@ def schema() -> Schema:
             },
         },
         "additionalProperties": False,
-        "$defs": {"value": maker.value(), "array": _array()},
+        "$defs": {"value": maker.value(), "array": _array(), "pattern": maker.tagged(*TAGGED[Pattern])},
     }
 
 
@@ -79,13 +81,19 @@ class _NetworkSchemaMaker(SchemaMaker):
         options = options_of(hint)
         if not holds_numbers(options):
             return super().of(hint)
+        forms = [_VALUE]
+        if str in options:
+            forms.append({"type": "string"})
         if type(None) in options:
-            return {"anyOf": [_VALUE, _NONE]}
-        return _VALUE
+            forms.append(_NONE)
+        return forms[0] if len(forms) == 1 else {"anyOf": forms}
 
     def option(self, hint: Any) -> Schema:
         if hint is type(None):
             return _NONE
+        if hint is Pattern:
+            # Patterns hold patterns.
+            return _PATTERN
         if hint in TAGGED:
             return self.tagged(*TAGGED[hint])
         return super().option(hint)
