@@ -1,4 +1,4 @@
-"""What a part of a kind of attention is good for: small models with and without it, on one task each.
+"""Shows what a part of a kind of attention is good for: small models with and without it, on one task each.
 
     python benchmarks/mechanisms.py [rounds] [active] [units] [partitions] [memories] [--seeds 3] [--steps 300] [--json]
 

@@ -266,14 +266,14 @@ def test_patches_code_the_pictures_of_items(monkeypatch: pytest.MonkeyPatch) -> 
 def test_pixels_are_joined_and_grey_levels_are_spikes() -> None:
     raw = moving_bars(3)
     counts = raw.counts(2).sum(axis=1)
-    joined = pictures(raw.source, 1, config.Patches(downsample=5))
+    joined = pictures(raw.source, 1, config.PatchesOptions(downsample=5))
     assert joined.shape == (3, 2, 3, 4)
     for row in range(3):
         for column in range(4):
             square = counts[:, :, row * 5 : row * 5 + 5, column * 5 : column * 5 + 5]
             assert np.array_equal(joined[:, :, row, column], square.sum(axis=(2, 3)))
     grey = np.array([0, 31, 32, 128, 255], np.uint8).reshape(1, 1, 5)
-    assert pictures(grey, 1, config.Patches()).tolist() == [[[[0, 0, 1, 4, 7]]]]
+    assert pictures(grey, 1, config.PatchesOptions()).tolist() == [[[[0, 0, 1, 4, 7]]]]
 
 
 def test_a_memory_of_patches_survives_the_folder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What stands beside a run's own figures, trained once in a process and its forks for the same recordings."""
+"""Trains what stands beside a run's own figures, once in a process and its forks for the same recordings."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from ..frame.kind import RunResult
 
 @dataclass(frozen=True, kw_only=True)
 class ShotsResult:
-    """What was matched with some labelled recordings of the new classes.
+    """Holds what was matched with some labelled recordings of the new classes.
 
     Attributes:
         shots: number of labelled recordings of each new class and sense.

@@ -55,7 +55,7 @@ class Code:
 
     Attributes:
         kind: what the bits sum: "counts", smoothed counts of events or grey levels; "patches", the answers of a
-            dictionary of patches to the picture of an item, see `Patches`.
+            dictionary of patches to the picture of an item, see `PatchesOptions`.
         windows: equal windows of time of a recording, each with its own inputs; an image has one.
         smooth, smooth_time: of "counts", passes of a box of three over neighbouring pixels or channels, and over
             windows.
@@ -72,7 +72,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Patches:
+class PatchesOptions:
     """The dictionary of patches; see `memory.PatchCode`. Windows and polarities are planes of one picture.
 
     Attributes:
@@ -178,7 +178,7 @@ class MemoryConfig(RunConfig):
     seed: Seed = 0
     data: Data
     code: Code = Code()
-    patches: Patches = Patches()
+    patches: PatchesOptions = PatchesOptions()
     column: Column = Column()
     readout: BitReadout = BitReadout()
     sweep: Sweep = Sweep()

@@ -24,7 +24,7 @@ from ..frame.config import Data
 from ..frame_cnn import train_image_cnn
 from ..score import OtherClassifiers
 from ..summary import labels_of
-from .config import Code, MemoryConfig, Patches
+from .config import Code, MemoryConfig, PatchesOptions
 from .patches import build_patch_code, pictures
 from .recognise.config import RecogniseConfig
 
@@ -136,7 +136,7 @@ class ItemVectors:
     """
 
     code: Code = field(default_factory=Code)
-    patches: Patches = field(default_factory=Patches)
+    patches: PatchesOptions = field(default_factory=PatchesOptions)
     dictionary: PatchCode | None = None
 
     @classmethod

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from ....data.spikes import Recordings
 from ....memory.sdr.patch_code import PatchCode
-from .config import Patches
+from .config import PatchesOptions
 from .recognise.config import ItemCode
 
 MAX_SPIKES = 255  # of an input of a picture, so that it is a byte
 
 
-def build_patch_code(shape: tuple[int, ...], code: Patches | ItemCode, items: int, seed: int) -> PatchCode:
+def build_patch_code(shape: tuple[int, ...], code: PatchesOptions | ItemCode, items: int, seed: int) -> PatchCode:
     """Return an empty dictionary for pictures of a shape, which so many items will fill.
 
     A picture smaller than a patch is seen as a whole. Few items store several patches each, so that half of them fill
@@ -42,7 +42,7 @@ def grey_spikes(images: NDArray[np.uint8], grey: int) -> NDArray[np.int64]:
     return images.astype(np.int64) * (grey + 1) // 256
 
 
-def pictures(source: Recordings | NDArray[np.uint8], windows: int, patches: Patches) -> NDArray[np.uint8]:
+def pictures(source: Recordings | NDArray[np.uint8], windows: int, patches: PatchesOptions) -> NDArray[np.uint8]:
     """Return items as pictures [n, planes, height, width] of numbers of spikes.
 
     Equal windows of each recording and its polarities are planes; of images there is one.
