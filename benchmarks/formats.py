@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import statistics
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from neurosim import Spikes
 from neurosim.data import catalog, read
+from neurosim.data.files.cameras import open_raw
+from neurosim.data.files.decoding import FilePiece
 from neurosim.data.files.shd import read_shd
 
 Column = NDArray[np.int64]
@@ -386,6 +390,35 @@ def real(folder: Path) -> list[str]:
     ]
 
 
+def evt3_rate(sample: Path, copies: int = 60, repeats: int = 5) -> str:
+    """Return how many events a CPU second one thread decodes of a recording that goes on for `copies` samples."""
+    raw = sample.read_bytes()
+    start = open_raw(sample, np.frombuffer(raw, np.uint8)).start
+    words = np.frombuffer(raw[start:], "<u2")
+    high = words >> 12 == 8  # the upper 12 bits of a time
+    upper = words[high] & 0xFFF
+    step = int(upper[-1]) - int(upper[0]) + 2
+    parts = []
+    for copy in range(copies):
+        part = words.copy()
+        part[high] = 0x8000 | (upper.astype(np.int64) + copy * step) & 0xFFF
+        parts.append(part)
+    data = np.frombuffer(raw[:start] + np.concatenate(parts).tobytes(), np.uint8)
+    seconds = []
+    for _ in range(repeats + 1):
+        decoder = open_raw(sample, data)
+        decoder.check_shape([FilePiece(start, data[start:])], data.size)
+        begin = time.process_time()
+        piece = decoder.decode(data[start:], start, data.size)
+        seconds.append(time.process_time() - begin)
+        assert piece.error is None
+    # The first one compiles.
+    rates = [len(piece.units) / each / 1e6 for each in seconds[1:]]
+    middle = statistics.median(rates)
+    spread = f"{min(rates):.0f} to {max(rates):.0f}"
+    return f"EVT3, {len(piece.units):,} events: {middle:.0f} M events a CPU second ({spread}), one thread"
+
+
 def main() -> None:
     options = frame.arguments(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -394,7 +427,7 @@ def main() -> None:
     lines.append(f"{sum(right for *_, right in found)} of {len(found)} read right by default")
     data = Path(os.environ.get("NEUROSIM_DATA", "")) / "event_formats"
     if "NEUROSIM_DATA" in os.environ and data.is_dir():
-        lines += real(data)
+        lines += [*real(data), evt3_rate(data / "evt3_sample.raw")]
     frame.report(options, lines, {"rows": found})
 
 
