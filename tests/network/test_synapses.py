@@ -439,6 +439,10 @@ def test_parts_have_the_synapses_of_populations_of_their_size() -> None:
         (lambda: BetweenParts(AllToAll(), np.array([37])).check(SQUARE, SQUARE, False), "population's size 37"),
         (lambda: BetweenParts(OneToOne(), ":5").check(SQUARE, SQUARE, False), "as many targets as sources 5"),
         (
+            lambda: BetweenParts(BetweenParts(AllToAll(False)), ":5", ":7").check(SQUARE, SQUARE, True),
+            "targets: must have the same units as sources, or none of them",
+        ),
+        (
             lambda: BetweenParts(AllToAll(False), ":5", ":7").check(SQUARE, SQUARE, True),
             "targets: must have the same units as sources, or none of them",
         ),

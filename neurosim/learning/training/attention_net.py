@@ -60,11 +60,15 @@ class AttentionNet(Classifier):
 
     def dropout(self, items: int, seed: int) -> list[Tensor]:
         """Return the mask [items, width] of the embedded events: 0, or the factor that preserves the mean."""
-        rate = self.spec.dropout
-        if rate == 0:
-            return []
-        draws = torch.rand((items, self.spec.width), generator=torch.Generator().manual_seed(seed))
-        return [(draws >= rate).float() / (1 - rate)]
+        return dropout_masks(items, self.spec.width, self.spec.dropout, seed)
 
     def calibrate(self, x: Tensor) -> None:
         """Leave the weights as they are: norms set the scale of every layer."""
+
+
+def dropout_masks(items: int, width: int, rate: float, seed: int) -> list[Tensor]:
+    """Return one mask [items, width]: 0, or the factor that preserves the mean; none where `rate` is 0."""
+    if rate == 0:
+        return []
+    draws = torch.rand((items, width), generator=torch.Generator().manual_seed(seed))
+    return [(draws >= rate).float() / (1 - rate)]

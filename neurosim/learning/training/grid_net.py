@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ...base.errors import NeurosimInputError, lookup, require
 from ...language.attention.kinds.lightnet import LightNet2D
 from ...language.attention.kinds.plstm import PLSTM2D
+from .attention_net import dropout_masks
 from .classifier import Classifier, LayerActivity
 from .specs import AttentionSpec
 
@@ -81,11 +82,7 @@ class GridNet(Classifier):
 
     def dropout(self, items: int, seed: int) -> list[Tensor]:
         """Return the mask [items, width] of the embedded pixels: 0, or the factor that preserves the mean."""
-        rate = self.spec.dropout
-        if rate == 0:
-            return []
-        draws = torch.rand((items, self.spec.width), generator=torch.Generator().manual_seed(seed))
-        return [(draws >= rate).float() / (1 - rate)]
+        return dropout_masks(items, self.spec.width, self.spec.dropout, seed)
 
     def calibrate(self, x: Tensor) -> None:
         """Leave the weights as they are: norms set the scale of every layer."""

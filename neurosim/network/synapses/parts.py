@@ -42,10 +42,15 @@ class BetweenParts(Pattern):
         for name in ("sources", "targets"):
             object.__setattr__(self, name, _checked(getattr(self, name), f"BetweenParts.{name}"))
 
+    @property
+    def allow_self_connections(self) -> bool:
+        """Return whether the pattern connects a unit with itself."""
+        return bool(getattr(self.pattern, "allow_self_connections", True))
+
     def check(self, source: Side, target: Side, same: bool) -> None:
         sources = _units(self.sources, source.size, "BetweenParts.sources")
         targets = _units(self.targets, target.size, "BetweenParts.targets")
-        if same and not getattr(self.pattern, "allow_self_connections", True):
+        if same and not self.allow_self_connections:
             apart = not np.intersect1d(sources, targets, assume_unique=True).size
             rule = "must have the same units as sources, or none of them, where self connections are left out"
             require(apart or np.array_equal(sources, targets), "BetweenParts.targets", rule, "some of them")
