@@ -1,6 +1,7 @@
 """Shows what a part of a kind of attention is good for: small models with and without it, on one task each.
 
-    python benchmarks/mechanisms.py [rounds] [active] [units] [partitions] [memories] [--seeds 3] [--steps 300] [--json]
+    python benchmarks/mechanisms.py [rounds] [active] [units] [partitions] [memories] [pixels]
+        [--seeds 3] [--steps 300] [--json]
 
 rounds: rounds of Newton's method of `paragru`, 64 units, over 256 and 1,024 tokens: with its first weights, and after
     150 updates with 3 rounds on parity of up to 40 bits and on recall of up to 32 pairs; at most 32 and 64 are taken.
@@ -10,11 +11,13 @@ units: recall of 4 / 8 / 16 pairs by two layers of `seqboat`, `tcnca`, `window` 
     averages in place of its convolutions, which is a window above `ssm`.
 partitions: recall of 8 / 16 / 32 pairs by one layer of `sse` with 1 to 16 partitions, of which a token uses 2.
 memories: recall of 4 / 8 / 16 pairs by one layer of Titans, the three kinds of Miras, and `deltanet`.
+pixels: classes of MNIST's digits, reduced to 14 x 14 and shown pixel by pixel, told by two layers of `lssl` with A
+    trained in its class or left as it starts, from LegS or no measure, and by `ssm`; updates of 20 images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, cast
 
 import frame
@@ -26,6 +29,7 @@ from neurosim.language.attention.kinds.parallel_rnn import NewtonMixer
 from neurosim.language.attention.probe import ProbeModel, ProbeRun, ProbeTraining, scores_by_size
 from neurosim.language.attention.tasks import TASKS
 from neurosim.language.attention.tasks.base import SequenceTask
+from neurosim.language.attention.tasks.pixels import Pixels
 from neurosim.language.attention.tasks.recall import RecallTask, SelectiveCopying
 
 WIDTH = 32
@@ -51,13 +55,20 @@ MEMORIES: dict[str, Layers] = {
     "memora": [("memora", MEMORY | {"max_step": 3.0})],
     "deltanet": [("deltanet", {"num_heads": 1, "conv_size": 4})],
 }
+IMAGES = Pixels(dataset="mnist", trained=(14, 14), sizes=(14,))
+MATRICES = {"trained": (), "fixed": ("P", "diagonal", "Q", "T_lower", "T_diagonal", "T_upper")}
 
 
-def trained(task: SequenceTask, layers: Layers, steps: int, seed: int) -> ProbeModel:
-    """A model of these layers, trained on batches of about 512 tokens."""
+def trained(
+    task: SequenceTask, layers: Layers, steps: int, seed: int, *, tokens: int = 512, fixed: Collection[str] = ()
+) -> ProbeModel:
+    """A model of these layers, trained on batches of about `tokens` tokens; mixers' parameters `fixed` stay."""
     torch.manual_seed(seed)
     model = ProbeModel(task, [MixerSpec(kind, options) for kind, options in layers], WIDTH, seed=seed)
-    ProbeRun(task, model, ProbeTraining(steps=steps, tokens=512), seed).run()
+    for mixer in model.body.mixers():
+        for name in fixed:
+            mixer.get_parameter(name).requires_grad_(False)
+    ProbeRun(task, model, ProbeTraining(steps=steps, tokens=tokens), seed).run()
     return model.eval()
 
 
@@ -150,13 +161,41 @@ def memories(seeds: int, steps: int) -> list[dict[str, Any]]:
     return recalled(PAIRS, MEMORIES, seeds, steps)
 
 
-PARTS = {"rounds": rounds, "active": active, "units": units, "partitions": partitions, "memories": memories}
+def pixels(seeds: int, steps: int) -> list[dict[str, Any]]:
+    """Right answers of `lssl` by its first A, trained and fixed, and of `ssm`."""
+    rows = []
+    for name, layers, fixed in (
+        *(
+            (f"lssl, {measure}, {training}", [("lssl", {"structured": True, "measure": measure})] * 2, parts)
+            for measure in ("legs", "random")
+            for training, parts in MATRICES.items()
+        ),
+        ("ssm", [("ssm", {})] * 2, ()),
+    ):
+        scores = []
+        for seed in range(seeds):
+            model = trained(IMAGES, layers, steps, seed, tokens=4096, fixed=fixed)
+            scores.append(scores_by_size(IMAGES, model, seed))
+        frame.say(f"{name} {scores}")
+        rows.append({"layers": name, "score": scores})
+    return rows
+
+
+PARTS = {
+    "rounds": rounds,
+    "active": active,
+    "units": units,
+    "partitions": partitions,
+    "memories": memories,
+    "pixels": pixels,
+}
 COLUMNS = {
     "rounds": ["256 tokens", "1,024"],
     "active": ["tokens", "blanks", "markers", "right"],
     "units": list(map(str, PAIRS.sizes)),
     "partitions": list(map(str, MORE_PAIRS.sizes)),
     "memories": list(map(str, PAIRS.sizes)),
+    "pixels": ["right"],
 }
 
 

@@ -17,6 +17,7 @@ NO_OPTIONS = {"machine", "peers/list_peers", "peers/run_brian2_plastic"}
 READERS = [name for name in SCRIPTS if "__main__" in (BENCHMARKS / f"{name}.py").read_text() and name not in NO_OPTIONS]
 # Arguments that a script must be given; all others have defaults.
 NEEDED = {
+    "byte_models": ["text"],
     "convert": ["model"],
     "dendrites": ["folder"],
     "linearise": ["model"],

@@ -12,6 +12,7 @@ import torch
 
 from neurosim import NeurosimError
 from neurosim.base import NeurosimInputError
+from neurosim.data.files.idx import write_idx
 from neurosim.language import MixerSpec
 from neurosim.language.attention.patterns import parse_layers
 from neurosim.language.attention.probe import (
@@ -23,6 +24,7 @@ from neurosim.language.attention.probe import (
     scores_by_size,
 )
 from neurosim.language.attention.tasks import TASKS
+from neurosim.language.attention.tasks.pixels import Pixels, _images
 from neurosim.language.attention.tasks.recall import JointRecall, RecallTask, SelectiveCopying
 from neurosim.language.attention.tasks.vectors import Outliers, Regression
 from neurosim.language.attention.tasks.words import Words, group_table
@@ -145,7 +147,50 @@ def test_outliers_outvote_the_rest_beyond_half(size: int) -> None:
     assert float((trusted == (batch.targets[:, -1] > 0)).double().mean()) > 0.9
 
 
+def test_pixels_are_those_of_the_image_in_rows_and_no_test_image_is_trained_on() -> None:
+    from sklearn.datasets import load_digits
+
+    grey, classes = load_digits(return_X_y=True)
+    by_image = {tuple(row): i for i, row in enumerate((grey / 16).round(3).tolist())}
+    task = Pixels()
+    drawn = [task.draw(8, 50, draws()), *(task.training_batch(draws(seed), 2048) for seed in range(4))]
+    for k, batch in enumerate(drawn):
+        shown = batch.inputs[..., 0].double().numpy().round(3).tolist()
+        found = [by_image[tuple(row)] for row in shown]
+        # The last 300 images are tested on.
+        assert all((i >= 1497) == (k == 0) for i in found) and len(set(found)) == len(found)
+        assert torch.equal(batch.targets[:, -1], torch.from_numpy(classes[found]))
+        torch.testing.assert_close(batch.inputs.sum(-1), torch.ones(batch.inputs.shape[:2]))
+        assert batch.loss_mask.sum(1).tolist() == [1] * len(found) and batch.loss_mask[:, -1].all()
+    whole = task.draw(8, 2000, draws(1)).inputs[..., 0]
+    assert len(whole) == 300
+    # The mean of 2 x 2 pixels each.
+    half = task.draw(4, 2000, draws(1)).inputs[..., 0]
+    torch.testing.assert_close(half.view(300, 4, 4), whole.view(300, 4, 2, 4, 2).mean((2, 4)))
+
+
+def test_images_of_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for split, count in (("train", 9), ("t10k", 5)):
+        levels = np.full((count, 28, 28), 51, np.uint8)
+        levels[:, 14:] = 255
+        folder = tmp_path / "FashionMNIST"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(write_idx(levels))
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(write_idx(np.full(count, 7, np.uint8)))
+    monkeypatch.setenv("NEUROSIM_DATA", str(tmp_path))
+    _images.cache_clear()
+    task = Pixels(dataset="fashion", trained=(2, 28), sizes=(2, 28))
+    batch = task.draw(2, 100, draws())
+    torch.testing.assert_close(batch.inputs[..., 0], torch.tensor([0.2, 0.2, 1.0, 1.0]).expand(5, 4))
+    assert batch.targets[:, -1].tolist() == [7] * 5 and len(task.training_batch(draws(), 8).inputs) == 8
+    _images.cache_clear()
+
+
 def test_settings_that_break_their_rule() -> None:
+    with pytest.raises(NeurosimInputError, match=r"Pixels\.sizes: must be 2 to 8 pixels a side each"):
+        Pixels(sizes=(28,))
+    with pytest.raises(NeurosimInputError, match=r"Pixels\.dataset: unknown name 'mnits'; did you mean 'mnist'"):
+        Pixels(dataset="mnits")
     with pytest.raises(NeurosimInputError, match=r"RecallTask.sizes: must be 1 to 256 pairs each \(got \(300,\)\)"):
         RecallTask(sizes=(300,))
     with pytest.raises(NeurosimInputError, match=r"Words.trained: must be 1 <= low <= high <= 100000 tokens"):

@@ -128,6 +128,37 @@ def test_links_and_files_are_there(path: Path) -> None:
         assert re.search(r"/(NAME|KIND)/", name) or (ROOT / name).exists(), name
 
 
+def count_claims(page: str) -> dict[str, int]:
+    """Return how many rows of claims of the page of kinds have each verdict; a claim with a condition holds, too."""
+    table = page.split("## Which claims hold here")[1].split("## Notes", maxsplit=1)[0]
+    rows = re.findall(r"^\| .* \| ([^|]+) \|$", table, re.M)[1:]
+    begins = {
+        "holds": r"holds\b",
+        "with a condition": r"holds(?! \()\W*\w",
+        "in part": r"in part\b",
+        "does not": r"does not (come out|hold)\b",
+        "cannot be told": r"cannot be told\b",
+        "not tried": r"not tried\b",
+    }
+    counts = {name: sum(bool(re.match(words, row)) for row in rows) for name, words in begins.items()}
+    assert sum(counts.values()) - counts["with a condition"] == len(rows), "a verdict begins with other words"
+    return counts
+
+
+def test_the_readme_counts_kinds_and_claims_as_their_page_does() -> None:
+    pytest.importorskip("torch")
+    from neurosim.language import KINDS
+
+    page = (ROOT / "docs" / "kinds.md").read_text()
+    assert f"neurosim has {len(KINDS)};" in page
+    count = count_claims(page)
+    tried = sum(count.values()) - count["with a condition"] - count["not tried"]
+    assert (
+        f"| {len(KINDS)}; {tried}, of which {count['holds']} hold ({count['with a condition']} with a condition), "
+        f"{count['in part']} in part, {count['does not']} do not, {count['cannot be told']} cannot be told: [tables]"
+    ) in README
+
+
 WALKS = (ROOT / "CONTRIBUTING.md").read_text().split("# Four walks")[1]
 
 

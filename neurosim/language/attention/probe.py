@@ -236,7 +236,7 @@ def scores_by_size(task: SequenceTask, model: ProbeModel, seed: int = 0) -> tupl
     scores = []
     for size in task.sizes:
         generator = torch.Generator().manual_seed(rng_key(seed, "test", str(size)) >> 1)
-        batch = task.draw(size, max(64, TEST_TOKENS // task.length(size)), generator)
+        batch = task.draw(size, max(task.min_tested, TEST_TOKENS // task.length(size)), generator)
         parts = zip(batch.inputs.split(32), batch.targets.split(32), batch.loss_mask.split(32), strict=True)
         each = [(task.score(model(x)[0], TaskBatch(x, y, mask)), len(x)) for x, y, mask in parts]
         scores.append(sum(score * count for score, count in each) / len(batch.inputs))

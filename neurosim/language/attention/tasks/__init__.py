@@ -1,8 +1,9 @@
-"""Synthetic tasks that tell attention kinds apart: recall, tracking, counting, copying and fits in context."""
+"""Synthetic tasks that tell attention kinds apart: recall, tracking, counting, copying, fits in context and images."""
 
 from __future__ import annotations
 
 from .base import SequenceTask
+from .pixels import Pixels
 from .recall import JointRecall, RecallTask, SelectiveCopying
 from .vectors import Outliers, Regression
 from .words import Words
@@ -16,4 +17,5 @@ TASKS: dict[str, SequenceTask] = {
     "words": Words(),
     "regression": Regression(),
     "outliers": Outliers(),
+    "pixels": Pixels(),
 }

@@ -47,10 +47,12 @@ class SequenceTask(ABC):
         sizes: sizes that it is tested on.
         size_name: unit of a size, in the plural.
         measure: "accuracy", or "error" of tasks that are answered by numbers.
+        min_tested: minimum number of sequences of each size that a model is tested on.
     """
 
     size_name: ClassVar[str] = "tokens"
     measure: ClassVar[str] = "accuracy"
+    min_tested: ClassVar[int] = 64
 
     trained: tuple[int, int]
     sizes: tuple[int, ...]
