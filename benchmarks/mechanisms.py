@@ -7,8 +7,8 @@ rounds: rounds of Newton's method of `paragru`, 64 units, over 256 and 1,024 tok
     150 updates with 3 rounds on parity of up to 40 bits and on recall of up to 32 pairs; at most 32 and 64 are taken.
 active: share of tokens that the router of two layers of `seqboat` activates after training on copying 4 tokens among 28
     blanks: tokens, blanks, markers that ask; and the share of right answers.
-units: recall of 4 / 8 / 16 pairs by two layers of `seqboat`, `tcnca`, `window` and `ssm`, and by `tcnca` with MEGA's
-    averages in place of its convolutions, which is a window above `ssm`.
+units: recall of 4 / 8 / 16 pairs by two layers of `seqboat`, `tcnca`, `window` and `ssm`, and by a window above `ssm`
+    as in MEGA, whose averages `tcnca` has convolutions in place of. Windows and chunks are of 16 tokens.
 partitions: recall of 8 / 16 / 32 pairs by one layer of `sse` with 1 to 16 partitions, of which a token uses 2.
 memories: recall of 4 / 8 / 16 pairs by one layer of Titans, the three kinds of Miras, and `deltanet`.
 pixels: classes of MNIST's digits, reduced to 14 x 14 and shown pixel by pixel, told by two layers of `lssl` with A
@@ -37,14 +37,15 @@ PAIRS = RecallTask(keys=64, values=16, trained=(1, 16), sizes=(4, 8, 16))
 MORE_PAIRS = RecallTask(keys=64, values=16, trained=(1, 32), sizes=(8, 16, 32))
 COPYING = SelectiveCopying(tokens=4, values=6, trained=(32, 32), sizes=(32,))
 Layers = list[tuple[str, dict[str, Any]]]
-NO_POSITIONS = {"num_heads": 2, "rotary_dim": 0}
+WINDOW = {"num_heads": 2, "window_size": 16}
+CHUNK = {"layers": 2, "window_size": 16}
 UNITS: dict[str, Layers] = {
     "seqboat": [("seqboat", {})] * 2,
     "seqboat, bias": [("seqboat", {"positions": "bias"})] * 2,
-    "tcnca": [("tcnca", {"layers": 2})] * 2,
-    "tcnca, simple": [("tcnca", {"layers": 2, "simple": True})] * 2,
-    "ssm, window": [("ssm", {}), ("window", {"num_heads": 2})],
-    "window": [("window", {"num_heads": 2})] * 2,
+    "tcnca": [("tcnca", CHUNK)] * 2,
+    "tcnca, simple": [("tcnca", CHUNK | {"simple": True})] * 2,
+    "ssm, window": [("ssm", {}), ("window", WINDOW)],
+    "window": [("window", WINDOW)] * 2,
     "ssm": [("ssm", {})] * 2,
 }
 MEMORY = {"num_heads": 1, "memory_depth": 1, "max_step": 1.0, "span": 4}
@@ -77,6 +78,7 @@ def recalled(task: SequenceTask, table: dict[str, Layers], seeds: int, steps: in
     rows = []
     for name, layers in table.items():
         scores = [scores_by_size(task, trained(task, layers, steps, seed), seed) for seed in range(seeds)]
+        frame.say(f"{name}: {scores}")
         rows.append({"layers": name, "score": scores})
     return rows
 
@@ -139,7 +141,8 @@ def active(seeds: int, steps: int) -> list[dict[str, Any]]:
     for seed in range(seeds):
         model = trained(COPYING, [("seqboat", {})] * 2, steps, seed)
         found.append([*_shares(model, COPYING), *scores_by_size(COPYING, model, seed)])
-    window = [scores_by_size(COPYING, trained(COPYING, UNITS["window"], steps, s), s)[0] for s in range(seeds)]
+    layers: Layers = [("window", {"num_heads": 2})] * 2
+    window = [scores_by_size(COPYING, trained(COPYING, layers, steps, s), s)[0] for s in range(seeds)]
     return [{"layers": "seqboat", "shares": found}, {"layers": "window", "right": window}]
 
 

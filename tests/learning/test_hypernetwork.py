@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurosim.base import NeurosimInputError
 from neurosim.learning import Stream
 from neurosim.learning.continual.streams import Split
 
 torch = pytest.importorskip("torch")
+
+FORMS: dict[str, dict[str, Any]] = {
+    "chunks alone": {},
+    "dependency": {"dependency": True},
+    "by layer": {"dependency": True, "by": "layer"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,22 +95,52 @@ def test_an_item_that_comes_alone_is_answered_by_the_surest_net(stream: Stream) 
     assert [int(c) for c in chosen] == [next(k for k in (0, 1) if a in stream.problem.groups[k]) for a in alone]
 
 
-@pytest.mark.parametrize("dependency", [False, True])
-def test_the_work_of_writing_is_counted(stream: Stream, dependency: bool) -> None:
-    learner = learned(made(stream, dependency=dependency), stream, 1)
+@pytest.mark.parametrize("form", list(FORMS))
+def test_the_work_of_writing_is_counted(stream: Stream, form: str) -> None:
+    learner = learned(made(stream, epochs=1, **FORMS[form]), stream, 1)
     layers = {layer.name: layer for layer in learner.work(stream[0].test.x[:3], 0)}
     chunks = len(learner.net.chunks)
-    size = 2 * learner.settings.embedding
-    first = layers["writer ih" if dependency else "writer hidden"]
-    assert first.dense_operations == chunks * size * 40 * (4 if dependency else 1)
-    assert layers["writer output"].dense_operations == chunks * 40 * 1000
+    size = learner.settings.embedding
+    operations = {name: layer.dense_operations for name, layer in layers.items() if name.startswith("writer")}
+    output = {"writer output": chunks * 40 * 1000}
+    if form == "chunks alone":
+        assert operations == {"writer hidden": chunks * 2 * size * 40, **output}
+    elif form == "dependency":
+        assert operations == {"writer ih": chunks * 2 * size * 160, "writer hh": chunks * 40 * 160, **output}
+    else:
+        # A hidden layer of the spiking net, and its output.
+        lstm = {"writer ih": 2 * 2 * size * 160, "writer hh": 2 * 40 * 160}
+        assert operations == {**lstm, "writer hidden": chunks * (40 + size) * 40, **output}
     assert layers["output"].weights == 40 * 10
 
 
-@pytest.mark.parametrize("dependency", [False, True])
-def test_a_writer_that_grows_writes_what_it_wrote(stream: Stream, dependency: bool) -> None:
+def test_by_layer_the_lstm_takes_a_step_for_each_layer(stream: Stream) -> None:
+    learner = made(stream, **FORMS["by layer"])
+    net = learner.net
+    # 64 x 40 weights and 40 biases in chunks of 1,000; 40 x 10 and 10 in one.
+    assert net.sizes == [2600, 410] and net.counts == [3, 1]
+    with torch.no_grad():
+        written = net(net.tasks[1:2])[0]
+        h = c = torch.zeros(1, 40)
+        place = 0
+        for layer, (size, count) in enumerate(zip(net.sizes, net.counts, strict=True)):
+            inputs = torch.cat([net.tasks[1], net.layers[layer]])[None]
+            gates = inputs @ net.lstm.weight_ih_l0.T + h @ net.lstm.weight_hh_l0.T
+            i, f, g, o = (gates + net.lstm.bias_ih_l0 + net.lstm.bias_hh_l0).chunk(4, -1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            chunks = net.chunks[place : place + count]
+            place += count
+            hidden = torch.relu(net.hidden(torch.cat([h.expand(count, -1), chunks], -1)))
+            begin = sum(net.sizes[:layer])
+            own = net.first[begin : begin + size] + net.output(hidden).flatten()[:size]
+            torch.testing.assert_close(written[begin : begin + size], own)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_a_writer_that_grows_writes_what_it_wrote(stream: Stream, form: str) -> None:
     """Two tasks, then 15 more units: the same weights, which the new units change as they learn; it is restored."""
-    settings: dict[str, Any] = {"dependency": dependency, "grow_every": 2, "grow": 15, "epochs": 1}
+    settings: dict[str, Any] = {"grow_every": 2, "grow": 15, "epochs": 1, **FORMS[form]}
     learner = learned(made(stream, **settings), stream, 2)
     net = learner.net
     with torch.no_grad():
@@ -119,3 +156,45 @@ def test_a_writer_that_grows_writes_what_it_wrote(stream: Stream, dependency: bo
     x = stream[1].test.x
     np.testing.assert_array_equal(again.scores(x, 1), learner.scores(x, 1))
     assert again.net.width == 55
+
+
+def test_a_task_that_is_learned_badly_is_learned_again_by_a_wider_writer(stream: Stream) -> None:
+    settings: dict[str, Any] = {"dependency": True, "grow": 15, "epochs": 1}
+    patient = learned(made(stream, ceiling=10.0, **settings), stream, 1)
+    assert patient.net.width == 40
+    learner = learned(made(stream, ceiling=1e-9, **settings), stream, 2)
+    # Once a task. Both times every weight is written at each of its steps, the second time with more of them.
+    assert learner.net.width == 70 and learner.learned == 2
+    assert learner.updates > 2 * patient.updates
+    again = made(stream, ceiling=1e-9, **settings)
+    again.restore(learner.state(), [stream[0], stream[1]])
+    x = stream[0].test.x
+    np.testing.assert_array_equal(again.scores(x, 0), learner.scores(x, 0))
+
+
+def test_recurrent_weights_are_kept_by_their_importance(stream: Stream) -> None:
+    from neurosim.learning.continual.learners import common
+
+    settings: dict[str, Any] = {"dependency": True, "recurrent": 4.0, "strength": 0.0, "epochs": 1, "samples": 5}
+    learner = learned(made(stream, grow_every=1, grow=15, **settings), stream, 1)
+    learner.begin(stream[1])
+    information = learner.extra["recurrent"]["fisher"]
+    by_gate = information.unflatten(0, (4, 55))
+    # What was learned is of the first 40 units, and the new ones are free.
+    assert bool((by_gate[:, :40, :40] > 0).any()) and not by_gate[:, 40:].any() and not by_gate[:, :, 40:].any()
+    batch = common.ItemBatch.of(stream[1].test, common.allowed_classes(stream.problem, 1), common.CPU)
+    losses = {}
+    with torch.no_grad():
+        learner.net.recurrent.add_(0.5)
+        for strength in (0.0, 4.0):
+            learner.settings = replace(learner.settings, recurrent=strength)
+            losses[strength] = float(learner.objective(batch, torch.Generator()))
+    # lambda / 2 sum F (w - w')^2
+    assert losses[4.0] - losses[0.0] == pytest.approx(2 * 0.25 * float(information.sum()), rel=1e-3)
+
+
+def test_parts_of_the_lstm_need_it(stream: Stream) -> None:
+    with pytest.raises(NeurosimInputError, match=r"HypernetworkSettings.by: must be 'chunk' without dependency"):
+        made(stream, by="layer")
+    with pytest.raises(NeurosimInputError, match=r"HypernetworkSettings.recurrent: must be 0 without dependency"):
+        made(stream, recurrent=1.0)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, cast, final
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ....base.errors import require
 from ....base.measure.work import LayerCounts, sum_counts
 from ....base.rules import Count, Natural, Rule
-from ...layers.counts import count_linear
-from ..learner import Arrays
+from ..learner import Arrays, Progress, no_progress
 from ..tasks import Problem, Task
 from . import common
 from .common import ItemBatch
 from .penalties import fisher
 from .spiking import Net, Spiking, TaskLearner
-
-# Factor of the usual first weights of the last layer: the net begins near its own first weights.
-SMALL = 0.1
+from .weight_writer import WeightWriter
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,13 @@ class HypernetworkSettings(Spiking):
         chunk: weights that it writes at once.
         dependency: an LSTM writes the chunks in order, so that each depends on those before it, and weights of earlier
             tasks are kept by their importance.
-        samples: items of a task that the importance is estimated from.
+        by: step of the LSTM, "chunk" or "layer". By layer it takes one for each layer of the spiking net; relu units
+            write the chunks of a layer from its state and their embeddings.
+        samples: items of a task that the importance, and the loss of `ceiling`, are estimated from.
         grow_every: tasks after which `width` grows by `grow` units; 0 for never.
+        ceiling: loss on training items, nats, above which a task is learned again with `grow` more units; 0 for never.
         grow: units of a growth.
+        recurrent: lambda, of the penalty on changes of the LSTM's recurrent weights; 0 for none.
     """
 
     strength: Annotated[float, Rule("finite and >= 0")] = 0.01
@@ -47,123 +49,34 @@ class HypernetworkSettings(Spiking):
     width: Count = 100
     chunk: Count = 4000
     dependency: bool = False
+    by: Literal["chunk", "layer"] = "chunk"
     samples: Count = 200
     grow_every: Natural = 0
+    ceiling: Annotated[float, Rule("finite and >= 0")] = 0.0
     grow: Count = 25
+    recurrent: Annotated[float, Rule("finite and >= 0")] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rule = "must be {} without dependency, which has the LSTM"
+        name = type(self).__name__
+        require(self.dependency or self.by == "chunk", f"{name}.by", rule.format("'chunk'"), self.by)
+        require(self.dependency or not self.recurrent, f"{name}.recurrent", rule.format(0), self.recurrent)
 
 
-class WeightWriter(nn.Module):
-    """A net that writes the weights of another net for task k, chunk by chunk: theta_k = theta_0 + f(e_k, c_1 .. c_J).
+class _WrittenNet(nn.Module):
+    """The spiking net of a task as a function of the parameters of its writer."""
 
-    theta_0 are the weights drawn from a seed. f is a layer of relu units and a linear layer for each chunk by itself,
-    or an LSTM over the chunks and a linear layer.
-
-    Attributes:
-        tasks: e [tasks, embedding].
-        chunks: c [J, embedding].
-        first: theta_0, [weights].
-    """
-
-    first: Tensor
-
-    def __init__(self, first: Tensor, tasks: int, settings: HypernetworkSettings, seed: int) -> None:
+    def __init__(self, learner: Hypernetwork, task: int) -> None:
         super().__init__()
-        self.register_buffer("first", first, persistent=False)
-        size = settings.embedding
-        width = settings.width
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.tasks = nn.Parameter(torch.randn(tasks, size))
-            self.chunks = nn.Parameter(torch.randn(math.ceil(len(first) / settings.chunk), size))
-            self.hidden = None
-            self.lstm = None
-            if settings.dependency:
-                self.lstm = nn.LSTM(2 * size, width, batch_first=True)
-            else:
-                self.hidden = nn.Linear(2 * size, width)
-            self.output = nn.Linear(width, settings.chunk)
-            # Little is added to theta_0 at the start: the net begins nearly as one that is trained directly.
-            with torch.no_grad():
-                self.output.weight.mul_(SMALL)
-                self.output.bias.zero_()
+        # Only the writer is a submodule: the target's own parameters are not read.
+        self.writer = learner.net
+        self.answer = learner.answer
+        self.task = task
 
-    def forward(self, tasks: Tensor) -> Tensor:
-        """Return [n, weights] from embeddings [n, embedding]."""
-        written = self.output(self._states(self._embeddings(tasks))).flatten(1)
-        # The last chunk may reach beyond the last weight.
-        return self.first + written[:, : len(self.first)]
-
-    @property
-    def width(self) -> int:
-        """Number of units of the hidden layer or of the LSTM."""
-        return self.output.in_features
-
-    @torch.no_grad()
-    def grow(self, units: int, seed: int) -> None:
-        """Add units whose own weights are drawn and which nothing reads yet: what is written does not change."""
-        old = self.width
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            output = nn.Linear(old + units, self.output.out_features)
-            if self.lstm is not None:
-                self.lstm = self._grown_lstm(nn.LSTM(self.lstm.input_size, old + units, batch_first=True), old)
-            elif self.hidden is not None:
-                hidden = nn.Linear(self.hidden.in_features, old + units)
-                hidden.weight[:old] = self.hidden.weight
-                hidden.bias[:old] = self.hidden.bias
-                self.hidden = hidden
-        output.weight[:, :old] = self.output.weight
-        output.weight[:, old:] = 0.0
-        output.bias.copy_(self.output.bias)
-        self.output = output
-
-    def _grown_lstm(self, lstm: nn.LSTM, old: int) -> nn.LSTM:
-        """Return a wider LSTM whose first `old` units are those of the present one, and read no other."""
-        for name, value in cast(nn.LSTM, self.lstm).named_parameters():
-            # The rows of each of four gates lie together.
-            wider = lstm.get_parameter(name).unflatten(0, (4, -1))
-            known = value.unflatten(0, (4, -1))
-            if name.startswith("weight_hh"):
-                wider[:, :old, :old] = known
-                wider[:, :old, old:] = 0.0
-            else:
-                wider[:, :old] = known
-        return lstm
-
-    def _embeddings(self, tasks: Tensor) -> Tensor:
-        """Return [n, J, 2 embedding], the embeddings of each task and chunk side by side."""
-        task = tasks[:, None].expand(-1, len(self.chunks), -1)
-        chunk = self.chunks.expand(len(tasks), -1, -1)
-        return torch.cat([task, chunk], -1)
-
-    def _states(self, embeddings: Tensor) -> Tensor:
-        """Return [n, J, width] of the hidden layer or the LSTM."""
-        if self.lstm is not None:
-            states: Tensor = self.lstm(embeddings)[0]
-            return states
-        assert self.hidden is not None
-        return torch.relu(self.hidden(embeddings))
-
-    @torch.no_grad()
-    def work(self, task: int) -> list[LayerCounts]:
-        """Return the work of writing the weights of a task once, by layer."""
-        embeddings = self._embeddings(self.tasks[task : task + 1])
-        states = self._states(embeddings)
-        layers = []
-        if self.lstm is not None:
-            # The LSTM reads its own states, one chunk later.
-            before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], 1)
-            for name, x in (("ih", embeddings), ("hh", before)):
-                weight = getattr(self.lstm, f"weight_{name}_l0")
-                bias = getattr(self.lstm, f"bias_{name}_l0")
-                layers.append(count_linear(f"writer {name}", weight, x, x @ weight.T, bias=bias.numel()))
-        else:
-            assert self.hidden is not None
-            layers.append(
-                count_linear("writer hidden", self.hidden.weight, embeddings, states, bias=self.hidden.bias.numel())
-            )
-        out = self.output
-        return [*layers, count_linear("writer output", out.weight, states, out(states), bias=out.bias.numel())]
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores [B, classes] of items."""
+        return self.answer(self.writer(self.writer.tasks[self.task : self.task + 1])[0], x)
 
 
 @final
@@ -175,13 +88,14 @@ class Hypernetwork(TaskLearner):
     that comes alone by the net whose answer has the lowest entropy. No item is stored.
 
     With `dependency` it is the dependency-preserving form (Chandra et al. 2022, arXiv 2209.07712): an LSTM, and in the
-    penalty each weight is weighted by its Fisher information, of mean 1 over the weights of a task. With `grow_every`
-    its net grows, as in that paper; there it grows when a task is learned badly, and its old recurrent weights are kept
-    by an importance of their own. Here what it wrote for earlier tasks is kept, by the penalty alone.
+    penalty each weight is weighted by its Fisher information, of mean 1 over the weights of a task. It grows, as in
+    that paper: after numbers of tasks (`grow_every`), or when a task is learned badly (`ceiling`). With `recurrent`,
+    the LSTM's weights from state to state are kept by an importance of their own, lambda / 2 sum F (w - w')^2, w' the
+    weights before this task, F the sum over earlier tasks of their Fisher information, through what they write.
 
     Attributes:
         net: the hypernetwork. The spiking net that it writes is `target`.
-        importance: [tasks, weights] with `dependency`.
+        extra: importance [tasks, weights] with `dependency`, and F with `recurrent`.
     """
 
     name = "hypernetwork"
@@ -194,29 +108,74 @@ class Hypernetwork(TaskLearner):
         # `net` is the module that learns and is saved: here the writer, in place of the net that it writes.
         self.target: Net = self.net
         self.shapes = {name: p.shape for name, p in self.target.named_parameters()}
-        first = torch.cat([p.detach().flatten() for p in self.target.parameters()])
-        writer = WeightWriter(first, problem.tasks, settings, common.seed_of(problem, "hypernetwork"))
+        by_layer = itertools.groupby(self.target.named_parameters(), lambda item: item[0].rpartition(".")[0])
+        layers = [torch.cat([p.detach().flatten() for _, p in layer]) for _, layer in by_layer]
+        writer = WeightWriter(
+            layers,
+            problem.tasks,
+            common.seed_of(problem, "hypernetwork"),
+            embedding=settings.embedding,
+            width=settings.width,
+            chunk=settings.chunk,
+            dependency=settings.dependency,
+            by_layer=settings.by == "layer",
+        )
         self.net: Any = writer
         if settings.dependency:
-            self.extra["importance"] = {"weights": torch.ones(problem.tasks, len(first))}
-        self._before = torch.zeros(0, len(first))
+            self.extra["importance"] = {"weights": torch.ones(problem.tasks, len(writer.first))}
+        if settings.recurrent:
+            self.extra["recurrent"] = {"fisher": torch.zeros_like(writer.recurrent)}
+        self._before = torch.zeros(0, len(writer.first))
+        self._recurrent_before = torch.zeros(0)
+        self._grown_for = 0
 
     def begin(self, task: Task) -> None:
-        self._grow(task.index)
+        every = self.settings.grow_every
+        # Once, also where a task is begun again.
+        if every and task.index % every == 0 and task.index != self._grown_for:
+            self._grow()
+            self._grown_for = task.index
         super().begin(task)
         with torch.no_grad():
             self._before = self.net(self.net.tasks[: task.index])
+        if self.settings.recurrent:
+            self._recurrent_before = self.net.recurrent.detach().clone()
 
-    def _grow(self, task: int) -> None:
-        """Bring the writer to its width while task number `task` is learned."""
-        every = self.settings.grow_every
-        times = task // every if every else 0
-        while self.net.width < self.settings.width + times * self.settings.grow:
-            self.net.grow(self.settings.grow, common.seed_of(self.problem, f"growth from {self.net.width}"))
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        super().learn(task, on_progress)
+        if not self.settings.ceiling or self._training_loss(task) <= self.settings.ceiling:
+            return
+        updates = self.updates or 0
+        self._grow()
+        # The second pass is of the same task: its penalty is on the tasks before it.
+        self.learned = task.index
+        super().learn(task, on_progress)
+        self.updates = updates + (self.updates or 0)
+
+    def _grow(self) -> None:
+        """Widen the writer by the units of a growth, and F by zeros: new weights are free."""
+        units = self.settings.grow
+        if self.settings.recurrent:
+            self.extra["recurrent"]["fisher"] = self.net.padded(self.extra["recurrent"]["fisher"], units)
+            if len(self._recurrent_before):
+                self._recurrent_before = self.net.padded(self._recurrent_before, units)
+        self.net.grow(units, common.seed_of(self.problem, f"growth from {self.net.width}"))
+
+    @torch.no_grad()
+    def _training_loss(self, task: Task) -> float:
+        """Return the cross-entropy on `samples` training items of the task that was learned last, nats."""
+        generator = common.torch_generator(self.problem, "ceiling", task.index)
+        rows = torch.randperm(len(task.train), generator=generator)[: self.settings.samples].numpy()
+        allowed = common.allowed_classes(self.problem, task.index)
+        batch = ItemBatch.of(task.train.select(rows), allowed, common.CPU)
+        self._write(task.index)
+        return float(common.loss_of(self.target(batch.x), batch))
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        # The arrays are those of the width that the writer had for the last learned task.
-        self._grow(max(len(earlier) - 1, 0))
+        # The arrays have the width that the writer had for the last learned task.
+        widths = np.shape(arrays.get("net.output.weight", ()))
+        while len(widths) == 2 and self.net.width < widths[1]:
+            self._grow()
         super().restore(arrays, earlier)
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
@@ -226,15 +185,23 @@ class Hypernetwork(TaskLearner):
         earlier = self.net.tasks[:now].detach()
         written = self.net(torch.cat([earlier, self.net.tasks[now : now + 1]]))
         # Through the written weights, so that the gradient reaches the writer.
-        scores = torch.func.functional_call(self.target, self._named(written[-1]), (batch.x,))
-        loss = common.loss_of(scores, batch)
+        loss = common.loss_of(self.answer(written[-1], batch.x), batch)
         if not now:
             return loss
         change = (written[:-1] - before).square()
         if self.settings.dependency:
             change = change * self.extra["importance"]["weights"][:now]
         # beta / t sum |theta_k' - theta_k|^2
-        return loss + self.settings.strength / now * change.sum()
+        loss = loss + self.settings.strength / now * change.sum()
+        if self.settings.recurrent:
+            moved = self.net.recurrent - self._recurrent_before
+            loss = loss + self.settings.recurrent / 2 * (self.extra["recurrent"]["fisher"] * moved.square()).sum()
+        return loss
+
+    def answer(self, weights: Tensor, x: Tensor) -> Tensor:
+        """Return scores [B, classes] of items by the spiking net with these weights."""
+        scores: Tensor = torch.func.functional_call(self.target, self._named(weights), (x,))
+        return scores
 
     def after_task(self, task: Task) -> None:
         if not self.settings.dependency:
@@ -246,6 +213,10 @@ class Hypernetwork(TaskLearner):
         by_name = fisher(self.target, common.as_float(task.train.x[rows]), allowed, generator)
         information = torch.cat([by_name[name].flatten() for name in self.shapes])
         self.extra["importance"]["weights"][task.index] = information / information.mean().clamp_min(1e-30)
+        if self.settings.recurrent:
+            written = _WrittenNet(self, task.index)
+            of_writer = fisher(written, common.as_float(task.train.x[rows]), allowed, generator)
+            self.extra["recurrent"]["fisher"] += of_writer["writer.lstm.weight_hh_l0"]
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
