@@ -109,7 +109,7 @@ def test_the_estimate_of_sea_learns_the_weights_of_the_teacher() -> None:
             mixer.get_parameter("mix_proj.bias").fill_(1e9)
         torch.testing.assert_close(student.model(windows())[0], teacher(windows())[0], rtol=1e-5, atol=1e-5)
     new = {name.split(".", 3)[3].split(".")[0] for name in student.new_parameters()}
-    assert new == {"estimate", "columns_proj", "conv1d", "mix_proj"}
+    assert new == {"estimate", "rows_proj", "rows", "mix_proj"}
     narrow = make_student(teacher, ("sea",), NARROW, seed=2)
     stages = Linearisation(teacher, narrow, TOKENS, QUICK, 7)
     recorded = stages._record(windows())

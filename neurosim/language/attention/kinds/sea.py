@@ -16,24 +16,103 @@ from ....kernels.layers.picks.reference import PICK_NONE
 from . import chunks
 from .base import Inputs, Shared, State
 from .growing import appended
-from .modules import ShortConv, linear, repeat_heads
+from .modules import linear, repeat_heads
 from .nested import spread_over
 from .softmax import SoftmaxAttention
 
 DISTILLED = 0.1  # weight of the loss of the estimate
 ROWS = 256  # rows of the attention of a sequence that the estimate learns from
 OPEN = 4.0  # first bias of the mix: sigmoid(4) = 0.98 of the output comes from the selected keys
+DILATION = 2  # rows and columns from tap to tap of a convolution
+REPEATS = 4  # columns that one column of the convolutions stands for
+CHANNELS = 2  # channels of the convolutions for each head
+
+
+class RowConv(nn.Module):
+    """A convolution of 3 x 3 taps over rows of columns, causal in time, its taps `DILATION` apart.
+
+    y[t, o, c] = b_o + sum over i, r, s of w[o, i, r, s] x[t - 2 (2 - r), i, c + 2 (s - 1)], 0 beyond the columns and
+    before the first row. A row is one product with a matrix: parts are few.
+
+    Args:
+        channels: inputs and outputs of a column.
+        parts: columns of a row.
+    """
+
+    shifts: Tensor
+
+    def __init__(self, channels: int, parts: int) -> None:
+        super().__init__()
+        # As torch starts a convolution of this many inputs.
+        bound = (9 * channels) ** -0.5
+        self.weight = nn.Parameter(torch.empty(channels, channels, 3, 3).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound))
+        # [3, parts, parts]: the column that each tap reads.
+        column = torch.arange(parts)
+        shifts = [(column[:, None] + DILATION * tap == column).float() for tap in (-1, 0, 1)]
+        self.register_buffer("shifts", torch.stack(shifts), persistent=False)
+
+    def initial(self, x: Tensor) -> Tensor:
+        """Return [B, 4, channels parts] zeros: the rows before the first."""
+        return x.new_zeros(len(x), 2 * DILATION, self.weight.shape[0] * self.shifts.shape[1])
+
+    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (y [B, T, channels parts], the new tail) from x of that shape and the rows before it."""
+        known = torch.cat([tail, x], 1)
+        length = x.shape[1]
+        taps = torch.cat([known[:, begin : begin + length] for begin in (0, DILATION, 2 * DILATION)], -1)
+        # Rows of the matrix are [channel, column], its columns [tap of time, channel, column].
+        matrix = torch.einsum("oirs,scd->ocrid", self.weight, self.shifts.to(self.weight))
+        bias = self.bias.repeat_interleave(self.shifts.shape[1])
+        y = F.linear(taps, matrix.flatten(2).flatten(0, 1).to(taps.dtype), bias.to(taps.dtype))
+        return y, known[:, length:]
+
+
+class RowDecoder(nn.Module):
+    """Scores of the columns of a row of attention from few numbers of each head, with the rows before it.
+
+    Two `RowConv` over `CHANNELS` channels of every head and a quarter of the columns, relu behind each; heads are mixed
+    column by column, and every column repeated `REPEATS` times. Both ends are normalised over columns (Lee et al.).
+    """
+
+    def __init__(self, heads: int, columns: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.columns = columns
+        self.parts = -(-columns // REPEATS)
+        channels = CHANNELS * heads
+        self.norm_in = nn.LayerNorm(self.parts)
+        self.conv1 = RowConv(channels, self.parts)
+        self.conv2 = RowConv(channels, self.parts)
+        # As torch starts a linear layer of this many inputs.
+        self.mix = nn.Parameter(torch.empty(heads, channels).uniform_(-1, 1) * channels**-0.5)
+        self.mix_bias = nn.Parameter(torch.zeros(heads))
+        self.norm_out = nn.LayerNorm(columns)
+
+    def forward(self, x: Tensor, tails: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return (scores [B, T, H, columns], new tails) from x [B, T, H, CHANNELS parts]."""
+        rows = self.norm_in(x.unflatten(-1, (CHANNELS, self.parts))).flatten(2)
+        rows, first = self.conv1(rows, tails[0])
+        rows, second = self.conv2(torch.relu(rows), tails[1])
+        # [H parts, channels parts]: the same mix of channels in every column.
+        mix = torch.einsum("hi,cd->hcid", self.mix, torch.eye(self.parts).to(self.mix))
+        bias = self.mix_bias.repeat_interleave(self.parts)
+        mixed = F.linear(torch.relu(rows), mix.flatten(2).flatten(0, 1).to(rows.dtype), bias.to(rows.dtype))
+        mixed = mixed.unflatten(-1, (self.heads, self.parts, 1))
+        repeated = mixed.expand(*mixed.shape[:-1], REPEATS).flatten(-2)[..., : self.columns]
+        return self.norm_out(repeated), (first, second)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SEA(SoftmaxAttention):
     """o = m softmax(q K^T / sqrt(K)) V over `topk` keys + (1 - m) mean of v so far (Lee et al. 2024, 2310.01777).
 
-    Linear attention of q, k and v, positive by elu + 1, and v itself pass an MLP and a causal convolution to scores of
-    `columns` parts of the tokens so far, whose softmax p estimates a row of the attention matrix. The keys in the parts
-    of highest p are chosen, of one part the latest first. m = s(w . context) for each head. `auxiliary` trains p on the
-    layer's own attention: relative entropy from its rows, summed over the parts; the choice itself has no gradient. Of
-    a longer sequence these are 256 rows at equal distances, so that time grows with the tokens, and not their pairs.
+    Linear attention of q, k and v, positive by elu + 1, and v itself pass an MLP and convolutions over rows and columns
+    (`RowDecoder`) to scores of `columns` parts of the tokens so far, whose softmax p estimates a row of the attention
+    matrix. The keys in the parts of highest p are chosen, of one part the latest first. m = s(w . context) for each
+    head. `auxiliary` trains p on the layer's own attention: relative entropy from its rows, summed over the parts; the
+    choice itself has no gradient. Of a longer sequence these are 256 rows at equal distances, so that time grows with
+    the tokens, and not their pairs.
 
     Args:
         topk: keys that a token sees.
@@ -50,16 +129,17 @@ class SEA(SoftmaxAttention):
     def build(self) -> None:
         require(self.window_size == 0, self.name("window_size"), "must be 0: any key may be chosen", self.window_size)
         super().build()
-        self.estimate = nn.Sequential(linear(2 * self.v_size, self.hidden, True), nn.GELU())
-        self.columns_proj = linear(self.hidden, self.columns, True)
-        self.conv1d = ShortConv(self.num_heads * self.columns, 3, activation=None)
+        self.estimate = nn.Sequential(linear(2 * self.v_size, self.hidden, True), nn.LayerNorm(self.hidden), nn.GELU())
+        self.rows = RowDecoder(self.num_heads, self.columns)
+        self.rows_proj = linear(self.hidden, CHANNELS * self.rows.parts, True)
         self.mix_proj = linear(self.v_size, 1, True)
         nn.init.constant_(self.mix_proj.bias, OPEN)
 
     def initial(self, x: Tensor) -> State:
         sums = x.new_zeros(len(x), self.num_heads, self.k_size, self.v_size + 1)
         total = x.new_zeros(len(x), self.num_heads, self.v_size + 1)
-        return super().initial(x) | {"sums": sums, "total": total, "tail": self.conv1d.initial(x)}
+        tails = {"tail": self.rows.conv1.initial(x), "hidden_tail": self.rows.conv2.initial(x)}
+        return super().initial(x) | {"sums": sums, "total": total, **tails}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         inputs, after = super().project(x, state, shared)
@@ -69,18 +149,18 @@ class SEA(SoftmaxAttention):
         sums, context = chunks.additive(F.elu(inputs["q"]) + 1, F.elu(k) + 1, ones, state["sums"], None, self.chunk)
         # o of linear attention, from which an MLP estimates the row of the attention matrix.
         context = context[..., :-1] / context[..., -1:]
-        scores = self.columns_proj(self.estimate(torch.cat([context, v], -1)))
-        scores, tail = self.conv1d(scores.flatten(2), state["tail"])
+        estimate = self.rows_proj(self.estimate(torch.cat([context, v], -1)))
+        scores, tails = self.rows(estimate, (state["tail"], state["hidden_tail"]))
         length = state["position"] + torch.arange(1, x.shape[1] + 1, device=x.device)
         # Sums of the values so far and, in the last column, the number of tokens: their mean.
         total = state["total"][:, None] + ones.cumsum(1)
-        log_p = scores.unflatten(-1, (self.num_heads, self.columns)).log_softmax(-1)
+        log_p = scores.log_softmax(-1)
         # Rows of attention are known only where the keys of all tokens are in x.
         if self.training and torch.is_grad_enabled() and x.shape[1] == int(length[-1]):
             self.auxiliary = DISTILLED * self._distance(inputs["q"].detach(), k.detach(), log_p)
         inputs |= {"log_p": log_p.detach(), "mix": self.mix_proj(context).sigmoid()}
         inputs |= {"mean": total[..., :-1] / total[..., -1:], "length": length.expand(len(x), -1)}
-        return inputs, after | {"sums": sums, "total": total[:, -1], "tail": tail}
+        return inputs, after | {"sums": sums, "total": total[:, -1], "tail": tails[0], "hidden_tail": tails[1]}
 
     def _parts(self, length: Tensor, count: int) -> Tensor:
         """Return [.., count] the part of each token in rows of `length` [..] tokens; later tokens have none in it."""
