@@ -89,6 +89,19 @@ def test_compiled_is_the_reference(how: S.Recurrence) -> None:
     check_equal(run(scan, how, given), wanted, spikes_equal=True)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("how", [h for h in HOWS if h.kind == S.LIF and h.reset != S.LATE], ids=name)
+def test_fixed_constants_have_the_gradients_of_trained_ones(how: S.Recurrence, dtype: torch.dtype) -> None:
+    for units in (37, 700):
+        current, state, c, *_ = (x if x is None else x.to(dtype) for x in inputs(how, units=units))
+        _, after, stored = scan_rows.forward(how, current, state, c, True)
+        g_out = torch.randn(current.shape, generator=torch.Generator().manual_seed(3), dtype=dtype)
+        fixed, trained = (
+            scan_rows.backward(how, current, c, stored, g_out, after, trained)[:2] for trained in (False, True)
+        )
+        assert torch.equal(fixed[0], trained[0]) and torch.equal(fixed[1], trained[1])
+
+
 @pytest.mark.parametrize("how", [h for h in HOWS if h.surrogate == S.ARCTAN and h.kind != S.INTEGRATOR], ids=name)
 def test_feedback_is_the_reference(how: S.Recurrence) -> None:
     given = inputs(how, recurrent=True)

@@ -18,7 +18,8 @@ from ...tools.intrinsics import prefetch_second
 from ...tools.intrinsics import restore_denormals as restore
 from ...tools.threads import spread
 from ..spike_linear.cpu import add_rows
-from .reference import STRIDE
+from .lif_back import replay, step_back
+from .reference import LATE, LIF, STRIDE, ZERO
 from .retreat import retreat
 from .steps import advance, copy, copy_rows
 
@@ -68,6 +69,36 @@ def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
         _ask(x, t + AHEAD, a, b)
         copy_rows(here, states[t - begin])
         advance(how[0], how[1], x[t, a:b], here, c, nowhere)
+
+
+@compiled
+def _backward_lif(how, x, c, kept, g_out, g_state, g_x, first, last):
+    """Run `_backward` for LIF whose constants are fixed and whose reset is not LATE."""
+    control = flush()
+    steps = x.shape[0]
+    rows = min(1, g_out.shape[0] - 1)
+    keep = x.dtype.type(0 if how[1] == ZERO else 1)
+    for a in range(first, last, LANES):
+        b = min(a + LANES, last)
+        alpha = c[0, a:b].copy()
+        theta = c[1, a:b].copy()
+        g_here = g_state[0, a:b].copy()
+        distances = np.empty((STRIDE, b - a), x.dtype)
+        here = np.empty(b - a, x.dtype)
+        work = np.empty(b - a, x.dtype)
+        for begin in range((kept.shape[0] - 1) * STRIDE, -1, -STRIDE):
+            end = min(begin + STRIDE, steps)
+            copy(kept[begin // STRIDE, 0, a:b], here)
+            for t in range(begin, end):
+                _ask(x, t + AHEAD, a, b)
+                replay(x[t, a:b], here, alpha, theta, keep, distances[t - begin])
+            for t in range(end - 1, begin - 1, -1):
+                _ask(g_out, rows * (t - AHEAD), a, b)
+                _ask(g_x, t - AHEAD, a, b)
+                row = g_out[rows * t, a:b]
+                step_back(how, distances[t - begin], theta, alpha, row, g_here, g_x[t, a:b], keep, work)
+        copy(g_here, g_state[0, a:b])
+    restore(control)
 
 
 @compiled
@@ -152,8 +183,16 @@ def backward(how, current, c, kept, g_out, g_state, trained):
     else:
         g_out = _lanes(g_out.contiguous())
     g_x = np.empty_like(x)
-    g_c = np.empty_like(constants)
-    _spread(x, lambda a, b: _backward(settings, x, constants, kept, g_out, g_here, g_x, g_c, trained, a, b))
+    g_c = np.zeros_like(constants)
+    fixed = how.kind == LIF and how.reset != LATE and not trained
+
+    def fill(a, b):
+        if fixed:
+            _backward_lif(settings, x, constants, kept, g_out, g_here, g_x, a, b)
+        else:
+            _backward(settings, x, constants, kept, g_out, g_here, g_x, g_c, trained, a, b)
+
+    _spread(x, fill)
     return _tensor(g_x, current.shape), _tensor(g_here, g_state.shape), _tensor(g_c, (len(c), *current.shape[1:]))
 
 

@@ -16,7 +16,7 @@ from .steps import copy
 
 
 @compiled(error_model="numpy")
-def _surrogate(which, slope, scale, h):
+def surrogate(which, slope, scale, h):
     """Replace x = u - theta in `h` by h(x); slope and scale are of its type."""
     kind = h.dtype.type
     zero = kind(0)
@@ -230,13 +230,13 @@ def retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
     late = kind == LIF and reset == LATE
     _distance(kind, late, x, state, c, d)
     copy(d, h)
-    _surrogate(which, slope, scale, h)
+    surrogate(which, slope, scale, h)
     if late:
         v = state[0]
         theta = c[1]
         for j in range(x.size):
             d[j] = v[j] - theta[j]
-        _surrogate(which, slope, scale, d)
+        surrogate(which, slope, scale, d)
         _late_back(v, c, attached, h, d, g_out, g_v, g_x, g_c, trained)
         return
     g_s = g_out
