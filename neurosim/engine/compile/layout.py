@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class Layout:
         begin = block * self.parts - self.shifts
         return np.clip(begin, 0, self.sizes), np.clip(begin + self.parts, 0, self.sizes)
 
-    @property
+    @cached_property
     def members(self) -> NDArray[np.int64]:
         """Return [blocks, width] the population of each entry in the log of a step; -1 for none."""
         members = np.full((self.blocks, self.width), -1, np.int64)

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class CompiledNetwork(Uncopied):
     plastic: tuple[PlasticSynapses, ...]
     windows: tuple[WindowPlan, ...] = ()
 
-    @property
+    @cached_property
     def interval(self) -> int:
         """Return the number of steps whose arriving spikes are all known when they begin: the shortest delay."""
         from ...kernels.engine.clocked.deliver import GROUPS
@@ -84,14 +85,14 @@ class CompiledNetwork(Uncopied):
         delays += [synapses.min_delay for synapses in self.plastic]
         return min([MAX_INTERVAL, *delays])
 
-    @property
+    @cached_property
     def depth(self) -> int:
         """Return the number of steps of the queue: its longest delay and the present step."""
         from ...kernels.engine.clocked.deliver import QUEUE
 
         return 1 + max((rows.max_delay for rows in self.row_tables if rows.form == QUEUE), default=0)
 
-    @property
+    @cached_property
     def history(self) -> int:
         """Return the number of past steps whose spikes are still needed."""
         from ...kernels.engine.clocked.deliver import QUEUE
