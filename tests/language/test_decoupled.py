@@ -10,8 +10,16 @@ from torch import Tensor, nn
 
 from neurosim.base import NeurosimInputError
 from neurosim.language import MixerSpec
-from neurosim.language.attention.decoupled import GradientPredictor, flat_state, window_gradients
+from neurosim.language.attention.decoupled import (
+    ANSWERS,
+    GradientPredictor,
+    answers_from,
+    flat_state,
+    window_gradients,
+)
+from neurosim.language.attention.kinds.base import State
 from neurosim.language.attention.probe import ProbeModel, ProbeRun, ProbeTraining
+from neurosim.language.attention.tasks.base import TaskBatch
 from neurosim.language.attention.tasks.recall import SelectiveCopying
 from neurosim.language.attention.tasks.vectors import Regression
 
@@ -50,29 +58,28 @@ def true_gradients(model: ProbeModel, seed: int = 0) -> tuple[list[Tensor], list
     return gradients(model), [6 * each for each in flat]
 
 
-class Told(nn.Module):
-    """A predictor that knows the answers, by the windows in their order; each is asked for as guess and as target."""
+class Told(GradientPredictor):
+    """A predictor that knows the answers, by the windows in their order."""
 
-    def __init__(self, answers: list[Tensor]) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros((), dtype=torch.float64))
-        self.queue = [a for k, answer in enumerate(answers) for a in ([answer] if k == 0 else [answer, answers[k - 1]])]
-        self.queue.append(answers[-1])
+    def __init__(self, states: list[State], gradients: list[Tensor]) -> None:
+        super().__init__(states, TASK.outputs)
+        self.queue = list(gradients)
 
-    def forward(self, state: Tensor) -> Tensor:
-        return self.queue.pop(0) + self.weight
+    def guess(self, state: Tensor, answers: Tensor) -> Tensor:
+        return self.queue.pop(0)
 
 
 def test_with_the_true_gradient_of_the_state_windows_have_the_gradient_of_the_whole() -> None:
     model = model_of()
     wanted, states = true_gradients(model)
     batch = TASK.draw(12, 6, torch.Generator().manual_seed(0))
-    told = Told(states)
-    loss = window_gradients(model, told, TASK, batch, WINDOW)
+    told = Told(model(batch.inputs[:, :1])[1], states)
+    loss, examples = window_gradients(model, told, TASK, batch, WINDOW)
     for one, whole in zip(gradients(model), wanted, strict=True):
         torch.testing.assert_close(one, whole, rtol=1e-9, atol=1e-12)
-    # What arrives at the start of each window is what was told: the predictor has no error.
-    assert told.weight.grad is not None and abs(float(told.weight.grad)) < 1e-10
+    # What arrives at the start of each window is what was told.
+    for example, state in zip(examples, states, strict=True):
+        torch.testing.assert_close(example.target, state, rtol=1e-9, atol=1e-12)
     assert abs(loss - float(TASK.loss(model(batch.inputs)[0], batch).detach())) < 1e-12
     window_gradients(model, None, TASK, batch, WINDOW)
     cut = gradients(model)
@@ -83,24 +90,46 @@ def test_with_the_true_gradient_of_the_state_windows_have_the_gradient_of_the_wh
 
 
 def test_a_predictor_learns_the_gradient_of_the_state() -> None:
-    """Check that, while the model stays, its guess is nearer to the true gradient than zero is."""
+    """Check that, while the model stays, its guess is nearer to the true gradient than zero is, and trusted by then."""
     model = model_of()
     with torch.no_grad():
         model.body.lm_head.weight.mul_(20)
     batch = TASK.draw(12, 2, torch.Generator().manual_seed(0))
-    predictor = GradientPredictor(model(batch.inputs[:, :1])[1], 32).double()
-    assert not predictor(torch.ones(3, predictor.size, dtype=torch.float64)).any()
+    predictor = GradientPredictor(model(batch.inputs[:, :1])[1], TASK.outputs, 32).double()
+    answers = torch.ones(3, ANSWERS, TASK.outputs)
+    assert not predictor(torch.ones(3, predictor.size, dtype=torch.float64), answers).any()
     optimiser = torch.optim.Adam(predictor.parameters(), lr=6e-3)
     for step in range(50):
-        predictor.zero_grad()
         draws = torch.Generator().manual_seed(step + 10)
-        window_gradients(model, predictor, TASK, TASK.draw(12, 32, draws), WINDOW)
+        _, examples = window_gradients(model, predictor, TASK, TASK.draw(12, 32, draws), WINDOW)
+        predictor.compare(examples)
+        predictor.zero_grad()
+        predictor.loss(examples).backward()
         optimiser.step()
     _, states = true_gradients(model, 1)
     batch = TASK.draw(12, 6, torch.Generator().manual_seed(1))
     with torch.no_grad():
-        guess = predictor(flat_state(model(batch.inputs[:, : 2 * WINDOW])[1]))
-    assert float((guess - states[1]).square().sum()) < 0.8 * float(states[1].square().sum())
+        end = flat_state(model(batch.inputs[:, : 2 * WINDOW])[1])
+        guess = predictor(end, answers_from(batch, 2 * WINDOW, TASK.outputs))
+        taken = predictor.guess(end, answers_from(batch, 2 * WINDOW, TASK.outputs))
+    assert float((guess - states[1]).square().sum()) < 0.6 * float(states[1].square().sum())
+    trust = float(predictor.trust)
+    cosine = float(torch.cosine_similarity(guess.flatten(), states[1].flatten(), dim=0))
+    assert 0.3 < trust < 1 and abs(trust - cosine) < 0.25
+    torch.testing.assert_close(taken, trust * guess)
+
+
+def test_answers_to_come() -> None:
+    """Those of the loss alone, in their order; of more than `ANSWERS` the first."""
+    batch = TaskBatch(
+        torch.zeros(2, 5, 1), torch.tensor([[3, 1, 2, 0, 1]] * 2), torch.tensor([[1, 1, 0, 1, 1]] * 2) > 0
+    )
+    batch.loss_mask[1] = False
+    answers = answers_from(batch, 1, 4)
+    assert answers.shape == (2, ANSWERS, 4)
+    assert answers[0, :3].argmax(-1).tolist() == [1, 0, 1] and float(answers.sum()) == 3
+    long = TaskBatch(torch.zeros(1, 40, 1), torch.arange(40)[None] % 7, torch.ones(1, 40, dtype=torch.bool))
+    assert answers_from(long, 2, 7)[0].argmax(-1).tolist() == [(2 + i) % 7 for i in range(ANSWERS)]
 
 
 def test_a_training_by_synthetic_gradients_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +161,7 @@ def test_a_training_by_synthetic_gradients_resumes_bit_for_bit(tmp_path: Path, m
 def test_what_has_no_such_gradient_is_refused() -> None:
     batch = TASK.draw(12, 2, torch.Generator().manual_seed(0))
     model = model_of((MixerSpec("softmax", {"num_heads": 2}),))
-    predictor = GradientPredictor(model(batch.inputs[:, :1])[1]).double()
+    predictor = GradientPredictor(model(batch.inputs[:, :1])[1], TASK.outputs).double()
     with pytest.raises(NeurosimInputError, match=r"training.synthetic: must be for kinds with a state of fixed size"):
         window_gradients(model, predictor, TASK, batch, WINDOW)
     with pytest.raises(NeurosimInputError, match=r"training.window: must be 0 for a task that is answered by numbers"):

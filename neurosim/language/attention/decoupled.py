@@ -2,14 +2,15 @@
 
 The state of a memory is handed from window to window without its graph, so that a training holds one window at a time.
 A controller that writes for later windows then learns nothing of their losses; a synthetic gradient, a network's guess
-of dL/d(state) from the state, takes their place (Jaderberg et al. 2017, arXiv 1608.05343). The network learns from the
-gradient that arrives at the start of the next window, which has a guess for all windows behind it.
+of dL/d(state) from the state and the answers to come, takes their place (Jaderberg et al. 2017, arXiv 1608.05343, there
+"conditioned on labels"). The network learns from the gradient that arrives at the start of the next window, which has a
+guess for all windows behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,23 @@ from .kinds.base import State
 from .tasks.base import SequenceTask, TaskBatch
 
 Forward = Callable[[Tensor, list[State] | None], tuple[Tensor, list[State]]]
+ANSWERS = 16  # answers to come that a predictor sees
+MEMORY = 0.9  # of the running mean of the cosine, from window to window
+
+
+@dataclass(frozen=True, eq=False)
+class GradientExample:
+    """The end of a window, to learn from.
+
+    Attributes:
+        state: [B, S].
+        answers: [B, ANSWERS, outputs], see `answers_from`.
+        target: [B, S], B dL/d(state), with a guess for the windows behind the next.
+    """
+
+    state: Tensor
+    answers: Tensor
+    target: Tensor
 
 
 class GradientPredictor(nn.Module):
@@ -26,27 +44,64 @@ class GradientPredictor(nn.Module):
 
     Args:
         states: states of the model after a token, see `flat_state`.
+        outputs: classes of an answer.
         hidden: channels of two layers between.
+
+    Attributes:
+        trust: [1], running mean of the cosine between guesses and the gradients that arrived, at least 0.
 
     Raises:
         NeurosimInputError: there is no state of floats.
     """
 
-    def __init__(self, states: list[State], hidden: int = 128) -> None:
+    trust: Tensor
+
+    def __init__(self, states: list[State], outputs: int, hidden: int = 128) -> None:
         super().__init__()
         self.size = flat_state(states).shape[1]
         require(self.size > 0, "training.synthetic", "must be for kinds that have a state", self.size)
+        inputs = self.size + ANSWERS * outputs
         self.layers = nn.Sequential(
-            nn.Linear(self.size, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.size)
+            nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.size)
         )
+        self.register_buffer("trust", torch.zeros(1))
         # The last layer starts at 0, and so do the guesses: nothing is better than noise.
         for p in self.layers[-1].parameters():
             nn.init.zeros_(p)
 
-    def forward(self, state: Tensor) -> Tensor:
+    def forward(self, state: Tensor, answers: Tensor) -> Tensor:
         rule = "must be for kinds with a state of fixed size"
         require(state.shape[1] == self.size, "training.synthetic", rule, f"{state.shape[1]} numbers")
-        return self.layers(state)
+        return self.layers(torch.cat([state, answers.flatten(1).to(state)], 1))
+
+    @torch.no_grad()
+    def guess(self, state: Tensor, answers: Tensor) -> Tensor:
+        """Return the gradient that a model takes in place of the true one: a guess times `trust`."""
+        return self.trust * self(state, answers)
+
+    def loss(self, examples: Sequence[GradientExample]) -> Tensor:
+        """Return the mean squared error of the guesses for several windows."""
+        errors = [(self(each.state, each.answers) - each.target).square().sum(1).mean() for each in examples]
+        return torch.stack(errors).sum()
+
+    @torch.no_grad()
+    def compare(self, examples: Sequence[GradientExample]) -> None:
+        """Move `trust` towards the cosines of these windows."""
+        for each in examples:
+            guess = self(each.state, each.answers).flatten()
+            cosine = torch.cosine_similarity(guess, each.target.flatten(), dim=0)
+            self.trust.lerp_(cosine.clamp_min(0).to(self.trust), 1 - MEMORY)
+
+
+def answers_from(batch: TaskBatch, begin: int, outputs: int) -> Tensor:
+    """Return [B, ANSWERS, outputs], one-hot, the first answers from token `begin` on, 0 where there are fewer."""
+    mask = batch.loss_mask[:, begin:]
+    # Answer number n of a sequence; those beyond ANSWERS, and tokens without one, go into a last place that is cut off.
+    place = torch.where(mask, mask.cumsum(1) - 1, ANSWERS).clamp(max=ANSWERS)
+    answers = torch.zeros(len(mask), ANSWERS + 1, outputs)
+    rows = torch.arange(len(mask))[:, None].expand_as(place)
+    answers[rows, place, batch.targets[:, begin:]] = 1.0
+    return answers[:, :ANSWERS]
 
 
 def flat_state(states: list[State]) -> Tensor:
@@ -68,9 +123,9 @@ def _cut(states: list[State]) -> list[State]:
 
 
 def window_gradients(
-    forward: Forward, predictor: nn.Module | None, task: SequenceTask, batch: TaskBatch, window: int
-) -> float:
-    """Add the gradient of a batch to the parameters of a model, and the gradient of the guesses to the predictor's.
+    forward: Forward, predictor: GradientPredictor | None, task: SequenceTask, batch: TaskBatch, window: int
+) -> tuple[float, list[GradientExample]]:
+    """Add the gradient of a batch to the parameters of a model.
 
     Args:
         forward: (inputs, state) -> (scores, state) of the model.
@@ -78,7 +133,7 @@ def window_gradients(
         window: tokens of a window.
 
     Returns:
-        The loss.
+        The loss, and with a predictor what it learns from: the ends of all windows but the last.
 
     Raises:
         NeurosimInputError: a task that is not answered by classes: its loss is no sum over tokens.
@@ -86,6 +141,8 @@ def window_gradients(
     require(task.measure == "accuracy", "training.window", "must be 0 for a task that is answered by numbers", window)
     loss = 0.0
     state = None
+    examples: list[GradientExample] = []
+    answers = torch.zeros(0)
     count = len(batch.inputs)
     total = batch.loss_mask.sum()
     pieces = zip(*(part.split(window, 1) for part in (batch.inputs, batch.targets, batch.loss_mask)), strict=True)
@@ -97,19 +154,18 @@ def window_gradients(
             # The share of this window in the mean over all tokens with a loss.
             objective = task.loss(scores, part) * part.loss_mask.sum() / total
             loss += float(objective.detach())
+        before = answers
         if predictor is not None and i + 1 < len(windows):
             # The guess g stands for dL/d(state) of later windows: (state . g) has that gradient.
             end = flat_state(after)
-            with torch.no_grad():
-                future = predictor(end) / count
-            objective = objective + (end * future).sum()
+            answers = answers_from(batch, (i + 1) * window, task.outputs)
+            objective = objective + (end * predictor.guess(end.detach(), answers)).sum() / count
         if objective.requires_grad:
             objective.backward()
         if predictor is not None and state is not None:
             # What arrived at the start of this window is what the guess at the end of the last should have been.
             arrived = [torch.zeros_like(value) if value.grad is None else value.grad for value in _floats(state)]
             target = count * torch.cat([grad.flatten(1) for grad in arrived], 1)
-            guess = predictor(flat_state(state).detach())
-            (guess - target).square().sum(1).mean().backward()
+            examples.append(GradientExample(flat_state(state).detach(), before, target))
         state = _cut(after)
-    return loss
+    return loss, examples

@@ -16,7 +16,7 @@ from ...base.errors import NeurosimError, lookup, require
 from ...base.plain import Record
 from ...base.random import rng_key
 from ...base.rules import Natural, Rule, check_rules
-from .decoupled import GradientPredictor, window_gradients
+from .decoupled import GradientExample, GradientPredictor, window_gradients
 from .kinds.base import State
 from .kinds.modules import linear
 from .model import LanguageConfig, LanguageModel, MixerSpec
@@ -81,6 +81,7 @@ class ProbeTraining:
         optimizer: a name of `OPTIMIZERS`.
         window: tokens after which the gradient is cut off (`decoupled`); 0: the gradient of whole sequences.
         synthetic: continue it by synthetic gradients.
+        predictor_steps: updates of the predictor of these gradients for each update of the model.
     """
 
     steps: Annotated[int, Rule("> 0")] = 1000
@@ -92,6 +93,7 @@ class ProbeTraining:
     optimizer: str = "adamw"
     window: Natural = 0
     synthetic: bool = False
+    predictor_steps: Annotated[int, Rule("> 0")] = 4
 
     def __post_init__(self) -> None:
         check_rules(self)
@@ -158,7 +160,7 @@ class ProbeRun:
         first = self.task.draw(self.task.trained[0], 1, torch.Generator().manual_seed(0)).inputs[:, :1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng_key(self.seed, "predictor") >> 1)
-            self.predictor = GradientPredictor(self.model(first)[1])
+            self.predictor = GradientPredictor(self.model(first)[1], self.task.outputs)
         self.optimizers = [*self.scheduled, torch.optim.Adam(self.predictor.parameters(), lr=PREDICTOR_RATE)]
         self.trained = nn.ModuleDict({"model": self.model, "predictor": self.predictor})
 
@@ -196,20 +198,32 @@ class ProbeRun:
             group["lr"] = settings.learning_rate_at(step)
         self.trained.zero_grad(set_to_none=True)
         if settings.window:
-            loss = window_gradients(model, self.predictor, self.task, batch, settings.window)
+            loss, examples = window_gradients(model, self.predictor, self.task, batch, settings.window)
+            self._learn_gradients(examples)
         else:
             whole = self.task.loss(model(batch.inputs)[0], batch)
             (whole + model.body.auxiliary_loss()).backward()
             loss = float(whole.detach())
-        # Gradients of the model alone are clipped; the predictor has a loss and an optimiser of its own.
+        # Gradients of the model alone are clipped.
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         if not bool(torch.isfinite(norm)):
             raise NeurosimError(
                 f"a gradient is not finite at update {step + 1} of {settings.steps}; lower learning_rate"
             )
-        for optimizer in self.optimizers:
+        for optimizer in self.scheduled:
             optimizer.step()
         return loss
+
+    def _learn_gradients(self, examples: Sequence[GradientExample]) -> None:
+        """Take the steps of the predictor on the windows of a batch, if they are several."""
+        if self.predictor is None or not examples:
+            return
+        self.predictor.compare(examples)
+        (optimizer,) = self.optimizers[len(self.scheduled) :]
+        for _ in range(self.training.predictor_steps):
+            optimizer.zero_grad(set_to_none=True)
+            self.predictor.loss(examples).backward()
+            optimizer.step()
 
     def _write(self, path: Path) -> None:
         """Replace the checkpoint."""
