@@ -5,8 +5,8 @@
 A layer of width 64 with a window of 16 tokens, or as many picked ones: the chunked form over a whole text, and with its
 gradients; the recurrence, and the compiled step of a model of one layer, for the last tokens of the text. Medians of
 CPU time on one thread, in microseconds a token, and their growth from the shortest text to the longest. `softmax`
-is beside them. Peak memory is that of a process of its own that computes the chunked form with its gradients;
-torch and the compiled kernels take most of it.
+is beside them, and `lightning`, whose state has a fixed size. Peak memory is that of a process of its own that computes
+the chunked form with its gradients; torch and the compiled kernels take most of it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from typing import Any
 import frame
 import torch
 
-from neurosim.language import Decoder, Depth, LanguageConfig, LanguageModel, MixerSpec, build
+from neurosim.language import Decoder, Depth, LanguageConfig, LanguageModel, Mixer, MixerSpec, build
 
 WIDTH = 64
 STEPS = 64  # tokens of the recurrence and of the compiled step that are timed
 HEADS = {"num_heads": 2}
 MAMBA = {"mamba": {"head_dim": 32, "state_size": 16}}
+# Lightning attention: retention with its decays and activations.
+KIND_OF = {"lightning": "retention"}
 
 
 def options_of(kind: str, window: int) -> dict[str, Any]:
@@ -35,6 +37,13 @@ def options_of(kind: str, window: int) -> dict[str, Any]:
     return {
         "bmojo": {**HEADS, **MAMBA, "window_size": window, "eidetic": window},
         "hax": {**MAMBA, "key_dim": 32, "topk": window},
+        "lightning": {
+            **HEADS,
+            "decay": "lightning",
+            "feature_map": "silu",
+            "gate_fn": "sigmoid",
+            "rotary": False,
+        },
         "local_linear": {"num_heads": 4, "window_size": window},
         "sea": {**HEADS, "topk": window, "columns": 32},
         "seqboat": {"slots": window},
@@ -43,6 +52,17 @@ def options_of(kind: str, window: int) -> dict[str, Any]:
         "window": {**HEADS, "window_size": window},
         "window_linear": {"attention": HEADS, "window_size": window},
     }[kind]
+
+
+def spec_of(kind: str, window: int) -> MixerSpec:
+    """Return the kind of attention of a name, with its options."""
+    return MixerSpec(KIND_OF.get(kind, kind), options_of(kind, window))
+
+
+def built(kind: str, window: int) -> Mixer:
+    """Return a layer of width 64."""
+    spec = spec_of(kind, window)
+    return build(spec.kind, WIDTH, Depth(), spec.options)
 
 
 def microseconds(call: Callable[[], object], tokens: int, repeats: int) -> float:
@@ -54,7 +74,7 @@ def microseconds(call: Callable[[], object], tokens: int, repeats: int) -> float
 def measure(kind: str, window: int, length: int, repeats: int) -> dict[str, Any]:
     """Times of one kind at one length."""
     torch.manual_seed(0)
-    mixer = build(kind, WIDTH, Depth(), options_of(kind, window))
+    mixer = built(kind, window)
     x = torch.randn(1, length, WIDTH)
 
     def train() -> None:
@@ -77,7 +97,7 @@ def measure(kind: str, window: int, length: int, repeats: int) -> dict[str, Any]
 
         row["recurrence"] = microseconds(steps, STEPS, repeats)
     row["with gradients"] = microseconds(train, length, repeats)
-    model = LanguageModel(LanguageConfig((MixerSpec(kind, options_of(kind, window)),), width=WIDTH))
+    model = LanguageModel(LanguageConfig((spec_of(kind, window),), width=WIDTH))
     decoder = Decoder(model.eval())
     for token in range(length - STEPS):
         decoder.step([token % 256])
@@ -91,7 +111,7 @@ def measure(kind: str, window: int, length: int, repeats: int) -> dict[str, Any]
 def peak(kind: str, window: int, length: int) -> float:
     """Return the largest MiB of this process after the chunked form and its gradients."""
     torch.manual_seed(0)
-    mixer = build(kind, WIDTH, Depth(), options_of(kind, window))
+    mixer = built(kind, window)
     mixer(torch.randn(1, length, WIDTH))[0].sum().backward()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -114,7 +134,9 @@ def main() -> None:
         print(peak(options.kinds[0], options.window, options.peak))
         return
     lengths = [int(length) for length in options.lengths.split(",")]
-    kinds = options.kinds or ["window", "tcnca", "bmojo", "hax", "sea", "seqboat", "local_linear", "window_linear"]
+    kinds = options.kinds or [
+        *("window", "tcnca", "bmojo", "hax", "sea", "seqboat", "local_linear", "window_linear", "lightning")
+    ]
     rows = []
     for kind in kinds:
         own = []
