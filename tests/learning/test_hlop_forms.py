@@ -123,11 +123,11 @@ FORMS: list[Any] = [{"filters": (6, 8), "shape": (8, 8)}, {"feedback": "random"}
 @pytest.mark.parametrize("other", sampled(FORMS, FORMS[:1]))
 def test_every_form_learns_task_after_task_and_goes_on(other: dict[str, Any]) -> None:
     recipe = Permuted if "feedback" in other else Split
-    limits = {"train_limit": 200, "validation_limit": 20, "test_limit": 60}
+    limits = {"validation_limit": 20, "test_limit": 60}
     if recipe is Permuted:
-        stream = recipe(tasks=2, **limits).build(0)
+        stream = recipe(tasks=2, train_limit=200, **limits).build(0)
     else:
-        stream = recipe(scenario="task", **limits).build(0)
+        stream = recipe(scenario="task", train_limit=100, **limits).build(0)
     owner = kind("hlop")
     made = owner.SETTINGS(**{"hidden": (60,), "epochs": 6, "batch": 16, "steps": 4, "kernel": 3, **other})
     learner = owner(stream.problem, made)

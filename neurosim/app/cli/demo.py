@@ -9,9 +9,9 @@ from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 DATASET = "digits"
-# A third of the training recordings and two thirds of the others take 12 CPU s where all take 19, and 93 % are right
-# where 96 are. A --set of the user comes after these.
-SETS = ("data.train_limit=500", "data.limit=200")
+# On five folds of the training recordings, each of other writers, 500 neurons had .976, 700 and 1,000 had .979;
+# logistic regression of counts had .965, an RBF SVM .977. A --set of the user comes after this.
+SETS = ("liquid.neurons=700",)
 
 
 @click.command(cls=Command)
@@ -21,8 +21,8 @@ def command(options: CommandOptions) -> CommandResult:
     """Simulate the embedded digits and explain the figures.
 
     Handwritten digits, moved in three saccades before an emulated event camera, go through a liquid of spiking
-    neurons; a linear readout tells them apart. It learns 500 of them and answers 200 others: 'neurosim simulate digits'
-    takes all.
+    neurons; a linear readout tells them apart. It learns 1,497 of them and answers 300 others, mostly by other hands.
+    'neurosim simulate digits' does the same with 1,000 neurons, and trains a small convolutional network beside it.
     """
     from ..runs.frame import lifecycle
     from ..runs.liquid import KIND

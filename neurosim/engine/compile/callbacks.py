@@ -1,7 +1,7 @@
 """Functions of neurons compiled to callbacks, which the run loops call by address.
 
-The machine code is kept on disk, that of a model of your own beside its file where that can be written. Addresses are
-valid as long as the process.
+The machine code is kept on disk, that of a model of your own beside its file where that can be written, that of
+equations with the kernels. Addresses are valid as long as the process.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _compile(function: Callable[..., Any], signature: Any, problem: str) -> Any:
     from numba import cfunc
     from numba.core.errors import NumbaError
 
-    from ...kernels.tools.compiled import callback
+    from ...kernels.tools.written import callback
 
     try:
         try:

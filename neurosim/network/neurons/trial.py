@@ -53,16 +53,9 @@ class NeuronTrial:
         self.receptor, self.weight, self.fires = self._drive()
 
     @staticmethod
-    @functools.cache
     def compile(model: type[Neuron], real: np.dtype, by_unit: bool = False) -> Callable[..., None]:
         """Return the step compiled as the engine compiles it, for constants [k] or, by unit, [k, n]."""
-        from numba import from_dtype, njit, types
-
-        number = from_dtype(real)
-        two = types.Array(number, 2, "C")
-        one = types.Array(number, 1, "C")
-        signature = types.void(two, two, two if by_unit else one, types.Array(types.uint8, 1, "C"))
-        return njit(signature, error_model="numpy")(model.step)
+        return _compile(model.step, real, by_unit)
 
     def steps(
         self,
@@ -284,3 +277,23 @@ def spill(neuron: Neuron, dt: float, real: np.dtype, units: int, compiled: bool)
         if wrong.size:
             return f"spiked of unit {wrong[0]} was not set to 0 or 1"
     return ""
+
+
+# By function: models that differ in other methods share a step.
+@functools.cache
+def _compile(step: Callable[..., None], real: np.dtype, by_unit: bool) -> Callable[..., None]:
+    from numba import from_dtype, njit, types
+
+    from ...kernels.tools.written import dispatcher
+
+    number = from_dtype(real)
+    two = types.Array(number, 2, "C")
+    one = types.Array(number, 1, "C")
+    arguments = (two, two, two if by_unit else one, types.Array(types.uint8, 1, "C"))
+    if real == REALS[0] and not by_unit:
+        # `vectors` reads its code, which numba shows only where it has compiled it itself.
+        return njit(types.void(*arguments), error_model="numpy")(step)
+    made: Any = dispatcher(step, error_model="numpy")  # type: ignore[no-untyped-call]
+    made.compile(arguments)
+    made.disable_compile()
+    return made

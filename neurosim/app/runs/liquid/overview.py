@@ -39,7 +39,7 @@ def overview_of(result: LiquidResult) -> Overview:
 def demo(result: LiquidResult) -> Overview:
     """Return the same below a sentence, and what to do next."""
     head = f"{result.samples} handwritten digits, seen by an emulated event camera, read by spiking neurons"
-    closing = ["Next: neurosim datasets list; neurosim simulate digits --set liquid.neurons=500"]
+    closing = ["Next: neurosim datasets list; neurosim simulate digits --set liquid.neurons=300"]
     return Overview(title=head, lead=[], facts=facts_of(result), closing=closing)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import itertools
 import linecache
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....base.errors import NeurosimInputError, lookup, require
+from ....kernels.tools import written
 from ..base import Neuron
 from ..timed import TimedArray
 from .code import StepCode, plain
@@ -40,7 +42,6 @@ from neurosim.network.neurons.timed import entry_at, steps_of_entry, steps_per_s
 class {name}(Neuron):
     """{doc}"""
 '''
-_NUMBERS = itertools.count()
 
 
 def equations(
@@ -61,8 +62,8 @@ def equations(
     """Return a neuron model written from its equations.
 
     A step integrates, adds the weights that arrive, compares with the threshold, and resets; see `Neuron` for the
-    grid. The class is like one written by hand: `print(Model.source)` shows the module to keep, and compiled code of a
-    kept module is cached. docs/equations.md has all that is understood.
+    grid. The class is like one written by hand: `print(Model.source)` shows the module to keep. Its compiled code is
+    cached by that text: the same equations are compiled once. docs/equations.md has all that is understood.
 
         Model = equations(
             '''
@@ -145,8 +146,8 @@ def equations(
     doc += lines(reset, "reset")
     wrapped = [piece for line in doc for piece in textwrap.wrap(line, 110)]
     arrays = "".join(_array(label, each) for label, each in model.timed.items())
-    written = HEADER.format(name=name, doc="\n    ".join(wrapped), arrays=arrays)
-    return class_of(written + _body(parts), name)
+    header = HEADER.format(name=name, doc="\n    ".join(wrapped), arrays=arrays)
+    return class_of(header + _body(parts), name)
 
 
 class _Model:
@@ -371,15 +372,21 @@ class _SourceLoader(importlib.abc.InspectLoader):
         return self.source
 
 
+@functools.cache
 def class_of(source: str, name: str) -> type[Any]:
-    """Return the class of a module that was written here: its text holds checked names, numbers and operators only."""
-    label = f"neurosim_equations_{next(_NUMBERS)}"
+    """Return the class of a module that was written here: its text holds checked names, numbers and operators only.
+
+    The same text is the same class, and its compiled code is cached by the text.
+    """
+    # Compiled code bears the name of its module: two texts in one process must not have the same.
+    label = f"neurosim_equations_{hashlib.sha256(source.encode()).hexdigest()[:20]}"
     loader = _SourceLoader(source)
     spec = importlib.machinery.ModuleSpec(label, loader, origin=f"<{label}>")
     module = importlib.util.module_from_spec(spec)
     sys.modules[label] = module  # dataclasses look it up
     linecache.cache[f"<{label}>"] = (len(source), None, source.splitlines(keepends=True), f"<{label}>")
     loader.exec_module(module)
+    written.texts[label] = source
     model: type[Any] = getattr(module, name)
     model.source = source
     return model
