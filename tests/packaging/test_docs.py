@@ -154,7 +154,8 @@ def test_the_readme_counts_kinds_and_claims_as_their_page_does() -> None:
     count = count_claims(page)
     tried = sum(count.values()) - count["with a condition"] - count["not tried"]
     assert (
-        f"| {len(KINDS)}; {tried}, of which {count['holds']} hold ({count['with a condition']} with a condition), "
+        f"| {len(KINDS)} | of {tried} claims of the sources that were tried here, {count['holds']} hold "
+        f"({count['with a condition']} with a condition), "
         f"{count['in part']} in part, {count['does not']} do not, {count['cannot be told']} cannot be told: [tables]"
     ) in README
 
