@@ -1,4 +1,4 @@
-"""Histograms of spike counts by channel: how often channel k sent each count from -M to M."""
+"""Histograms of spike counts, how often each from -M to M was sent, and the spikes of each channel."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ import numpy as np
 from ..tools.compiled import compiled
 
 
-def count_bins_reference(counts, bins):
+def count_bins_reference(counts, bins, costs, spikes):
     """Count as `count_bins`: its specification."""
-    limit = bins.shape[1] // 2
+    limit = len(bins) // 2
     inside = np.abs(counts) <= limit
     rows, channels = np.nonzero(inside)
-    np.add.at(bins, (channels, counts[rows, channels].astype(np.int64) + limit), 1)
+    places = counts[rows, channels].astype(np.int64) + limit
+    np.add.at(bins, places, 1)
+    np.add.at(spikes, channels, costs[places])
     invalid = int(np.isnan(counts).sum())
     return counts.size - len(rows) - invalid, invalid
 
 
 @compiled
-def count_bins(counts, bins):
-    """Add counts [n, K], integers as floats, to bins [K, 2 M + 1] of integers; return how many pass M, and are NaN.
+def count_bins(counts, bins, costs, spikes):
+    """Add counts [n, K], integers as floats, to bins [2 M + 1], and their costs [2 M + 1] to spikes [K] of channels.
 
-    One pass over the counts: 1 ns each, where index arithmetic and a sum over bins in torch take 20.
+    Returns: (how many counts pass M, how many are NaN); neither has a bin or spikes.
     """
-    limit = bins.shape[1] // 2
+    limit = len(bins) // 2
     beyond = 0
     invalid = 0
     for i in range(counts.shape[0]):
         for k in range(counts.shape[1]):
             count = counts[i, k]
             if abs(count) <= limit:
-                bins[k, int(count) + limit] += 1
+                place = int(count) + limit
+                bins[place] += 1
+                spikes[k] += costs[place]
             elif np.isnan(count):
                 invalid += 1
             else:

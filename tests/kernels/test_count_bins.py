@@ -1,4 +1,4 @@
-"""Histograms of counts: the compiled form against the plain one, with counts that pass the bins and NaN."""
+"""Histograms of counts and spikes of channels: the compiled form against the plain one, with NaN and large counts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ def test_the_compiled_form_is_the_plain_one(dtype: type, limit: int) -> None:
     counts[3, 2] = 1e9
     counts[4, 2] = -np.inf
     counts[5, 6] = np.nan
-    ours = np.ones((7, 2 * limit + 1), np.int32)
-    plain = ours.copy()
-    assert count_bins(counts, ours) == count_bins_reference(counts, plain)
-    np.testing.assert_array_equal(ours, plain)
-    assert ours.sum() - ours.size == (np.abs(counts) <= limit).sum()
-    assert count_bins(counts[:0], ours) == (0, 0)
+    costs = rng.integers(0, 9, 2 * limit + 1)
+    ours = np.ones(2 * limit + 1, np.int64), np.arange(7)
+    plain = tuple(part.copy() for part in ours)
+    assert count_bins(counts, ours[0], costs, ours[1]) == count_bins_reference(counts, plain[0], costs, plain[1])
+    for part, other in zip(ours, plain, strict=True):
+        np.testing.assert_array_equal(part, other)
+    bins, spikes = ours
+    assert bins.sum() - bins.size == (np.abs(counts) <= limit).sum()
+    assert spikes.sum() - np.arange(7).sum() == (bins - 1) @ costs
+    assert count_bins(counts[:0], bins, costs, spikes) == (0, 0)

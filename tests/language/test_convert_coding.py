@@ -19,7 +19,7 @@ from neurosim.kernels.spikes.planes.reference import pack_reference, product_ref
 from neurosim.language import EXPANSIONS, SCHEMES, Coder, SpikedLinear
 from neurosim.language.conversion.coding import levels_of, ternary, token_levels
 from neurosim.language.conversion.expansions import collapse, count_spikes, expand
-from neurosim.language.conversion.histogram import MAX_ROWS, CountHistogram
+from neurosim.language.conversion.histogram import CountHistogram
 
 WIDE = st.lists(st.integers(-3000, 3000), min_size=1, max_size=40)
 
@@ -225,21 +225,21 @@ def test_planes_of_the_kernel_are_those_of_the_expansion() -> None:
     )
 
 
-@pytest.mark.parametrize("max_rows", [MAX_ROWS, 140])
-def test_histograms_count_by_brute_force(max_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bins become wider with the second of three parts, or stay as they are."""
-    monkeypatch.setattr("neurosim.language.conversion.histogram.MAX_ROWS", max_rows)
+@pytest.mark.parametrize("sent_as", ["bitwise", "canonical", "twos_complement"])
+def test_histograms_count_by_brute_force(sent_as: str) -> None:
+    """Counts and spikes of channels, added in three parts."""
     draws = np.random.default_rng(4)
     counts = np.rint(draws.standard_cauchy((400, 6)) * 20).astype(np.int64)
-    histogram = CountHistogram()
+    histogram = CountHistogram("layer", sent_as, 4)
     for part in np.array_split(counts, 3):
         histogram.add(torch.from_numpy(part).double())
-    assert histogram.bins.dtype == (torch.int16 if max_rows > 400 else torch.int32)
     assert histogram.rows == 400 and histogram.entries == 2400 and histogram.silent() == (counts == 0).sum()
     assert (np.abs(counts) > 127).any()
+    of_channels = count_spikes(EXPANSIONS[sent_as], counts, 4).sum(axis=0)
+    np.testing.assert_array_equal(histogram.channel_spikes, of_channels)
     for name in ("unary_ternary", "bitwise", "twos_complement"):
         code = EXPANSIONS[name]
-        assert np.array_equal(histogram.spikes(name, 4), count_spikes(code, counts, 4).sum(axis=0))
+        assert histogram.spikes(name, 4) == count_spikes(code, counts, 4).sum()
         low, high = code.reach(4)
         assert histogram.escaped(name, 4) == ((counts < low) | (counts > high)).sum()
 

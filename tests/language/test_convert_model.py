@@ -36,6 +36,7 @@ from neurosim.language import (
     write_converted,
 )
 from neurosim.language.attention.train import draw_windows
+from neurosim.language.conversion.blockwise import hidden_by_block
 from neurosim.language.conversion.calibrate import survey_channels
 from neurosim.language.conversion.checkpoint import is_converted
 from neurosim.language.conversion.coding import ternary
@@ -541,6 +542,7 @@ def test_comparison_in_parts_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatc
     tokens = torch.arange(1501) * 7 % 256
     whole = compare_models(dense, made.model, tokens, length=32, streams=8)
     monkeypatch.setattr(module, "VALUES", 32 * 48 * 3)
+    monkeypatch.setattr(module, "HIDDEN", 1)
     monkeypatch.setattr(logits, "LOGITS", 100 * 5)
     monkeypatch.setattr(logits, "WORDS", 100)
     calls: list[tuple[int, int]] = []
@@ -548,7 +550,8 @@ def test_comparison_in_parts_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatc
     assert parts.tokens == whole.tokens and abs(parts.agreement - whole.agreement) < 0.01
     assert parts.dense == pytest.approx(whole.dense, rel=1e-6)
     assert parts.spiking == pytest.approx(whole.spiking, rel=1e-3)
-    assert calls[-1] == (whole.tokens, whole.tokens) and len(calls) == 2 * 3 * 6
+    # Two models of two blocks read three groups of streams.
+    assert calls[-1] == (whole.tokens, whole.tokens) and len(calls) == 2 * 2 * 3
 
 
 def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
@@ -818,6 +821,26 @@ def test_a_converted_config_of_many_words_takes_no_memory(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text(json.dumps(config | {"config": config["config"] | {"width": 2**62}}))
     with pytest.raises(NeurosimInputError, match=r"config\.json makes no model"):
         read_converted(tmp_path)
+
+
+@torch.no_grad()
+def test_a_model_read_block_by_block_has_the_same_values_and_keeps_no_rounded_weights() -> None:
+    """Windows of two groups that follow each other, of kinds that share values between layers, bit for bit."""
+    mixers = [MixerSpec("rwkv7", {"head_dim": 16}), MixerSpec("rwkv7", {"head_dim": 16}), MixerSpec("window")]
+    made = convert(
+        LanguageModel(LanguageConfig(tuple(mixers), width=32, hidden=48, mlp="channel_mix"), 3), Coding(k=2.0)
+    )
+    tokens = torch.arange(3 * 25).view(3, 25) * 7 % 256
+    groups = [[part[:, :16], part[:, 16:]] for part in (tokens[:2], tokens[2:])]
+    calls: list[tuple[int, int]] = []
+    found = hidden_by_block(made.model, groups, lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert all(layer._cached_floats is None for layer in made.layers.values())
+    for windows, results in zip(groups, found, strict=True):
+        state = None
+        for window, result in zip(windows, results, strict=True):
+            wanted, state = made.model.hidden(made.model.embed(window), state)
+            assert torch.equal(result, wanted)
 
 
 def test_rows_of_one_block_exist_at_a_time_in_the_check_of_the_executed_form(dense: LanguageModel) -> None:

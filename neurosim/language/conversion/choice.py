@@ -264,8 +264,6 @@ def _read(
     converted: Converted, comparison: WindowComparison, on_progress: Callable[[int, int], None] | None
 ) -> tuple[Tensor, Tensor, SpikeTotals]:
     """Return rises and divergences of windows, see `WindowComparison.read`, and the spikes of reading them."""
-    # Histograms of a large model take tens of MB: they end here.
-    converted.prepare()
     with converted.counting() as histograms:
         rises, divergences = comparison.read(converted.model, on_progress)
     return rises, divergences, spike_totals(converted, histograms)

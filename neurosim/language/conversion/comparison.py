@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from ...base.errors import require
 from ...base.heap import trim_heap
 from ..attention.model import LanguageModel
 from ..attention.train import stream_windows
+from .blockwise import hidden_by_block
 from .linear import SpikedLinear
 from .logits import head_of, likelihoods, logit_parts
 from .model import Converted
@@ -23,6 +25,7 @@ from .spiked_mixer import record_traffic, recorded_traffic
 LENGTH = 128
 STREAMS = 32
 VALUES = 2**20  # of the widest layer that exist at a time, 4 MB; a coder makes some copies of them
+HIDDEN = 2**23  # values of the residual stream that exist at a time, 32 MB
 
 
 class _Reader:
@@ -31,7 +34,6 @@ class _Reader:
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self.loss = 0.0
-        self.parts: list[Tensor] = []  # nats of each window that was read
         self.state: list[dict[str, Tensor]] | None = None
 
     @torch.no_grad()
@@ -39,10 +41,7 @@ class _Reader:
         """Return the likeliest next tokens of a window; `after` are the following tokens."""
         hidden, self.state = self.model.hidden(self.model.embed(part), self.state, empties=True)
         read = likelihoods(head_of(self.model), hidden.flatten(0, 1), after.flatten())
-        losses = read.losses.view(part.shape).double()
-        self.loss += float(losses.sum())
-        self.parts.append(losses.sum(1))
-        del hidden
+        self.loss += float(read.losses.double().sum())
         self.model.files.release()
         trim_heap()
         return read.likeliest.view(part.shape)
@@ -71,32 +70,66 @@ def compare_models(
     span = sum(part.shape[1] for part, _ in windows)
     streams = len(windows[0][0])
     together = max(1, VALUES // (length * _widest(dense)))
+    # Streams whose hidden states exist at a time, in groups of those that a layer reads together.
+    at_once = together * max(1, HIDDEN // (together * span * dense.config.width))
+    n = span * streams
     totals = [0.0, 0.0]
     parts: list[Tensor] = []
     sizes: list[Tensor] = []
     same = 0
-    done = 0
-    for begin in range(0, streams, together):
-        # States of softmax attention grow with the text: those of one model and some streams exist at a time.
-        group = slice(begin, begin + together)
-        readers = [_Reader(dense), _Reader(spiking)]
-        likeliest: list[list[Tensor]] = []
-        for reader in readers:
-            read = []
-            for part, after in windows:
-                read.append(reader.read(part[group], after[group]))
-                done += read[-1].numel()
+    for begin in range(0, streams, at_once):
+        end = min(begin + at_once, streams)
+        groups = [slice(first, min(first + together, end)) for first in range(begin, end, together)]
+        read: list[_WindowLosses] = []
+        for i, model in enumerate((dense, spiking)):
+
+            def on_block(passed: int, blocks: int, i: int = i, begin: int = begin, end: int = end) -> None:
                 if on_progress is not None:
-                    on_progress(done // 2, span * streams)
-            reader.state = None
-            likeliest.append(read)
-        same += sum(int((a == b).sum()) for a, b in zip(*likeliest, strict=True))
-        totals = [total + reader.loss for total, reader in zip(totals, readers, strict=True)]
-        parts += [b - a for a, b in zip(*(reader.parts for reader in readers), strict=True)]
-        sizes += [torch.full((len(b),), part.shape[1]) for b, (part, _) in zip(readers[1].parts, windows, strict=True)]
-    n = span * streams
+                    models = 2 * begin + (i + passed / blocks) * (end - begin)
+                    on_progress(round(span * models / 2), n)
+
+            read.append(_read_windows(model, windows, groups, on_block))
+        totals = [total + float(each.sums.sum()) for total, each in zip(totals, read, strict=True)]
+        parts.append(read[1].sums - read[0].sums)
+        sizes.append(read[0].sizes)
+        same += int((read[0].likeliest == read[1].likeliest).sum())
     error = _standard_error(torch.cat(parts).cpu(), torch.cat(sizes))
     return Comparison(n, totals[0] / n, totals[1] / n, same / n, error)
+
+
+class _WindowLosses(NamedTuple):
+    """Predictions of a model for windows.
+
+    Attributes:
+        sums: [windows] float64 nats of each window.
+        sizes: [windows] tokens of each window.
+        likeliest: [tokens] next tokens.
+    """
+
+    sums: Tensor
+    sizes: Tensor
+    likeliest: Tensor
+
+
+def _read_windows(
+    model: LanguageModel,
+    windows: Sequence[tuple[Tensor, Tensor]],
+    groups: Sequence[slice],
+    on_block: Callable[[int, int], None],
+) -> _WindowLosses:
+    """Read windows, (tokens, following tokens) each, of groups of streams."""
+    hidden = hidden_by_block(model, [[part[group] for part, _ in windows] for group in groups], on_block)
+    following = [after[group] for group in groups for _, after in windows]
+    sums: list[Tensor] = []
+    likeliest: list[Tensor] = []
+    for x, after in zip(itertools.chain(*hidden), following, strict=True):
+        read = likelihoods(head_of(model), x.flatten(0, 1), after.flatten())
+        sums.append(read.losses.view(after.shape).double().sum(1))
+        likeliest.append(read.likeliest)
+    model.files.release()
+    trim_heap()
+    sizes = torch.cat([torch.full((len(after),), after.shape[1]) for after in following])
+    return _WindowLosses(torch.cat(sums), sizes, torch.cat(likeliest))
 
 
 def _standard_error(sums: Tensor, sizes: Tensor) -> float | None:
@@ -126,7 +159,7 @@ class WindowComparison:
         self._head = head_of(dense)
         self._width = _widest(dense)
         # Logits are computed again for each model: those of a large vocabulary would not fit into memory.
-        self._hidden = list(self._read(dense, on_progress))
+        self._hidden = self._read(dense, on_progress)
         self._likelihoods = [
             likelihoods(self._head, hidden, part[:, 1:].flatten())
             for hidden, part in zip(self._hidden, self._parts(), strict=True)
@@ -165,19 +198,16 @@ class WindowComparison:
         """Return the windows that are read together."""
         return self.windows.split(max(1, VALUES // (self.windows.shape[1] * self._width)))
 
-    @torch.no_grad()
-    def _read(self, model: LanguageModel, on_progress: Callable[[int, int], None] | None) -> Iterator[Tensor]:
-        """Yield the hidden states [n, width] of the windows that are read together."""
-        read = 0
-        for part in self._parts():
-            # The states are dropped: those of softmax attention are as large as the text.
-            hidden = model.hidden(model.embed(part[:, :-1]), None)[0]
-            read += len(part)
+    def _read(self, model: LanguageModel, on_progress: Callable[[int, int], None] | None) -> list[Tensor]:
+        """Return the hidden states [n, width] of the windows that are read together."""
+        count = len(self.windows)
+
+        def on_block(passed: int, blocks: int) -> None:
             if on_progress is not None:
-                on_progress(read, len(self.windows))
-            model.files.release()
-            trim_heap()
-            yield hidden.flatten(0, 1)
+                on_progress(count * passed // blocks, count)
+
+        hidden = hidden_by_block(model, [[part[:, :-1]] for part in self._parts()], on_block)
+        return [x.flatten(0, 1) for (x,) in hidden]
 
 
 def _widest(model: LanguageModel) -> int:
@@ -274,17 +304,13 @@ def check_execution(
     seconds = []
     moved = {}
     for on in (False, True):
-        converted.execute(False)
-        # The rows of a whole model are as large as its weights: those of one block exist at a time.
-        form: AbstractContextManager[list[float]] = nullcontext([])
-        if on:
-            form = converted.executing_in_turn(threads)
-        with form as copied:
+        # Rounded weights of a whole model take half of its memory: those of one block exist at a time.
+        with converted.in_turn(on, threads) as rounded:
             model.hidden(model.embed(tokens[:1, :8]))  # compiles
-            copied.clear()
+            rounded.clear()
             start = time.perf_counter()
             hidden.append(model.hidden(model.embed(tokens), None)[0].flatten(0, 1))
-            seconds.append(time.perf_counter() - start - sum(copied))
+            seconds.append(time.perf_counter() - start - sum(rounded))
             # A copy of a head in spikes stays as it is when the model changes its form.
             heads.append(copy.copy(head_of(model)))
             if on and converted.coding.qk:

@@ -26,12 +26,11 @@ def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
     Spikes are counted in the expansion in use; each selects a row of weights to add. An implementation may collapse
     several spikes of a count into one product: that gain is not counted here.
     """
-    coding = converted.coding
     layers = []
     for name, layer in converted.layers.items():
         bits = WEIGHTS[layer.weight_type]
         histogram = histograms[name]
-        spikes = histogram.spikes(coding.sent_as, coding.sent_planes)
+        spikes = histogram.channel_spikes
         stored, steps = layer.stored()
         # Of weights in blocks, their steps and minima, too.
         size = stored.blocks.numel() if isinstance(stored, BlockTensor) else stored.numel() * bits // 8
@@ -74,7 +73,6 @@ def coding_counts(converted: Converted, histograms: Histograms) -> list[LayerCou
     counts = []
     for name, layer in converted.layers.items():
         histogram = histograms[name]
-        coding = converted.coding
         thresholds = layer.coder.thresholds.numel()
         scales = layer.out_features * (2 if layer.bias is not None else 1)
         counts.append(
@@ -87,7 +85,7 @@ def coding_counts(converted: Converted, histograms: Histograms) -> list[LayerCou
                 weight_bits=32,
                 steps=0,
                 input_events=histogram.entries,
-                output_events=int(histogram.spikes(coding.sent_as, coding.sent_planes).sum()),
+                output_events=int(histogram.channel_spikes.sum()),
                 output_entries=histogram.entries,
                 synaptic_operations=histogram.entries + histogram.rows * layer.out_features,
                 binary_input=False,
@@ -179,11 +177,11 @@ def spike_totals(converted: Converted, histograms: Histograms) -> SpikeTotals:
     sent_as = converted.coding.sent_as
     return SpikeTotals(
         entries=entries,
-        spikes=sum(int(h.spikes(sent_as, planes).sum()) for h in of_layers) / entries,
+        spikes=sum(h.spikes(sent_as, planes) for h in of_layers) / entries,
         silent=sum(h.silent() for h in of_layers) / entries,
         escaped=sum(h.escaped(sent_as, planes) for h in of_layers) / entries,
         by_expansion={
-            name: sum(int(h.spikes(name, usual_planes(code)).sum()) for h in of_layers) / entries
+            name: sum(h.spikes(name, usual_planes(code)) for h in of_layers) / entries
             for name, code in EXPANSIONS.items()
             if code.signed
         },

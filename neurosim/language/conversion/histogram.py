@@ -1,4 +1,4 @@
-"""Histogram of the counts that a coder sent, by channel; spikes of any expansion follow from it."""
+"""Histogram of the counts that a coder sent: spikes of any expansion follow from it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from torch import Tensor
 
 from ...base.errors import NeurosimInputError, lookup
 from ...kernels.spikes.count_bins import count_bins
-from .expansions import EXPANSIONS, count_spikes
+from .expansions import EXPANSIONS, count_spikes, usual_planes
 
 MAX_COUNT = 127  # counts up to here have a bin
-# Tokens up to which bins take 16 bits: those of SmolLM2 are 76 MB then, and 153 MB in 32 bits.
-MAX_ROWS = 2**15 - 1
 
 
 def require_finite(counts: Tensor, name: str) -> None:
@@ -28,19 +26,34 @@ def require_finite(counts: Tensor, name: str) -> None:
 class CountHistogram:
     """Counts of a layer's inputs.
 
-    Attributes:
+    Bins of each channel would take 76 MB for SmolLM2: counts have one histogram for all channels, and each channel the
+    sum of its spikes.
+
+    Args:
         name: name of the layer, for errors.
-        bins: [K, 2 * 127 + 1] int16, int32 from `MAX_ROWS` tokens on: how often channel k sent -127 .. 127; [0, ..]
-            before the first `add`.
-        beyond: channels and counts out of that range, [n] int32 each.
+        expansion: expansion in which the spikes of channels are summed, a name of `EXPANSIONS`.
+        planes: T of this expansion; None for those that counts of +-15 need.
+
+    Attributes:
+        bins: [2 * 127 + 1] int64: how often -127 .. 127 was sent.
+        beyond: counts out of that range, [n] int32 each.
+        channel_spikes: [K] int64 spikes of each channel; [0] before the first `add`.
         rows: number of tokens.
         outputs: number of nonzero entries of the layer's output.
     """
 
-    def __init__(self, name: str = "layer") -> None:
+    def __init__(self, name: str = "layer", expansion: str = "bitwise", planes: int | None = None) -> None:
         self.name = name
-        self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int16)
-        self.beyond: list[tuple[Tensor, Tensor]] = []
+        self._code = lookup(EXPANSIONS, expansion, "expansion")
+        self._planes = planes or usual_planes(self._code)
+        # Coders send no negative counts in an expansion without a sign.
+        first = -MAX_COUNT if self._code.signed else 0
+        values = np.arange(first, MAX_COUNT + 1)
+        self._costs = np.zeros(2 * MAX_COUNT + 1, np.int64)
+        self._costs[first + MAX_COUNT :] = count_spikes(self._code, values, self._planes)
+        self.bins = np.zeros(2 * MAX_COUNT + 1, np.int64)
+        self.beyond: list[NDArray[np.int32]] = []
+        self.channel_spikes = np.zeros(0, np.int64)
         self.rows = 0
         self.outputs = 0
 
@@ -50,46 +63,41 @@ class CountHistogram:
         Raises:
             NeurosimInputError: NaN among them: the inputs of the layer were not finite.
         """
-        if not len(self.bins):
-            self.bins = torch.zeros(counts.shape[-1], 2 * MAX_COUNT + 1, dtype=torch.int16)
-        flat = counts.detach().reshape(-1, len(self.bins)).cpu()
+        if not len(self.channel_spikes):
+            self.channel_spikes = np.zeros(counts.shape[-1], np.int64)
+        flat = counts.detach().reshape(-1, len(self.channel_spikes)).cpu()
         if flat.dtype not in (torch.float32, torch.float64):
             flat = flat.float()
         self.rows += len(flat)
-        if self.rows > MAX_ROWS:
-            self.bins = self.bins.int()
-        beyond, invalid = count_bins(flat.contiguous().numpy(), self.bins.numpy())
+        beyond, invalid = count_bins(flat.contiguous().numpy(), self.bins, self._costs, self.channel_spikes)
         if invalid:
             require_finite(flat, self.name)
         if beyond:
             far = flat.abs() > MAX_COUNT
-            self.beyond.append((torch.nonzero(far)[:, 1].int(), flat[far].int()))
+            values = flat[far].int().numpy()
+            self.beyond.append(values)
+            channels = torch.nonzero(far)[:, 1].numpy()
+            np.add.at(self.channel_spikes, channels, count_spikes(self._code, values, self._planes))
 
     @property
     def entries(self) -> int:
         """Channels times tokens."""
-        return self.rows * len(self.bins)
+        return self.rows * len(self.channel_spikes)
 
     def silent(self) -> int:
         """Return the number of entries that are zero."""
-        return int(self.bins[:, MAX_COUNT].sum())
+        return int(self.bins[MAX_COUNT])
 
-    def spikes(self, expansion: str, planes: int) -> NDArray[np.int64]:
-        """Return [K] spikes of each channel in an expansion."""
+    def spikes(self, expansion: str, planes: int) -> int:
+        """Return the number of spikes of all channels in an expansion."""
         code = lookup(EXPANSIONS, expansion, "expansion")
-        values = np.arange(-MAX_COUNT, MAX_COUNT + 1)
-        bins = self.bins.numpy()
-        used = bins.any(axis=0)  # an expansion without a sign refuses negative counts, used or not
-        each = np.zeros(len(values), np.int64)
-        each[used] = count_spikes(code, values[used], planes)
-        spikes: NDArray[np.int64] = bins @ each
-        for channels, counts in self.beyond:
-            np.add.at(spikes, channels.numpy(), count_spikes(code, counts.numpy(), planes))
-        return spikes
+        used = np.flatnonzero(self.bins)  # an expansion without a sign refuses negative counts, used or not
+        spikes = int(self.bins[used] @ count_spikes(code, used - MAX_COUNT, planes))
+        return spikes + sum(int(count_spikes(code, counts, planes).sum()) for counts in self.beyond)
 
     def escaped(self, expansion: str, planes: int) -> int:
         """Return the number of entries that do not fit into `planes` planes."""
         low, high = lookup(EXPANSIONS, expansion, "expansion").reach(planes)
         values = np.arange(-MAX_COUNT, MAX_COUNT + 1)
-        inside = self.bins.numpy()[:, (values < low) | (values > high)].sum()
-        return int(inside) + sum(int(((c < low) | (c > high)).sum()) for _, c in self.beyond)
+        inside = self.bins[(values < low) | (values > high)].sum()
+        return int(inside) + sum(int(((c < low) | (c > high)).sum()) for c in self.beyond)

@@ -70,7 +70,7 @@ def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[Lay
             inputs = [histograms[name] for name in model.layers if name.startswith(f"layers.{i}.")]
             sent = model.coding.sent_as
             planes = model.coding.sent_planes
-            spikes = sum(int(h.spikes(sent, planes).sum()) for h in inputs) / max(sum(h.entries for h in inputs), 1)
+            spikes = sum(h.spikes(sent, planes) for h in inputs) / max(sum(h.entries for h in inputs), 1)
         layers.append(
             LayerInspection(
                 name=f"layers.{i}",

@@ -20,7 +20,7 @@ from . import int4
 from .coding import INT8, Coder, straight
 
 EXACT = 2.0**24  # integers up to here are float32
-AT_ONCE = 2**22  # weights that are widened at a time
+AT_ONCE = 2**20  # weights that are widened at a time, 4 MB in each of several copies
 # Weights of a layer up to which a simulation keeps V as floats, and not as int8: a step of one token takes half the
 # time then, and four times the memory.
 MAX_FLOATS = 2**18
@@ -116,6 +116,10 @@ class SpikedLinear(nn.Module):
         """Round the weights that a simulation without gradients reads, where it keeps them."""
         if self._rows is None and not self.coder.bypassed:
             self._values(integers=True)
+
+    def forget(self) -> None:
+        """Give back the rounded weights that a simulation keeps; it rounds them again when it reads the layer."""
+        self._cached_floats = None
 
     def stored(self) -> tuple[Tensor, Tensor | None]:
         """Return (V [N, K] float32 or int8, its steps [N] or None), as a chip would store them."""

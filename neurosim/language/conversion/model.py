@@ -148,16 +148,6 @@ class Converted:
             coder.k = float(k)
         self.coding = replace(self.coding, k=k)
 
-    @torch.no_grad()
-    def prepare(self) -> None:
-        """Round the weights of all layers, as the simulated form does when it first reads a layer.
-
-        The memory of each layer's dense weights is given back, where they are mapped from a file.
-        """
-        for layer in self.layers.values():
-            layer.prepare()
-            self.model.files.release()
-
     def execute(self, on: bool = True, *, threads: int = 1) -> Converted:
         """Add rows of weights for spikes and update the state lazily (`on`), or simulate; return self.
 
@@ -177,27 +167,28 @@ class Converted:
         self.executed = on
 
     @contextmanager
-    def executing_in_turn(self, threads: int = 1) -> Iterator[list[float]]:
-        """Execute one residual block at a time while the block of code runs; the model is simulated after it.
+    def in_turn(self, on: bool, threads: int = 1) -> Iterator[list[float]]:
+        """Execute (`on`) or simulate one residual block at a time while the block of code runs; simulate after it.
 
-        The rows of one residual block exist at a time, so that a large model needs little memory beside its weights.
+        The weights of one residual block are rounded at a time, so that a large model needs little memory beside what
+        it was read from.
 
         Yields:
-            the seconds that each residual block's rows took to be copied, filled while the model runs.
+            the seconds that rounding each residual block's weights took, filled while the model runs.
         """
         self.execute(False)
-        self._update_lazily(True, threads)
-        copied: list[float] = []
+        self._update_lazily(on, threads)
+        rounded: list[float] = []
         outside = set(self.layers.values())
         handles: list[RemovableHandle] = []
         for block in self.model.layers:
             inner = [module for module in block.modules() if isinstance(module, SpikedLinear)]
             outside.difference_update(inner)
-            handles += _execute_while_called(block, inner, threads, copied)
+            handles += _round_while_called(block, inner, on, threads, rounded)
         for layer in outside:
-            layer.execute(True, threads=threads)
+            layer.execute(on, threads=threads)
         try:
-            yield copied
+            yield rounded
         finally:
             for handle in handles:
                 handle.remove()
@@ -209,7 +200,8 @@ class Converted:
         coders = self.coders()
         histograms = {}
         for name, coder in coders.items():
-            histograms[name] = coder.histogram = CountHistogram(name)
+            coder.histogram = CountHistogram(name, self.coding.sent_as, self.coding.sent_planes)
+            histograms[name] = coder.histogram
         try:
             yield histograms
         finally:
@@ -458,16 +450,17 @@ def _by_layer(
     return Converted(_copy(dense), coding, coders)
 
 
-def _execute_while_called(
-    block: nn.Module, layers: Sequence[SpikedLinear], threads: int, copied: list[float]
+def _round_while_called(
+    block: nn.Module, layers: Sequence[SpikedLinear], on: bool, threads: int, rounded: list[float]
 ) -> list[RemovableHandle]:
-    """Execute the layers of a block whenever it is called, and add the seconds that copying rows took to `copied`."""
+    """Round the weights of a block's layers whenever it is called, and add the seconds that it took to `rounded`."""
 
     def before(*_: object) -> None:
         start = time.perf_counter()
         for layer in layers:
-            layer.execute(True, threads=threads)
-        copied.append(time.perf_counter() - start)
+            layer.execute(on, threads=threads)
+            layer.prepare()
+        rounded.append(time.perf_counter() - start)
 
     def after(*_: object) -> None:
         for layer in layers:

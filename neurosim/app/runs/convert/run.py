@@ -361,7 +361,6 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         bar("comparing", f"{source.tokenizer.unit}s", quiet) as report,
         converted.counting() as histograms,
     ):
-        converted.prepare()
         # One token more than is predicted: the first has none before it.
         text = source.held_out[: config.text.tokens + 1]
         comparison = compare_models(source.model, converted.model, text, on_progress=report)
