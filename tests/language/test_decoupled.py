@@ -65,7 +65,7 @@ class Told(GradientPredictor):
         super().__init__(states, TASK.outputs)
         self.queue = list(gradients)
 
-    def guess(self, state: Tensor, answers: Tensor) -> Tensor:
+    def forward(self, state: Tensor, answers: Tensor) -> Tensor:
         return self.queue.pop(0)
 
 
@@ -90,19 +90,19 @@ def test_with_the_true_gradient_of_the_state_windows_have_the_gradient_of_the_wh
 
 
 def test_a_predictor_learns_the_gradient_of_the_state() -> None:
-    """Check that, while the model stays, its guess is nearer to the true gradient than zero is, and trusted by then."""
+    """Check that, while the model stays, its guess is nearer to the true gradient than zero is."""
     model = model_of()
     with torch.no_grad():
         model.body.lm_head.weight.mul_(20)
     batch = TASK.draw(12, 2, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
     predictor = GradientPredictor(model(batch.inputs[:, :1])[1], TASK.outputs, 32).double()
     answers = torch.ones(3, ANSWERS, TASK.outputs)
     assert not predictor(torch.ones(3, predictor.size, dtype=torch.float64), answers).any()
-    optimiser = torch.optim.Adam(predictor.parameters(), lr=6e-3)
-    for step in range(50):
+    optimiser = torch.optim.Adam(predictor.parameters(), lr=1e-2)
+    for step in range(30):
         draws = torch.Generator().manual_seed(step + 10)
-        _, examples = window_gradients(model, predictor, TASK, TASK.draw(12, 32, draws), WINDOW)
-        predictor.compare(examples)
+        _, examples = window_gradients(model, predictor, TASK, TASK.draw(12, 16, draws), WINDOW)
         predictor.zero_grad()
         predictor.loss(examples).backward()
         optimiser.step()
@@ -111,12 +111,7 @@ def test_a_predictor_learns_the_gradient_of_the_state() -> None:
     with torch.no_grad():
         end = flat_state(model(batch.inputs[:, : 2 * WINDOW])[1])
         guess = predictor(end, answers_from(batch, 2 * WINDOW, TASK.outputs))
-        taken = predictor.guess(end, answers_from(batch, 2 * WINDOW, TASK.outputs))
-    assert float((guess - states[1]).square().sum()) < 0.6 * float(states[1].square().sum())
-    trust = float(predictor.trust)
-    cosine = float(torch.cosine_similarity(guess.flatten(), states[1].flatten(), dim=0))
-    assert 0.3 < trust < 1 and abs(trust - cosine) < 0.25
-    torch.testing.assert_close(taken, trust * guess)
+    assert float((guess - states[1]).square().sum()) < 0.5 * float(states[1].square().sum())
 
 
 def test_answers_to_come() -> None:

@@ -21,7 +21,6 @@ from .tasks.base import SequenceTask, TaskBatch
 
 Forward = Callable[[Tensor, list[State] | None], tuple[Tensor, list[State]]]
 ANSWERS = 16  # answers to come that a predictor sees
-MEMORY = 0.9  # of the running mean of the cosine, from window to window
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +46,9 @@ class GradientPredictor(nn.Module):
         outputs: classes of an answer.
         hidden: channels of two layers between.
 
-    Attributes:
-        trust: [1], running mean of the cosine between guesses and the gradients that arrived, at least 0.
-
     Raises:
         NeurosimInputError: there is no state of floats.
     """
-
-    trust: Tensor
 
     def __init__(self, states: list[State], outputs: int, hidden: int = 128) -> None:
         super().__init__()
@@ -64,7 +58,6 @@ class GradientPredictor(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.size)
         )
-        self.register_buffer("trust", torch.zeros(1))
         # The last layer starts at 0, and so do the guesses: nothing is better than noise.
         for p in self.layers[-1].parameters():
             nn.init.zeros_(p)
@@ -74,23 +67,10 @@ class GradientPredictor(nn.Module):
         require(state.shape[1] == self.size, "training.synthetic", rule, f"{state.shape[1]} numbers")
         return self.layers(torch.cat([state, answers.flatten(1).to(state)], 1))
 
-    @torch.no_grad()
-    def guess(self, state: Tensor, answers: Tensor) -> Tensor:
-        """Return the gradient that a model takes in place of the true one: a guess times `trust`."""
-        return self.trust * self(state, answers)
-
     def loss(self, examples: Sequence[GradientExample]) -> Tensor:
         """Return the mean squared error of the guesses for several windows."""
         errors = [(self(each.state, each.answers) - each.target).square().sum(1).mean() for each in examples]
         return torch.stack(errors).sum()
-
-    @torch.no_grad()
-    def compare(self, examples: Sequence[GradientExample]) -> None:
-        """Move `trust` towards the cosines of these windows."""
-        for each in examples:
-            guess = self(each.state, each.answers).flatten()
-            cosine = torch.cosine_similarity(guess, each.target.flatten(), dim=0)
-            self.trust.lerp_(cosine.clamp_min(0).to(self.trust), 1 - MEMORY)
 
 
 def answers_from(batch: TaskBatch, begin: int, outputs: int) -> Tensor:
@@ -159,7 +139,9 @@ def window_gradients(
             # The guess g stands for dL/d(state) of later windows: (state . g) has that gradient.
             end = flat_state(after)
             answers = answers_from(batch, (i + 1) * window, task.outputs)
-            objective = objective + (end * predictor.guess(end.detach(), answers)).sum() / count
+            with torch.no_grad():
+                future = predictor(end, answers) / count
+            objective = objective + (end * future).sum()
         if objective.requires_grad:
             objective.backward()
         if predictor is not None and state is not None:

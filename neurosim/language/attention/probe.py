@@ -218,7 +218,6 @@ class ProbeRun:
         """Take the steps of the predictor on the windows of a batch, if they are several."""
         if self.predictor is None or not examples:
             return
-        self.predictor.compare(examples)
         (optimizer,) = self.optimizers[len(self.scheduled) :]
         for _ in range(self.training.predictor_steps):
             optimizer.zero_grad(set_to_none=True)
