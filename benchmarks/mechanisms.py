@@ -1,7 +1,7 @@
 """Shows what a part of a kind of attention is good for: small models with and without it, on one task each.
 
     python benchmarks/mechanisms.py [rounds] [active] [units] [partitions] [memories] [pixels]
-        [--seeds 3] [--steps 300] [--json]
+        [frontier] [--seeds 3] [--steps 300] [--json] [--plot FILE]
 
 rounds: rounds of Newton's method of `paragru`, 64 units, over 256 and 1,024 tokens: with its first weights, and after
     150 updates with 3 rounds on parity of up to 40 bits and on recall of up to 32 pairs; at most 32 and 64 are taken.
@@ -13,6 +13,8 @@ partitions: recall of 8 / 16 / 32 pairs by one layer of `sse` with 1 to 16 parti
 memories: recall of 4 / 8 / 16 pairs by one layer of Titans, the three kinds of Miras, and `deltanet`.
 pixels: classes of MNIST's digits, reduced to 14 x 14 and shown pixel by pixel, told by two layers of `lssl` with A
     trained in its class or left as it starts, from LegS or no measure, and by `ssm`; updates of 20 images.
+frontier: recall of 8 / 16 / 32 pairs against bytes of state: Based with keys of 8 and 16 channels and windows of 8 to
+    64 tokens, `gla`, `mamba2`, `deltanet` and `window` of several sizes, two layers each. --plot draws it, SVG or PNG.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import frame
 import numpy as np
 import torch
 
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
 from neurosim.language import MixerSpec
 from neurosim.language.attention.kinds.parallel_rnn import NewtonMixer
 from neurosim.language.attention.probe import ProbeModel, ProbeRun, ProbeTraining, scores_by_size
@@ -31,6 +34,7 @@ from neurosim.language.attention.tasks import TASKS
 from neurosim.language.attention.tasks.base import SequenceTask
 from neurosim.language.attention.tasks.pixels import Pixels
 from neurosim.language.attention.tasks.recall import RecallTask, SelectiveCopying
+from neurosim.language.conversion.generate import state_bytes
 
 WIDTH = 32
 PAIRS = RecallTask(keys=64, values=16, trained=(1, 16), sizes=(4, 8, 16))
@@ -185,6 +189,48 @@ def pixels(seeds: int, steps: int) -> list[dict[str, Any]]:
     return rows
 
 
+def _based(key: int, window: int) -> Layers:
+    linear = {"num_heads": 1, "key_dim": key, "feature_map": "based", "conv_size": 3, "use_output_norm": False}
+    return [("linear", linear), ("window", {"num_heads": 1, "window_size": window})]
+
+
+# Layers of several sizes for each name.
+FAMILIES: dict[str, list[Layers]] = {
+    "based": [_based(8, 8), _based(8, 32), _based(16, 16), _based(16, 64)],
+    "mamba2": [[("mamba2", {"state_size": size, "head_dim": 16})] * 2 for size in (16, 64)],
+    "gla": [[("gla", {"num_heads": 1, "key_dim": size})] * 2 for size in (16, 64)],
+    "deltanet": [[("deltanet", {"num_heads": 1, "conv_size": 4})] * 2],
+    "window": [[("window", {"num_heads": 1, "window_size": size})] * 2 for size in (16, 64)],
+}
+
+
+def frontier(seeds: int, steps: int) -> list[dict[str, Any]]:
+    """Recall [seeds, sizes] and bytes of state of each size of each family."""
+    rows = []
+    for name, family in FAMILIES.items():
+        for layers in family:
+            models = [trained(MORE_PAIRS, layers, steps, seed) for seed in range(seeds)]
+            scores = [scores_by_size(MORE_PAIRS, model, seed) for seed, model in enumerate(models)]
+            longest = MORE_PAIRS.draw(32, 1, torch.Generator().manual_seed(0)).inputs
+            with torch.no_grad():
+                size = state_bytes(models[0](longest)[1])
+            frame.say(f"{name} {size} {scores}")
+            rows.append({"layers": f"{name}, {size:,} bytes", "score": scores, "bytes": size, "family": name})
+    return rows
+
+
+def draw(rows: list[dict[str, Any]], path: str) -> None:
+    """Picture of recall of the most pairs against bytes of state."""
+    drawn = []
+    for i, name in enumerate(FAMILIES):
+        points = sorted((row["bytes"], np.mean(row["score"], 0)[-1]) for row in rows if row["family"] == name)
+        sizes, scores = np.array(points, np.float64).T
+        drawn.append(Curve(name, sizes, scores, PALETTE[i % len(PALETTE)]))
+    pairs = MORE_PAIRS.sizes[-1]
+    words = f"recall of {pairs} pairs against bytes of state"
+    write_picture(path, curves(drawn, "bytes of state", "recalled", words, y=(0, 1.02), log_x=True))
+
+
 PARTS = {
     "rounds": rounds,
     "active": active,
@@ -192,6 +238,7 @@ PARTS = {
     "partitions": partitions,
     "memories": memories,
     "pixels": pixels,
+    "frontier": frontier,
 }
 COLUMNS = {
     "rounds": ["256 tokens", "1,024"],
@@ -200,6 +247,7 @@ COLUMNS = {
     "partitions": list(map(str, MORE_PAIRS.sizes)),
     "memories": list(map(str, PAIRS.sizes)),
     "pixels": ["right"],
+    "frontier": list(map(str, MORE_PAIRS.sizes)),
 }
 
 
@@ -207,7 +255,7 @@ def show(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     for part, rows in found.items():
         cells = []
         for row in rows:
-            name, figures = row.values()
+            name, figures = list(row.values())[:2]
             by_seed = np.atleast_2d(np.array(figures, float).T).T
             if by_seed.shape[1] == 1:
                 # A score alone stands in the last column.
@@ -222,9 +270,12 @@ def show(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
 def main() -> None:
     parser = frame.arguments(__doc__, seeds=3, steps=300)
     parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument("--plot", help="SVG or PNG of recall against bytes of state, of `frontier`")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = {part: PARTS[part](options.seeds, options.steps) for part in options.parts}
+    if options.plot and "frontier" in found:
+        draw(found["frontier"], options.plot)
     frame.report(options, show(found), found)
 
 
