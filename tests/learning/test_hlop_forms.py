@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ torch = pytest.importorskip("torch")
 from helpers.samples import sampled
 
 from neurosim.base import NeurosimInputError
+from neurosim.engine.description.dump import write_description
+from neurosim.engine.description.parse import read_description
 from neurosim.learning import (
     HLOPNetwork,
     ProjectedConv2d,
@@ -21,9 +24,11 @@ from neurosim.learning import (
 from neurosim.learning.continual.evaluation import evaluate
 from neurosim.learning.continual.learners import kind
 from neurosim.learning.continual.streams import Permuted, Split
-from neurosim.learning.hlop.export import to_network
+from neurosim.learning.hlop.export import run_in_engine, to_network
 from neurosim.learning.hlop.projected import ProjectedPicture
 from neurosim.learning.hlop.trainings import BPTT
+from neurosim.network import Convolution
+from neurosim.network.synapses.patterns import AllToAll
 
 
 @pytest.mark.parametrize("feedback", ["exact", "random", "sign"])
@@ -103,14 +108,46 @@ def test_its_work_is_counted_patch_by_patch() -> None:
     assert layers["hidden 1"].synaptic_operations == int((patches != 0).sum()) * 4
 
 
-def test_the_engine_refuses_filters() -> None:
-    with pytest.raises(NeurosimInputError, match="a network with filters cannot run in the engine"):
-        to_network(network(), 4)
+@pytest.mark.parametrize("hidden", [(20,), ()])
+def test_convolutions_run_in_the_engine_as_convolutions(hidden: tuple[int, ...], tmp_path: Path) -> None:
+    net = HLOPNetwork(
+        (98, *hidden, 10), BPTT(4), picture=(2, 7, 7), filters=(4, 6), kernel=3, stride=2, seed=3
+    )  # fmt: skip
+    draws = np.random.default_rng(5)
+    counts = draws.poisson(0.4, (6, 4, 98))
+    x = torch.from_numpy(counts.astype(np.float32) / 2).transpose(0, 1)
+    net.calibrate(x)
+    result = run_in_engine(net, counts, 0.5)
+    with torch.no_grad():
+        np.testing.assert_allclose(np.concatenate(result.readings["output"]), net(x).numpy(), atol=1e-4)
+    described = to_network(net, 4, 0.5)
+    patterns = {projection.target: projection.pattern for projection in described.projections}
+    convolved = ("hidden 1", "hidden 2")
+    assert all(isinstance(patterns.pop(name), Convolution) for name in convolved)
+    assert all(isinstance(pattern, AllToAll) for pattern in patterns.values()) and len(patterns) == len(hidden)
+    # An event is an operation for each weight of the kernel that reaches a place, and a weight is stored once.
+    ones = torch.ones(1, 4, 3, 3)
+    fan_out = torch.nn.functional.conv_transpose2d(torch.ones(1, 4, 4, 4), ones.transpose(0, 1), stride=2, padding=1)
+    first = result.work[0]
+    events = counts.sum(axis=(0, 1)).reshape(2, 49)
+    assert first.synaptic_operations == (events @ fan_out.reshape(49).numpy()).sum()
+    assert first.dense_weights == 4 * 2 * 9 and result.work[1].dense_weights == 6 * 4 * 9
+    assert first.shared_bytes < first.parameter_bytes
+    # In TOML the kernel is written, not the synapses that it makes.
+    path = tmp_path / "net.toml"
+    write_description(path, described)
+    again = read_description(path).network
+    for one, other in zip(described.projections, again.projections, strict=True):
+        if one.target in convolved:
+            assert np.array_equal(one.pattern.kernel, other.pattern.kernel)
+    shapes = {population.name: population.shape for population in again.populations}
+    assert shapes["hidden 1"] == (4, 4, 4) and shapes["hidden 2"] == (6, 2, 2)
+
+
+def test_shapes_and_names_are_checked() -> None:
     with pytest.raises(NeurosimInputError, match=r"HLOPNetwork.picture: must unfold to the 64 inputs"):
         HLOPNetwork((64, 10), picture=(1, 7, 8), filters=(4,))
     settings = kind("hlop").SETTINGS
-    with pytest.raises(NeurosimInputError, match=r"HlopSettings.filters: must be left out for the engine to answer"):
-        settings(filters=(4,), shape=(8, 8), engine=True)
     with pytest.raises(NeurosimInputError, match=r"HlopSettings.shape: must be \(height, width\)"):
         settings(filters=(4,))
     with pytest.raises(NeurosimInputError, match=r"HlopSettings.feedback: unknown name 'signs'; did you mean 'sign'"):

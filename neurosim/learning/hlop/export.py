@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ...base.errors import NeurosimInputError
 from ...data.spikes import Recordings
@@ -15,12 +16,13 @@ from ...engine.batch import simulate
 from ...engine.result import Result
 from ...network.network import Link, Network, Population, Projection, SpikeSource
 from ...network.neurons.lif import LIF
+from ...network.synapses.convolution import Convolution
 from ...network.synapses.patterns import AllToAll
 from ...network.windowed import Windowed
 from ..layers.neurons import LIFLayer
 from ..readouts.linear import LinearReadout
 from .network import HLOPNetwork
-from .projected import ProjectedPicture
+from .projected import ProjectedLinear, ProjectedPicture
 
 INPUT = "input"
 OUTPUT = "output"
@@ -41,28 +43,47 @@ def to_network(net: HLOPNetwork, steps: int, size: float = 1.0) -> Network:
         size: entry of the input that a spike stands for.
 
     Raises:
-        NeurosimInputError: units of `Rate`, which the engine does not have; convolutions.
+        NeurosimInputError: units of `Rate`, which the engine does not have.
     """
-    if any(isinstance(layer, ProjectedPicture) for layer in net.layers):
-        raise NeurosimInputError("to_network: a network with filters cannot run in the engine; leave filters out")
     names = _names(net)
-    populations = [Population(INPUT, net.sizes[0], SpikeSource())]
+    first = net.layers[0]
+    # Units of a picture lie in the order of its planes, rows and columns.
+    shape: tuple[int, ...] = (net.sizes[0],)
+    if isinstance(first, ProjectedPicture):
+        shape = first.shape
+    populations = [Population(INPUT, shape, SpikeSource())]
     projections = []
-    weights = [layer.weight.cpu().numpy() for layer in net.layers]  # type: ignore[operator]
-    weights[0] = weights[0] * np.float32(size)
-    for units, (source, name), weight in zip(net.units, pairwise(names), weights, strict=False):
+    scales = [np.float32(size), *(np.float32(1) for _ in net.units)]
+    for units, (source, name), layer, scale in zip(net.units, pairwise(names), net.layers, scales, strict=False):
         if not isinstance(units, LIFLayer):
             raise NeurosimInputError(
                 f"to_network: {type(units).__name__} cannot run in the engine; train with BPTT or Online"
             )
         tau_mem = float(units.tau_mem()) / units.dt * STEP
         model = LIF(tau_mem, float(units.v_threshold()), soft_reset=True)
-        populations.append(Population(name, len(weight), model))
-        projections.append(Projection(source, name, AllToAll(), weight.T.ravel().astype(np.float64), STEP))
-    readout = LinearReadout(weights[-1][:, None], gain=1 / steps)
+        shape, pattern, weight = _synapses(layer, scale)
+        populations.append(Population(name, shape, model))
+        projections.append(Projection(source, name, pattern, weight, STEP))
+    weights = net.layers[-1].weight.cpu().numpy() * scales[len(net.units)]  # type: ignore[operator]
+    readout = LinearReadout(weights[:, None], gain=1 / steps)
     window = (steps + len(net.units)) * STEP
     populations.append(Population(OUTPUT, readout.outputs, Windowed(readout, window)))
     return Network(populations, projections, links=[Link(names[-1], OUTPUT)])
+
+
+def _synapses(
+    layer: nn.Module, scale: np.float32
+) -> tuple[tuple[int, ...], Convolution | AllToAll, NDArray[np.float64] | float]:
+    """Return the shape of a layer's units, and the pattern and weights of the synapses into them, times `scale`."""
+    if isinstance(layer, ProjectedPicture):
+        conv = layer.conv
+        filters = layer.out_shape[0]
+        # A patch has the entries of a channel's places side by side, as a kernel.
+        kernel = layer.linear.weight.cpu().numpy().reshape(filters, layer.shape[0], conv.kernel, conv.kernel)
+        return layer.out_shape, Convolution(kernel * scale, conv.stride, conv.padding), 1.0
+    assert isinstance(layer, ProjectedLinear)
+    weight = layer.weight.cpu().numpy() * scale
+    return (len(weight),), AllToAll(), weight.T.ravel().astype(np.float64)
 
 
 def run_in_engine(net: HLOPNetwork, counts: NDArray[np.int64], size: float = 1.0) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,14 +15,18 @@ from torch import Tensor
 from ...base.errors import NeurosimInputError, require
 from ...base.plain import PlainTree, Record, from_plain, to_plain
 from ...data.files.state import check_finite, read_state, saved_values, write_state
-from .attention_net import AttentionNet
 from .binning import Binning
-from .elm_net import ELMNet
-from .grid_net import GridNet
 from .net import SpikingNet
 from .optimisers import MEAN, STEP, Optimiser
 from .records import TrainingState
 from .specs import AttentionSpec, ELMSpec, NetworkSpec
+
+if TYPE_CHECKING:
+    from .attention_net import AttentionNet
+    from .elm_net import ELMNet
+    from .grid_net import GridNet
+
+    TrainableNet = SpikingNet | AttentionNet | ELMNet | GridNet
 
 NET = "SpikingNet"
 GRID_NET = "GridNet"
@@ -29,7 +34,6 @@ TRAINING = "Training"
 VERSION = 1
 
 Weights = Mapping[str, Tensor]
-TrainableNet = SpikingNet | AttentionNet | ELMNet | GridNet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +106,8 @@ def load_grid(path: Path | str) -> tuple[GridNet, Binning, tuple[str, ...]]:
     settings, arrays = _read(path, GRID_NET)
     with saved_values(path, "save it again"):
         check_finite(arrays)
+        from .grid_net import GridNet
+
         about = from_plain(_TrainedGridNet, settings, "network")
         net = GridNet(about.shape, about.classes, about.spec, about.dt)
         net.load_state_dict(_tensors(arrays, ""))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, final
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, final
 
 import numpy as np
 import torch
@@ -24,8 +24,11 @@ from .binning import BinnedRecordings, Binning, EventBatch
 from .optimisers import OPTIMIZERS, ParameterGroup
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
-from .saved import TrainableNet, read_checkpoint, write_checkpoint
+from .saved import read_checkpoint, write_checkpoint
 from .specs import TrainingSpec
+
+if TYPE_CHECKING:
+    from .saved import TrainableNet
 
 # Recordings at a time where no gradient is needed.
 EVALUATION_BATCH = 128

@@ -1,8 +1,8 @@
-"""A spiking net that is frozen after its first task, with small adapters that are added where items are new."""
+"""A frozen spiking net with small adapters on its hidden layers, which are added where items are new."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, final
 
@@ -31,7 +31,8 @@ class AdaptersSettings(Spiking):
         width: units of an adapter.
         descriptor: units of the autoencoder that says what an adapter knows.
         threshold: standard deviations of an autoencoder's error, beyond which items are new to its adapter.
-        samples: items of a task that errors are taken over.
+        samples: last errors of a descriptor that its mean and deviation are taken over, and items that decide whether
+            a task is new.
         backbone: source of the images or recordings that the net is trained on before the first task, of as many units
             as the stream's: a key of `SOURCES`, or as for a stream; empty: the first task trains the net.
         backbone_items: maximum number of these items, even over their classes.
@@ -45,53 +46,39 @@ class AdaptersSettings(Spiking):
     backbone_items: Count = 10_000
 
 
-class AdapterStack(nn.Module):
-    """scores = W (r + sum_i p_i A_i(r)), r the mean rates of the last hidden layer of the backbone, p softmax(R r + b).
+class AdapterLayer(nn.Module):
+    """Adapters of one hidden layer: sum_i p_i A_i(r), r the mean rates [B, units], p = softmax(R r + b).
 
-    A_i is down, relu, up; up starts at 0. D_i, the descriptor, is an autoencoder of r of the same form.
+    A_i is a layer norm, down, relu, up; up starts at 0. D_i, the descriptor, is an autoencoder of r: down, relu, up.
 
     Attributes:
         count: [1] number of adapters so far, at most one a task.
-        level: [tasks, 2] mean and standard deviation of each descriptor's error on the items of its task.
+        level: [tasks, 2] mean and standard deviation of each descriptor's last errors while it learned.
     """
 
     count: Tensor
     level: Tensor
 
-    def __init__(self, problem: Problem, settings: AdaptersSettings) -> None:
+    def __init__(self, units: int, tasks: int, settings: AdaptersSettings) -> None:
         super().__init__()
-        self.backbone = Net(problem, settings)
-        hidden = settings.hidden[-1]
-        tasks = problem.tasks
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(common.seed_of(problem, "adapters"))
-            # The adapters of all tasks are drawn at once: their weights do not depend on the growth.
-            self.adapters = nn.ModuleList([_bottleneck(hidden, settings.width) for _ in range(tasks)])
-            self.descriptors = nn.ModuleList([_bottleneck(hidden, settings.descriptor) for _ in range(tasks)])
-            self.routers = nn.ModuleList([nn.Linear(hidden, 1) for _ in range(tasks)])
-        # A new adapter changes nothing before it learns.
-        for adapter in self.adapters:
-            nn.init.zeros_(adapter[2].weight)  # type: ignore[index]
+        # The adapters of all tasks are drawn at once: their weights do not depend on the growth.
+        self.adapters = nn.ModuleList([_adapter(units, settings.width) for _ in range(tasks)])
+        self.descriptors = nn.ModuleList(
+            [nn.Sequential(*_bottleneck(units, settings.descriptor)) for _ in range(tasks)]
+        )
+        self.routers = nn.ModuleList([nn.Linear(units, 1) for _ in range(tasks)])
         self.register_buffer("count", torch.zeros(1, dtype=torch.int64))
         self.register_buffer("level", torch.tensor([[0.0, 1.0]]).repeat(tasks, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return scores [B, classes] of items [B, steps, units]."""
-        scores: Tensor = self.backbone.output(self.adapted(self.rates(x)))
-        return scores
-
-    def rates(self, x: Tensor) -> Tensor:
-        """Return r [B, hidden] of items [B, steps, units]."""
-        return self.backbone.through(x.transpose(0, 1)).mean(dim=0)
-
-    def adapted(self, rates: Tensor) -> Tensor:
-        """Return [B, hidden] rates plus the outputs of the adapters."""
+    def forward(self, rates: Tensor) -> Tensor:
+        """Return [B, units], the sum of the adapters so far; 0 without adapters."""
         count = int(self.count)
         if not count:
-            return rates
+            return torch.zeros_like(rates)
         # p = softmax(R r + b) over the adapters so far.
         share = torch.cat([self.routers[i](rates) for i in range(count)], 1).softmax(1)
-        return rates + sum(share[:, i : i + 1] * self.adapters[i](rates) for i in range(count))
+        total: Tensor = sum(share[:, i : i + 1] * self.adapters[i](rates) for i in range(count))
+        return total
 
     def errors(self, rates: Tensor, i: int) -> Tensor:
         """Return [B] squared errors of descriptor i."""
@@ -108,34 +95,80 @@ class AdapterStack(nn.Module):
             smallest = min(smallest, float(z.mean()))
         return smallest
 
+    def newest(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of the newest adapter and of its router."""
+        last = int(self.count) - 1
+        yield from self.adapters[last].parameters()
+        yield from self.routers[last].parameters()
+
+
+class AdapterStack(nn.Module):
+    """A spiking net with `AdapterLayer` on each hidden layer.
+
+    r_k are the mean rates of hidden layer k, and a_k the sum of its adapters. Layer k + 1 gets W (s_k + a_k), a_k in
+    every step beside the spikes s_k; scores = W_out (r_K + a_K) of the last layer K.
+    """
+
+    def __init__(self, problem: Problem, settings: AdaptersSettings) -> None:
+        super().__init__()
+        self.backbone = Net(problem, settings)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(common.seed_of(problem, "adapters"))
+            self.layers = nn.ModuleList(AdapterLayer(units, problem.tasks, settings) for units in settings.hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores [B, classes] of items [B, steps, units]."""
+        return self.read(self.rates(x))
+
+    def rates(self, x: Tensor) -> list[Tensor]:
+        """Return r_k [B, units] of every hidden layer for items [B, steps, units]."""
+        net = self.backbone
+        spikes = x.transpose(0, 1)
+        adapted = None
+        rates: list[Tensor] = []
+        for weights, neurons, layer in zip(net.weights, net.neurons, self.layers, strict=True):
+            current = net.in_time(weights(spikes))
+            if adapted is not None:
+                current = current + nn.functional.linear(adapted, weights.weight)  # type: ignore[arg-type]
+            spikes = neurons(current)[0]
+            rates.append(spikes.mean(dim=0))
+            adapted = layer(rates[-1])
+        return rates
+
+    def read(self, rates: Sequence[Tensor]) -> Tensor:
+        """Return scores [B, classes] of the rates of every hidden layer."""
+        scores: Tensor = self.backbone.output(rates[-1] + self.layers[-1](rates[-1]))
+        return scores
+
     def take_over(self, net: Net) -> None:
         """Copy the hidden layers of a net; the head stays."""
         self.backbone.weights.load_state_dict(net.weights.state_dict())
         self.backbone.neurons.load_state_dict(net.neurons.state_dict())
 
-    def trained(self, *, grows: bool, first: bool) -> Iterator[nn.Parameter]:
-        """Yield the parameters that a task trains: the head, a new adapter, and where it is the first the backbone."""
-        if first:
-            yield from self.backbone.parameters()
-        else:
-            yield from self.backbone.output.parameters()
-        if grows:
-            last = int(self.count) - 1
-            for modules in (self.adapters, self.descriptors, self.routers):
-                yield from modules[last].parameters()
+
+def _bottleneck(size: int, width: int) -> list[nn.Module]:
+    return [nn.Linear(size, width), nn.ReLU(), nn.Linear(width, size, bias=False)]
 
 
-def _bottleneck(size: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(size, width), nn.ReLU(), nn.Linear(width, size, bias=False))
+def _adapter(size: int, width: int) -> nn.Sequential:
+    adapter = nn.Sequential(nn.LayerNorm(size), *_bottleneck(size, width))
+    # A new adapter changes nothing before it learns.
+    nn.init.zeros_(adapter[-1].weight)  # type: ignore[arg-type]
+    return adapter
 
 
 @final
 class Adapters(SpikingLearner):
-    """Self-expansion with modularised adaptation (SEMA: Wang et al. 2024, arXiv 2403.18886), in one layer.
+    """Self-expansion with modularised adaptation (SEMA: Wang et al. 2025, arXiv 2403.18886).
 
-    A task whose items are new to the descriptors of all adapters gets an adapter, which alone is trained with its own,
-    its router and the head's rows of the task's classes; the others, and after the first task the spiking net, stay.
-    The paper freezes a net that was trained on other data, as with `backbone`, and expands several of its layers.
+    The first task gives every hidden layer an adapter. Of a later task batches are shown to the layers from the first
+    to the last; the first layer whose rates in some batch are new to all its descriptors gets an adapter. It learns
+    together with its router and the head's rows of the task's classes, then its descriptor learns alone; what was
+    there before stays. Then the layers are tested again, for the rates behind the new adapter have changed, until no
+    layer is left that is new and has no adapter of this task. A task without a new adapter trains the head alone.
+
+    The paper freezes a net that was trained on other data, as with `backbone`; without one the first task trains the
+    net too.
     """
 
     name = "sema"
@@ -146,7 +179,6 @@ class Adapters(SpikingLearner):
     def __init__(self, problem: Problem, settings: AdaptersSettings) -> None:
         super().__init__(problem, settings)
         self.net: Any = AdapterStack(problem, settings)
-        self._grows = False
 
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
         # Only rows of the task's classes are trained: others are not possible, and have no gradient.
@@ -154,50 +186,104 @@ class Adapters(SpikingLearner):
         own[list(task.classes)] = True
         return task.train, own
 
-    def optimizer(self) -> torch.optim.Optimizer:
-        parameters = list(self.net.trained(grows=self._grows, first=self._trains_backbone))
-        return torch.optim.Adam(parameters, lr=self.settings.learning_rate)
-
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
-        rates = self.net.rates(batch.x)
-        loss = common.loss_of(self.net.backbone.output(self.net.adapted(rates)), batch)
-        if not self._grows:
-            return loss
-        # The descriptor learns the rates and does not move them.
-        return loss + self.net.errors(rates.detach(), int(self.net.count) - 1).mean()
+        return self.loss(batch)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         optimizer.step()
-
-    @property
-    def _trains_backbone(self) -> bool:
-        return not self.learned and not self.settings.backbone
 
     def begin(self, task: Task) -> None:
         super().begin(task)
         if self.settings.backbone and not self.learned:
             self._pretrain()
-        self._grows = self.net.novelty(self._rates(task)) > self.settings.threshold
-        self.net.count += int(self._grows)
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
-        first = self._trains_backbone
-        super().learn(task, on_progress)
+        self.updates = 0
+        generator = common.torch_generator(self.problem, "train", task.index)
+        layers = list(self.net.layers)
+        if not self.learned:
+            self._expand(layers, task, generator, on_progress)
+        else:
+            free = layers
+            novel = self._first_novel(free, task)
+            if novel is None:
+                self._train(list(self.net.backbone.output.parameters()), self.loss, task, generator, on_progress)
+            while novel is not None:
+                self._expand([novel], task, generator, on_progress)
+                free = [layer for layer in free if layer is not novel]
+                novel = self._first_novel(free, task)
+        self.learned = task.index + 1
+
+    def _expand(self, layers: list[AdapterLayer], task: Task, generator: torch.Generator, progress: Progress) -> None:
+        """Add an adapter to each of some layers; train them with the head, then their descriptors."""
+        trained = list(self.net.backbone.output.parameters())
+        if not self.learned and not self.settings.backbone:
+            trained = list(self.net.backbone.parameters())
+        for layer in layers:
+            layer.count += 1
+            trained += layer.newest()
+        self._train(trained, self.loss, task, generator, progress)
+        numbers = [k for k, layer in enumerate(self.net.layers) if layer in layers]
+        errors: dict[int, list[Tensor]] = {k: [] for k in numbers}
+
+        def error(batch: ItemBatch) -> Tensor:
+            with torch.no_grad():
+                rates = self.net.rates(batch.x)
+            total = torch.zeros(())
+            for k in numbers:
+                layer = self.net.layers[k]
+                each = layer.errors(rates[k], int(layer.count) - 1)
+                errors[k].append(each.detach())
+                total = total + each.mean()
+            return total
+
+        descriptors = [layer.descriptors[int(layer.count) - 1] for layer in layers]
+        self._train([p for d in descriptors for p in d.parameters()], error, task, generator, progress)
+        for k in numbers:
+            # Of the last items that the descriptor learned from; later tasks are compared with them.
+            last = torch.cat(errors[k])[-self.settings.samples :]
+            layer = self.net.layers[k]
+            layer.level[int(layer.count) - 1] = torch.stack([last.mean(), last.std().clamp_min(1e-12)])
+
+    def _train(
+        self,
+        parameters: list[nn.Parameter],
+        objective: Callable[[ItemBatch], Tensor],
+        task: Task,
+        generator: torch.Generator,
+        progress: Progress,
+    ) -> None:
+        """Train some parameters on the items of a task; all others stay."""
+        items, allowed = self.training_items(task)
+        self.net.requires_grad_(False)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        optimizer = torch.optim.Adam(parameters, lr=self.settings.learning_rate)
+
+        def step(batch: ItemBatch, remaining: float) -> Tensor:
+            optimizer.zero_grad()
+            loss = objective(batch)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        total = common.train(self.name, task, items, allowed, self.settings, generator, step, progress)
+        common.check_finite_weights(self.net, self.name, total, task)
         assert self.updates is not None
-        # Only the trained parameters are written, the same number in each step.
-        trained = common.sizes(self.net.trained(grows=self._grows, first=first))
-        self.updates = self.updates // common.sizes(self.net.parameters()) * trained
+        self.updates += total * common.sizes(parameters)
 
     @torch.no_grad()
-    def after_task(self, task: Task) -> None:
-        if self._grows:
-            last = int(self.net.count) - 1
-            errors = self.net.errors(self._rates(task), last)
-            # Of the trained descriptor on its own task; later tasks are compared with it.
-            self.net.level[last] = torch.stack([errors.mean(), errors.std().clamp_min(1e-12)])
-
-    def after_restore(self, earlier: Sequence[Task]) -> None:
-        self._grows = False
+    def _first_novel(self, layers: list[AdapterLayer], task: Task) -> AdapterLayer | None:
+        """Return the first of some layers that some batch of the first items of a task is new to, or None."""
+        x = task.train.x[: self.settings.samples]
+        size = self.settings.batch
+        # A last batch of a few items says little.
+        batches = [x[k : k + size] for k in range(0, max(1, len(x) - size + 1), size)]
+        rates = [self.net.rates(common.as_float(batch)) for batch in batches]
+        for k, layer in enumerate(self.net.layers):
+            if layer in layers and any(layer.novelty(of[k]) > self.settings.threshold for of in rates):
+                return layer
+        return None
 
     def _pretrain(self) -> None:
         """Train the net on the items of another source, and take over its hidden layers.
@@ -235,26 +321,44 @@ class Adapters(SpikingLearner):
 
     @torch.no_grad()
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
-        items = common.as_float(x)
-        net = self.net
-        rates = net.rates(items)[None]
-        layers = net.backbone.work(items)[:-1]
-        for i in range(int(net.count)):
-            down = net.adapters[i][0]
-            up = net.adapters[i][2]
-            router = net.routers[i]
-            hidden = torch.relu(down(rates))
-            layers += [
-                count_linear(f"router {i + 1}", router.weight, rates, router(rates), bias=1),
-                count_linear(f"adapter {i + 1} down", down.weight, rates, hidden, bias=down.bias.numel()),
-                count_linear(f"adapter {i + 1} up", up.weight, hidden, up(hidden)),
-            ]
-        adapted = net.adapted(rates[0])[None]
-        out = net.backbone.output
-        return [*layers, count_linear("output", out.weight, adapted, out(adapted), bias=out.bias.numel())]
+        net = self.net.backbone
+        spikes = common.as_float(x).transpose(0, 1)
+        layers: list[LayerCounts] = []
+        adapted = None
+        for k, (weights, neurons, layer) in enumerate(zip(net.weights, net.neurons, self.net.layers, strict=True), 1):
+            current = net.in_time(weights(spikes))
+            if adapted is not None:
+                # What the adapters add is the same in every step: one product an item.
+                extra = nn.functional.linear(adapted, weights.weight)
+                layers.append(count_linear(f"adapters into hidden {k}", weights.weight, adapted[None], extra[None]))
+                current = current + extra
+            out, states = neurons.each_step(current)
+            stored = weights.bias.numel() + neurons.constants().numel()
+            layers.append(count_linear(f"hidden {k}", weights.weight, spikes, out, states, bias=stored))
+            spikes = out
+            rates = spikes.mean(dim=0)
+            layers += _adapter_work(layer, rates[None], f"hidden {k}")
+            adapted = layer(rates)
+        assert adapted is not None
+        read = (rates + adapted)[None]
+        output = net.output
+        return [*layers, count_linear("output", output.weight, read, output(read), bias=output.bias.numel())]
 
-    @torch.no_grad()
-    def _rates(self, task: Task) -> Tensor:
-        """Return the rates of the first items of a task."""
-        rates: Tensor = self.net.rates(common.as_float(task.train.x[: self.settings.samples]))
-        return rates
+
+def _adapter_work(layer: AdapterLayer, rates: Tensor, name: str) -> list[LayerCounts]:
+    """Return the work of the adapters of a layer for rates [1, B, units]."""
+    counts = []
+    for i in range(int(layer.count)):
+        adapter: Any = layer.adapters[i]
+        router: Any = layer.routers[i]
+        norm, down, relu, up = adapter
+        inputs = norm(rates)
+        hidden = relu(down(inputs))
+        title = f"{name} adapter {i + 1}"
+        stored = down.bias.numel() + common.sizes(norm.parameters())
+        counts += [
+            count_linear(f"{name} router {i + 1}", router.weight, rates, router(rates), bias=1),
+            count_linear(f"{title} down", down.weight, inputs, hidden, bias=stored),
+            count_linear(f"{title} up", up.weight, hidden, up(hidden)),
+        ]
+    return counts

@@ -88,8 +88,6 @@ class HlopSettings(common.LearnerTraining):
         require(not self.filters or min(self.filters) >= 1, name + "filters", "must be >= 1, each", self.filters)
         good = not self.filters or (len(self.shape) in (2, 3) and min(self.shape) >= 1)
         require(good, name + "shape", "must be (height, width) or (channels, height, width) with filters", self.shape)
-        whole = not self.engine or not self.filters
-        require(whole, name + "filters", "must be left out for the engine to answer", self.filters)
         runs = not self.engine or self.training != "rate"
         require(runs, name + "training", "must be bptt or online for the engine to answer", self.training)
         for field in ("first", "more"):
