@@ -10,8 +10,9 @@ from .llama import LLAMA
 from .mamba import MAMBA
 from .reader import CheckpointReader
 from .rwkv import RWKV
+from .transnormer import TRANSNORMER
 
-READERS: dict[str, CheckpointReader] = FLA | HYBRIDS | LLAMA | MAMBA | RWKV
+READERS: dict[str, CheckpointReader] = FLA | HYBRIDS | LLAMA | MAMBA | RWKV | TRANSNORMER
 
 
 def reader_of(kind: str, source: CheckpointConfig, where: str) -> CheckpointReader:

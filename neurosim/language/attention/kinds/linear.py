@@ -16,7 +16,7 @@ from ....base.rules import Positive, Rule
 from .base import AdditiveMixer, Depth, Inputs, Shared, State
 from .feature_maps import NormAware
 from .feature_maps import feature_map as map_of
-from .modules import activation, linear, low_rank, repeat_heads, split_heads
+from .modules import ACTIVATIONS, activation, linear, low_rank, repeat_heads, split_heads
 from .qkv import ConvolvedMixer, GatedMixer, NormedMixer, QKVMixer
 from .rotary import MAX_CHANNELS, TrainedAngles, build_rotary
 
@@ -160,7 +160,19 @@ def _lightning_decays(heads: int, depth: Depth) -> list[float]:
     return [-(8 / heads) * (1 - depth.layer / depth.layers) * head for head in range(heads)]
 
 
-DECAYS = {"lightning": _lightning_decays, "retnet": _retnet_decays}
+def _alibi_decays(heads: int, depth: Depth) -> list[float]:
+    """Return -s_h (1 - layer/(L - 1) + 1e-5), with the slopes of ALiBi s_h = 2^(-8 (h + 1)/H) (arXiv 2108.12409).
+
+    Where H is no power of two, ALiBi takes the slopes of the power below it, then every second one of twice the power.
+    """
+    power = 1 << (heads.bit_length() - 1)
+    slopes = [2.0 ** (-8 * (head + 1) / power) for head in range(power)]
+    slopes += [2.0 ** (-8 * (head + 1) / (2 * power)) for head in range(0, 2 * (heads - power), 2)]
+    above = 1 - depth.layer / max(depth.layers - 1, 1) + 1e-5
+    return [-slope * above for slope in slopes]
+
+
+DECAYS = {"alibi": _alibi_decays, "lightning": _lightning_decays, "retnet": _retnet_decays}
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -171,10 +183,12 @@ class Retention(DecayedMixer):
     and rotary false.
 
     Args:
-        decay: 'retnet', 1 - 2^(-5-h), or 'lightning', exp(-(8/H)(1 - layer/L) h).
+        decay: 'retnet', 1 - 2^(-5-h); 'lightning', exp(-(8/H)(1 - layer/L) h), as TransNormerLLM is described; or
+            'alibi', exp(-2^(-8 (h + 1)/H) (1 - layer/(L - 1) + 1e-5)), as its code has it.
         rotary: turn q and k by their positions.
         trained_angles: with trained angles of each head and channel, `rotary.TrainedAngles`, which double the channels
             of q and k in the state and have no compiled step.
+        norm_over_heads: one norm over the outputs of all heads, in place of one for each.
     """
 
     counts_tokens = True
@@ -182,6 +196,7 @@ class Retention(DecayedMixer):
     decay: str = "retnet"
     rotary: bool = True
     trained_angles: bool = False
+    norm_over_heads: bool = False
 
     def build(self) -> None:
         self.group(self.width)
@@ -196,6 +211,8 @@ class Retention(DecayedMixer):
             self.trained = TrainedAngles(self.num_heads, self.k_size)
             self.k_size = 2 * self.k_size
         self.output()
+        if self.norm_over_heads:
+            self.o_norm = nn.RMSNorm(self.heads * self.v_size, self.norm_eps, self.elementwise_affine)
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         q, k, v, tails = self.qkv(x, state)
@@ -208,6 +225,14 @@ class Retention(DecayedMixer):
         # The same decays for every token; inputs of a recurrence have all axes.
         g = x.new_tensor(self.log_decays).expand(*x.shape[:2], -1)
         return {"q": q, "k": k, "v": v, "g": g}, tails | {"position": state["position"] + x.shape[1]}
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        if not self.norm_over_heads:
+            return super().finish(out, x, inputs)
+        out = self.o_norm(out.flatten(-2))
+        if self.gate_fn is not None:
+            out = out * ACTIVATIONS[self.gate_fn](self.g_proj(x))
+        return self.o_proj(out)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
