@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
-from neurosim.base import NeurosimError
+from neurosim.base.errors import NeurosimError
 from neurosim.language import MixerSpec
 from neurosim.language.attention.kinds.parallel_rnn import NewtonMixer
 from neurosim.language.attention.probe import ProbeModel, ProbeRun, ProbeTraining, scores_by_size
