@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from neurosim import NeurosimError
-from neurosim.base import NeurosimInputError
+from neurosim.base import NeurosimInputError, NeurosimMissingError
+from neurosim.data import catalog
 from neurosim.data.files.idx import write_idx
 from neurosim.language import MixerSpec
 from neurosim.language.attention.patterns import parse_layers
@@ -169,6 +170,10 @@ def test_pixels_are_those_of_the_image_in_rows_and_no_test_image_is_trained_on()
     torch.testing.assert_close(half.view(300, 4, 4), whole.view(300, 4, 2, 4, 2).mean((2, 4)))
 
 
+def missing(info: object) -> Path:
+    raise NeurosimMissingError("no such folder")
+
+
 def test_images_of_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for split, count in (("train", 9), ("t10k", 5)):
         levels = np.full((count, 28, 28), 51, np.uint8)
@@ -183,6 +188,11 @@ def test_images_of_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     batch = task.draw(2, 100, draws())
     torch.testing.assert_close(batch.inputs[..., 0], torch.tensor([0.2, 0.2, 1.0, 1.0]).expand(5, 4))
     assert batch.targets[:, -1].tolist() == [7] * 5 and len(task.training_batch(draws(), 8).inputs) == 8
+    monkeypatch.setattr(catalog, "find_root", missing)
+    with pytest.raises(
+        NeurosimMissingError, match=r"Pixels.dataset: the files of mnist are not there; put train-images"
+    ):
+        Pixels(dataset="mnist").draw(8, 1, draws())
     _images.cache_clear()
 
 

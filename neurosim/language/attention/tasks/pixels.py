@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ....base.errors import lookup, require
+from ....base.errors import NeurosimMissingError, lookup, require
 from ....data import catalog
 from .base import SequenceTask, TaskBatch, batch_of
 
@@ -90,7 +90,15 @@ def _images(dataset: str, split: str) -> tuple[Tensor, Tensor]:
         levels = torch.from_numpy(grey[part]) * (255 / 16)
         return levels.unflatten(1, (8, 8)), torch.from_numpy(classes[part]).long()
     module = catalog.module(dataset)
-    images = module.images(split, catalog.find_root(module.INFO))
+    info = module.INFO
+    try:
+        root = catalog.find_root(info)
+    except NeurosimMissingError:
+        raise NeurosimMissingError(
+            f"Pixels.dataset: the files of {dataset} are not there; put {info.layout} into "
+            f"$NEUROSIM_DATA/{info.folder} or {catalog.cache_folder(info)}, or run `neurosim datasets fetch {dataset}`"
+        ) from None
+    images = module.images(split, root)
     shape = images.pixels.shape[1:]
     side = SIDES[dataset]
     require(shape == (side, side), dataset, f"must have images of {side} x {side}", shape)
