@@ -235,7 +235,7 @@ def draw(rows: list[dict[str, Any]], path: str) -> None:
     for i, name in enumerate(FAMILIES):
         points = sorted((row["bytes"], np.mean(row["score"], 0)[-1]) for row in rows if row["family"] == name)
         sizes, scores = np.array(points, np.float64).T
-        drawn.append(Curve(name, sizes, scores, PALETTE[i % len(PALETTE)]))
+        drawn.append(Curve(name, sizes, scores, PALETTE[i % len(PALETTE)], "dots"))
     pairs = MORE_PAIRS.sizes[-1]
     words = f"recall of {pairs} pairs against bytes of state"
     write_picture(path, curves(drawn, "bytes of state", "recalled", words, y=(0, 1.02), log_x=True))
