@@ -29,7 +29,13 @@ from neurosim.data import catalog
 from neurosim.datasets import fashion, mnist
 from neurosim.memory import DenseHebbian, FastWeights, Hopfield
 from neurosim.memory.associative.dense import dense_bit_error
-from neurosim.memory.associative.experiments import (
+from neurosim.memory.associative.hopfield import (
+    hopfield_capacity,
+    hopfield_overlap,
+)
+from neurosim.memory.associative.multitasking import multitasking_overlaps, parallel_overlap
+from neurosim.memory.associative.pairs import expected_error
+from neurosim.memory.associative.simulations import (
     UNITS,
     dense_errors,
     diluted_overlap,
@@ -38,12 +44,6 @@ from neurosim.memory.associative.experiments import (
     pair_error,
     rarest_class,
 )
-from neurosim.memory.associative.hopfield import (
-    hopfield_capacity,
-    hopfield_overlap,
-)
-from neurosim.memory.associative.multitasking import multitasking_overlaps, parallel_overlap
-from neurosim.memory.associative.pairs import expected_error
 from neurosim.memory.associative.tail import OPTIMIZERS, tail_expected
 
 MEASURES = ("quality", "recalled", "nearest")

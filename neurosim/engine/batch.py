@@ -108,12 +108,8 @@ def simulate(
     started = time.perf_counter()
     check_arguments(network, clock, seed, trial, probes)
     played = read_inputs(network, inputs, duration, clock)
-    if comm is not None and (clock is None or played.batch is not None):
-        if played.batch is not None:
-            kind = "a batch of recordings"
-        else:
-            kind = "continuous time"
-        raise NeurosimInputError(f"simulate.comm: {kind} runs in one process; leave comm out")
+    if comm is not None:
+        _check_shared(played, clock)
     if clock is None:
         from .exact.runner import run_exact
 
@@ -154,6 +150,14 @@ def simulate(
     compiled = compile_network(network, clock, int(seed), real, workers)
     prepared = PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
     return _Batch(prepared, played, played.batch, trial).run(workers, progress, started)
+
+
+def _check_shared(played: RunInputs, clock: float | None) -> None:
+    """Raise where processes cannot share a run: they share one recording on a grid."""
+    if played.batch is not None:
+        raise NeurosimInputError("simulate.comm: a batch of recordings runs in one process; leave comm out")
+    if clock is None:
+        raise NeurosimInputError("simulate.comm: continuous time runs in one process; leave comm out")
 
 
 @dataclass(frozen=True, eq=False)

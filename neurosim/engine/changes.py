@@ -122,6 +122,7 @@ def change_network(network: Network, name: str, values: Mapping[str, Setting]) -
         pattern = FromList(values["pre"], values["post"]) if "pre" in values else old.pattern  # type: ignore[arg-type]
         weight = values.get("weight", old.weight)
         delay = values.get("delay", old.delay)
+        # Learned weights belong to the synapses and weights that are replaced.
         learned = None if {"pre", "weight"} & set(values) else old.learned
         new = replace(old, pattern=pattern, weight=weight, delay=delay, learned=learned)
     else:
@@ -221,12 +222,14 @@ def rewire_projection(
     sizes = {np.shape(each) for each in (change.pre, change.post, change.weight, new_delay)}
     require(np.shape(change.keep) == pre.shape, f"{label}: keep", f"must be [{len(pre)}], one a synapse", change.keep)
     require(len(sizes) == 1, f"{label}: pre, post, weight, delay", "must be equally long", sorted(sizes))
+    # New synapses have no former number: -1.
     staying = np.flatnonzero(change.keep)
     numbers = np.concatenate([staying, np.full(len(change.pre), -1)])
     pre = np.concatenate([pre[staying], change.pre])
     post = np.concatenate([post[staying], change.post])
     weight = np.concatenate([present.weight[staying], change.weight])
     delay = np.concatenate([present.delay[staying], new_delay])
+    # Tables have synapses by source and then by target.
     order = np.lexsort((post, pre))
     learning = projection.plasticity
     if learning is not None:  # rounded to float32 a weight may lie beyond its bound

@@ -23,7 +23,7 @@ def series() -> None:
 
 EPISODES = sets("episodes.count=200", "episodes.shots=[1, 3]", "code.size=1024", "column.units=32", "column.modules=16")
 SEQUENCE = sets("stream.recordings=6", "stream.passes=8", "pooler.columns=256", "data.limit=10", "pooler.density=0.04")
-RECOGNISE = ("--items", "600", "--limit", "60")
+RECOGNISE = ("--items", "300", "--limit", "60")
 TRAIN = (
     *("--train-limit", "150", "--limit", "40", "--epochs", "8"),
     *sets("bins.dt=0.02", "bins.pool=2", "network.hidden=[48]", "network.filters=[]", "training.batch=32"),
@@ -36,7 +36,7 @@ ANOMALY = sets("detector.columns=128", "detector.cells_per_column=4", "detector.
 SERIES = ("--values", "400", "--neurons", "60", "--no-memory")
 SIMULATE = ("--limit", "30", *sets("data.train_limit=60", "liquid.neurons=60"))
 KINDS = {
-    "simulate": Kills(("simulate", "digits", *SIMULATE), ("simulate",), 20, (2, 60), (0.05, 1.5)),
+    "simulate": Kills(("simulate", "digits", *SIMULATE), ("simulate",), 12, (2, 60), (0.05, 1.5)),
     "episodes": Kills(("memory", "episodes", "digits", *EPISODES), ("memory", "episodes"), 20, (2, 60), (0.05, 1.5)),
     "sequence": Kills(("memory", "sequence", "digits", *SEQUENCE), ("memory", "sequence"), 20, (2, 60), (0.05, 1.5)),
     "anomaly": Kills(
@@ -50,10 +50,10 @@ KINDS = {
     ),
     "series": Kills(("series", "narma10", *SERIES), ("series",), 10, (2, 40), (0.05, 1.0)),
     "recognise": Kills(
-        ("memory", "recognise", "digits", *RECOGNISE), ("memory", "recognise"), 20, (2, 60), (0.05, 1.5)
+        ("memory", "recognise", "digits", *RECOGNISE), ("memory", "recognise"), 12, (2, 60), (0.05, 1.5)
     ),
     "train": Kills(("train", "digits", *TRAIN), ("train",), 20, (2, 60), (0.05, 1.5), threads=(1,)),
-    "attention": Kills(("attention", "parity", *ATTENTION), ("attention",), 20, (2, 60), (0.05, 1.5), threads=(1,)),
+    "attention": Kills(("attention", "parity", *ATTENTION), ("attention",), 12, (2, 60), (0.05, 1.5), threads=(1,)),
     "continual": Kills(
         ("continual", "run", "stream.toml", "--workers", "1"), ("continual", "run"), 20, (2, 90), (0.05, 1.5), (1,)
     ),

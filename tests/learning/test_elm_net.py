@@ -89,8 +89,12 @@ def test_a_killed_training_resumes(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    few = ("--train-limit", 60, "--limit", 20, "--threads", 1, "--epochs", 2)
-    sets = (word for each in ("elm.memory=12", "bins.pool=4", "bins.most=0") for word in ("--set", each))
+    few = ("--train-limit", 60, "--limit", 20, "--threads", 1, "--epochs", 1)
+    sets = (
+        word
+        for each in ("elm.memory=12", "bins.pool=4", "bins.most=0", "baselines.cnn=false")
+        for word in ("--set", each)
+    )
     return command.result_of("train", "digits", *few, *sets, "--out", tmp_path_factory.mktemp("runs") / "run")
 
 

@@ -11,7 +11,8 @@ import pytest
 from helpers.command import neurosim, refused
 
 from neurosim.base import CapacityWarning
-from neurosim.memory.associative.experiments import EXPERIMENTS, Point, diluted_overlap, hopfield_recall
+from neurosim.memory.associative.experiments import EXPERIMENTS, Point
+from neurosim.memory.associative.simulations import diluted_overlap, hopfield_recall
 
 
 def test_every_experiment_has_curves_with_a_theory() -> None:

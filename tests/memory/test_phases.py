@@ -16,7 +16,6 @@ from neurosim.memory import DenseHebbian, Hopfield
 from neurosim.memory.associative.common import tail
 from neurosim.memory.associative.dense import dense_bit_error
 from neurosim.memory.associative.dense_phases import dense_state, lowest_quality
-from neurosim.memory.associative.experiments import warm_overlap
 from neurosim.memory.associative.multitasking import (
     max_hierarchical_dilution,
     multitasking_overlaps,
@@ -25,6 +24,7 @@ from neurosim.memory.associative.multitasking import (
 )
 from neurosim.memory.associative.pairs import chain_error, propagated_error
 from neurosim.memory.associative.phase_maps import PhaseMap
+from neurosim.memory.associative.simulations import warm_overlap
 
 
 def signs(seed, *shape):

@@ -140,6 +140,7 @@ def energy(layers: Iterable[LayerCounts], samples: int, profile: str | Path | Pr
         totals = _of_chip(every, costs)
     else:
         totals = _of_operations(every, costs)
+    # Costs are in pJ and summed over samples; estimates are in J per sample.
     estimates = {name: value and _joules(value, samples) for name, value in totals.estimates.items()}
     items = {}
     for view, parts in totals.items.items():
@@ -173,6 +174,7 @@ class _Totals:
 
 def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> _Totals:
     totals = _Totals()
+    # Sums that stay in registers move no state for each operation.
     sums = profile.memory.sums if profile.memory else "memory"
     events = traffic.REGISTER_NEEDS if sums == "registers" else traffic.EVENT_NEEDS
     views: tuple[tuple[str, tuple[str, ...], Callable[[LayerCounts], Traffic]], ...] = (

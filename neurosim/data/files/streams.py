@@ -74,6 +74,7 @@ def open_event_stream(path: FilePath, head: NDArray[np.uint8]) -> EventStreamDec
         raise format_error(path, "byte 0", "'Event Stream'", got, "is this an Event Stream file?")
     if len(first) < HEADER:
         raise format_error(path, f"byte {len(first)}", f"a header of {HEADER} bytes", "the end", AGAIN)
+    # Bytes 12 to 14 are the version, byte 15 the kind of events, then width and height in 16 bits each.
     if first[12] != 2:
         raise format_error(path, "byte 12", "version 2", f"version {first[12]}.{first[13]}", "convert the file")
     kind = first[15]
@@ -113,6 +114,7 @@ class EventStreamDecoder(EventDecoder):
         room = data.size // MIN_RECORD + 1
         times = np.empty(room, np.float64)
         units = np.empty(room, np.int32)
+        # A record that is cut off at the end of a piece comes again with the next one, but not after the last.
         last = byte + data.size >= end
         events, fault, at = streams.event_stream(
             data, last, self.kind, shape[1], shape[2], MICROSECOND, times, units, self.clock, self.tally
@@ -253,6 +255,7 @@ def open_aedat(
 
 def _version(path: FilePath, camera: str | None) -> bytes:
     """Return the version in the first line of an AEDAT file; raise where it has no choice of a `camera`."""
+    # Behind "#!AER-DAT".
     version = read_start(path, 12)[9:12]
     if version in (b"3.1", b"4.0"):
         rule = f"must be left out: AEDAT {version.decode()} has one layout"

@@ -142,12 +142,7 @@ def compile_network(
     """
     windows = compile_windows(network, clock)
     currents = compile_currents(network, clock, seed)
-    coupled = [current for current in currents if current.couplings]
-    if processes.size > 1 and coupled:
-        raise NeurosimInputError(
-            f"GapJunctions[{coupled[0].name!r}]: need the membranes of all units in every step, which processes do not "
-            "exchange; leave comm or mpirun out"
-        )
+    _check_processes(currents, processes)
     # Checks come first, from the cheapest: drawing the synapses of a large network takes minutes.
     check_weights(network, real)
     # Before anything large is made.
@@ -173,18 +168,15 @@ def compile_network(
     row_tables = builder.build(plain)
     plastic = compile_plastic(network, samplers, clock, real, degrees, seed, share, processes)
     if processes.size > 1 and degrees:
-        # All projections in one message.
-        ends = np.cumsum([len(each) for each in degrees])
-        degrees = np.split(processes.sum(np.concatenate(degrees)), ends[:-1])
+        degrees = _summed(degrees, processes)
     poisson, noises = compile_noise(network, seed, clock)
-    # Neurons that a current drives have one more row of input, and a step that adds it.
-    driven = targets_of(currents)
-    noisy = {noise.population for noise in noises}
     cells = {}
     for p, population in enumerate(network.populations):
         if isinstance(population.model, Neuron):
-            quiet = p not in noisy and population.size >= QUIET_UNITS
-            cells[p] = _cells(population, population.model, clock, seed, real, driven=p in driven, quiet=quiet)
+            # Neurons that a current drives have one more row of input, and a step that adds it.
+            driven = p in targets_of(currents)
+            quiet = population.size >= QUIET_UNITS and all(noise.population != p for noise in noises)
+            cells[p] = _cells(population, population.model, clock, seed, real, driven=driven, quiet=quiet)
     check_currents(network, cells, currents)
     return CompiledNetwork(
         network=network,
@@ -203,6 +195,22 @@ def compile_network(
         plastic=plastic,
         windows=windows,
     )
+
+
+def _check_processes(currents: Sequence[CompiledCurrent], processes: Processes) -> None:
+    """Raise where processes share a network with gap junctions."""
+    coupled = [current for current in currents if current.couplings]
+    if processes.size > 1 and coupled:
+        raise NeurosimInputError(
+            f"GapJunctions[{coupled[0].name!r}]: need the membranes of all units in every step, which processes do not "
+            "exchange; leave comm or mpirun out"
+        )
+
+
+def _summed(degrees: Sequence[NDArray[np.int32]], processes: Processes) -> list[NDArray[np.int32]]:
+    """Return the degrees of all projections summed over the processes, in one message."""
+    ends = np.cumsum([len(each) for each in degrees])
+    return np.split(processes.sum(np.concatenate(degrees)), ends[:-1])
 
 
 def _build_samplers(

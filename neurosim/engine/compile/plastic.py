@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,20 +185,9 @@ def _by_delay(
         if projection.learned is None:
             projection.check_bounds(weights)
     degrees[:] = _degrees(rows, weights != 0)
-    rule = np.empty(0)
-    short_term = np.empty(0)
-    homeostasis = np.empty(0)
-    modulation = None
-    if projection.plasticity and projection.learn:
-        terms = projection.plasticity.terms()
-        rule = rule_vector(terms, clock)
-        modulation = terms.modulation
-    if projection.short_term:
-        short_term = short_term_vector(projection.short_term, clock)
-    if projection.homeostasis and projection.learn:
-        homeostasis = homeostasis_vector(projection, projection.homeostasis, clock)
+    vectors = _vectors(projection, clock)
     numbers_of_model = _constants(network, projection, clock)
-    rewarder, reward_delay = _reward(network, projection, modulation, clock)
+    rewarder, reward_delay = _reward(network, projection, vectors.modulation, clock)
     # A delay that only another process has makes an entry here, too: entries are numbered alike in all.
     distinct = np.unique(processes.joined(np.unique(delays)))
     numbers = None if share.whole else sampler.numbers(rows, 0)
@@ -217,11 +206,6 @@ def _by_delay(
         totals = processes.sum(counts)
         # Number among all of this delay: synapses of earlier rows, and of this row in the processes before.
         before = first_synapses(totals)[:-1] + processes.before(counts) - offsets[:-1]
-        post_delay = 0
-        if projection.plasticity:
-            # With a part f of the delay in the dendrite, a synapse sees spikes of its source after 1 - f of it, and of
-            # its target after f. The former are handled after all of it, f later, and so are the latter: after 2 f.
-            post_delay = math.floor(2 * projection.dendritic_delay_fraction * int(delay) + 0.5)
         synapses = PlasticSynapses(
             number=number,
             projection=projection,
@@ -235,13 +219,13 @@ def _by_delay(
             places=places,
             before=np.empty(0, np.int64) if share.whole else before,
             whole=int(totals.sum()),
-            rule=rule,
-            short_term=short_term,
-            homeostasis=homeostasis,
+            rule=vectors.rule,
+            short_term=vectors.short_term,
+            homeostasis=vectors.homeostasis,
             group=0 if compiled else len(distinct),
             rewarder=rewarder,
             reward_delay=reward_delay,
-            post_delay=post_delay,
+            post_delay=_post_delay(projection, int(delay)),
             p_transmit=projection.p_transmit,
             # By delay: the synapses of each entry are numbered from 0.
             key=rng_key(seed, "release", str(projection.name), str(int(delay))),
@@ -249,6 +233,45 @@ def _by_delay(
         )
         compiled.append(synapses)
     return compiled
+
+
+class _Vectors(NamedTuple):
+    """Numbers that the run loop reads of a projection's rules; empty for a rule that it lacks.
+
+    Attributes:
+        rule, short_term, homeostasis: see `PlasticSynapses`.
+        modulation: by a third factor; None without.
+    """
+
+    rule: NDArray[np.float64]
+    short_term: NDArray[np.float64]
+    homeostasis: NDArray[np.float64]
+    modulation: Modulation | None
+
+
+def _vectors(projection: Projection, clock: float) -> _Vectors:
+    rule = np.empty(0)
+    short_term = np.empty(0)
+    homeostasis = np.empty(0)
+    modulation = None
+    if projection.plasticity and projection.learn:
+        terms = projection.plasticity.terms()
+        rule = rule_vector(terms, clock)
+        modulation = terms.modulation
+    if projection.short_term:
+        short_term = short_term_vector(projection.short_term, clock)
+    if projection.homeostasis and projection.learn:
+        homeostasis = homeostasis_vector(projection, projection.homeostasis, clock)
+    return _Vectors(rule, short_term, homeostasis, modulation)
+
+
+def _post_delay(projection: Projection, delay: int) -> int:
+    """Return the steps after which synapses of a delay handle the spikes of their target."""
+    if not projection.plasticity:
+        return 0
+    # With a part f of the delay in the dendrite, a synapse sees spikes of its source after 1 - f of it, and of its
+    # target after f. The former are handled after all of it, f later, and so are the latter: after 2 f.
+    return math.floor(2 * projection.dendritic_delay_fraction * delay + 0.5)
 
 
 def _constants(network: Network, projection: Projection, clock: float) -> NDArray[np.float64]:

@@ -191,6 +191,19 @@ class PlasticState(Uncopied):
         row[table.CUT_BLOCK] = share.first
         row[table.CUT_COLUMNS] = share.columns
         fixed: dict[int, NDArray[Any]] = {table.CUTS: cuts, table.UNITS: synapses.targets}
+        fixed |= self._rule_arrays(row, synapses)
+        if synapses.learns:
+            # A spike of a target reaches its synapses by this index.
+            index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
+            kernel.index_incoming(synapses.offsets, synapses.targets, *index)
+            fixed |= dict(zip((table.IN_OFFSETS, table.IN_SYNAPSES, table.IN_SOURCES), index, strict=True))
+        for column, array in fixed.items():
+            row[column] = array.ctypes.data
+            self._alive.append(array)
+
+    def _rule_arrays(self, row: NDArray[np.int64], synapses: PlasticSynapses) -> dict[int, NDArray[Any]]:
+        """Return the numbers of the rules of synapses, by column; what is no array is written into the row."""
+        fixed: dict[int, NDArray[Any]] = {}
         if synapses.short_term.size:
             fixed[table.SHORT] = synapses.short_term
         if synapses.p_transmit < 1:
@@ -206,14 +219,7 @@ class PlasticState(Uncopied):
             fixed[table.NUMBERS] = synapses.constants
         if synapses.homeostasis.size:
             fixed[table.HOME] = synapses.homeostasis
-        if synapses.learns:
-            # A spike of a target reaches its synapses by this index.
-            index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
-            kernel.index_incoming(synapses.offsets, synapses.targets, *index)
-            fixed |= dict(zip((table.IN_OFFSETS, table.IN_SYNAPSES, table.IN_SOURCES), index, strict=True))
-        for column, array in fixed.items():
-            row[column] = array.ctypes.data
-            self._alive.append(array)
+        return fixed
 
 
 # Arrays that change: their columns in the table, initial values other than 0, and those that every thread has.

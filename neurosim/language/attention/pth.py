@@ -82,6 +82,7 @@ def read_pth(path: Path) -> dict[str, StoredTensor]:
             if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
                 raise NeurosimFormatError(f"{path}: its values are not little-endian; save it again on this machine")
             tensors = _named(_Machine(path).run(archive.read(f"{root}data.pkl")), path)
+        # Values stay in the archive, uncompressed, so that they can be mapped into memory.
         size = path.stat().st_size
         with open(path, "rb") as file:
             return {name: _placed(path, file, members, root, name, t, size) for name, t in tensors.items()}
@@ -143,6 +144,7 @@ class _Machine:
 
     def run(self, data: bytes) -> object:
         """Return the object that the opcodes make, of tables, numbers and `_Tensor`s."""
+        # genops reads opcodes and runs none.
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name == "STOP":
                 return self.stack.pop()

@@ -188,18 +188,7 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     blocks = {f"{each}.weight" for each, layer in converted.layers.items() if layer.has_blocks} | set(kinds)
     assign_tensors(model, match_tensors(model, values, str(folder)), blocks)
     model.tie()
-    for each, layer in converted.layers.items():
-        positive = ["coder.thresholds", "coder.scales"]
-        if layer.steps is not None:
-            positive.append("steps")
-        for part in positive:
-            value = layer.get_parameter(part).detach()
-            if not bool((torch.isfinite(value) & (value > 0)).all()):
-                raise NeurosimFormatError(f"{folder}: tensor '{each}.{part}' must be finite and > 0")
-        if layer.has_blocks:
-            _, *scales = unpacked(layer.stored_int4())
-            if not all(bool(torch.isfinite(scale).all()) for scale in scales if scale is not None):
-                raise NeurosimFormatError(f"{folder}: tensor '{each}.weight' must have finite steps and minima")
+    _check_scales(folder, converted)
     model.eval()
     return converted
 
@@ -228,6 +217,22 @@ def _check_types(stored: Mapping[str, StoredTensor], converted: Converted, kinds
     for name in whole & set(stored):
         if stored[name].dtype != torch.int8:
             raise NeurosimFormatError(f"{stored[name].file}: tensor '{name}' must be I8, for it has steps")
+
+
+def _check_scales(folder: Path, converted: Converted) -> None:
+    """Raise unless thresholds and steps are finite and > 0, and the steps and minima of blocks finite."""
+    for name, layer in converted.layers.items():
+        positive = ["coder.thresholds", "coder.scales"]
+        if layer.steps is not None:
+            positive.append("steps")
+        for part in positive:
+            value = layer.get_parameter(part).detach()
+            if not bool((torch.isfinite(value) & (value > 0)).all()):
+                raise NeurosimFormatError(f"{folder}: tensor '{name}.{part}' must be finite and > 0")
+        if layer.has_blocks:
+            _, *scales = unpacked(layer.stored_int4())
+            if not all(bool(torch.isfinite(scale).all()) for scale in scales if scale is not None):
+                raise NeurosimFormatError(f"{folder}: tensor '{name}.weight' must have finite steps and minima")
 
 
 def is_converted(folder: str | os.PathLike[str]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,14 +23,13 @@ from ...network.network import Network, Population, Projection, SpikeSource
 from ...network.neurons.base import Neuron
 from ...network.neurons.current import CubaLIF
 from ...network.synapses.patterns import FromList
-from .draws import gamma, normal, steps, uniform
+from .draws import normal
 from .hot import HotFilter
 from .pace import Pace, in_pieces, joined, pieces_of
+from .wires import WIRINGS, Wires, draw_input, draw_recurrent
 
 # An axis of the sensor with at least 8 units is a dimension of space; a shorter one, such as polarity, is not.
 MIN_SPACE_UNITS = 8
-# Weight of an input synapse before `adapt`, times the root of the number of patches.
-INPUT_WEIGHT = 0.3
 # Rounds of `adapt`, the damping of a round and its bounds; six bring the median neuron within 20 % of the rate.
 ROUNDS = 6
 DAMPING = 0.7
@@ -39,16 +37,6 @@ BOUNDS = (0.5, 2.0)
 # Number of neurons up to which all eigenvalues are computed.
 MAX_DENSE = 100
 MIN_COUNTS = {"neurons": 1, "patches": 1, "patch_synapses": 1, "in_degree": 0, "seed": 0}
-
-
-@dataclass(frozen=True, eq=False)
-class Wires:
-    """A list of synapses: source and target units, weights, and delays in steps, all [n]."""
-
-    pre: NDArray[np.int64]
-    post: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    delays: NDArray[np.int64]
 
 
 @final
@@ -228,7 +216,7 @@ class Liquid(Shown):
 
     def knowing(self, recordings: Recordings, gains: NDArray) -> Liquid:
         """Return the liquid with gains, and with the pace of these recordings and the busiest pixels of a camera."""
-        is_camera = sum(size >= MIN_SPACE_UNITS for size in self.shape) >= 2
+        is_camera = len(self._space) >= 2
         hot = HotFilter.of(recordings) if is_camera else None
         return replace(self, gains=gains, pace=Pace.of(recordings), hot=hot)
 
@@ -314,67 +302,37 @@ class Liquid(Shown):
     @cached_property
     def _input(self) -> Wires:
         """Synapses from the sensor, before gains."""
-        n = self.neurons
-        k = self.patches
-        m = self.patch_synapses
-        axes = [axis for axis, size in enumerate(self.shape) if size >= MIN_SPACE_UNITS]
-        centres = uniform(self.seed, "patch centres", n, k, 1, len(axes))
-        # [neurons, patches, synapses, axes] places in 0..1 of the sensor
-        points = centres + self.patch_radius * normal(self.seed, "patch points", n, k, m, len(axes))
-        inside = np.all((points >= 0) & (points < 1), axis=-1)
-        cells = []
-        for axis, size in enumerate(self.shape):
-            # Axes that are not space, such as polarity, are drawn evenly.
-            if axis in axes:
-                place = points[..., axes.index(axis)]
-            else:
-                place = uniform(self.seed, f"patch kinds {axis}", n, k, m)
-            # Places outside the sensor are clipped here and left out below.
-            cells.append(np.clip((place * size).astype(np.int64), 0, size - 1))
-        # The first half of the patches inhibits.
-        signs = np.where(np.arange(k) < k // 2, -1.0, 1.0)
-        weights = signs * gamma(self.seed, "patch weights", n, k) * (INPUT_WEIGHT / math.sqrt(k))
-        delays = steps(self.seed, "patch delays", round(self.max_input_delay / self.clock), n, k)
-        return Wires(
-            np.ravel_multi_index(tuple(cells), self.shape)[inside],
-            np.broadcast_to(np.arange(n)[:, None, None], inside.shape)[inside],
-            np.broadcast_to(weights[..., None], inside.shape)[inside],
-            np.broadcast_to(delays[..., None], inside.shape)[inside],
+        return draw_input(
+            self.shape,
+            self._space,
+            neurons=self.neurons,
+            patches=self.patches,
+            patch_synapses=self.patch_synapses,
+            patch_radius=self.patch_radius,
+            max_delay=round(self.max_input_delay / self.clock),
+            seed=self.seed,
         )
 
     @cached_property
     def _recurrent(self) -> Wires:
         """Synapses within the liquid."""
-        n = self.neurons
-        d = self.in_degree
-        dimensions = max(sum(size >= MIN_SPACE_UNITS for size in self.shape), 1)
-        places = uniform(self.seed, "places", n, dimensions)
-        inhibits = np.zeros(n, bool)
-        inhibits[np.argsort(uniform(self.seed, "inhibitory", n), kind="stable")[: round(self.inhibitory * n)]] = True
-        sources = np.empty((n, d), np.int64)
-        log_weight = WIRINGS[self.wiring]
-        for i in range(n):
-            distance = ((places - places[i]) ** 2).sum(axis=1)
-            # The largest d of log-weights with Gumbel noise are d draws without replacement (Yellott 1977).
-            keys = -np.log(-np.log(uniform(self.seed, "sources", n, first=i * n))) + log_weight(distance, self.radius)
-            # No synapse onto itself.
-            keys[i] = -math.inf
-            sources[i] = np.sort(np.argsort(-keys, kind="stable")[:d])
-        # Dale's principle: the source gives the sign.
-        weights = gamma(self.seed, "weights", n, d) * np.where(inhibits[sources], -self.inhibition, 1.0)
-        return Wires(
-            sources.ravel(),
-            np.repeat(np.arange(n), d),
-            weights.ravel() * (self.weight / max(d, 1)),
-            steps(self.seed, "delays", round(self.max_delay / self.clock), n, d).ravel(),
+        wiring = WIRINGS[self.wiring]
+        return draw_recurrent(
+            self.neurons,
+            max(len(self._space), 1),
+            inhibitory=self.inhibitory,
+            in_degree=self.in_degree,
+            log_weight=lambda squared: wiring(squared, self.radius),
+            weight=self.weight,
+            inhibition=self.inhibition,
+            max_delay=round(self.max_delay / self.clock),
+            seed=self.seed,
         )
 
-
-# Logarithms of the probability of a source, from its squared distance and the radius.
-WIRINGS: dict[str, Callable[[NDArray, float], NDArray]] = {
-    "distance": lambda squared, radius: -squared / (2 * radius**2),
-    "uniform": lambda squared, radius: np.zeros_like(squared),
-}
+    @property
+    def _space(self) -> list[int]:
+        """Axes of the sensor that are dimensions of space."""
+        return [axis for axis, size in enumerate(self.shape) if size >= MIN_SPACE_UNITS]
 
 
 def _once(layer: LayerCounts) -> LayerCounts:

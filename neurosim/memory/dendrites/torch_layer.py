@@ -76,6 +76,7 @@ class TrainableDendriteLayer(nn.Module):
         # Each unit sees exactly `fan_in` of the inputs: those with the smallest random ranks.
         self.register_buffer("mask", order < fan_in)
         self.register_buffer("duty", torch.zeros(units))
+        # The bound of torch's linear layers, for the inputs that are active: input_density of fan_in.
         bound = 1 / math.sqrt(input_density * fan_in)
         self.weights = nn.Parameter((2 * torch.rand(units, inputs, generator=draws) - 1) * bound * self.mask)
         self.bias = nn.Parameter((2 * torch.rand(units, generator=draws) - 1) / math.sqrt(inputs))
@@ -93,6 +94,7 @@ class TrainableDendriteLayer(nn.Module):
         """Return [B, units] from x [B, inputs] and gates [B, units], or one [units]: sigmoids of dendritic answers."""
         values = nn.functional.linear(x, self.weights, self.bias) * gate
         if self.boost:
+            # Units that won often are ranked lower; their values stay.
             ranked = values.detach() * torch.exp(-self.boost * self.duty)
         else:
             ranked = values.detach()
@@ -109,6 +111,7 @@ class TrainableDendriteLayer(nn.Module):
         """Return [B, units] that winners pass on; other values are 0."""
         if not self.level:
             return values
+        # Straight-through: rounded values go on, and the gradient passes them unchanged.
         constant = values.detach()
         spikes = (constant / self.level).round().clamp(0, MAX_SPIKES)
         # The value is spikes x level; the gradient goes to `values`.
@@ -224,6 +227,7 @@ class DendriteNetwork(nn.Module):
             fan_in = round((1 - sparsity) * units)
             self.output_mask = torch.rand(classes, units, generator=draws).argsort(dim=1) < fan_in
             with torch.no_grad():
+                # As many times larger as fewer weights are left, so that scores keep their variance.
                 self.output.weight.mul_(math.sqrt(units / fan_in))
             self.rezero()
 

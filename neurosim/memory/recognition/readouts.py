@@ -33,6 +33,7 @@ def sparse_codes(values: NDArray) -> SparseCodes:
     dense = np.asarray(values)
     require(dense.ndim == 2, "sparse_codes", "needs [items, features]", dense.shape)
     items, features = np.nonzero(dense)
+    # Items ascend: each begins where its number would be inserted.
     offsets = np.searchsorted(items, np.arange(len(dense) + 1)).astype(np.int64)
     return SparseCodes(offsets, features.astype(np.int32), dense[items, features].astype(np.float32))
 
@@ -96,6 +97,7 @@ class CodeReadout(Shown, ABC):
         self._check(codes)
         weights, bias = self.weights()
         items = len(codes.offsets) - 1
+        # A weight that is 0 costs no operation.
         nonzero = np.count_nonzero(weights, axis=1)
         return LayerCounts(
             name=name,

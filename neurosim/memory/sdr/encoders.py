@@ -103,6 +103,7 @@ class RandomDistributedScalarEncoder(Encoder):
 
     def encode(self, value: object) -> SDR:
         x = _number(value, "RandomDistributedScalarEncoder.encode")
+        # Values k buckets apart share active - k of these keys, and so as many bits.
         keys = round(x / self.resolution) + np.arange(self.active, dtype=np.int64)
         width = self.size // self.active
         places = np.array([_place(self.seed, int(key), width) for key in keys])
@@ -160,6 +161,7 @@ class DateEncoder(Encoder):
         if self.time_of_day:
             values.append(hour)
         if self.day_of_week:
+            # The hour is a part of the day: Sunday evening lies beside Monday morning.
             values.append(moment.weekday() + hour / 24)
         if self.weekend:
             values.append(moment.weekday() >= 5)
@@ -185,6 +187,7 @@ def _date_parts(encoder: DateEncoder) -> tuple[Encoder, ...]:
 
 def _ring(period: float, radius: float, active: int) -> ScalarEncoder:
     """Return the encoder of a ring on which values `radius` apart share no bit."""
+    # A bit is radius / active wide, so that blocks of `active` bits overlap up to `radius` apart.
     return ScalarEncoder(0.0, period, max(math.ceil(period * active / radius), active + 1), active, periodic=True)
 
 
@@ -232,6 +235,7 @@ class CoordinateEncoder(Encoder):
         good = point.shape == (self.dimensions,) and bool(np.isfinite(point).all())
         require(good, "CoordinateEncoder.encode", f"needs {self.dimensions} finite numbers", value)
         centre = np.round(point / self.resolution).astype(np.int64)
+        # A neighbour has the same hash whichever point it is near, so that near points choose the same bits.
         hashed = np.full(len(_box(self.radius, self.dimensions)), np.uint64(self.seed))
         for axis in (centre + _box(self.radius, self.dimensions)).T:
             hashed = _mixed(hashed ^ axis.astype(np.uint64))

@@ -81,6 +81,7 @@ class PatchCode(SavedState, WindowModel):
         )
         self.input_shape = shape
         self._side = _pair(self.side, "PatchCode.side", shape[-2:], "height and width")
+        # Squares that lie in the picture as a whole.
         rows, columns = (
             (length - side) // self.stride + 1 for length, side in zip(shape[-2:], self._side, strict=True)
         )
@@ -207,6 +208,7 @@ class PatchCode(SavedState, WindowModel):
         # Region of a row of places, and of a column: equal parts of the grid.
         down, across = (np.arange(n) * parts // n for n, parts in zip(self._grid, self._pool, strict=True))
         return PatchPlaces(
+            # The input at the upper left of each place, and what leads from it to the other inputs of its square.
             first=inputs[0][np.ix_(tops, lefts)].ravel(),
             offsets=np.ascontiguousarray(inputs[:, :height, :width]).ravel(),
             regions=(down[:, None] * self._pool[1] + across).ravel().astype(np.int32),
@@ -221,6 +223,7 @@ class PatchCode(SavedState, WindowModel):
     def _store(self, item: NDArray) -> None:
         """Store `patches` patches of an item, or as many as there is room for."""
         places = self._places
+        # a - mean(a) of every place, and its length.
         squares = item[places.first[:, None] + places.offsets].astype(np.float64)
         squares -= squares.mean(axis=1, keepdims=True)
         contrasts = np.sqrt(np.square(squares).sum(axis=1))

@@ -293,7 +293,7 @@ def _compile(step: Callable[..., None], real: np.dtype, by_unit: bool) -> Callab
     if real == REALS[0] and not by_unit:
         # `vectors` reads its code, which numba shows only where it has compiled it itself.
         return njit(types.void(*arguments), error_model="numpy")(step)
-    made: Any = dispatcher(step, error_model="numpy")  # type: ignore[no-untyped-call]
+    made: Any = dispatcher(step, error_model="numpy")
     made.compile(arguments)
     made.disable_compile()
     return made

@@ -125,6 +125,28 @@ def _body(
     # The line of t has added a constant: sizes and places behind it are others, so all lines are written again.
     if len(code.constants) > count:
         return _body(synapse, code, initial, clock, arrival, spike, has_post=has_post)
+    pre = _pre_lines(head, clock, arrival)
+    post = _post_lines(head, spike)
+    body = [f"{name}: float = {float(value)!r}" for name, value in synapse.values.items()]
+    body += [f"variables = {tuple_of(map(repr, synapse.variables))}", f"reads = {tuple_of(map(repr, synapse.reads))}"]
+    body += ["", "def initial(self):", f"    return {tuple_of(map(repr, initial))}"]
+    body += ["", "def constants(self, dt):"]
+    # These constants are entries of the propagator of one step.
+    if any("exact[" in each for each in code.constants):
+        body += indented(propagated("exact", synapse.steady, "dt"))
+    body += [*indented(synapse.powers()), "    return ("]
+    body += [*(f"        {each},  # c[{k}]" for k, each in enumerate(code.constants)), "        *powers,", "    )"]
+    arguments = "(entry, context, log, log_offsets, sums)"
+    for function, written in (("on_pre", pre), ("on_post", post)):
+        if function == "on_pre" or has_post:
+            body += ["", "@staticmethod", f"def {function}{arguments}:", *indented(written)]
+    # Constants are counted only after all lines were written, which name them by these words.
+    text = "".join(f"    {each}\n" if each else "\n" for each in body)
+    return text.replace("POWERS", str(count)).replace("READS", str(total))
+
+
+def _pre_lines(head: Sequence[str], clock: Sequence[str], arrival: Sequence[str]) -> list[str]:
+    """Return the lines of `on_pre`: clock-driven variables move, then spikes of the sources arrive."""
     per_block = "row = line[b * (context[plastic.BLOCK_SLOTS] - context[plastic.PART]) + context[plastic.OFFSET] :]"
     pre = [*head, "sources = entry[plastic.SOURCES]"]
     pre += ["cuts = matrix(entry[plastic.CUTS], sources, entry[plastic.CUT_COLUMNS], np.int64(0))"]
@@ -149,26 +171,16 @@ def _body(
             f"            {per_block}",
             *indented(indented(indented([*loop, *indented(arrival)]))),
         ]
+    return pre
+
+
+def _post_lines(head: Sequence[str], spike: Sequence[str]) -> list[str]:
+    """Return the lines of `on_post`: for each target that fires, its synapses in turn."""
     post = [*head, "offsets = vector(entry[plastic.IN_OFFSETS], entry[plastic.TARGETS] + 1, np.int64(0))"]
     post += ["incoming = vector(entry[plastic.IN_SYNAPSES], entry[plastic.SYNAPSES], np.uint32(0))"]
     post += ["for f in range(context[plastic.FIRST], context[plastic.LAST]):", "    j = log[0, f]"]
     post += ["    for k in range(offsets[j], offsets[j + 1]):", "        s = incoming[k]", *indented(indented(spike))]
-    body = [f"{name}: float = {float(value)!r}" for name, value in synapse.values.items()]
-    body += [f"variables = {tuple_of(map(repr, synapse.variables))}", f"reads = {tuple_of(map(repr, synapse.reads))}"]
-    body += ["", "def initial(self):", f"    return {tuple_of(map(repr, initial))}"]
-    body += ["", "def constants(self, dt):"]
-    # These constants are entries of the propagator of one step.
-    if any("exact[" in each for each in code.constants):
-        body += indented(propagated("exact", synapse.steady, "dt"))
-    body += [*indented(synapse.powers()), "    return ("]
-    body += [*(f"        {each},  # c[{k}]" for k, each in enumerate(code.constants)), "        *powers,", "    )"]
-    arguments = "(entry, context, log, log_offsets, sums)"
-    for function, written in (("on_pre", pre), ("on_post", post)):
-        if function == "on_pre" or has_post:
-            body += ["", "@staticmethod", f"def {function}{arguments}:", *indented(written)]
-    # Constants are counted only after all lines were written, which name them by these words.
-    text = "".join(f"    {each}\n" if each else "\n" for each in body)
-    return text.replace("POWERS", str(count)).replace("READS", str(total))
+    return post
 
 
 def _time_line(code: SynapseCode) -> str:

@@ -60,6 +60,7 @@ class SynapseText:
         self.values = {**dict.fromkeys(constants, 0.0), **self.given}
         subexpressions = [each.name for each in named if each.name != SENT]
         own = [*self.variables, *self.values, *subexpressions]
+        # Names that end in _post and are no names of its own are states of the target.
         self.reads = tuple(sorted({each for each in READ.findall(self.texts) if f"{each}_post" not in own}))
         read = [f"{each}_post" for each in self.reads]
         check_names(self.variables, [*self.values, *subexpressions, *read], "synapse_equations")
@@ -149,6 +150,7 @@ class SynapseText:
     def _parts(self, method: str | None, noisy: Sequence[str]) -> EquationParts:
         names = [each.name for each in self.clocked]
         moving = [name for name in (WEIGHT, *self.variables) if name not in names]
+        # Time, noise and variables that move otherwise are no constants of the exact part.
         linear = linear_part(() if method else self.clocked, (), ["t", *noisy, *moving])
         self.steady = linear
         nothing: Mapping[str, Any] = {}
@@ -201,6 +203,7 @@ class SynapseText:
             elif name not in changed:
                 changed.append(name)
             body.append(f"{now[name]} = {code.render(closed, now)}")
+        # Event-driven variables are stored though no line assigns them: they were led to this step.
         stored = [name for name in changed if name in (*self.variables, WEIGHT)]
         head = self._load(sorted(used | set(stored)), self.locals())
         if not body:

@@ -197,14 +197,8 @@ def write_text(
         prompt = _conversation(folder, prompt)
     prompt_tokens = tokenizer.encode_prompt(prompt)
     writer: LanguageModel | Decoder = stepped
-    # The compiled step adds rows by itself; a model without one executes layer by layer, if it is converted.
-    if execute is not False and options.device == "cpu":
-        try:
-            writer = Decoder(stepped, threads=options.threads or 1, chunk=chunk_for(len(prompt_tokens)))
-        except NotCompiledError as error:
-            remarks.append(f"{error}; it runs layer by layer, which is slower")
-    if isinstance(model, Converted) and execute is not False and isinstance(writer, LanguageModel):
-        model.execute(threads=options.threads or torch.get_num_threads())
+    if execute is not False:
+        writer = _executed(model, len(prompt_tokens), options, remarks)
     written: list[int] = []
     state_bytes = 0
     with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:
@@ -235,6 +229,26 @@ def write_text(
         remarks=tuple(remarks),
         unit=tokenizer.unit,
     )
+
+
+def _executed(
+    model: Converted | LanguageModel, prompt: int, options: RunOptions, remarks: list[str]
+) -> LanguageModel | Decoder:
+    """Return the compiled step of a model on a CPU, or the model, which executes layer by layer if it is converted.
+
+    Args:
+        prompt: number of tokens of the prompt, which are read in chunks.
+        remarks: gets a sentence where a model has no compiled step.
+    """
+    stepped = model.model if isinstance(model, Converted) else model
+    if options.device == "cpu":
+        try:
+            return Decoder(stepped, threads=options.threads or 1, chunk=chunk_for(prompt))
+        except NotCompiledError as error:
+            remarks.append(f"{error}; it runs layer by layer, which is slower")
+    if isinstance(model, Converted):
+        model.execute(threads=options.threads or torch.get_num_threads())
+    return stepped
 
 
 def _continuation(tokenizer: Tokenizer, prompt: list[int], written: list[int]) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ....base.errors import lookup
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
+from ....base.measure.work import LayerCounts
 from ....data.files.columns import write_columns
 from ....data.files.sonata import write_sonata
 from ....data.spikes import Spikes
@@ -126,41 +127,16 @@ def work(run: EdgesRun) -> EdgesResult:
             record=[NEURONS],
         )
         simulation.silence(NEURONS, inputs.silenced)
-    counts = np.zeros((config.trials, edges.size), np.int64)
-    state = hashlib.sha256()
-    results: list[Result] = []
-    started = time.perf_counter()
     with run.time("run"), simulation_bar(f"simulating {len(edges):,} edges", run.options.quiet) as progress:
-        total = config.trials * config.duration
-        before = 0
-        for trial in range(config.trials):
-            # Trials share the network that was built; only what is drawn while they run differs.
-            current = simulation if trial == 0 else simulation.with_trial(trial)
-
-            def report(piece: Progress, done: float = trial * config.duration, spikes: int = before) -> None:
-                if progress is not None:
-                    elapsed = time.perf_counter() - started
-                    progress(Progress(done + piece.done, total, spikes + piece.spikes, elapsed))
-
-            result = current.run(config.duration, progress=report)
-            spikes = result.spikes[NEURONS]
-            if not isinstance(spikes, Spikes):
-                raise TypeError("a run without a batch has one recording of each population")
-            before += len(spikes)
-            # One digest of all trials, in their order.
-            state.update(spikes.digest().encode())
-            counts[trial] = spikes.counts()
-            if trial == 0:
-                # The page shows these; a table of rates is what all trials are for.
-                write_sonata(run.path / SPIKES, {NEURONS: spikes})
-            results.append(result)
-    run_s = sum(result.run_s for result in results)
+        trials = _run_trials(run, simulation, progress)
+    counts = trials.counts
+    total = config.trials * config.duration
     rows = inputs.readout
     if rows is None:
         rows = np.flatnonzero(counts.any(axis=0))
     rates = table_of_rates(edges, counts, rows, config.duration)
     write_columns(run.path / config.rates, rates)
-    layers = list(results[0].work)
+    layers = trials.work
     return EdgesResult(
         network=Path(config.edges.file).stem,
         seed=config.seed,
@@ -173,17 +149,65 @@ def work(run: EdgesRun) -> EdgesResult:
         silenced=len(inputs.silenced),
         fired=int(counts.any(axis=0).sum()),
         spikes=int(counts.sum()),
-        spike_digest=state.hexdigest(),
+        spike_digest=trials.digest,
         simulated_seconds=total,
-        real_time_factor=run_s / total,
+        real_time_factor=trials.run_s / total,
         build_s=simulation.build_s,
-        run_s=run_s,
+        run_s=trials.run_s,
         table=config.rates,
         rows=len(rows),
         highest=_highest(rates),
         measures=measure(layers, 1, config.duration, None),
         energy=energy(layers, 1, config.energy.profile),
     )
+
+
+class _Trials(NamedTuple):
+    """Activity of all trials.
+
+    Attributes:
+        counts: [trials, units] spikes.
+        digest: of the spikes of all trials, in their order.
+        work: of the first trial, by layer.
+        run_s: seconds that all took.
+    """
+
+    counts: NDArray[np.int64]
+    digest: str
+    work: list[LayerCounts]
+    run_s: float
+
+
+def _run_trials(run: EdgesRun, simulation: Simulation, progress: Callable[[Progress], None] | None) -> _Trials:
+    """Run all trials, and write the spikes of the first one."""
+    config = run.config
+    counts = np.zeros((config.trials, run.inputs.edges.size), np.int64)
+    digest = hashlib.sha256()
+    results: list[Result] = []
+    started = time.perf_counter()
+    total = config.trials * config.duration
+    before = 0
+    for trial in range(config.trials):
+        # Trials share the network that was built; only what is drawn while they run differs.
+        current = simulation if trial == 0 else simulation.with_trial(trial)
+
+        def report(piece: Progress, done: float = trial * config.duration, spikes: int = before) -> None:
+            if progress is not None:
+                elapsed = time.perf_counter() - started
+                progress(Progress(done + piece.done, total, spikes + piece.spikes, elapsed))
+
+        result = current.run(config.duration, progress=report)
+        spikes = result.spikes[NEURONS]
+        if not isinstance(spikes, Spikes):
+            raise TypeError("a run without a batch has one recording of each population")
+        before += len(spikes)
+        digest.update(spikes.digest().encode())
+        counts[trial] = spikes.counts()
+        if trial == 0:
+            # The page shows these; a table of rates is what all trials are for.
+            write_sonata(run.path / SPIKES, {NEURONS: spikes})
+        results.append(result)
+    return _Trials(counts, digest.hexdigest(), list(results[0].work), sum(result.run_s for result in results))
 
 
 def table_of_rates(

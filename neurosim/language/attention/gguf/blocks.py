@@ -72,10 +72,12 @@ def _q8_0(blocks: Tensor) -> Tensor:
 
 
 def _q4_0(blocks: Tensor) -> Tensor:
+    # d (q - 8): the float16 d comes first, then 16 bytes of two weights each.
     return _nibbles(blocks[:, 2:]).sub_(8).mul_(_half(blocks, 0))
 
 
 def _q4_1(blocks: Tensor) -> Tensor:
+    # d q + m: two float16, then the weights.
     return _nibbles(blocks[:, 4:]).mul_(_half(blocks, 0)).add_(_half(blocks, 2))
 
 
@@ -118,11 +120,13 @@ def _q5_k(blocks: Tensor) -> Tensor:
     packed = blocks[:, 48:].unflatten(1, (4, 32))
     low = torch.stack([packed & 15, packed >> 4], 2).flatten(1, 2)
     shifts = torch.arange(8, dtype=torch.uint8, device=blocks.device)[:, None]
+    # Bit j of byte i is the fifth bit of weight i of the j-th 32 weights.
     high = (blocks[:, None, 16:48] >> shifts) & 1
     return _in_eighths(blocks, low | (high << 4))
 
 
 def _q6_k(blocks: Tensor) -> Tensor:
+    # Two halves of 128 weights: 64 bytes with the low four bits of two weights, 32 with the high two bits of four.
     low = blocks[:, :128].unflatten(1, (2, 1, 64))
     low = torch.cat([low & 15, low >> 4], 2).unflatten(3, (2, 32)).flatten(2, 3)
     shifts = torch.tensor([0, 2, 4, 6], dtype=torch.uint8, device=blocks.device)[:, None]
@@ -229,6 +233,7 @@ class BlockTensor(Tensor):
             result = None if own is None else own(args[0], *args[1:], **kwargs)
             if result is not None:
                 return result
+        # All other operations see float32 weights.
         plain = torch.utils._pytree.tree_map(lambda x: x.decoded() if isinstance(x, BlockTensor) else x, (args, kwargs))
         return function(*plain[0], **plain[1])
 

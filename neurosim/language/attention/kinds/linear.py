@@ -111,6 +111,7 @@ class LinearAttention(AdditiveMixer, ConvolvedMixer, GroupedMixer, GatedMixer):
         q = self.feature_map_q(q)
         k = self.feature_map_k(repeat_heads(k, self.groups))
         if self.norm_q:
+            # 1e-4 and 1e-10 below are those of the published code: checkpoints are read with them.
             q = q / (q.sum(-1, keepdim=True) + 1e-4)
         if self.norm_k:
             k = k / (k.sum(-1, keepdim=True) + 1e-4)

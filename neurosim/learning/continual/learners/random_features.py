@@ -95,6 +95,7 @@ class RandomUnits(ItemFeatures):
         inputs = problem.steps * problem.units
         self.problem = problem
         self.size = features
+        # Variance 1 / inputs: responses are as large for items of any size.
         self.weights = (generator.normal(size=(inputs, features)) / math.sqrt(inputs)).astype(np.float32)
         self.bias = (0.1 * generator.normal(size=features)).astype(np.float32)
 
@@ -145,6 +146,7 @@ class FilterView(NamedTuple):
         if self.windows == "sum":
             driven = driven.sum(axis=1)
         elif self.windows == "rows":
+            # Units are planes of a line of columns; steps become the rows of each plane.
             planes, steps, columns = self.shape
             driven = driven.reshape(len(x), steps, planes, columns).swapaxes(1, 2)
         return driven.reshape(len(x), *self.shape)

@@ -83,6 +83,7 @@ class SumsLearner(Learner):
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         weights, bias = self._solved()
+        # A class that no task has shown yet must not win by the bias alone.
         met = self.sums["counts"] > 0
         return np.where(met, self.features(x) @ weights + bias, UNMET)
 
@@ -163,6 +164,7 @@ class NearestMean(SumsLearner):
 
     def _solve(self) -> Readout:
         means = self._means()
+        # |z|^2 is the same for all classes and is left out.
         return means.T, -0.5 * np.square(means).sum(axis=1)
 
 
@@ -197,6 +199,7 @@ class StreamingLDA(SumsLearner):
 
     def _solve(self) -> Readout:
         means = self._means()
+        # sum z z^T - sum_c n_c m_c m_c^T, the squares within classes.
         within = (self.sums["pairs"] - means.T @ self.sums["sums"]) / self.sums["counts"].sum()
         share = self.settings.shrinkage
         mean_variance = float(np.trace(within)) / len(within)
@@ -235,6 +238,7 @@ class StreamingRidge(SumsLearner):
         targets = self.sums["sums"].T - np.outer(total, counts) / n
         penalty = self.settings.penalty * float(np.trace(varied)) / len(varied)
         weights = self._solution(varied, penalty, targets)
+        # The mean score of a class is then its share of the items.
         return weights, (counts - total @ weights) / n
 
 
