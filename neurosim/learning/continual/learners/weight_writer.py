@@ -93,7 +93,7 @@ class WeightWriter(nn.Module):
     @property
     def recurrent(self) -> Tensor:
         """Weights of the LSTM from state to state, [4 width, width]."""
-        return cast(nn.LSTM, self.lstm).weight_hh_l0
+        return cast(Tensor, cast(nn.LSTM, self.lstm).weight_hh_l0)
 
     @staticmethod
     def padded(recurrent: Tensor, units: int) -> Tensor:
