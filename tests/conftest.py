@@ -46,20 +46,6 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compilation(shared_folder: Path) -> Iterator[None]:
-    """Processes that test side by side share the work of compiling."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        yield
-        return
-    from helpers.compile_once import compiled_once
-
-    folder = shared_folder / "compiling"
-    folder.mkdir(exist_ok=True)
-    with compiled_once(folder):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
 def cache(shared_folder: Path) -> Iterator[Path]:
     """The user's cache, in a folder of the tests' own: the digits are made once a session, kernels compiled before."""
     from neurosim.kernels.tools.cache_folder import cache_folder
@@ -73,6 +59,8 @@ def cache(shared_folder: Path) -> Iterator[Path]:
             (folder / "neurosim" / "kernels").symlink_to(kernels.parent, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
+        # Processes that compile beside a command would take the cores of other tests.
+        patch.setenv("NEUROSIM_COMPILE_AHEAD", "0")
         yield folder
 
 

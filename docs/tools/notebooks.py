@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import programs
 
 TUTORIALS = programs.ROOT / "docs" / "tutorials"
-INSTALL = "!pip install --quiet 'neurosim-spiking[train,plot]'  # skip where neurosim is installed"
+# `!pip` is that of the shell, which may be of another environment than the notebook's kernel.
+INSTALL = "# Where neurosim or one of these extras is missing:\n%pip install --quiet 'neurosim-spiking[train,plot]'"
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 # Pages of the repository that tutorials link to; a notebook lies somewhere else.
 EXAMPLE = re.compile(r"examples/([\w.]+)")

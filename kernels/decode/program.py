@@ -145,7 +145,8 @@ class Operation:
             compiled = CFunc(self.function, (arguments, nothing), {}, {"error_model": "numpy"})
             # Valid as long as the text of the operation's file and of what it imports: of this module, for one.
             compiled._cache = KernelCache(self.function)
-            compiled.compile()
+            with compiled._cache.lock(compiled._sig):
+                compiled.compile()
             self.compiled = compiled
         return self.compiled.address
 

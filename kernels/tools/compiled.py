@@ -6,7 +6,7 @@ which has one.
 Compiled functions of the package lie in `cache_folder`, named by the text of their file and of all that it imports, so
 that an edit of an imported kernel compiles its callers again, and a second environment or a copy of a checkout does not
 compile at all. Those of other files lie where numba puts them, beside their source, valid as long as that text is the
-same; numba asks for the time of the one file.
+same; numba asks for the time of the one file. Of two processes that need a kernel one compiles it, and the other waits.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from numba.core.ccallback import CFunc
 
 from .cache_folder import cache_folder, remove_oldest, touch
 from .compiling import listeners
+from .locks import locked
 
 KERNELS = Path(__file__).resolve().parents[1]
 
@@ -56,6 +57,13 @@ def compiled(function=None, **options):
         return functools.partial(compiled, **options)
     dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
     dispatcher._cache = KernelCache(function)
+    compiles = dispatcher.compile
+
+    def compile(signature):
+        with dispatcher._cache.lock(signature):
+            return compiles(signature)
+
+    dispatcher.compile = compile
     return dispatcher
 
 
@@ -67,7 +75,8 @@ def callback(function, signature, **options):
     """
     made = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
     made._cache = KernelCache(function)
-    made.compile()
+    with made._cache.lock(made._sig):
+        made.compile()
     return made
 
 
@@ -95,12 +104,19 @@ class KernelCache(FunctionCache):
         self._cache_file = _SharedFile(folder, re.sub("[<>]", "", self.kernel), source)
         self.enable()
 
+    def lock(self, signature):
+        """Return the lock of a form: while this process compiles it, others that need it wait."""
+        return locked(self._cache_file._index_path, signature, on_wait=self._tell)
+
     def _load_overload(self, signature, context):
         form = super()._load_overload(signature, context)
         if form is None:
-            for listener in listeners:
-                listener(self.kernel)
+            self._tell()
         return form
+
+    def _tell(self):
+        for listener in listeners:
+            listener(self.kernel)
 
 
 class _Form(CompileResultCacheImpl):
@@ -152,7 +168,7 @@ class _CacheFile(IndexDataCacheFile):
         them under one number, and one would then run the code of the other. Here the key is the name.
         """
         name = f"{self._stem}.{hashlib.sha256(self._dump(key)).hexdigest()[:20]}.nbc"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), locked(self._index_path):
             self._save_data(name, data)
             self._save_index({**self._load_index(), key: name})
 

@@ -15,6 +15,7 @@ from neurosim import LIF, Network, simulate
 from neurosim.app.cli.schema import schemas
 from neurosim.app.runs.edges.run import table_of_rates
 from neurosim.base.json_toml import read_toml
+from neurosim.base.measure import meter
 from neurosim.data.files.columns import read_columns
 from neurosim.network import Activation, Edges, read_edges
 
@@ -74,6 +75,26 @@ def test_silenced_neurons_reach_nobody_and_the_readout_is_what_was_chosen() -> N
     assert rates["id"].tolist() == [IDS[0], IDS[59]] and rates["spikes"].tolist() == [0, 0]
     assert whole["fired"] > 30 and cut["fired"] == 0 and cut["silenced"] == 5
     assert str(IDS[59]) in Path("cut/report.html").read_text()
+
+
+def test_changed_membranes_are_counted_by_a_setting() -> None:
+    plain = run("--out", "plain")
+    counted = run("--set", "count_updates=true", "--out", "counted")
+    assert plain["spike_digest"] == counted["spike_digest"]
+    assert plain["measures"]["membrane_updates"] is None and counted["measures"]["membrane_updates"] > 0
+    assert "changed membranes were not counted" in Path("plain/report.html").read_text()
+    assert "changed membranes were not counted" not in Path("counted/report.html").read_text()
+
+
+def test_energy_that_was_not_measured_is_no_row_and_the_page_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "POWERCAP", Path("nothing").absolute())
+    monkeypatch.delenv(meter.VARIABLE, raising=False)
+    words = ["simulate", "--edges", "edges.csv", *OPTIONS, "--activate", IDS[0], "--rate", 120, "--duration", 0.05]
+    assert "Energy measured" not in neurosim(*words, "--out", "none").output
+    assert Path("none/report.html").read_text().count("not available here") == 1
+    Path("joules").write_text("5")
+    monkeypatch.setenv(meter.VARIABLE, str(Path("joules").absolute()))
+    assert "Energy measured" in neurosim(*words, "--out", "some").output
 
 
 def test_a_model_of_ones_own_runs(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from numba.core import config
 
-from neurosim.kernels.tools import cache_folder, compiled
+from neurosim.kernels.tools import cache_folder, compiled, locks
 
 CALLER = """
 from neurosim.kernels.tools.compiled import compiled
@@ -122,8 +123,10 @@ def own_folder(tmp_path, monkeypatch):
     """Choose a cache folder anew: a function that returns it."""
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
     cache_folder.cache_folder.cache_clear()
+    locks._file.cache_clear()
     yield cache_folder.cache_folder
     cache_folder.cache_folder.cache_clear()
+    locks._file.cache_clear()
 
 
 def test_a_folder_that_cannot_be_made_is_none(own_folder, tmp_path):
@@ -165,3 +168,32 @@ def test_a_full_disk_only_costs_the_next_process_time(own_folder, monkeypatch):
     monkeypatch.setattr(compiled._SharedFile, "_open_for_write", refuse)
     index.save("key", b"code")
     assert index.load("key") is None
+
+
+def test_of_two_processes_that_need_a_kernel_one_compiles_it(tmp_path):
+    folder = made(tmp_path, 1.5)
+    with ThreadPoolExecutor() as threads:
+        answers = list(threads.map(called, [folder, folder]))
+    assert sorted(answers) == [(3.0, 0), (3.0, 1)]
+
+
+def test_a_lock_is_waited_for_and_freed_by_the_end_of_its_process(own_folder):
+    holds = (
+        "import time; from neurosim.kernels.tools.locks import locked\n"
+        "with locked('kernel'):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(own_folder().parents[2])}
+    holder = subprocess.Popen([sys.executable, "-c", holds], env=environment, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    waits = []
+
+    def end_it():
+        waits.append(holder.poll())
+        holder.kill()
+
+    with locks.locked("another", on_wait=end_it):
+        pass
+    assert waits == []
+    with locks.locked("kernel", on_wait=end_it), locks.locked("kernel", on_wait=end_it):
+        assert waits == [None]
+    holder.communicate()

@@ -593,6 +593,14 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
     return used
 
 
+def step_nobody(real):
+    """Step the neurons of no unit, which compiles that part of `run`, a third of it, for states of the type `real`."""
+    unit = np.zeros(UNIT_COLUMNS, np.int64)
+    unit[PART] = 64
+    places = np.zeros(1, PLACES)[0]
+    _step_neurons(unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0), Pages(0, 0, 1, 64, 1), places, 0, 0)
+
+
 @compiled
 def _drive(constants, current):
     """Return [k, n] the constants of a step, the first third of `constants`.

@@ -17,7 +17,7 @@ from ..result import Work
 from .runner import WorkCounters
 from .windows import WindowedPopulations
 
-UNCOUNTED = "counting changed membranes was not asked for: simulate(..., count_updates=True)"
+UNCOUNTED = "changed membranes were not counted; count_updates = true counts them"
 
 
 def count_work(

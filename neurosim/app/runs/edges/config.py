@@ -87,6 +87,8 @@ class EdgesConfig(RunConfig):
         duration: of a trial, s.
         clock: s, the step.
         precision: "float32" or "float64".
+        count_updates: count the membranes that change, which the energy estimate needs; silent neurons then take
+            every step.
         rates: name of the table of rates in the run folder; it ends in .csv, .parquet or .feather.
         energy: how energy is estimated.
     """
@@ -101,6 +103,7 @@ class EdgesConfig(RunConfig):
     duration: Positive = 1.0
     clock: Positive = 1e-4
     precision: str = "float32"
+    count_updates: bool = False
     rates: str = "rates.csv"
     energy: Energy = Energy()
 

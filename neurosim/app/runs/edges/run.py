@@ -125,6 +125,7 @@ def work(run: EdgesRun) -> EdgesResult:
             threads=run.options.threads,
             precision=config.precision,
             record=[NEURONS],
+            count_updates=config.count_updates,
         )
         simulation.silence(NEURONS, inputs.silenced)
     with run.time("run"), simulation_bar(f"simulating {len(edges):,} edges", run.options.quiet) as progress:

@@ -17,6 +17,7 @@ from ....base.distribution import install
 from ....base.errors import NeurosimError, NeurosimInputError, NeurosimMissingError
 from ....base.json_toml import toml_text
 from ....base.plain import to_plain
+from .ahead import compiled_ahead
 from .arguments import COMMON, CPU, OPTIONAL, SHARED, common_options, resume_option, show_config, take_settings
 from .command_options import CommandOptions, with_folder
 from .compilation import compilation_shown
@@ -112,6 +113,9 @@ def common(
                     if options.json:
                         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
                     stack.enter_context(compilation_shown(options.say))
+                    if not options.show_config:
+                        words = click.get_current_context().command_path
+                        stack.enter_context(compiled_ahead(words.partition(" ")[2]))
                     result = function(options, **values)
             except ConfigShown as shown:
                 result = CommandResult(shown.config, toml_text(shown.config, "--show-config").rstrip())

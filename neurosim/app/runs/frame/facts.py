@@ -116,9 +116,12 @@ class Overview:
     closing: Sequence[str] = ()
 
     def with_measured(self, measured: MeasuredEnergy) -> Overview:
-        """Return the overview with the energy that was measured, behind the estimates; as it is without these."""
+        """Return the overview with the energy that was measured, behind the estimates.
+
+        As it is without estimates, and where nothing was measured: the section on energy says why.
+        """
         last = max((k for k, fact in enumerate(self.facts) if fact.label.startswith(ENERGY)), default=None)
-        if last is None:
+        if last is None or measured.total is None:
             return self
         shown = Fact(label=MEASURED, value=measured.total, format=_joules, note=measured_words(measured), tile=False)
         return replace(self, facts=[*self.facts[: last + 1], shown, *self.facts[last + 1 :]])

@@ -1,0 +1,157 @@
+"""Kernels compiled by processes of their own while a first command imports, reads its data and compiles others.
+
+A process compiles one kernel at a time, so that a first command would use one core for most of its time. The kernels
+go into the cache, from which the command reads them; it waits for one that is still being compiled, see
+`kernels.tools.locks`. Results are the same with and without, and NEUROSIM_COMPILE_AHEAD=0 goes without.
+
+python -m neurosim.app.runs.frame.ahead PART    compiles a part
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SWITCH = "NEUROSIM_COMPILE_AHEAD"
+
+
+def _engine() -> None:
+    """Compile the run loop of networks, by one unit and one step."""
+    from ....engine import simulate
+    from ....network import LIF, Network, Population
+
+    simulate(Network([Population("cell", 1, LIF())]), 1e-3, clock=1e-3)
+
+
+def _neurons() -> None:
+    """Compile the part of the run loop that steps neurons; `_engine` then finds it."""
+    import numpy as np
+
+    from ....kernels.engine.clocked.loop import step_nobody
+
+    step_nobody(np.float32)  # type: ignore[no-untyped-call]
+
+
+def _gradient() -> None:
+    """Compile the gradient of a layer of neurons."""
+    import torch
+
+    from ....learning.layers.neurons import LIFLayer
+
+    layer = LIFLayer(1, train_tau=True)
+    out, _ = layer(torch.zeros(1, 1, 1))
+    out.sum().backward()
+
+
+def _memory() -> None:
+    """Compile what a macrocolumn does with an item."""
+    import numpy as np
+
+    from ....memory import SDR, Macrocolumn
+
+    column = Macrocolumn(64, 2, 8)
+    memory = column.memory()
+    column.store(memory, SDR(np.arange(3), 64))
+
+
+def _decoder() -> None:
+    """Compile the products of a decoder, and the operations on vectors that most kinds of attention have."""
+    from ....kernels.decode.linear import encode, floats, product
+    from ....kernels.decode.vectors import cpu
+
+    rows = product.INTEGER_ROWS[product.fastest()]  # type: ignore[no-untyped-call]
+    operations = [encode.encode, rows, cpu.convolve, cpu.pointwise, cpu.norm, floats.dense, cpu.normalise]
+    # An operation is compiled when its address is first read.
+    assert all(operation.address for operation in operations)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Kernels that one process compiles.
+
+    Attributes:
+        kernel: the last of them; where it is in the cache the others are, too.
+        compile: the function that compiles them.
+    """
+
+    kernel: str
+    compile: Callable[[], None]
+
+
+PARTS: Mapping[str, Part] = {
+    "engine": Part("engine.clocked.loop.run", _engine),
+    "neurons": Part("engine.clocked.loop._step_neurons", _neurons),
+    "gradient": Part("layers.scan.cpu._backward", _gradient),
+    "memory": Part("memory.macrocolumn.cpu.run", _memory),
+    "decoder": Part("decode.vectors.cpu.normalise", _decoder),
+}
+# Parts that a command needs: those that take longest, by the clock on two cores.
+OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "demo": ("engine", "neurons"),
+    "simulate": ("engine", "neurons"),
+    "train": ("engine", "gradient"),
+    "memory store": ("memory",),
+    "convert model": ("decoder",),
+}
+
+
+@contextlib.contextmanager
+def compiled_ahead(command: str) -> Iterator[None]:
+    """Compile the parts that a command needs in other processes, which end with the block.
+
+    Nothing is started for a part of which any version is in the cache, where the cache cannot be written, or on one
+    core.
+    """
+    processes = []
+    for part in _missing(command):
+        # The system may allow no further process.
+        with contextlib.suppress(OSError):
+            processes.append(_start(part))
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            # Closes the pipe, too.
+            process.communicate()
+
+
+def _missing(command: str) -> list[str]:
+    """Return the parts that a command needs and that the cache has not."""
+    parts = OF_COMMANDS.get(command, ())
+    if not parts or os.environ.get(SWITCH, "1") == "0" or (os.cpu_count() or 1) == 1:
+        return []
+    from ....kernels.tools.cache_folder import cache_folder
+
+    folder = cache_folder()
+    if folder is None:
+        return []
+    return [part for part in parts if next(folder.glob(f"{PARTS[part].kernel}-*.nbi"), None) is None]
+
+
+def _start(part: str) -> subprocess.Popen[bytes]:
+    """Start the process of a part, in the folder of this package, which it then imports."""
+    root = Path(__file__).resolve().parents[4]
+    line = [sys.executable, "-m", __name__, part]
+    return subprocess.Popen(line, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _end_with_parent() -> None:
+    """End when standard input does, which the command holds open as long as it lives."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(0)
+
+
+def main() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    PARTS[sys.argv[1]].compile()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Processes that compile kernels beside a first command."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from neurosim.app.cli import main
+from neurosim.app.runs.frame import ahead
+from neurosim.kernels.tools import cache_folder
+
+
+@pytest.fixture
+def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which parts are looked for, which is empty; and processes are allowed, on two cores."""
+    monkeypatch.setattr(cache_folder, "cache_folder", lambda: tmp_path)
+    monkeypatch.setenv(ahead.SWITCH, "1")
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    return tmp_path
+
+
+def test_parts_that_no_cache_has_are_compiled_ahead(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ahead._missing("demo") == ["engine", "neurons"]
+    assert ahead._missing("memory store") == ["memory"]
+    assert ahead._missing("runs list") == []
+    (kernels / "engine.clocked.loop.run-0123.py311.nbi").touch()
+    assert ahead._missing("train") == ["gradient"]
+    monkeypatch.setenv(ahead.SWITCH, "0")
+    assert ahead._missing("train") == []
+
+
+def test_nothing_is_started_on_one_core_or_without_a_folder(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_folder, "cache_folder", lambda: None)
+    assert ahead._missing("demo") == []
+    monkeypatch.setattr(cache_folder, "cache_folder", lambda: kernels)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert ahead._missing("demo") == []
+
+
+def test_processes_end_with_the_block(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def start(part: str) -> subprocess.Popen[bytes]:
+        program = "import time; time.sleep(60)"
+        started.append(subprocess.Popen([sys.executable, "-S", "-c", program], stdin=subprocess.PIPE))
+        return started[-1]
+
+    monkeypatch.setattr(ahead, "_start", start)
+    with ahead.compiled_ahead("demo"):
+        assert [process.poll() for process in started] == [None, None]
+    assert all(process.poll() for process in started)
+
+
+def test_a_system_without_room_for_processes_compiles_in_the_command(
+    kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("no further process")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with ahead.compiled_ahead("demo"):
+        pass
+
+
+def test_a_process_ends_when_its_command_does() -> None:
+    program = "from neurosim.app.runs.frame import ahead; ahead._end_with_parent(); raise SystemExit(1)"
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_parts_are_of_commands_and_kernels_that_exist() -> None:
+    assert {part for parts in ahead.OF_COMMANDS.values() for part in parts} == set(ahead.PARTS)
+    for words in ahead.OF_COMMANDS:
+        command: Any = main
+        for word in words.split():
+            command = command.get_command(click.Context(command), word)
+        assert not isinstance(command, click.Group), words
+    for part in ahead.PARTS.values():
+        module, _, name = part.kernel.rpartition(".")
+        assert hasattr(importlib.import_module(f"neurosim.kernels.{module}"), name)
+
+
+# What is compiled ahead is of use only where commands call kernels with the same types of arguments.
+PROGRAM = """
+import sys
+from neurosim.app.cli import main
+from neurosim.app.runs.frame import ahead
+from neurosim.kernels.engine.clocked import loop
+from neurosim.kernels.layers.scan import cpu as scan
+from neurosim.kernels.memory.macrocolumn import cpu as column
+
+FEW = ["--set", "data.train_limit=30", "--set", "data.limit=20", "--quiet"]
+for part, kernel, words in (
+    ("neurons", loop._step_neurons, None),
+    ("engine", loop.run, ["demo", *FEW]),
+    ("gradient", scan._backward, ["train", "digits", "--epochs", "1", "--set", "baselines.cnn=false", *FEW]),
+    ("memory", column.run, ["memory", "store", "digits", *FEW]),
+):
+    assert not kernel.signatures
+    ahead.PARTS[part].compile()
+    assert len(kernel.signatures) == 1 and kernel._cache.kernel == ahead.PARTS[part].kernel
+    if words is None:
+        continue
+    main(words, standalone_mode=False)
+    assert len(kernel.signatures) == 1, kernel.signatures
+assert len(loop._step_neurons.signatures) == 1
+"""
+
+
+@pytest.mark.slow
+def test_commands_call_what_was_compiled_ahead(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_parts_of_a_decoder_are_operations_that_compile() -> None:
+    ahead.PARTS["decoder"].compile()
