@@ -35,7 +35,8 @@ def callback(function, signature, **options):
     """
     made = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
     made._cache = cache_of(function)
-    made.compile()
+    with made._cache.lock(made._sig):
+        made.compile()
     return made
 
 
