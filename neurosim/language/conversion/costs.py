@@ -36,6 +36,7 @@ def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
         size = stored.blocks.numel() if isinstance(stored, BlockTensor) else stored.numel() * bits // 8
         # Each spike of a channel adds the nonzero weights of its row.
         fan_out = torch.count_nonzero(stored, dim=0).cpu().numpy()
+        converted.model.files.release()
         extra = [layer.coder.thresholds, layer.bias, steps]
         layers.append(
             LayerCounts(

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ...base.errors import NeurosimInputError, lookup, require
+from ...base.heap import trim_heap
 from ...base.rules import Rule, check_rules
 from ...base.shown import Shown
 from ...kernels.spikes.planes.reference import MAX_PLANES
 from ..attention.kinds.base import Codes, Mixer
 from ..attention.model import LanguageModel
+from ..attention.tensors import MappedFiles
 from ..attention.train import draw_windows
 from . import int4, spiked_mixer
 from .calibrate import Survey, layer_thresholds, survey_channels
@@ -174,7 +176,8 @@ class Converted:
         it was read from.
 
         Yields:
-            the seconds that rounding each residual block's weights took, filled while the model runs.
+            the seconds that rounding each residual block's weights took, and giving them back, filled while the model
+            runs.
         """
         self.execute(False)
         self._update_lazily(on, threads)
@@ -184,7 +187,7 @@ class Converted:
         for block in self.model.layers:
             inner = [module for module in block.modules() if isinstance(module, SpikedLinear)]
             outside.difference_update(inner)
-            handles += _round_while_called(block, inner, on, threads, rounded)
+            handles += _round_while_called(block, inner, on, threads, self.model.files, rounded)
         for layer in outside:
             layer.execute(on, threads=threads)
         try:
@@ -451,9 +454,14 @@ def _by_layer(
 
 
 def _round_while_called(
-    block: nn.Module, layers: Sequence[SpikedLinear], on: bool, threads: int, rounded: list[float]
+    block: nn.Module,
+    layers: Sequence[SpikedLinear],
+    on: bool,
+    threads: int,
+    files: MappedFiles,
+    rounded: list[float],
 ) -> list[RemovableHandle]:
-    """Round the weights of a block's layers whenever it is called, and add the seconds that it took to `rounded`."""
+    """Round the weights of a block's layers whenever it is called, and give them back; add the seconds to `rounded`."""
 
     def before(*_: object) -> None:
         start = time.perf_counter()
@@ -463,7 +471,11 @@ def _round_while_called(
         rounded.append(time.perf_counter() - start)
 
     def after(*_: object) -> None:
+        start = time.perf_counter()
         for layer in layers:
             layer.execute(False)
+        files.release()
+        trim_heap()
+        rounded.append(time.perf_counter() - start)
 
     return [block.register_forward_pre_hook(before), block.register_forward_hook(after)]
