@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ from .liquid_member import LiquidAnswers, run_liquid, scaling, spread_of
 from .recordings import Parts, load_splits, parts_of
 from .result import LIQUID, EpochResult, MemberResult, TrainResult
 
+if TYPE_CHECKING:
+    from ....learning.training.saved import TrainableNet
+
 try:
     import torch
 
@@ -43,7 +46,7 @@ try:
     from ....learning.training.net import SpikingNet
     from ....learning.training.parallel import Team
     from ....learning.training.records import EpochProgress
-    from ....learning.training.saved import TrainableNet, load, save, save_grid
+    from ....learning.training.saved import load, save, save_grid
     from ....learning.training.trainer import Trainer, scores
     from .attention import run_in_spikes
     from .engine import run_elm, run_events
