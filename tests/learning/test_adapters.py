@@ -52,8 +52,8 @@ def test_a_new_task_gets_adapters_and_changes_no_other() -> None:
 
 
 def test_a_task_seen_before_is_nothing_new() -> None:
-    stream = Permuted(tasks=3, **{**FEW, "train_limit": 200}).build(1)
-    learner = made(stream, hidden=(40, 30), epochs=10)
+    stream = Permuted(tasks=2, **{**FEW, "train_limit": 120}).build(1)
+    learner = made(stream, hidden=(40, 30))
     learn(learner, stream[0])
     before = learn(learner, stream[1])
     counts = [int(layer.count) for layer in learner.net.layers]
