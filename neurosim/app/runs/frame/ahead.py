@@ -23,8 +23,9 @@ SWITCH = "NEUROSIM_COMPILE_AHEAD"
 
 def _engine() -> None:
     """Compile the run loop of networks, by one unit and one step."""
-    from ....engine import simulate
-    from ....network import LIF, Network, Population
+    from ....engine.batch import simulate
+    from ....network.network import Network, Population
+    from ....network.neurons.lif import LIF
 
     simulate(Network([Population("cell", 1, LIF())]), 1e-3, clock=1e-3)
 
