@@ -55,6 +55,9 @@ def compiled(function=None, **options):
     """Compile `function` on its first call; `options` are those of numba's `njit`."""
     if function is None:
         return functools.partial(compiled, **options)
+    if numba.config.DISABLE_JIT:
+        # For debugging: numba's own decorators return the plain function, too.
+        return function
     dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
     dispatcher._cache = KernelCache(function)
     compiles = dispatcher.compile

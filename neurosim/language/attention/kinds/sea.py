@@ -39,31 +39,29 @@ class RowConv(nn.Module):
         parts: columns of a row.
     """
 
-    shifts: Tensor
-
     def __init__(self, channels: int, parts: int) -> None:
         super().__init__()
+        self.parts = parts
         # As torch starts a convolution of this many inputs.
         bound = (9 * channels) ** -0.5
         self.weight = nn.Parameter(torch.empty(channels, channels, 3, 3).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound))
-        # [3, parts, parts]: the column that each tap reads.
-        column = torch.arange(parts)
-        shifts = [(column[:, None] + DILATION * tap == column).float() for tap in (-1, 0, 1)]
-        self.register_buffer("shifts", torch.stack(shifts), persistent=False)
 
     def initial(self, x: Tensor) -> Tensor:
         """Return [B, 4, channels parts] zeros: the rows before the first."""
-        return x.new_zeros(len(x), 2 * DILATION, self.weight.shape[0] * self.shifts.shape[1])
+        return x.new_zeros(len(x), 2 * DILATION, self.weight.shape[0] * self.parts)
 
     def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Return (y [B, T, channels parts], the new tail) from x of that shape and the rows before it."""
         known = torch.cat([tail, x], 1)
         length = x.shape[1]
         taps = torch.cat([known[:, begin : begin + length] for begin in (0, DILATION, 2 * DILATION)], -1)
+        # [3, parts, parts]: the column that each tap reads.
+        column = torch.arange(self.parts, device=x.device)
+        shifts = torch.stack([column[:, None] + DILATION * tap == column for tap in (-1, 0, 1)])
         # Rows of the matrix are [channel, column], its columns [tap of time, channel, column].
-        matrix = torch.einsum("oirs,scd->ocrid", self.weight, self.shifts.to(self.weight))
-        bias = self.bias.repeat_interleave(self.shifts.shape[1])
+        matrix = torch.einsum("oirs,scd->ocrid", self.weight, shifts.to(self.weight))
+        bias = self.bias.repeat_interleave(self.parts)
         y = F.linear(taps, matrix.flatten(2).flatten(0, 1).to(taps.dtype), bias.to(taps.dtype))
         return y, known[:, length:]
 
