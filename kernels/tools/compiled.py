@@ -70,14 +70,17 @@ def compiled(function=None, **options):
     return dispatcher
 
 
-def callback(function, signature, **options):
+def callback(function, signature, cache=None, **options):
     """Compile `function` to a callback of C and return it; its code is valid as long as the object.
+
+    Args:
+        cache: a `KernelCache`; default: one for the function's file.
 
     Raises:
         RuntimeError: the function has no file, and so no cache.
     """
     made = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
-    made._cache = KernelCache(function)
+    made._cache = cache or KernelCache(function)
     with made._cache.lock(made._sig):
         made.compile()
     return made

@@ -14,8 +14,6 @@ import sys
 from pathlib import Path
 
 from numba import njit
-from numba.core import sigutils
-from numba.core.ccallback import CFunc
 
 from . import compiled
 from .cache_folder import cache_folder
@@ -33,11 +31,7 @@ def callback(function, signature, **options):
     Raises:
         RuntimeError: the function has neither a file nor a written text, and so no cache.
     """
-    made = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
-    made._cache = cache_of(function)
-    with made._cache.lock(made._sig):
-        made.compile()
-    return made
+    return compiled.callback(function, signature, cache_of(function), **options)
 
 
 def dispatcher(function, **options):
