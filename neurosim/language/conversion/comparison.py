@@ -111,6 +111,7 @@ class _WindowLosses(NamedTuple):
     likeliest: Tensor
 
 
+@torch.no_grad()
 def _read_windows(
     model: LanguageModel,
     windows: Sequence[tuple[Tensor, Tensor]],
