@@ -73,7 +73,7 @@ def _decoder() -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class KernelPart:
     """Kernels that one process compiles.
 
     Attributes:
@@ -85,12 +85,12 @@ class Part:
     compile: Callable[[], None]
 
 
-PARTS: Mapping[str, Part] = {
-    "engine": Part("engine.clocked.loop.run", _engine),
-    "neurons": Part("engine.clocked.loop._step_neurons", _neurons),
-    "gradient": Part("layers.scan.cpu._backward", _gradient),
-    "memory": Part("memory.macrocolumn.cpu.run", _memory),
-    "decoder": Part("decode.vectors.cpu.normalise", _decoder),
+PARTS: Mapping[str, KernelPart] = {
+    "engine": KernelPart("engine.clocked.loop.run", _engine),
+    "neurons": KernelPart("engine.clocked.loop._step_neurons", _neurons),
+    "gradient": KernelPart("layers.scan.cpu._backward", _gradient),
+    "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
+    "decoder": KernelPart("decode.vectors.cpu.normalise", _decoder),
 }
 # Parts that a command needs: those that take longest, by the clock on two cores.
 OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
