@@ -70,7 +70,7 @@ def test_a_system_without_room_for_processes_compiles_in_the_command(
 
 
 def test_a_process_ends_when_its_command_does() -> None:
-    program = "from neurosim.app.runs.frame import ahead; ahead._end_with_parent(); raise SystemExit(1)"
+    program = "from neurosim.app.runs.frame import ahead; ahead.end_with_parent(); raise SystemExit(1)"
     process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
     process.communicate()
     assert process.returncode == 0

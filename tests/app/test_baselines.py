@@ -42,12 +42,12 @@ def test_neighbours_of_a_large_sensor_are_summed(monkeypatch: pytest.MonkeyPatch
 def test_patches_are_cut_from_all_windows_and_planes_of_a_place() -> None:
     recordings = bars(2)
     grid = baselines.features(recordings).reshape(8, 6, 8, 8)
-    found = baselines._patches(recordings)
+    found = baselines._patches(baselines.features(recordings), recordings.shape)
     assert found.shape == (8, 4, 6 * 25)
     for k, (y, x) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2))):
         assert np.array_equal(found[:, k], grid[:, :, y : y + 5, x : x + 5].reshape(8, -1))
     line = Recordings.collect([Spikes(np.array([0.0]), np.array([3]), 4, 0.1)] * 2, [0, 1], ("a", "b"))
-    assert baselines._patches(line).shape == (2, 1, 3 * 4)
+    assert baselines._patches(baselines.features(line), line.shape).shape == (2, 1, 3 * 4)
 
 
 def test_naive_bayes_votes_by_the_words_of_each_place() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +14,9 @@ from numpy.typing import NDArray
 
 from ...data.spikes import Recordings
 from .data import even
+from .frame.beside import called_beside, has_free_core
 from .frame.config import Baselines, Energy
+from .frame.options import RunOptions
 from .frame_cnn import train_frame_cnn
 from .score import OtherClassifiers
 from .summary import labels_of
@@ -19,6 +24,10 @@ from .summary import labels_of
 WINDOWS = 3
 MAX_UNITS = 600  # of the sensor, after neighbours were summed: more cost seconds and no baseline was better
 MAX_TRAIN = 3000  # recordings that are learned from, evenly over classes
+# Training recordings from which a process of their own, which takes some 3 s of imports, saves time; and events, or
+# pixels, that are copied for it at most.
+MIN_BESIDE = 300
+MAX_BESIDE = 20_000_000
 NAMES = ("logistic regression", "nearest neighbour", "RBF SVM", "naive Bayes on patches")
 # Of the dictionary of patches: its words, side and distance of patches along both axes of a camera or along channels,
 # drawn patches that it is made from, and what is added to counts of words.
@@ -42,13 +51,15 @@ def measure_baselines(train: Recordings, test: Recordings) -> Mapping[str, float
     some = train.select(even(labels_of(train), MAX_TRAIN))
     labels = labels_of(some)
     # One thread: sums in another order could move an answer at a border.
+    x = features(some)
+    z = features(test)
     with threadpool_limits(1):
-        answers = [*answers_of(features(some), labels, features(test))]
-        answers.append(_naive_bayes(_patches(some), labels, _patches(test)))
+        answers = [*answers_of(x, labels, z)]
+        answers.append(_naive_bayes(_patches(x, train.shape), labels, _patches(z, train.shape)))
     return {name: float(np.mean(predicted == labels_of(test))) for name, predicted in zip(NAMES, answers, strict=True)}
 
 
-class _Compared(Protocol):
+class Compared(Protocol):
     """Settings of a run whose answers are compared."""
 
     @property
@@ -58,7 +69,15 @@ class _Compared(Protocol):
     def energy(self) -> Energy: ...
 
 
-def measure_comparison(config: _Compared, train: Recordings, test: Recordings, parameters: int) -> OtherClassifiers:
+@dataclass(frozen=True)
+class ComparedSettings:
+    """The settings of a comparison alone, for another process."""
+
+    baselines: Baselines
+    energy: Energy
+
+
+def measure_comparison(config: Compared, train: Recordings, test: Recordings, parameters: int) -> OtherClassifiers:
     """Return what simple classifiers reach, and a small convolutional network unless the settings ask for none.
 
     Args:
@@ -68,6 +87,42 @@ def measure_comparison(config: _Compared, train: Recordings, test: Recordings, p
     if not config.baselines.cnn:
         return OtherClassifiers(baselines=simple)
     return OtherClassifiers(baselines=simple, cnn=train_frame_cnn(train, test, parameters, config.energy.profile))
+
+
+def is_beside(options: RunOptions, items: int, size: int) -> bool:
+    """Return whether a run of so many training items, of so many events or pixels in all, compares beside its work."""
+    return has_free_core(options) and items >= MIN_BESIDE and size <= MAX_BESIDE
+
+
+@contextmanager
+def comparison_beside(
+    config: Compared, train: Recordings, test: Recordings, options: RunOptions, parameters: int | None = None
+) -> Iterator[Callable[[int], OtherClassifiers]]:
+    """Begin `measure_comparison` in another process, where a core is free; yield a function of the parameters that
+    returns its result.
+
+    Args:
+        parameters: of the run's own network, where they are known before; otherwise the small network is trained when
+            the result is asked for.
+    """
+    here = functools.partial(measure_comparison, config, train, test)
+    size = len(train.ticks) + len(test.ticks)
+    if not is_beside(options, len(train), size) or not (train.in_memory and test.in_memory):
+        yield here
+        return
+    some = train.select(even(labels_of(train), MAX_TRAIN))
+    later = config.baselines.cnn and parameters is None
+    own = ComparedSettings(Baselines(config.baselines.cnn and not later), config.energy)
+    with called_beside(measure_comparison, own, some, test, parameters or 0) as result:
+
+        def comparison(count: int) -> OtherClassifiers:
+            made = result()
+            if not later:
+                return made
+            cnn = train_frame_cnn(train, test, count, config.energy.profile)
+            return OtherClassifiers(baselines=made.baselines, cnn=cnn)
+
+        yield comparison
 
 
 def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:
@@ -89,17 +144,17 @@ def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.
         return [model.fit(x, labels).predict(z) for model in models]
 
 
-def _patches(recordings: Recordings) -> NDArray[np.float32]:
-    """Return [n, places, d] the patches of `features`, all windows and planes of a place together."""
-    planes, height, width = _pooled(recordings.shape)[:3]
-    grid = features(recordings).reshape(len(recordings), WINDOWS * planes, height, width)
+def _patches(x: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return [n, places, d] the patches of `features` of a sensor, all windows and planes of a place together."""
+    planes, height, width = _pooled(shape)[:3]
+    grid = x.reshape(len(x), WINDOWS * planes, height, width)
     if height > 1:
         side = (min(SIDE, height), min(SIDE, width))
     else:
         side = (1, min(CHANNELS, width))
     cut = np.lib.stride_tricks.sliding_window_view(grid, side, axis=(2, 3))[:, :, ::STRIDE, ::STRIDE]
     places = cut.shape[2] * cut.shape[3]
-    return np.ascontiguousarray(np.moveaxis(cut, 1, 3)).reshape(len(recordings), places, -1)
+    return np.ascontiguousarray(np.moveaxis(cut, 1, 3)).reshape(len(x), places, -1)
 
 
 def _naive_bayes(train: NDArray[np.float32], labels: NDArray[np.int64], test: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -143,14 +143,14 @@ def _start(part: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(line, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End when standard input does, which the command holds open as long as it lives."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(0)
 
 
 def main() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     PARTS[sys.argv[1]].compile()
 
 

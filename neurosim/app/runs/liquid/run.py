@@ -15,13 +15,13 @@ from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.quality import measure_quality
 from ....learning.liquid.readout import TrainedReadout
 from .. import data
-from ..baselines import measure_comparison
+from ..baselines import comparison_beside
 from ..data import Splits
 from ..frame.folder import READOUT
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
-from ..score import score_answers
+from ..score import OtherClassifiers, score_answers
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
 from .adapted import GAINS, AdaptedLiquid
 from .config import LiquidConfig
@@ -43,6 +43,11 @@ def load(config: LiquidConfig, options: RunOptions) -> Inputs[Splits]:
 
 def work(run: LiquidRun) -> LiquidResult:
     """Train the readout on the training recordings, and simulate the test recordings."""
+    with comparison_beside(run.config, run.inputs.train, run.inputs.test, run.options) as comparison:
+        return _work(run, comparison)
+
+
+def _work(run: LiquidRun, comparison: Callable[[int], OtherClassifiers]) -> LiquidResult:
     config = run.config
     liquid, readout = train_readout(run)
     train = run.inputs.train
@@ -59,15 +64,14 @@ def work(run: LiquidRun) -> LiquidResult:
         predicted = readout.predict(spikes)
         layers = [*result.work, *readout.work(spikes)]
     with run.time("baselines"):
-        weights = sum(layer.weights for layer in layers)
-        comparison = measure_comparison(config, train, run.inputs.test, weights)
+        others = comparison(sum(layer.weights for layer in layers))
     labels = labels_of(test)
     shown = shown_recordings(labels, predicted, test.durations)
     write_shown(run.folder, shown, test, spikes, "liquid")
     return LiquidResult(
         **vars(DataResult.of(config.data, run.inputs, config.seed)),
         **vars(score_answers(labels, predicted, test.classes)),
-        **vars(comparison),
+        **vars(others),
         transductive=config.build_readout().transductive,
         spikes=len(spikes.ticks),
         spike_digest=spikes.digest(),

@@ -41,7 +41,7 @@ class StoreKind(MemoryKind["EncodedItems"]):
     """Runs that store the first split of a dataset in one pass, and measure.
 
     Attributes:
-        command: a name of `run.COMMANDS`: "store", "capacity", "noise" or "familiarity".
+        command: "store", "capacity", "noise" or "familiarity".
     """
 
     command: str = "store"

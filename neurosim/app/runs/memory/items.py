@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,14 +21,15 @@ from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
 from ....memory.sdr.patch_code import PatchCode
 from .. import data
-from ..baselines import measure_comparison
+from ..baselines import Compared, ComparedSettings, is_beside, measure_comparison
+from ..frame.beside import called_beside
 from ..frame.config import Data
+from ..frame.options import RunOptions
 from ..frame_cnn import train_image_cnn
 from ..score import OtherClassifiers
 from ..summary import labels_of
 from .config import Code, MemoryConfig, PatchesOptions
 from .patches import build_patch_code, pictures
-from .recognise.config import RecogniseConfig
 
 CHUNK = 512  # items whose vectors are in memory at a time
 FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
@@ -65,6 +68,13 @@ class Raw:
         if isinstance(self.source, Recordings):
             return float(self.source.durations.sum())
         return 0.0
+
+    @property
+    def size(self) -> int:
+        """Return the number of events, or of pixels."""
+        if isinstance(self.source, Recordings):
+            return len(self.source.ticks)
+        return self.source.size
 
     def select(self, indices: NDArray[np.int64]) -> Raw:
         """Return the items at `indices`, in that order."""
@@ -214,7 +224,7 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
     return stored_images, other_images
 
 
-def compare_items(config: MemoryConfig | RecogniseConfig, stored: Raw, other: Raw, weights: int) -> OtherClassifiers:
+def compare_items(config: Compared, stored: Raw, other: Raw, weights: int) -> OtherClassifiers:
     """Return what others reach that learn the stored items: of images a small convolutional network alone.
 
     Args:
@@ -227,6 +237,19 @@ def compare_items(config: MemoryConfig | RecogniseConfig, stored: Raw, other: Ra
         return OtherClassifiers()
     profile = config.energy.profile
     return OtherClassifiers(cnn=train_image_cnn(images[0], stored.labels, images[1], other.labels, weights, profile))
+
+
+@contextmanager
+def compared_beside(
+    config: Compared, stored: Raw, other: Raw, weights: int, options: RunOptions
+) -> Iterator[Callable[[], OtherClassifiers]]:
+    """Begin `compare_items` in another process, where a core is free; yield a function that returns its result."""
+    if not is_beside(options, len(stored), stored.size + other.size):
+        yield functools.partial(compare_items, config, stored, other, weights)
+        return
+    own = ComparedSettings(config.baselines, config.energy)
+    with called_beside(compare_items, own, stored, other, weights) as result:
+        yield result
 
 
 def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +23,10 @@ from ..frame.folder import RunFolder, open_run, read_metrics
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..score import score_answers
+from ..score import OtherClassifiers, score_answers
 from . import figures
 from .config import MemoryConfig
-from .items import ItemEncoder, MemoryItems, Raw, compare_items, encoder, load
+from .items import ItemEncoder, MemoryItems, Raw, compared_beside, encoder, load
 from .learned import Learned, capacity_warnings, learn, sizes_between
 from .page import PICTURES
 from .result import ColumnSize, MemoryResult, RecallAtSize, RecallOperations
@@ -94,6 +95,14 @@ def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> In
 
 def store(run: Run[MemoryConfig, EncodedItems], command: str) -> MemoryResult:
     """Store a dataset's first split in one pass, measure, and add what the command is for."""
+    if command != "store":
+        return _store(run, command, COMMANDS[command])
+    weights = run.config.build_column().weights["U"]
+    with compared_beside(run.config, run.inputs.stored, run.inputs.other, weights, run.options) as comparison:
+        return _store(run, command, functools.partial(_save, comparison))
+
+
+def _store(run: Run[MemoryConfig, EncodedItems], command: str, extra: Extra) -> MemoryResult:
     config = run.config
     own = run.inputs
     # One size, all items, where the course of the recall is not measured.
@@ -109,7 +118,7 @@ def store(run: Run[MemoryConfig, EncodedItems], command: str) -> MemoryResult:
     result = _figures(run, learned, own.other, own.new, own.stored)
     course = tuple(growth) if points else None
     result = replace(result, command_kind=command, warnings=tuple(warnings), growth=course)
-    return COMMANDS[command](run, learned, result)
+    return extra(run, learned, result)
 
 
 def recall(run: Run[MemoryConfig, Recalled], source: Path) -> MemoryResult:
@@ -118,12 +127,17 @@ def recall(run: Run[MemoryConfig, Recalled], source: Path) -> MemoryResult:
     return replace(result, command_kind="recall", source=str(source))
 
 
-def _save(run: Run[MemoryConfig, EncodedItems], learned: Learned, result: MemoryResult) -> MemoryResult:
-    """Write the memory, which `recall` loads, and compare its answers with those of others."""
+def _save(
+    comparison: Callable[[], OtherClassifiers],
+    run: Run[MemoryConfig, EncodedItems],
+    learned: Learned,
+    result: MemoryResult,
+) -> MemoryResult:
+    """Write the memory, which `recall` loads, and add the answers of others."""
     learned.save(run.path)
     with run.time("baselines"):
-        comparison = compare_items(run.config, run.inputs.stored, run.inputs.other, learned.column.weights["U"])
-    return replace(result, **vars(comparison))
+        others = comparison()
+    return replace(result, **vars(others))
 
 
 def _capacity(run: Run[MemoryConfig, EncodedItems], learned: Learned, result: MemoryResult) -> MemoryResult:
@@ -145,8 +159,8 @@ def _familiarity(run: Run[MemoryConfig, EncodedItems], learned: Learned, result:
     return result
 
 
+# Besides `store`, which saves the memory.
 COMMANDS: Mapping[str, Extra] = {
-    "store": _save,
     "capacity": _capacity,
     "noise": _noise,
     "familiarity": _familiarity,

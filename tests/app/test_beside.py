@@ -1,0 +1,94 @@
+"""Calls in a process of their own, beside a run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurosim import Recordings
+from neurosim.app.runs import baselines
+from neurosim.app.runs.frame import beside
+from neurosim.app.runs.frame.beside import called_beside
+from neurosim.app.runs.frame.options import RunOptions
+from neurosim.app.runs.liquid.config import LiquidConfig
+from neurosim.app.runs.score import FrameCNN, OtherClassifiers
+
+
+def test_the_call_is_in_a_process_of_low_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file of the current folder does not take the place of a module.
+    monkeypatch.chdir(tmp_path)
+    Path("neurosim.py").write_text("raise SystemExit(1)")
+    numbers = np.arange(100_000)
+    with called_beside(os.nice, 0) as niceness, called_beside(np.sum, numbers) as total:
+        assert niceness() == os.nice(0) + beside.NICE
+        assert total() == numbers.sum()
+
+
+def test_what_raises_is_raised_here_and_what_cannot_be_sent_is_called_here() -> None:
+    with called_beside(divmod, 1, 0) as result, pytest.raises(ZeroDivisionError):
+        result()
+    with called_beside(lambda: 3) as result:
+        assert result() == 3
+
+
+def test_a_system_without_room_for_processes_calls_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("no further process")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with called_beside(sum, [1, 2]) as result:
+        assert result() == 3
+
+
+def test_the_process_ends_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = beside._start
+
+    def noted() -> subprocess.Popen[bytes]:
+        started.append(start())
+        return started[0]
+
+    monkeypatch.setattr(beside, "_start", noted)
+    # More than a pipe holds, which the process has not read when it ends.
+    with pytest.raises(KeyboardInterrupt), called_beside(len, bytes(1_000_000)):
+        raise KeyboardInterrupt
+    assert started[0].returncode and started[0].stdin.closed
+
+
+@pytest.mark.parametrize("parameters", [None, 100])
+def test_a_comparison_beside_a_run_has_the_same_answers(
+    monkeypatch: pytest.MonkeyPatch, parameters: int | None
+) -> None:
+    labels = np.arange(12) % 2
+    batch = Recordings(
+        np.arange(12.0), np.arange(12), np.arange(13), np.ones(12), 100, (10, 10), 1.0, labels, ("a", "b")
+    )
+    config = LiquidConfig.configure(None, ("data.name=digits",))
+    sent: list[bool] = []
+
+    @contextmanager
+    def called(function: Callable[..., object], *arguments: object) -> Iterator[Callable[[], object]]:
+        copies = pickle.loads(pickle.dumps(arguments))
+        sent.append(copies[0].baselines.cnn)
+        yield partial(function, *copies)
+
+    monkeypatch.setattr(baselines, "called_beside", called)
+    monkeypatch.setattr(baselines, "measure_baselines", lambda train, test: {train.digest(): len(test)})
+    monkeypatch.setattr(baselines, "train_frame_cnn", lambda *known: FrameCNN(parameters=known[2]))
+    monkeypatch.setattr(baselines, "MIN_BESIDE", 12)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    found: list[OtherClassifiers] = []
+    for options in (RunOptions(threads=1), RunOptions()):
+        with baselines.comparison_beside(config, batch, batch, options, parameters) as comparison:
+            found.append(comparison(100))
+    assert found == [OtherClassifiers(baselines={batch.digest(): 12}, cnn=FrameCNN(parameters=100))] * 2
+    # The small network waits for the number of parameters.
+    assert sent == [parameters is not None]
