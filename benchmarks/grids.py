@@ -21,8 +21,9 @@ feed-forward layer, and the mean over patches; for rays and overlapping the larg
 in a mean the two that matter count the less, the larger the grid. Layers: PLSTM2D in its two modes, the directional one
 also with 4 heads in place of 2, and without transitions, so that only neighbours see each other, and both modes with
 4 heads and the gates and norms of the source's code ("published"); LightNet2D with and without positions, a convolution
-of 3 x 3 patches, and none, which is the feed-forward layer alone. --keep saves each result as soon as it is there, and
-a second call begins behind the last.
+of 3 x 3 patches, and none, which is the feed-forward layer alone. By name alone: attention of every patch to all by a
+feature map, "elu", "hedgehog", "norm_aware 1", "norm_aware 3" and "norm_aware trained". --keep saves each result as
+soon as it is there, and a second call begins behind the last.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from neurosim.data import catalog
+from neurosim.language.attention.kinds.feature_maps import NormAware, feature_map
 from neurosim.language.attention.kinds.lightnet import LightNet2D
 from neurosim.language.attention.kinds.plstm import PLSTM2D, PLSTMGraph
 
@@ -72,6 +74,38 @@ class Around(nn.Module):
         return self.layer(x.movedim(-1, 1)).movedim(1, -1)
 
 
+class Mapped(nn.Module):
+    """Attention of all patches to all by a feature map: phi(q) sum phi(k) v^T / (phi(q) sum phi(k)), HEADS heads.
+
+    Queries and keys see where a patch lies, by sines and cosines of a row and a column, mixed to WIDTH channels.
+    """
+
+    def __init__(self, name: str, power: float | None = None) -> None:
+        super().__init__()
+        size = WIDTH // HEADS
+        self.layers = nn.ModuleList([nn.Linear(WIDTH, WIDTH) for _ in range(4)])
+        self.places = nn.Linear(8, WIDTH)
+        self.maps = nn.ModuleList([feature_map(name, size, HEADS, is_query=query) for query in (True, False)])
+        for each in self.maps:
+            if isinstance(each, NormAware):
+                each.set_power(power or 3.0, trained=power is None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = x.shape[1:3]
+        angles = [torch.linspace(0, np.pi, size)[:, None] * torch.tensor([1.0, 2.0]) for size in (rows, columns)]
+        waves = [torch.cat([angle.sin(), angle.cos()], -1) for angle in angles]
+        grid = torch.cat([waves[0][:, None].expand(-1, columns, -1), waves[1].expand(rows, -1, -1)], -1)
+        to_q, to_k, to_v, to_out = self.layers
+        placed = x + self.places(grid)
+        projected = (to_q(placed), to_k(placed), to_v(x))
+        q, k, v = (y.flatten(1, 2).unflatten(-1, (HEADS, -1)) for y in projected)
+        q, k = (layer(y) for layer, y in zip(self.maps, (q, k), strict=True))
+        sums = torch.einsum("bnhk,bnhv->bhkv", k, v)
+        out = torch.einsum("bnhk,bhkv->bnhv", q, sums)
+        mass = torch.einsum("bnhk,bhk->bnh", q, k.sum(1))
+        return to_out((out / (mass[..., None] + 1e-6)).flatten(-2)).unflatten(1, (rows, columns))
+
+
 class Unconnected(PLSTM2D):
     """A node sees what the nodes beside it send, and passes nothing on."""
 
@@ -98,6 +132,13 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "convolution": Around,
     "none": nn.Identity,
 }
+MAPS: dict[str, Callable[[], nn.Module]] = {
+    "elu": lambda: Mapped("elu"),
+    "hedgehog": lambda: Mapped("hedgehog_by_head"),
+    "norm_aware 1": lambda: Mapped("norm_aware", 1.0),
+    "norm_aware 3": lambda: Mapped("norm_aware", 3.0),
+    "norm_aware trained": lambda: Mapped("norm_aware"),
+}
 
 
 class Patches(nn.Sequential):
@@ -119,7 +160,7 @@ class Network(nn.Module):
         super().__init__()
         self.stem = stem
         self.averaged = averaged
-        self.layers = nn.ModuleList([LAYERS[name]() for _ in range(blocks)])
+        self.layers = nn.ModuleList([(LAYERS | MAPS)[name]() for _ in range(blocks)])
         self.norms = nn.ModuleList([nn.RMSNorm(WIDTH) for _ in range(2 * blocks + 1)])
         self.mlps = nn.ModuleList(
             [nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH)) for _ in range(blocks)]

@@ -48,13 +48,22 @@ def test_the_kind_of_a_preset_takes_its_settings(name: str) -> None:
         assert len(configure(path).rows) == 1
     else:
         from neurosim.app.runs.liquid.config import LiquidConfig
+        from neurosim.app.runs.match.config import MatchConfig
         from neurosim.app.runs.memory.recognise.config import RecogniseConfig
         from neurosim.app.runs.train.config import TrainConfig
 
-        kinds: Any = {"train": TrainConfig, "liquid": LiquidConfig, "recognise": RecogniseConfig}
+        kinds: Any = {
+            "train": TrainConfig,
+            "liquid": LiquidConfig,
+            "match": MatchConfig,
+            "recognise": RecogniseConfig,
+        }
         config = kinds[kind].configure(path)
-        tree = read_toml(path)
-        for table, settings in tree.items():
+        tree = settings_tree(config)
+        for table, settings in read_toml(path).items():
+            if not isinstance(settings, dict):
+                assert tree[table] == settings
+                continue
             for key, value in settings.items():
                 assert settings_tree(getattr(config, table))[key] == value, f"{table}.{key}"
 

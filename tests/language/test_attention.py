@@ -38,6 +38,7 @@ from neurosim.language.attention.kinds.rotary import build_rotary
 MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
     ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
+    ("linear", {"num_heads": 4, "num_kv_heads": 2, "feature_map": "hedgehog_by_head"}),
     ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
     ("linear", {"num_heads": 4, "num_kv_heads": 2, "feature_map": "hedgehog", "rotary_dim": 4}),
     ("linear", {"num_heads": 2, "feature_map": "norm_aware", "train_norm_power": True}),
@@ -332,14 +333,28 @@ def test_short_convolution_is_a_causal_correlation() -> None:
 
 @pytest.mark.parametrize("name", FEATURE_MAPS)
 def test_feature_maps_have_the_width_they_say(name: str) -> None:
-    x = noise(2, 5, 6)
+    x = noise(2, 5, 3, 6)
     for query in (True, False):
-        layer = feature_map(name, 6, is_query=query).double()
-        assert layer(x).shape == (2, 5, layer.features)
+        layer = feature_map(name, 6, 3, is_query=query).double()
+        assert layer(x).shape == (2, 5, 3, layer.features)
+
+
+def test_hedgehog_by_head_is_a_softmax_for_each_sign() -> None:
+    layer: Any = feature_map("hedgehog_by_head", 4, 2, is_query=True).double()
+    x = noise(3, 2, 4)
+    torch.testing.assert_close(layer(x), torch.cat([x.softmax(-1), (-x).softmax(-1)], -1))
+    weight = torch.stack([noise(4, 4, seed=1), noise(4, 4, seed=2)])
+    with torch.no_grad():
+        for each, own in zip(layer.layers, weight, strict=True):
+            each.weight.copy_(own)
+    for head in range(2):
+        y = x[:, head] @ weight[head].T
+        sums = y.exp().sum(-1, keepdim=True), (-y).exp().sum(-1, keepdim=True)
+        torch.testing.assert_close(layer(x)[:, head], torch.cat([y.exp() / sums[0], (-y).exp() / sums[1]], -1))
 
 
 def test_based_map_is_the_taylor_series() -> None:
-    layer = feature_map("based", 6, is_query=True)
+    layer = feature_map("based", 6, 1, is_query=True)
     q = noise(7, 6)
     k = noise(7, 6, seed=1)
     x = (q * k).sum(-1) / 6**0.5
@@ -364,8 +379,8 @@ def test_norm_aware_weights_sharpen_with_the_norm_of_the_query_and_with_the_powe
 
 
 def test_norm_aware_products_are_positive_and_sharpen_with_the_query() -> None:
-    one = feature_map("norm_aware", 8, is_query=True)
-    other = feature_map("norm_aware", 8, is_query=False)
+    one = feature_map("norm_aware", 8, 1, is_query=True)
+    other = feature_map("norm_aware", 8, 1, is_query=False)
     q = noise(8)
     k = noise(50, 8, seed=1)
     weights = [(one(q * n) * other(k)).sum(-1) for n in (0.1, 10.0)]

@@ -48,6 +48,7 @@ from neurosim.language.conversion.generate import Sampling, generate_tokens
 MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
     ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
+    ("linear", {"num_heads": 4, "num_kv_heads": 2, "feature_map": "hedgehog_by_head"}),
     ("linear", {"num_heads": 4, "num_kv_heads": 2, "feature_map": "hedgehog", "rotary_dim": 6, "rope_theta": 50.0}),
     ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
     ("linear", {"num_heads": 2, "feature_map": "dpfp", "use_output_norm": False}),

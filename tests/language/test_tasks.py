@@ -25,6 +25,7 @@ from neurosim.language.attention.probe import (
     scores_by_size,
 )
 from neurosim.language.attention.tasks import TASKS
+from neurosim.language.attention.tasks.episodes import Episodes
 from neurosim.language.attention.tasks.pixels import Pixels, _images
 from neurosim.language.attention.tasks.recall import JointRecall, RecallTask, SelectiveCopying
 from neurosim.language.attention.tasks.vectors import Outliers, Regression
@@ -130,6 +131,27 @@ def test_regression_is_linear_until_the_map_switches() -> None:
     for part, fits in ((slice(0, 20), True), (slice(20, 40), True), (slice(10, 30), False)):
         w = torch.linalg.lstsq(x[0, part], y[0, part]).solution
         assert (float((x[0, part] @ w - y[0, part]).norm()) < 1e-5) == fits
+
+
+def test_episodes_draw_classes_of_their_own() -> None:
+    task = Episodes(ways=3, queries=4, dimension=5, noise=0.1)
+    batch = task.draw(2, 40, draws())
+    x, shown, mark = batch.inputs.split([5, 3, 1], -1)
+    assert shown[:, :6].sum((1, 2)).eq(6).all() and shown[:, :6].sum(1).eq(2).all() and not shown[:, 6:].any()
+    assert torch.equal(mark[..., 0] > 0, batch.loss_mask) and batch.loss_mask.sum(1).eq(4).all()
+    assert torch.equal(shown[:, :6].argmax(-1), batch.targets[:, :6])
+    for one, labels in zip(x.double(), batch.targets, strict=True):
+        means = torch.stack([one[:6][labels[:6] == c].mean(0) for c in range(3)])
+        # Examples lie around the mean of their class, by little noise.
+        assert float((one - means[labels]).abs().max()) < 0.6
+    # The classes of two sequences have nothing in common.
+    means = torch.stack([row[:6][labels[:6] == 0].mean(0) for row, labels in zip(x, batch.targets, strict=True)])
+    assert float(torch.corrcoef(means).fill_diagonal_(0).mean().abs()) < 0.15
+    exact = task.references(batch, 2)
+    assert exact["nearest mean"] > 0.98 and exact["nearest example"] > 0.98
+    vague = Episodes(ways=3, queries=50, dimension=5, noise=3.0)
+    guesses = vague.references(vague.draw(5, 40, draws()), 5)
+    assert 1 / 3 < guesses["nearest example"] < guesses["nearest mean"] < 0.9
 
 
 @pytest.mark.parametrize("size", [0, 30, 60])

@@ -62,6 +62,15 @@ def test_a_permutation_moves_units_and_nothing_else() -> None:
     assert np.array_equal(first.test.x[:, 0][:, order], second.test.x[:, 0][:, varying])
 
 
+def test_permuted_items_may_come_with_their_task() -> None:
+    alone = Permuted(tasks=2, **SMALL).build(0)
+    known = Permuted(tasks=2, scenario="task", **SMALL).build(0)
+    assert (alone.problem.scenario, known.problem.scenario) == ("domain", "task")
+    assert all(same(one, other) for one, other in zip(alone, known, strict=True))
+    with pytest.raises(NeurosimInputError, match=r"stream\.blur: must be 0 in the scenario 'task'"):
+        Permuted(scenario="task", blur=0.1)
+
+
 def test_an_angle_turns_images() -> None:
     still, quarter = Rotated(angles=(0.0, 90.0), **SMALL).build(0)
     turned = np.rot90(still.test.x.reshape(-1, 8, 8), axes=(1, 2))

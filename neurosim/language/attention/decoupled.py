@@ -38,6 +38,16 @@ class GradientExample:
     target: Tensor
 
 
+def guessing_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Return a network of two hidden layers whose answers start at 0: nothing is better than noise."""
+    layers = nn.Sequential(
+        nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+    )
+    for p in layers[-1].parameters():
+        nn.init.zeros_(p)
+    return layers
+
+
 class GradientPredictor(nn.Module):
     """Synthetic gradient of the state of a model: [B, S] numbers of the state to [B, S], 0 before it has learnt.
 
@@ -54,13 +64,7 @@ class GradientPredictor(nn.Module):
         super().__init__()
         self.size = flat_state(states).shape[1]
         require(self.size > 0, "training.synthetic", "must be for kinds that have a state", self.size)
-        inputs = self.size + ANSWERS * outputs
-        self.layers = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.size)
-        )
-        # The last layer starts at 0, and so do the guesses: nothing is better than noise.
-        for p in self.layers[-1].parameters():
-            nn.init.zeros_(p)
+        self.layers = guessing_layers(self.size + ANSWERS * outputs, hidden, self.size)
 
     def forward(self, state: Tensor, answers: Tensor) -> Tensor:
         rule = "must be for kinds with a state of fixed size"
@@ -86,20 +90,46 @@ def answers_from(batch: TaskBatch, begin: int, outputs: int) -> Tensor:
 
 def flat_state(states: list[State]) -> Tensor:
     """Return all floats of the states of the layers as [B, S]."""
-    return torch.cat([value.flatten(1) for value in _floats(states)], 1)
+    return torch.cat([value.flatten(1) for value in floats_of(states)], 1)
 
 
-def _floats(states: list[State]) -> list[Tensor]:
+def floats_of(states: list[State]) -> list[Tensor]:
     """Return the floats of the states, in an order of their names."""
     return [state[name] for state in states for name in sorted(state) if state[name].is_floating_point()]
 
 
-def _cut(states: list[State]) -> list[State]:
+def cut(states: list[State]) -> list[State]:
     """Return the states without their graph; the floats are leaves."""
     return [
         {name: value.detach().requires_grad_(value.is_floating_point()) for name, value in state.items()}
         for state in states
     ]
+
+
+def gradients_at(
+    values: Sequence[Tensor], of: Tensor | Sequence[Tensor], along: Tensor | Sequence[Tensor]
+) -> list[Tensor]:
+    """Return d(of . along)/d(values), 0 where `of` does not depend on a value; the graph stays."""
+    gradients = torch.autograd.grad(of, values, along, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(v) if g is None else g for v, g in zip(values, gradients, strict=True)]
+
+
+def windows_of(task: SequenceTask, batch: TaskBatch, window: int) -> list[TaskBatch]:
+    """Return a batch in windows of tokens.
+
+    Raises:
+        NeurosimInputError: a task that is not answered by classes: its loss is no sum over tokens.
+    """
+    require(task.measure == "accuracy", "training.window", "must be 0 for a task that is answered by numbers", window)
+    pieces = zip(*(part.split(window, 1) for part in (batch.inputs, batch.targets, batch.loss_mask)), strict=True)
+    return [replace(batch, inputs=x, targets=y, loss_mask=mask) for x, y, mask in pieces]
+
+
+def window_loss(task: SequenceTask, scores: Tensor, part: TaskBatch, batch: TaskBatch) -> Tensor:
+    """Return the share of a window in the mean loss over all tokens of a batch that have one; 0 where it has none."""
+    if not bool(part.loss_mask.any()):
+        return scores.new_zeros(())
+    return task.loss(scores, part) * part.loss_mask.sum() / batch.loss_mask.sum()
 
 
 def window_gradients(
@@ -118,22 +148,16 @@ def window_gradients(
     Raises:
         NeurosimInputError: a task that is not answered by classes: its loss is no sum over tokens.
     """
-    require(task.measure == "accuracy", "training.window", "must be 0 for a task that is answered by numbers", window)
     loss = 0.0
     state = None
     examples: list[GradientExample] = []
     answers = torch.zeros(0)
     count = len(batch.inputs)
-    total = batch.loss_mask.sum()
-    pieces = zip(*(part.split(window, 1) for part in (batch.inputs, batch.targets, batch.loss_mask)), strict=True)
-    windows = [replace(batch, inputs=x, targets=y, loss_mask=mask) for x, y, mask in pieces]
+    windows = windows_of(task, batch, window)
     for i, part in enumerate(windows):
         scores, after = forward(part.inputs, state)
-        objective = scores.new_zeros(())
-        if bool(part.loss_mask.any()):
-            # The share of this window in the mean over all tokens with a loss.
-            objective = task.loss(scores, part) * part.loss_mask.sum() / total
-            loss += float(objective.detach())
+        objective = window_loss(task, scores, part, batch)
+        loss += float(objective.detach())
         before = answers
         if predictor is not None and i + 1 < len(windows):
             # The guess g stands for dL/d(state) of later windows: (state . g) has that gradient.
@@ -146,8 +170,8 @@ def window_gradients(
             objective.backward()
         if predictor is not None and state is not None:
             # What arrived at the start of this window is what the guess at the end of the last should have been.
-            arrived = [torch.zeros_like(value) if value.grad is None else value.grad for value in _floats(state)]
+            arrived = [torch.zeros_like(value) if value.grad is None else value.grad for value in floats_of(state)]
             target = count * torch.cat([grad.flatten(1) for grad in arrived], 1)
             examples.append(GradientExample(flat_state(state).detach(), before, target))
-        state = _cut(after)
+        state = cut(after)
     return loss, examples

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,8 @@ from ...base.errors import NeurosimError, lookup, require
 from ...base.plain import Record
 from ...base.random import rng_key
 from ...base.rules import Natural, Rule, check_rules
-from .decoupled import GradientExample, GradientPredictor, window_gradients
+from .controllers import ControllerPredictors, accesses_of, controller_gradients
+from .decoupled import GradientPredictor, window_gradients
 from .kinds.base import State
 from .kinds.modules import linear
 from .model import LanguageConfig, LanguageModel, MixerSpec
@@ -81,6 +83,7 @@ class ProbeTraining:
         optimizer: a name of `OPTIMIZERS`.
         window: tokens after which the gradient is cut off (`decoupled`); 0: the gradient of whole sequences.
         synthetic: continue it by synthetic gradients.
+        controllers: synthetic gradients of what mixers write and read (`controllers`), in place of the state's.
         predictor_steps: updates of the predictor of these gradients for each update of the model.
     """
 
@@ -93,12 +96,15 @@ class ProbeTraining:
     optimizer: str = "adamw"
     window: Natural = 0
     synthetic: bool = False
+    controllers: bool = False
     predictor_steps: Annotated[int, Rule("> 0")] = 4
 
     def __post_init__(self) -> None:
         check_rules(self)
         rule = "must be false without a window"
         require(self.window > 0 or not self.synthetic, "ProbeTraining.synthetic", rule, self.synthetic)
+        rule = "must be false without synthetic gradients"
+        require(self.synthetic or not self.controllers, "ProbeTraining.controllers", rule, self.controllers)
         lookup(OPTIMIZERS, self.optimizer, "ProbeTraining.optimizer")
 
     def learning_rate_at(self, step: int) -> float:
@@ -147,7 +153,7 @@ class ProbeRun:
         settings = self.training
         self.scheduled = optimizers_of(settings.optimizer, model, settings.learning_rate, settings.decay)
         self.optimizers = self.scheduled
-        self.predictor: GradientPredictor | None = None
+        self.predictor: GradientPredictor | ControllerPredictors | None = None
         self.trained: nn.Module = model
         if settings.synthetic:
             self._predict()
@@ -160,7 +166,12 @@ class ProbeRun:
         first = self.task.draw(self.task.trained[0], 1, torch.Generator().manual_seed(0)).inputs[:, :1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng_key(self.seed, "predictor") >> 1)
-            self.predictor = GradientPredictor(self.model(first)[1], self.task.outputs)
+            with accesses_of(self.model.body.mixers()) as accesses:
+                states = self.model(first)[1]
+            if self.training.controllers:
+                self.predictor = ControllerPredictors(states, accesses, self.task.outputs)
+            else:
+                self.predictor = GradientPredictor(states, self.task.outputs)
         self.optimizers = [*self.scheduled, torch.optim.Adam(self.predictor.parameters(), lr=PREDICTOR_RATE)]
         self.trained = nn.ModuleDict({"model": self.model, "predictor": self.predictor})
 
@@ -197,9 +208,16 @@ class ProbeRun:
         for group in (group for optimizer in self.scheduled for group in optimizer.param_groups):
             group["lr"] = settings.learning_rate_at(step)
         self.trained.zero_grad(set_to_none=True)
-        if settings.window:
+        if isinstance(self.predictor, ControllerPredictors):
+            mixers = model.body.mixers()
+            loss, windows = controller_gradients(model, mixers, self.predictor, self.task, batch, settings.window)
+            if windows:
+                self.predictor.observe(windows)
+            self._learn_gradients(partial(self.predictor.loss, windows), len(windows))
+        elif settings.window:
             loss, examples = window_gradients(model, self.predictor, self.task, batch, settings.window)
-            self._learn_gradients(examples)
+            if self.predictor is not None:
+                self._learn_gradients(partial(self.predictor.loss, examples), len(examples))
         else:
             whole = self.task.loss(model(batch.inputs)[0], batch)
             (whole + model.body.auxiliary_loss()).backward()
@@ -214,14 +232,14 @@ class ProbeRun:
             optimizer.step()
         return loss
 
-    def _learn_gradients(self, examples: Sequence[GradientExample]) -> None:
-        """Take the steps of the predictor on the windows of a batch, if they are several."""
-        if self.predictor is None or not examples:
+    def _learn_gradients(self, loss: Callable[[], Tensor], windows: int) -> None:
+        """Take the steps of the predictor on its loss of a batch that has windows behind others."""
+        if not windows:
             return
         (optimizer,) = self.optimizers[len(self.scheduled) :]
         for _ in range(self.training.predictor_steps):
             optimizer.zero_grad(set_to_none=True)
-            self.predictor.loss(examples).backward()
+            loss().backward()
             optimizer.step()
 
     def _write(self, path: Path) -> None:

@@ -155,6 +155,7 @@ class StreamRecipe(ABC):
         change: Callable[[NDArray[np.uint8], int], NDArray],
         seed: int,
         shape: tuple[int, ...] = (),
+        scenario: Scenario = "domain",
     ) -> Stream:
         """Return a stream of tasks with all classes of a base.
 
@@ -168,7 +169,8 @@ class StreamRecipe(ABC):
             task = self._task(names[index], index, base, classes, seed)
             return _changed(task, lambda x: change(x, index))
 
-        problem = Problem(base.steps, base.units, (classes,) * len(names), "domain", seed, self.boundaries, shape)
+        groups = (classes,) * len(names)
+        problem = Problem(base.steps, base.units, groups, scenario, seed, self.boundaries, shape)
         return Stream(problem, names, base.classes, self._sequence(make, seed))
 
     def _sequence(self, make: Callable[[int], Task], seed: int) -> Callable[[int], Task]:
@@ -240,10 +242,12 @@ class Permuted(OneSource):
     """Every task but the first permutes the units in its own way (Goodfellow et al. 2013, arXiv 1312.6211).
 
     Attributes:
+        scenario: "domain": an item comes alone; "task": it comes with its task.
         tasks: number of tasks.
         windows: number of windows of a recording.
     """
 
+    scenario: Literal["domain", "task"] = "domain"
     tasks: int = 5
     windows: int = 10
 
@@ -261,7 +265,7 @@ class Permuted(OneSource):
             order = _generator(seed, f"permutation {index}").permutation(base.units)
             return np.ascontiguousarray(x[:, :, order])
 
-        return self._same_classes(base, names, permute, seed)
+        return self._same_classes(base, names, permute, seed, scenario=self.scenario)
 
 
 @final

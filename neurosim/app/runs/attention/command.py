@@ -39,6 +39,8 @@ def command(options: CommandOptions) -> AttentionKind:
     regression   y = W x in context, --set task.options.period=16 for a W that switches; beside the kinds stand least
                  squares, ridge regression, and one and four steps of gradient descent
     outliers     classification in context, by per cent of false examples
+    episodes     classes of each sequence's own from few examples, by number of examples; beside the kinds stand the
+                 nearest mean and the nearest example
     pixels       classes of images shown pixel by pixel: digits of 8 x 8, or --set task.options.dataset=mnist with
                  --set task.options.trained=[14,14] --set task.options.sizes=[14] for 14 x 14
 

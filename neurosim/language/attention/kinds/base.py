@@ -75,6 +75,7 @@ class Mixer(nn.Module, ABC):
         scale: factor of the outputs.
         auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
         reads_backwards: half of the heads can read a prefix from its end, see `both_ways`.
+        on_inputs: called with the inputs of the recurrence in every forward pass; None for nothing.
 
     Raises:
         NeurosimInputError: on construction, naming the option that breaks its rule.
@@ -92,6 +93,7 @@ class Mixer(nn.Module, ABC):
         super().__init__()
         self.codes = Codes()
         self.auxiliary: Tensor | None = None
+        self.on_inputs: Callable[[Inputs], None] | None = None
         check_rules(self)
         self.build()
 
@@ -186,6 +188,8 @@ class Mixer(nn.Module, ABC):
         handed_on: Shared = {} if shared is None else shared
         inputs, after = self.project(x, state, handed_on)
         inputs = self.coded(inputs)
+        if self.on_inputs is not None:
+            self.on_inputs(inputs)
         # The chunked form has no state between two tokens of a chunk, which a coder of the state needs.
         if x.shape[1] == 1 or self.codes.state is not None:
             run = self.stepwise

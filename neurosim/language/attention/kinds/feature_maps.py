@@ -70,6 +70,27 @@ class Hedgehog(FeatureMap):
         return torch.cat([y, -y], -1).softmax(-1)
 
 
+class HedgehogByHead(FeatureMap):
+    """[softmax(W_h x), softmax(-W_h x)] with a matrix W_h for each head h, which starts as I.
+
+    The map of Hedgehog's authors (Zhang et al. 2024, arXiv 2402.04347, as in their LoLCATs, 2410.10254): a softmax for
+    each sign, where `Hedgehog`, as flash-linear-attention has it, takes one over both, of twice the numbers.
+
+    Args:
+        heads: H, of x [.., H, width].
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(2 * width)
+        self.layers = nn.ModuleList([linear(width, width) for _ in range(heads)])
+        for layer in self.layers:
+            nn.init.eye_(layer.weight)  # type: ignore[arg-type] # of a linear layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.stack([layer(part) for layer, part in zip(self.layers, x.unbind(-2), strict=True)], -2)
+        return torch.cat([y.softmax(-1), (-y).softmax(-1)], -1)
+
+
 class LearnedRelu(FeatureMap):
     """relu(W x) (Kasai et al. 2021, arXiv 2103.13076)."""
 
@@ -159,13 +180,14 @@ class NormAware(FeatureMap):
         return torch.cat([size * angle.cos(), size * angle.sin()], -1)
 
 
-FEATURE_MAPS: dict[str, Callable[[int], FeatureMap]] = {
+FEATURE_MAPS: dict[str, Callable[..., FeatureMap]] = {
     "based": Taylor,
     "dpfp": DPFP,
     # Katharopoulos et al. 2020
     "elu": partial(Pointwise, function=lambda x: F.elu(x) + 1),
     "hadamard": Hadamard,
     "hedgehog": Hedgehog,
+    "hedgehog_by_head": HedgehogByHead,
     "identity": partial(Pointwise, function=lambda x: x),
     "norm_aware": NormAware,
     "relu": partial(Pointwise, function=F.relu),
@@ -174,12 +196,13 @@ FEATURE_MAPS: dict[str, Callable[[int], FeatureMap]] = {
 }
 
 
-def feature_map(name: str, width: int, *, is_query: bool) -> FeatureMap:
-    """Build the map of this name for queries or keys of `width` channels a head.
+def feature_map(name: str, width: int, heads: int, *, is_query: bool) -> FeatureMap:
+    """Build the map of this name for queries or keys of `heads` heads of `width` channels.
 
     Raises:
         NeurosimInputError: no such map.
     """
-    layer = lookup(FEATURE_MAPS, name, "feature map")(width)
+    kind = lookup(FEATURE_MAPS, name, "feature map")
+    layer = kind(width, heads) if kind is HedgehogByHead else kind(width)
     layer.is_query = is_query
     return layer

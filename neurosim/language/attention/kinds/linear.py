@@ -82,11 +82,11 @@ class LinearAttention(AdditiveMixer, ConvolvedMixer, GroupedMixer, GatedMixer):
         self.positions = (
             build_rotary(self.rotary_dim, self.rope_theta, self.rope_scaling) if self.counts_tokens else None
         )
-        self.feature_map_q = map_of(self.feature_map, head, is_query=True)
+        self.feature_map_q = map_of(self.feature_map, head, self.num_heads, is_query=True)
         if self.tie_feature_map_qk:
             self.feature_map_k = self.feature_map_q
         else:
-            self.feature_map_k = map_of(self.feature_map, head, is_query=False)
+            self.feature_map_k = map_of(self.feature_map, head, self.num_heads, is_query=False)
         for each in (self.feature_map_q, self.feature_map_k):
             if isinstance(each, NormAware):
                 each.set_power(self.norm_power, trained=self.train_norm_power)

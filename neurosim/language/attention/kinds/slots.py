@@ -40,7 +40,7 @@ class GatedSlotAttention(GroupedMixer, ConvolvedMixer):
         self.group(self.width)
         self.convolve()
         self.slots = self.num_slots or self.k_size
-        self.map = map_of(self.feature_map, self.k_size, is_query=False)
+        self.map = map_of(self.feature_map, self.k_size, self.heads, is_query=False)
         fits = self.map.features == self.k_size
         require(fits, self.name("feature_map"), "must not change the number of channels", self.feature_map)
         require(self.slots > 0, self.name("num_slots"), "must be > 0", self.slots)

@@ -68,8 +68,8 @@ class WindowLinearAttention(AdditiveMixer):
         self.softmax = SoftmaxAttention(self.width, self.depth, **inner)  # type: ignore[arg-type]
         heads = self.softmax.num_heads
         k_size = self.softmax.k_size
-        self.feature_map_q = map_of(self.feature_map, k_size, is_query=True)
-        self.feature_map_k = map_of(self.feature_map, k_size, is_query=False)
+        self.feature_map_q = map_of(self.feature_map, k_size, heads, is_query=True)
+        self.feature_map_k = map_of(self.feature_map, k_size, heads, is_query=False)
         self.offset = nn.Parameter(torch.zeros(heads))
         self.gk_proj = linear(self.width, heads, True) if self.use_gate else None
         if self.gk_proj is not None:

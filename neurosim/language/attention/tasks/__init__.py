@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .base import SequenceTask
+from .episodes import Episodes
 from .pixels import Pixels
 from .recall import JointRecall, RecallTask, SelectiveCopying
 from .vectors import Outliers, Regression
@@ -17,5 +18,6 @@ TASKS: dict[str, SequenceTask] = {
     "words": Words(),
     "regression": Regression(),
     "outliers": Outliers(),
+    "episodes": Episodes(),
     "pixels": Pixels(),
 }
