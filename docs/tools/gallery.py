@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[2]
 PLACE = "<!-- gallery -->"
@@ -29,7 +30,7 @@ def run(name: str, folder: Path, changed: float) -> Path:
     """Run an example in a folder unless its picture there is newer than `changed`; return the picture.
 
     Raises:
-        RuntimeError: the example failed.
+        RuntimeError: the example failed, printed nothing, or drew no picture.
     """
     picture = folder / examples()[name]
     script = ROOT / "examples" / f"{name}.py"
@@ -43,7 +44,18 @@ def run(name: str, folder: Path, changed: float) -> Path:
     )
     if done.returncode:
         raise RuntimeError(f"{script.name}: failed\n{done.stderr}")
+    if not done.stdout.strip():
+        raise RuntimeError(f"{script.name}: printed nothing")
+    if not _is_picture(picture):
+        raise RuntimeError(f"{script.name}: drew no picture into {picture.name}")
     return picture
+
+
+def _is_picture(path: Path) -> bool:
+    """Return whether a file is there and, if it is SVG, whole."""
+    if path.suffix != ".svg" or not path.exists():
+        return path.exists()
+    return ElementTree.parse(path).getroot().tag.endswith("svg")
 
 
 def entries(suffix: str = ".txt") -> str:

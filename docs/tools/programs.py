@@ -4,7 +4,7 @@ Fences with a language are programs, and all of them are run, in their order, in
     python             one namespace a page; `text` right after it is what it must print
     ... title="NAME"   a file, written before the first program, which may import or name it
     toml               settings: parsed
-    sh                 lines that begin with `neurosim` or `python` are run
+    sh                 lines that begin with `neurosim` or `python` are run, each in a process; `--help` in this one
 Figures of matplotlib that a program leaves open are saved as SVG, as a notebook shows them, and closed.
 """
 
@@ -125,11 +125,23 @@ def _shell(line: str, name: str) -> str:
     if not words or words[0] in NOT_RUN:
         return ""
     assert words[0] in {"neurosim", "python"}, f"{name}: no command is run that begins with {words[0]}"
+    if words[0] == "neurosim" and words[-1] == "--help":
+        return _help(words[1:])
     command = [sys.executable, *(["-m", "neurosim"] if words[0] == "neurosim" else []), *words[1:]]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, f"{name}: {line}: {done.stderr}"
     return done.stdout
+
+
+def _help(words: list[str]) -> str:
+    """Return the help of a command, asked in this process: a process for each of 31 takes half a minute."""
+    from neurosim.app.cli import main
+
+    printed = StringIO()
+    with redirect_stdout(printed):
+        main(words, standalone_mode=False)
+    return printed.getvalue()
 
 
 def main(path: Path, folder: Path) -> None:

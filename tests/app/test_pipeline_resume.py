@@ -102,7 +102,7 @@ def test_killed_many_times_it_ends_the_same() -> None:
     """Kill -9 at a random write, rename, sync or moment; then every run, to its end."""
     first = ("simulate", "--config", "pipe.toml")
     prepare = "helpers.pipelines:prepare_here"
-    kills = kill_many(Kills(first, ("simulate",), 24, (4, 90), (0.05, 0.8), prepare=prepare))
+    kills = kill_many(Kills(first, ("simulate",), 6, (4, 90), (0.05, 0.8), prepare=prepare))
     for run in kills:
         same(run, "whole")
 

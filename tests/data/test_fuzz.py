@@ -1,4 +1,4 @@
-"""Thousands of mutated files a reader: each gives sound spikes or one clear error, soon and in little memory."""
+"""Hundreds of mutated files a reader: each gives sound spikes or one clear error, soon and in little memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from neurosim import NeurosimError
 
 # Mutants of a file: a sample in the quick run.
 SAMPLE = 100
-FILES = 2000
+FILES = 800
 SECONDS = 1.0
 MEGABYTE = 1 << 20
 # Of the process, over all its files: 64 MB and this many times the largest file.

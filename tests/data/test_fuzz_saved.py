@@ -14,7 +14,7 @@ from neurosim import NeurosimError
 # A sample of quick kinds; `benchmarks/fuzz.py` makes thousands of mutants, in processes that may die.
 QUICK = ("pooler", "temporal memory", "macrocolumn", "hierarchy", "readout", "Hopfield")
 SAMPLE = 30
-MANY = 150
+MANY = 80
 
 
 def use_mutants(kind: str, folder: Path, mutants: int) -> None:

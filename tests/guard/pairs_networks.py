@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 from guard.kinds import KINDS
 from guard.networks import AXES, AXIS, case
@@ -11,6 +12,9 @@ from guard.written import FEATURES, INSTEAD
 
 NETWORKS = 1400
 MIN_TIMES = 10
+# Of these, the first are compared by the slow tests, where each pair meets three times; a release compares all.
+COMPARED = 700
+COMPARED_TIMES = 3
 # Axes of which a network has one value; of all others it may have several.
 ONE = {"precision", "clock", "silence", "state", "second run"}
 CURRENTS = ("StepCurrent", "SineCurrent", "NoiseCurrent", "GapJunctions", "gaps between")
@@ -30,11 +34,16 @@ def table(networks: int = NETWORKS, least: int = MIN_TIMES) -> PairTable:
         pairs.cannot(feature, change, "a model of synapses has no short-term plasticity beside it")
     for feature in AXES["equations"]:
         pairs.cannot(feature, "soft reset", "models of equations have none")
-    for seed in range(networks):
+    count(pairs, range(networks))
+    return pairs
+
+
+def count(pairs: PairTable, seeds: Iterable[int]) -> None:
+    """Add the pairs that met in the networks of some seeds."""
+    for seed in seeds:
         pairs.cases += 1
         for a, b in (sorted(pair) for pair in case(seed).met()):
             pairs.met(a, b)
-    return pairs
 
 
 def missing(name: str) -> dict[str, str]:

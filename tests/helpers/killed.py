@@ -30,7 +30,7 @@ class Kills:
     Attributes:
         first: words of the command that begins a run, without `--out`.
         resume: words of the command that continues one, without `--resume`.
-        count: number of kills; then every run goes on to its end.
+        count: number of kills, more where no run was killed twice; then every run goes on to its end.
         writes: bounds of the number of the write, rename or sync at which a child ends.
         pause: bounds of the seconds after which a child is killed, where it does not end at a write.
         threads: choices of `--threads` of continued runs; none for a command without that option.
@@ -54,7 +54,6 @@ def kill_many(kills: Kills) -> dict[str, int]:
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
-    assert sum(found.values()) >= kills.count and max(found.values()) > 1, f"too few kills, or none twice: {found}"
     return found
 
 
@@ -70,7 +69,7 @@ def _main(kills: Kills) -> None:
     chance = random.Random(1)
     found: dict[str, int] = {}
     run = 0
-    while sum(found.values()) < kills.count:
+    while sum(found.values()) < kills.count or max(found.values()) == 1:
         folder = f"killed{run}"
         known = _manifest(folder)
         if known.get("status") == "done":

@@ -36,25 +36,23 @@ ANOMALY = sets("detector.columns=128", "detector.cells_per_column=4", "detector.
 SERIES = ("--values", "400", "--neurons", "60", "--no-memory")
 SIMULATE = ("--limit", "30", *sets("data.train_limit=60", "liquid.neurons=60"))
 KINDS = {
-    "simulate": Kills(("simulate", "digits", *SIMULATE), ("simulate",), 12, (2, 60), (0.05, 1.5)),
-    "episodes": Kills(("memory", "episodes", "digits", *EPISODES), ("memory", "episodes"), 20, (2, 60), (0.05, 1.5)),
-    "sequence": Kills(("memory", "sequence", "digits", *SEQUENCE), ("memory", "sequence"), 20, (2, 60), (0.05, 1.5)),
+    "simulate": Kills(("simulate", "digits", *SIMULATE), ("simulate",), 6, (2, 60), (0.05, 1.5)),
+    "episodes": Kills(("memory", "episodes", "digits", *EPISODES), ("memory", "episodes"), 6, (2, 60), (0.05, 1.5)),
+    "sequence": Kills(("memory", "sequence", "digits", *SEQUENCE), ("memory", "sequence"), 6, (2, 60), (0.05, 1.5)),
     "anomaly": Kills(
         ("memory", "anomaly", "series.csv", *ANOMALY),
         ("memory", "anomaly"),
-        12,
+        6,
         (2, 300),
         (0.05, 1.0),
         threads=(),
         prepare="helpers.kills:series",
     ),
-    "series": Kills(("series", "narma10", *SERIES), ("series",), 10, (2, 40), (0.05, 1.0)),
-    "recognise": Kills(
-        ("memory", "recognise", "digits", *RECOGNISE), ("memory", "recognise"), 12, (2, 60), (0.05, 1.5)
-    ),
-    "train": Kills(("train", "digits", *TRAIN), ("train",), 20, (2, 60), (0.05, 1.5), threads=(1,)),
-    "attention": Kills(("attention", "parity", *ATTENTION), ("attention",), 12, (2, 60), (0.05, 1.5), threads=(1,)),
+    "series": Kills(("series", "narma10", *SERIES), ("series",), 6, (2, 40), (0.05, 1.0)),
+    "recognise": Kills(("memory", "recognise", "digits", *RECOGNISE), ("memory", "recognise"), 6, (2, 60), (0.05, 1.5)),
+    "train": Kills(("train", "digits", *TRAIN), ("train",), 6, (2, 60), (0.05, 1.5), threads=(1,)),
+    "attention": Kills(("attention", "parity", *ATTENTION), ("attention",), 6, (2, 60), (0.05, 1.5), threads=(1,)),
     "continual": Kills(
-        ("continual", "run", "stream.toml", "--workers", "1"), ("continual", "run"), 20, (2, 90), (0.05, 1.5), (1,)
+        ("continual", "run", "stream.toml", "--workers", "1"), ("continual", "run"), 6, (2, 90), (0.05, 1.5), (1,)
     ),
 }

@@ -48,14 +48,20 @@ def spiking(kind: str, options: dict[str, Any] | None = None, **shape: Any) -> L
     return convert(model_of(kind, options, **shape), Coding("ternary", k=4.0)).execute().model
 
 
+def cases(quick: list[str]) -> list[Any]:
+    """Every kind on two threads; the sample, which is the quick run, on one thread as well."""
+    both = [(kind, threads) for kind in quick for threads in (1, 2)]
+    others = [pytest.param(kind, 2, marks=pytest.mark.slow) for kind in sorted(KINDS) if kind not in quick]
+    return [*both, *others]
+
+
 def alone(model: LanguageModel, tokens: list[int]) -> NDArray[np.float32]:
     """Logits [T, vocabulary] of a sequence in a decoder of its own."""
     decoder = Decoder(model)
     return np.concatenate([decoder.step([token]).copy() for token in tokens])
 
 
-@pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("kind", "threads"), cases(QUICK))
 def test_sequences_that_join_and_leave_are_as_alone(kind: str, threads: int) -> None:
     model = spiking(kind)
     texts = text(4, LENGTH).tolist()
@@ -178,8 +184,7 @@ def test_tokens_out_of_range_move_nothing() -> None:
     assert torch.equal(torch.from_numpy(decoder.step([5], [1])[0].copy()), torch.from_numpy(wanted[1]))
 
 
-@pytest.mark.parametrize("kind", sampled(sorted(KINDS), [*QUICK, "rwkv7"]))
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("kind", "threads"), cases([*QUICK, "rwkv7"]))
 def test_a_prompt_is_read_as_in_steps(kind: str, threads: int) -> None:
     """Bits of logits and states, whether tokens are read at once or, where a kind cannot, in steps."""
     model = spiking(kind)

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from xml.etree import ElementTree
 
 import pytest
 from helpers.browser import Browser
+from helpers.docs_tools import ROOT, load_tool
 
-ROOT = Path(__file__).parents[2]
 NUMBERS = re.compile(r"(-?\d+\.\d+)")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text()
-# Pages whose programs take less than a second or two; the others are run by the slow tests.
-QUICK = {"style.md", "files.md"}
-
-
-def load_programs() -> ModuleType:
-    """Return the module that runs the programs of a page for the site."""
-    spec = importlib.util.spec_from_file_location("programs", ROOT / "docs" / "tools" / "programs.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules["programs"] = importlib.util.module_from_spec(spec)  # dataclasses look for their module
-    spec.loader.exec_module(module)
-    return module
-
-
-programs = load_programs()
+programs = load_tool("programs")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# `make docs` runs the programs of every page below docs/, as this does: one of them is the sample of the quick tests.
+RUN_HERE = [
+    pytest.param(ROOT / "README.md", id="README.md", marks=pytest.mark.slow),
+    pytest.param(ROOT / "docs" / "files.md", id="files.md"),
+]
 # Words of a goal that a reader does not know, and of a figure that no script here prints.
 COMMISSION = re.compile(
     r"found outside|upper bound|\(asked|(?<!-)\basked [.\d]|\basked (above|below)|\bAsked[:,]|\b(is|are) asked[.:;,)]"
@@ -40,10 +31,7 @@ COMMISSION = re.compile(
 )
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, id=path.name, marks=[] if path.name in QUICK else [pytest.mark.slow]) for path in PAGES],
-)
+@pytest.mark.parametrize("path", RUN_HERE)
 def test_the_programs_of_a_page_run(path: Path, elsewhere: None) -> None:
     """Every fence with a language is a program; what follows as `text` is what it prints."""
     pytest.importorskip("torch")

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from helpers.docs_tools import ROOT, load_tool
 
-ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-
-
-def tool(name: str) -> ModuleType:
-    """Return a module of docs/tools."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "tools" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-notebooks = tool("notebooks")
-gallery = tool("gallery")
+notebooks = load_tool("notebooks")
+gallery = load_tool("gallery")
 
 
 def sources(tree: dict[str, Any], kind: str) -> list[str]:

@@ -50,25 +50,30 @@ LIF(tau_mem="fast")
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["README", "forms", "neurons"])
-def test_a_program_of_a_user_passes_mypy_strict(name: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What mypy says of all programs, in one run: reading the package takes most of its time."""
+    folder = tmp_path_factory.mktemp("programs")
     programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    texts = {"README": "\n".join(programs), "forms": FORMS, "neurons": NEURONS}
-    done = _checked(texts[name], tmp_path)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-
-
-@pytest.mark.slow
-def test_mypy_refuses_a_parameter_that_is_no_number(tmp_path: Path) -> None:
-    done = _checked(NO_NEURON, tmp_path)
-    assert 'Argument "tau_mem" to "LIF" has incompatible type "str"' in done.stdout
-
-
-def _checked(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    (folder / "program.py").write_text(text)
+    texts = {"README": "\n".join(programs), "forms": FORMS, "neurons": NEURONS, "no_neuron": NO_NEURON}
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text)
     cache = str(ROOT / ".mypy_cache" / "users")
     options = ["--strict", "--follow-imports", "silent", "--config-file", "", "--cache-dir", cache]
-    command = [sys.executable, "-m", "mypy", *options, "program.py"]
+    command = [sys.executable, "-m", "mypy", *options, *(f"{name}.py" for name in texts)]
     environment = {"PATH": "", "MYPYPATH": str(ROOT), "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+    assert f"(checked {len(texts)} source files)" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["README", "forms", "neurons"])
+def test_a_program_of_a_user_passes_mypy_strict(name: str, said: str) -> None:
+    assert [line for line in said.splitlines() if line.startswith(f"{name}.py:")] == []
+
+
+@pytest.mark.slow
+def test_mypy_refuses_a_parameter_that_is_no_number(said: str) -> None:
+    (line,) = (line for line in said.splitlines() if line.startswith("no_neuron.py:"))
+    assert 'Argument "tau_mem" to "LIF" has incompatible type "str"' in line

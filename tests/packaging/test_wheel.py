@@ -16,7 +16,8 @@ LINKED = ("kernels", "datasets")
 
 
 def build_wheel(checkout: Path, out: Path) -> Path:
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(checkout)]
+    # The environment of the tests has the tools of the build: another one, and their download, would take most of it.
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(checkout)]
     built = subprocess.run(command, check=False, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
     return next(out.glob("neurosim_spiking-*.whl"))
@@ -54,14 +55,15 @@ def test_demo_runs_from_the_wheel_outside_the_checkout(wheel: Path, tmp_path: Pa
     site = tmp_path / "site"
     work = tmp_path / "work"
     work.mkdir()
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
-    subprocess.run(install, check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--no-index"]
+    subprocess.run([*pip, "--target", str(site), str(wheel)], check=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
     environment.pop("NEUROSIM_DATA", None)
     where = [sys.executable, "-c", "import neurosim; print(neurosim.__file__)"]
     loaded = subprocess.run(where, cwd=work, env=environment, capture_output=True, text=True, check=True).stdout
     assert loaded.startswith(str(site))
-    demo = [sys.executable, "-m", "neurosim", "demo", "--quiet"]
+    few = ["--set", "data.train_limit=30", "--set", "data.limit=20"]
+    demo = [sys.executable, "-m", "neurosim", "demo", *few, "--quiet"]
     done = subprocess.run(demo, check=False, cwd=work, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list(work.glob("runs/*/report.html"))
@@ -93,13 +95,15 @@ def test_wheel_of_a_clone_without_links_is_the_same(linkless: Path, wheel: Path,
 
 @pytest.mark.slow
 def test_the_source_distribution_runs_its_own_tests(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "build", "--sdist", "--outdir", str(tmp_path), str(ROOT)]
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     with tarfile.open(next(tmp_path.glob("neurosim_spiking-*.tar.gz"))) as archive:
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
     chosen = ["tests/data/test_spikes.py", "tests/packaging/test_docs.py", "tests/packaging/test_layout.py"]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *chosen]
+    # Programs of pages and walks run in the checkout; here it is the files that are looked for.
+    left_out = "not programs_of_a_page and not order_of_calls"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-k", left_out, *chosen]
     done = subprocess.run(command, check=False, cwd=unpacked, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
