@@ -1,10 +1,12 @@
 """Recall of hybrids: a stack of gated linear attention with 0, 1, 2, 4 or 8 layers of softmax attention for 24 of it.
 
-    python benchmarks/hybrids.py [--seeds 3] [--steps 300] [--ratios 0 24 12 6 3] [--plot FILE] [--out FOLDER]
+    python benchmarks/hybrids.py [--seeds 3] [--steps 300] [--ratios 0 24 12 6 3] [--keys 64] [--sizes 8 16 32]
+        [--plot FILE] [--out FOLDER]
 
 The model of `neurosim attention recall` at width 32, keys of 4 channels in one head, without feed-forward layers: 24
-linear layers, and softmax layers of two heads spread evenly (24:1, 12:1, 6:1, 3:1). Trained on 1 to 32 pairs, tested on
-8, 16, 32. A run of each ratio lies in FOLDER and is continued or read from there if it was begun before.
+linear layers, and softmax layers of two heads spread evenly (24:1, 12:1, 6:1, 3:1). Trained on 1 to 32 pairs of --keys
+keys, tested on --sizes, of which some may be larger. A run of each ratio lies in FOLDER and is continued or read from
+there if it was begun before.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from neurosim.app.runs.frame.folder import METRICS
 from neurosim.app.runs.frame.lifecycle import resume, start
 
 LINEAR = 24
-SIZES = (8, 16, 32)
+TRAINED = 32
 OPTIONS = {
     "gla": {"num_heads": 1, "key_dim": 4, "feature_map": "silu"},
     "softmax": {"num_heads": 2, "rotary_dim": 0},
@@ -34,9 +36,9 @@ def pattern(ratio: int) -> str:
     return f"gla*{ratio}+softmax" if ratio else f"gla*{LINEAR}"
 
 
-def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
+def measure(ratio: int, seeds: int, steps: int, keys: int, sizes: list[int], root: Path) -> AttentionResult:
     """The result of a ratio: read, continued or run."""
-    out = root / f"{LINEAR}-{ratio}-{seeds}-{steps}"
+    out = root / "-".join(map(str, (LINEAR, ratio, seeds, steps, keys, *sizes)))
     options = RunOptions(out=out, threads=1)
     if (out / METRICS).is_file():
         return AttentionResult.from_dict(read_metrics(open_run(out)))
@@ -46,7 +48,7 @@ def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
     settings = {
         "seeds": seeds,
         "task.name": "recall",
-        "task.options": {"trained": [1, SIZES[-1]], "sizes": list(SIZES), "keys": 64, "values": 16},
+        "task.options": {"trained": [1, TRAINED], "sizes": sizes, "keys": keys, "values": 16},
         "model.kinds": [pattern(ratio)],
         "model.options": OPTIONS,
         "model.layers": LINEAR + softmax,
@@ -60,23 +62,25 @@ def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
 def main() -> None:
     parser = frame.arguments(__doc__, seeds=3, steps=300)
     parser.add_argument("--ratios", type=int, nargs="+", default=[0, 24, 12, 6, 3])
+    parser.add_argument("--keys", type=int, default=64, help="keys that pairs are drawn from")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16, 32], help="pairs that are asked for")
     parser.add_argument("--plot", help="SVG or PNG of recall against the share of softmax layers")
     parser.add_argument("--out", type=Path, default=Path("runs/hybrids"))
     options = parser.parse_args()
     rows = []
     cells = []
     for ratio in options.ratios:
-        (row,) = measure(ratio, options.seeds, options.steps, options.out).kinds
+        (row,) = measure(ratio, options.seeds, options.steps, options.keys, options.sizes, options.out).kinds
         share = 1 / ratio if ratio else 0.0
         rows.append({"ratio": ratio, "share": share, "means": row.means, "state_bytes": row.state_bytes})
         cells.append([f"{ratio} : 1" if ratio else "none", *row.cells, f"{row.state_bytes:,}"])
-    lines = frame.table(["linear : softmax", *(f"{size} pairs" for size in SIZES), "state, bytes"], cells)
+    lines = frame.table(["linear : softmax", *(f"{size} pairs" for size in options.sizes), "state, bytes"], cells)
     frame.report(options, lines, {"rows": rows})
     if options.plot:
         shares = np.array([row["share"] for row in rows])
         drawn = [
             Curve(f"{size} pairs", shares, np.array([row["means"][i] for row in rows]), PALETTE[i])
-            for i, size in enumerate(SIZES)
+            for i, size in enumerate(options.sizes)
         ]
         words = "Recall against the share of softmax layers"
         write_picture(options.plot, curves(drawn, "softmax layers for each linear one", "recalled", words, y=(0, 1.02)))
