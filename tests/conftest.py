@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files whose slow tests take minutes; they begin first, so that none of them runs alone at the end.
 LONG = ("guard/test_networks.py", "app/test_kills.py", "app/test_full_disk.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without Python's collector of garbage, and keep what stays out of its later rounds.
+
+    It took a third of the 21 s of a collection, again and again over a million objects that live until the end.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

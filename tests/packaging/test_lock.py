@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 
 if sys.version_info >= (3, 11):
@@ -25,15 +24,15 @@ def named() -> list[Requirement]:
     return [each for each in every if each.name not in {*UNTESTED, PROJECT["name"]}]
 
 
-@pytest.mark.parametrize("requirement", named(), ids=str)
-def test_every_dependency_has_a_tested_version(requirement: Requirement) -> None:
+def test_every_dependency_has_a_tested_version() -> None:
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
     pairs = [line.split("==") for line in lines]
     versions = {name.lower().replace("_", "-"): version for name, version in pairs}
-    assert requirement.specifier.contains(versions[requirement.name.lower()])
+    untested = [str(each) for each in named() if not each.specifier.contains(versions[each.name.lower()])]
+    assert len(named()) > 50 and untested == []
 
 
-@pytest.mark.parametrize("extra", sorted(PROJECT["optional-dependencies"]))
-def test_the_start_page_says_what_an_extra_is_for(extra: str) -> None:
+def test_the_start_page_says_what_an_extra_is_for() -> None:
     rows = [line for line in (ROOT / "docs" / "start.md").read_text().splitlines() if line.startswith("| `")]
-    assert any(f"`{extra}`" in row.split("|")[1] for row in rows)
+    extras = PROJECT["optional-dependencies"]
+    assert [extra for extra in extras if not any(f"`{extra}`" in row.split("|")[1] for row in rows)] == []
