@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -197,3 +198,20 @@ def test_a_lock_is_waited_for_and_freed_by_the_end_of_its_process(own_folder):
     with locks.locked("kernel", on_wait=end_it), locks.locked("kernel", on_wait=end_it):
         assert waits == [None]
     holder.communicate()
+
+
+def test_garbage_is_collected_again_after_a_kernel_was_compiled():
+    assert gc.isenabled()
+    with compiled.uncollected():
+        with compiled.uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    # Who holds it off, goes on to do so.
+    gc.disable()
+    try:
+        with compiled.uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
