@@ -22,6 +22,7 @@ import frame
 import torch
 from torch import Tensor
 
+from neurosim.app.runs.convert.config import PRICE
 from neurosim.language import (
     EXPANSIONS,
     Coding,
@@ -113,7 +114,8 @@ def of_text(model: LanguageModel, name: str, tokens: Tensor, options: argparse.N
     codings |= {f"calibrated={spikes:g}": Coding("calibrated", spikes=spikes) for spikes in options.calibrated}
     choice = None
     if options.choice:
-        chosen, choice = choose_coding(model, Coding(k=options.k), text, options.loss, on_trial=tell)
+        coding = Coding(k=options.k, expansion="canonical", price=PRICE, balance=True)
+        chosen, choice = choose_coding(model, coding, text, options.loss, on_trial=tell)
         codings = {"chosen": chosen, **codings}
     comparison = WindowComparison(model, windows)
     rows = []

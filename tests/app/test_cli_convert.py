@@ -448,15 +448,17 @@ def test_one_percent_is_stated_where_no_strength_is_named(
 
     assert result["sent_as"] == "canonical" and result["spikes"] <= result["by_expansion"]["bitwise"]
 
-    def shown(*words: str) -> tuple[object, object]:
+    def shown(*words: str) -> tuple[object, ...]:
         config = json.loads(neurosim("convert", trained, *words, "--show-config", "--json").stdout)
-        return config["choice"].get("loss"), config["coding"].get("expansion")
+        return config["choice"].get("loss"), *map(config["coding"].get, ("expansion", "price", "balance"))
 
-    assert shown() == (0.01, "canonical") and shown("--k", "2", "--loss", "5%") == (0.05, "canonical")
-    assert shown("--scheme", "calibrated") == (0.01, None) and shown("--expansion", "bitwise") == (0.01, "bitwise")
+    assert shown() == (0.01, "canonical", 0.5, True)
+    assert shown("--k", "2", "--loss", "5%") == (0.05, "canonical", 0.5, True)
+    assert shown("--scheme", "calibrated") == (0.01, None, 0.0, False)
+    assert shown("--expansion", "bitwise") == (0.01, "bitwise", 0.0, True)
     Path("named.toml").write_text("[coding]\nlevels = 7\n")
     for named in (("--k", "2"), ("--set", "coding.spikes=0.5"), ("--config", "named.toml"), ("--scheme", "learned")):
-        assert shown(*named) == (None, None)
+        assert shown(*named) == (None, None, 0.0, False)
     curve = json.loads(neurosim("convert", "curve", trained, "--show-config", "--json").stdout)
     assert "loss" not in curve["choice"] and "expansion" not in curve["coding"]
 

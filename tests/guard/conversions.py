@@ -50,8 +50,20 @@ class Conversion:
         """Return its coding; every third has so few planes that counts escape."""
         few = 2 if self.seed % 3 == 0 else None
         return Coding(
-            self.scheme, expansion=self.expansion, planes=few, weights=self.weights, spikes=0.8, head=self.seed % 2 == 0
+            self.scheme,
+            expansion=self.expansion,
+            planes=few,
+            weights=self.weights,
+            spikes=0.8,
+            price=0.5 if self.has_price else 0.0,
+            balance=self.has_price,
+            head=self.seed % 2 == 0,
         )
+
+    @property
+    def has_price(self) -> bool:
+        """Whether counts are rounded by the price of their digits, and each group of layers has a k of its own."""
+        return self.scheme == "ternary" and self.expansion == "canonical"
 
 
 def hold(case: Conversion, folder: Path) -> None:
@@ -117,7 +129,7 @@ def recorded(made: Converted) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]
 def hold_layer(name: str, layer: SpikedLinear, case: Conversion, x: np.ndarray, y: np.ndarray) -> None:
     """Hold outputs y [n, N] of a layer for inputs x [n, K] to the plain coding, in float64 and integers."""
     coder = layer.coder
-    rounding = spike_coding.SCHEMES[case.scheme]
+    rounding = "priced" if case.has_price else spike_coding.SCHEMES[case.scheme]
     thresholds = coder.thresholds.detach().double().numpy()
     scales = coder.scales.detach().double().numpy()
     if case.scheme == "ternary":

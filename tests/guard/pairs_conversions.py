@@ -9,7 +9,7 @@ from guard.covering import covering
 from guard.pairs import PairTable
 from guard.spike_coding import SCHEMES as ROUNDING_OF
 from neurosim.language import EXPANSIONS, KINDS, SCHEMES
-from neurosim.language.conversion.coding import ROUNDINGS
+from neurosim.language.conversion.coding import PRICED, ROUNDINGS
 
 # What `conversions.hold` does with every conversion.
 CHECKS = (
@@ -30,7 +30,8 @@ CHOSEN = {
     "batch": ("batch of 1", "batch of 3"),
     "threads": ("1 thread", "2 threads"),
 }
-ROUNDED = tuple(f"rounds {name}" for name in ROUNDINGS)
+# The rounding by price is that of every conversion by `ternary` in canonical digits, and of no other.
+ROUNDED = tuple(f"rounds {name}" for name in ROUNDINGS if name != PRICED)
 UNSIGNED = tuple(name for name in EXPANSIONS if name not in SIGNED)
 AXES = {**CHOSEN, "expansion": tuple(EXPANSIONS), "rounding": ROUNDED, "check": CHECKS}
 

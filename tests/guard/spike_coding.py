@@ -37,7 +37,21 @@ def round_sparing(z: Array, price: float) -> Array:
     return np.sign(z) * costs.argmin(-1)
 
 
-ROUNDINGS = {"even": round_even, "away": round_away, "up": round_up, "sparing": round_sparing}
+def round_priced(z: Array, price: float) -> Array:
+    """Return the count of least (|z| - s)^2 + price digits(s), from 128 on the nearest, with the sign of z."""
+    candidates = np.arange(INT8 + 2)
+    digits = np.array([np.count_nonzero(_canonical(int(count), 9)) for count in candidates])
+    costs = (np.abs(z)[..., None] - candidates) ** 2 + price * digits
+    return np.where(np.abs(z) < INT8 + 1, np.sign(z) * costs.argmin(-1), round_away(z, price))
+
+
+ROUNDINGS = {
+    "even": round_even,
+    "away": round_away,
+    "up": round_up,
+    "sparing": round_sparing,
+    "priced": round_priced,
+}
 SCHEMES = {"ternary": "even", "calibrated": "sparing", "learned": "sparing", "qcfs": "away", "stbif": "up"}
 
 

@@ -10,6 +10,7 @@ from neurosim.kernels.spikes.encode.reference import (
     AWAY,
     EVEN,
     NEAREST,
+    PRICED,
     SEARCH,
     UP,
     Rounding,
@@ -88,6 +89,8 @@ def case_other_roundings(device: str) -> None:
         Rounding(UP, shrink=0.1),
         Rounding(factor=1.7),
         Rounding(SEARCH, max_count=127.0, edges=edges, levels=levels),
+        Rounding(PRICED, price=0.5),
+        Rounding(PRICED, max_count=90.0, price=0.9),
     ):
         for thresholds in (None, half):
             check(on, 2.0, thresholds, 15, rounding)

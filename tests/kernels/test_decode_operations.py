@@ -587,10 +587,10 @@ def test_patches_of_a_sensor(together: int) -> None:
 
 def rule_operands(size: int, k: float, rule: Any, thresholds: np.ndarray | None = None) -> dict[str, Any]:
     """Return the operands that say how rows of `size` values are coded."""
-    kind, shrink, top, factor, edges, levels, table = rule
+    kind, shrink, top, factor, price, edges, levels, table = rule
     given = {"by_channel": int(thresholds is not None), "thresholds": thresholds}
     given |= {"size": size, "share": float(share_of(size, k)), "kind": kind, "whole": 1}
-    given |= {"shrink": float(shrink), "top": float(top), "factor": float(factor)}
+    given |= {"shrink": float(shrink), "top": float(top), "factor": float(factor), "price": float(price)}
     given |= {"edges": edges, "levels": levels, "table": table, "table_size": len(table)}
     return given | {"scratch": np.zeros(coding.padded_to(size), np.int8)}
 

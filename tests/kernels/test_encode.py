@@ -14,6 +14,7 @@ from neurosim.kernels.spikes.encode.reference import (
     AWAY,
     EVEN,
     MAX_COUNT,
+    PRICED,
     SEARCH,
     UP,
     Rounding,
@@ -104,6 +105,8 @@ ROUNDINGS = {
     "factor": Rounding(factor=1.7),
     "search": Rounding(SEARCH, max_count=127.0, edges=EDGES, levels=LEVELS),
     "look-up": Rounding(SEARCH, max_count=100.0, edges=EDGES, levels=LEVELS, table=TABLE),
+    "priced": Rounding(PRICED, price=0.5),
+    "priced, shrunk": Rounding(PRICED, shrink=0.3, max_count=90.0, price=0.9),
 }
 
 

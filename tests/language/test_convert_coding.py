@@ -14,6 +14,7 @@ from torch import nn
 
 from neurosim.base import NeurosimInputError
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
+from neurosim.kernels.spikes.encode.launch import numpy_rounding
 from neurosim.kernels.spikes.encode.reference import encode_reference, thresholds_reference
 from neurosim.kernels.spikes.planes.reference import pack_reference, product_reference
 from neurosim.language import EXPANSIONS, SCHEMES, Coder, SpikedLinear
@@ -131,6 +132,33 @@ def test_sparing_rounding_is_the_cheapest_count(price: float, sizes: list[float]
     cost = (z[:, None] - every).square() + price * ones
     mine = (z - found).square() + price * ones[found.long()]
     assert torch.all(mine <= cost.amin(1) + 1e-9)
+
+
+@given(price=st.floats(0, 1), sizes=st.lists(st.floats(0, 128), min_size=1, max_size=30))
+def test_priced_rounding_is_the_cheapest_count_in_canonical_digits(price: float, sizes: list[float]) -> None:
+    z = torch.tensor(sizes, dtype=torch.float64)
+    found = ternary(price=price)._rounded(z)
+    every = np.arange(130)
+    digits = torch.from_numpy(count_spikes(EXPANSIONS["canonical"], every, 9)).double()
+    cost = (z[:, None] - torch.from_numpy(every)).square() + price * digits
+    mine = (z - found).square() + price * digits[found.long()]
+    # Edges are float32.
+    assert torch.all(mine <= cost.amin(1) + 1e-6)
+
+
+def test_a_priced_coder_sends_large_counts_and_passes_on_what_is_not_finite() -> None:
+    """Counts that the kernel sends are the same, also beyond 127, where no price decides."""
+    draws = np.random.default_rng(3)
+    x = (draws.standard_normal((50, 173)) * np.exp(4 * draws.standard_normal((50, 1)))).astype(np.float32)
+    x[:, 5] = 1000 * x[:, 6]
+    coder = ternary(7.3, price=0.5)
+    rounding, thresholds = coder.kernel_rounding(173)
+    assert thresholds is None
+    counts = coder.counts(torch.from_numpy(x), coder.level(torch.from_numpy(x))).numpy()
+    assert np.array_equal(counts, encode_reference(x, 7.3, rounding=numpy_rounding(rounding))[0])
+    assert np.abs(counts).max() > 127
+    odd = torch.tensor([2.7, 127.2, math.nan, 200.6, -200.4])
+    assert torch.equal(coder._rounded(odd).nan_to_num(-1.0), torch.tensor([2.0, 127.0, -1.0, 201.0, -200.0]))
 
 
 @pytest.mark.parametrize("price", [0.0, 0.5, 1.0])

@@ -696,6 +696,13 @@ def test_damaged_tensors_say_which(saved: Path, tmp_path: Path) -> None:
         (lambda: Coding(expansion="unary_binary"), "Coding.expansion: must have a sign"),
         (lambda: Coding(weights="int2"), "unknown name 'int2'"),
         (lambda: Coding("calibrated", shrink=0.2), "finds its own"),
+        (lambda: Coding(price=0.5), r"Coding.price: must be 0 but for scheme 'ternary' in canonical digits"),
+        (lambda: Coding(price=2.0, expansion="canonical"), r"Coding.price: must be >= 0 and <= 1 squared threshold"),
+        (lambda: Coding("stbif", balance=True), r"Coding.balance: must be false but for scheme 'ternary'"),
+        (
+            lambda: convert(model_of("gla"), Coding(balance=True)),
+            "takes a k for each group of layers from text",
+        ),
         (lambda: convert(model_of("gla"), Coding("calibrated")), "takes thresholds from text; give a text"),
         (
             lambda: convert(model_of("gla"), Coding("stbif"), text(40)),

@@ -20,8 +20,8 @@ from ..vectors.cpu import norm_row, root_factor
 
 # Operands: how values [rows, size] are coded, and the list of active channels that comes of it.
 CODING = (
-    "x size share:real by_channel thresholds? kind shrink:real top:real factor:real edges levels table table_size "
-    "whole scratch"
+    "x size share:real by_channel thresholds? kind shrink:real top:real factor:real price:real edges levels table "
+    "table_size whole scratch"
 )
 LIST = "channels counts head level escaped excess"
 ENCODE = f"{CODING} {LIST} mask? first norm_x? weight? bias? centred? eps:real?"
@@ -115,6 +115,7 @@ def _rule(p, size):
         np.float32(p.shrink),
         np.float32(p.top),
         np.float32(p.factor),
+        np.float32(p.price),
         vector(p.edges, MAX_LEVELS - 1, FLOAT),
         vector(p.levels, MAX_LEVELS, BYTE),
         vector(p.table, p.table_size, BYTE),

@@ -45,7 +45,7 @@ FEW_BLOCKS = {1: BlockSizes(64, 128, 4), 2: BlockSizes(64, 128, 4), 4: BlockSize
 @triton.jit
 def decode_kernel(
     x_ptr, thresholds_ptr, weights_ptr, out_ptr, edges_ptr, levels_ptr,
-    shrink, max_count, factor, inputs, outputs, part, share,
+    shrink, max_count, factor, price, inputs, outputs, part, share,
     KIND: tl.constexpr, GIVEN: tl.constexpr, TILE: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """Program (j, s): outputs BLOCK_N j onwards of x [inputs] times weights, channels part s to part (s + 1)."""
@@ -65,7 +65,7 @@ def decode_kernel(
             threshold = tl.load(thresholds_ptr + channel, mask=inside, other=1.0)
         else:
             threshold = own * factor
-        whole = round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND)
+        whole = round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, price, KIND)
         rows = weights_ptr + channel.to(tl.int64) * outputs
         on = (whole != 0.0)[:, None] & (n < outputs)[None, :]
         weights = tl.load(rows[:, None] + n[None, :], mask=on, other=0)

@@ -9,6 +9,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
+from ...tools.intrinsics import popcount
 from ...tools.threads import spread
 from . import reference as spec
 from .reference import Counts, Escapes
@@ -31,6 +32,7 @@ class CodingRule(NamedTuple):
     shrink: np.float32
     max_count: np.float32
     factor: np.float32
+    price: np.float32
     edges: np.ndarray
     levels: np.ndarray
     table: np.ndarray
@@ -68,7 +70,7 @@ def encode(x, k, thresholds, limit, rounding, threads):
 
 def rule_of(rounding):
     """Return a `Rounding` of numpy arrays as a `CodingRule`."""
-    kind, shrink, max_count, factor, edges, levels, table = rounding
+    kind, shrink, max_count, factor, edges, levels, table, price = rounding
     if edges is None:
         edges = _NO_EDGES
         levels = _NO_LEVELS
@@ -78,7 +80,8 @@ def rule_of(rounding):
         kind = _NEAREST
     elif kind == spec.SEARCH and table.size:
         kind = LOOKUP
-    return CodingRule(kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table)
+    numbers = map(np.float32, (shrink, max_count, factor, price))
+    return CodingRule(kind, *numbers, edges, levels, table)
 
 
 @intrinsic
@@ -114,6 +117,23 @@ def _threshold(row, share, most):
 
 
 @njit(inline="always")
+def _digits(count):
+    """Return the number of nonzero canonical digits of a count."""
+    return np.int32(popcount(np.uint64(count ^ (np.int32(3) * count))))
+
+
+@njit(inline="always")
+def _priced(size, price):
+    """Return the count of a size by the price of its digits; a count of them takes less time than a table."""
+    low = np.floor(size)
+    count = np.int32(min(low, np.float32(spec.PRICED_COUNTS)))
+    more = np.float32(_digits(count + np.int32(1)) - _digits(count))
+    # Without branches a loop over it is compiled to vector instructions.
+    edge = HALF + HALF * price * (more if low < np.float32(spec.PRICED_COUNTS) else ZERO)
+    return low + (ONE if size - low >= edge else ZERO)
+
+
+@njit(inline="always")
 def _count(x, threshold, kind, rule):
     """Return a count as float32; `kind` of the rule is known when a loop over it is compiled."""
     quotient = min(max(x / threshold, -spec.MAX_COUNT), spec.MAX_COUNT)
@@ -128,6 +148,8 @@ def _count(x, threshold, kind, rule):
     else:
         if kind == spec.AWAY:
             whole = np.floor(size + HALF)
+        elif kind == spec.PRICED:
+            whole = _priced(size, rule.price)
         elif kind == LOOKUP:
             whole = np.float32(rule.table[np.int32(min(size * np.float32(spec.FINE), np.float32(rule.table.size - 1)))])
         else:
@@ -214,6 +236,8 @@ def encode_row(row, out, share, given, thresholds, rule, limit):
         n = _count_row(row, out, given, thresholds, own, limit, spec.UP, rule)
     elif kind == LOOKUP:
         n = _count_row(row, out, given, thresholds, own, limit, LOOKUP, rule)
+    elif kind == spec.PRICED:
+        n = _count_row(row, out, given, thresholds, own, limit, spec.PRICED, rule)
     else:
         n = _count_row(row, out, given, thresholds, own, limit, spec.SEARCH, rule)
     return n, level

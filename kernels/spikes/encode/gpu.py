@@ -21,6 +21,8 @@ NOT_FINITE = tl.constexpr(plain.NOT_FINITE)
 EVEN = tl.constexpr(plain.EVEN)
 AWAY = tl.constexpr(plain.AWAY)
 UP = tl.constexpr(plain.UP)
+PRICED = tl.constexpr(plain.PRICED)
+PRICED_COUNTS = tl.constexpr(plain.PRICED_COUNTS)
 NEAREST = -1  # KIND of a `Rounding` without shrinkage and saturation
 SIZE_BITS = tl.constexpr(0x7FFFFFFF)
 
@@ -60,7 +62,27 @@ def token_threshold(x_ptr, inputs, share, TILE: tl.constexpr):
 
 
 @triton.jit
-def round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND: tl.constexpr):
+def canonical_digits(count):
+    """Return the number of nonzero canonical digits of counts below 256."""
+    bits = count ^ (3 * count)
+    digits = bits & 1
+    for place in tl.static_range(1, 10):
+        digits += (bits >> place) & 1
+    return digits
+
+
+@triton.jit
+def priced_count(size, price):
+    """Return the counts of sizes by the price of their digits."""
+    low = tl.floor(size)
+    count = tl.minimum(low, PRICED_COUNTS).to(tl.int32)
+    more = (canonical_digits(count + 1) - canonical_digits(count)).to(tl.float32)
+    edge = 0.5 + 0.5 * price * tl.where(low < PRICED_COUNTS, more, 0.0)
+    return tl.where(size - low >= edge, low + 1, low)
+
+
+@triton.jit
+def round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, price, KIND: tl.constexpr):
     """Return a count as float32, by any `Rounding`; KIND < 0 is `NEAREST`."""
     quotient = tl.minimum(tl.maximum(tl.div_rn(x, threshold), -MAX_COUNT), MAX_COUNT)
     if KIND < 0:
@@ -75,6 +97,8 @@ def round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND: tl
         else:
             if KIND == AWAY:
                 whole = tl.floor(size + 0.5)
+            elif KIND == PRICED:
+                whole = priced_count(size, price)
             else:
                 at = (size * 0.0).to(tl.int32)  # number of edges <= size, by bisection
                 for bit in tl.static_range(7):
@@ -96,7 +120,7 @@ def pack_words(bits, WORDS: tl.constexpr):
 @triton.jit
 def encode_kernel(
     x_ptr, thresholds_ptr, out_ptr, number_ptr, channels_ptr, excess_ptr, edges_ptr, levels_ptr,
-    shrink, max_count, factor, inputs, words, share,
+    shrink, max_count, factor, price, inputs, words, share,
     KIND: tl.constexpr, LIMIT: tl.constexpr, GIVEN: tl.constexpr, PLANES: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """Encode x [B, inputs] to counts int8 [B, inputs], or with PLANES to words int32 [B, 1 + PLANES, words]."""
@@ -117,7 +141,7 @@ def encode_kernel(
             threshold = tl.load(thresholds_ptr + channel, mask=inside, other=1.0)
         else:
             threshold = own * factor
-        whole = round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND)
+        whole = round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, price, KIND)
         count = whole.to(tl.int32)
         clipped = tl.minimum(tl.maximum(count, -LIMIT), LIMIT)
         excess = count - clipped
@@ -167,14 +191,14 @@ def launch(x, k, thresholds, limit, planes, rounding):
 
 
 def rounding_of(rounding, unused):
-    """Return ((edges, levels, shrink, max_count, factor), KIND) of a `Rounding`; `unused` stands for absent tensors."""
-    kind, shrink, max_count, factor, edges, levels, _ = rounding
+    """Return ((edges, levels, shrink, max_count, factor, price), KIND); `unused` stands for absent tensors."""
+    kind, shrink, max_count, factor, edges, levels, _, price = rounding
     if edges is None:
         tensors = (unused, unused)
     else:
         tensors = (edges, levels)
     simple = rounding._replace(factor=1.0) == plain.NEAREST
-    return (*tensors, float(shrink), float(max_count), float(factor)), NEAREST if simple else kind
+    return (*tensors, float(shrink), float(max_count), float(factor), float(price)), NEAREST if simple else kind
 
 
 def share_of(inputs, k):

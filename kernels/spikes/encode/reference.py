@@ -27,10 +27,12 @@ FLOOR = -60  # that power is at least 2^-60; below, the threshold is clamped in 
 NOT_FINITE = 0x7F800000  # bits of float32 from here on are infinity or NaN
 
 
-# Kinds of `Rounding`: to the nearest integer with ties to even, away from 0 or up; or to the nearest of some levels.
-EVEN, AWAY, UP, SEARCH = range(4)
+# Kinds of `Rounding`: to the nearest integer with ties to even, away from 0 or up; to the nearest of some levels; or to
+# the count of least error and price of its canonical digits.
+EVEN, AWAY, UP, SEARCH, PRICED = range(5)
 MAX_LEVELS = 128  # of SEARCH
 FINE = 8  # steps in a unit of |quotient| of the table of SEARCH
+PRICED_COUNTS = 128  # of PRICED: larger counts are to the nearest, ties away from 0
 
 
 class Rounding(NamedTuple):
@@ -44,6 +46,7 @@ class Rounding(NamedTuple):
     levels: Any = None  # [128] int8 counts
     # [128 * FINE] int8 counts of |quotient| in steps of 1 / FINE, where all edges lie on them: quicker on a CPU.
     table: Any = None  # arrays are numpy's or torch's, and on the device, as x
+    price: float = 0.0  # of a digit, 0 to 1 squared thresholds of error, of PRICED
 
 
 NEAREST = Rounding()
@@ -80,6 +83,24 @@ def thresholds_reference(x: np.ndarray, k: float) -> np.ndarray:
     return np.clip(mean, MIN_THRESHOLD, MAX_THRESHOLD)
 
 
+def canonical_digits(counts: np.ndarray) -> np.ndarray:
+    """Return the number of nonzero canonical digits of counts below 170: of bits in which n and 3 n differ."""
+    bits = counts ^ (3 * counts)
+    return sum((bits >> place) & 1 for place in range(9))
+
+
+def priced_edges(price: float) -> np.ndarray:
+    """Return float32 [`PRICED_COUNTS` + 1]: by how much |quotient| exceeds count n where n + 1 is worth its digits.
+
+    The errors and prices z^2 + price digits(n) and (1 - z)^2 + price digits(n + 1) are equal at
+    z = 1/2 + price / 2 (digits(n + 1) - digits(n)). Digits of neighbours differ by 1 at most, so that no other count
+    is better up to a price of 1. The last entry is of all larger counts.
+    """
+    digits = canonical_digits(np.arange(PRICED_COUNTS + 1))
+    more = np.append(np.diff(digits), 0).astype(np.float32)
+    return np.float32(0.5) + np.float32(0.5) * np.float32(price) * more
+
+
 def round_reference(quotient: np.ndarray, rounding: Rounding = NEAREST) -> np.ndarray:
     """Return the counts int32 of quotients float32 of any shape, by a `Rounding`."""
     quotient = np.clip(quotient, -MAX_COUNT, MAX_COUNT)
@@ -92,6 +113,10 @@ def round_reference(quotient: np.ndarray, rounding: Rounding = NEAREST) -> np.nd
         counts = np.copysign(np.floor(size + half), quotient)
     elif rounding.kind == UP:
         counts = np.floor(quotient + half)
+    elif rounding.kind == PRICED:
+        low = np.floor(size)
+        edges = priced_edges(rounding.price)[np.minimum(low, PRICED_COUNTS).astype(np.int32)]
+        counts = np.copysign(low + (size - low >= edges), quotient)
     else:
         levels = np.asarray(rounding.levels)[np.searchsorted(np.asarray(rounding.edges), size, side="right")]
         counts = np.copysign(levels.astype(np.float32), quotient)

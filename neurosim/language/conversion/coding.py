@@ -24,11 +24,13 @@ from ...base.errors import lookup, require
 from ...base.rules import Positive, Rule, check_rules
 from ...kernels.spikes.encode import reference as spec
 from ...kernels.spikes.encode.launch import encode, whole_counts
-from ...kernels.spikes.encode.reference import FINE, MAX_COUNT, SEARCH, Rounding
+from ...kernels.spikes.encode.reference import FINE, MAX_COUNT, PRICED_COUNTS, SEARCH, Rounding, priced_edges
 from ..attention.kinds.tracing import leaf
 from .histogram import CountHistogram
 
 INT8 = 127.0
+CANONICAL = "canonical"  # the expansion of the digits that a price counts where thresholds follow tokens
+PRICED = "priced"  # rounding of these schemes with a price
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,30 @@ def _sparing(z: Tensor, price: float) -> Tensor:
     return z.sign() * levels_of(price).nearest(z.abs())
 
 
+def _priced(z: Tensor, price: float) -> Tensor:
+    """Round to the count of least (z - s)^2 + price * canonical digits(|s|), beyond 128 to the nearest."""
+    # From MAX_COUNT on float32 has no fractions that decide.
+    size = z.abs().clamp(max=float(MAX_COUNT))
+    low = size.floor()
+    # A value that is NaN has no count: any edge passes it on.
+    index = low.clamp(max=PRICED_COUNTS).nan_to_num().to(torch.int32)
+    edges = _edges_of(price).to(z).index_select(0, index.flatten()).view(z.shape)
+    return z.sign() * torch.where(size - low >= edges, low + 1, low)
+
+
+@cache
+def _edges_of(price: float) -> Tensor:
+    """Return `priced_edges` as a tensor."""
+    return torch.from_numpy(priced_edges(price))
+
+
 # By name: the rounding in torch, and the kind of `kernels.encode` that gives the same bits.
 ROUNDINGS: Mapping[str, tuple[Callable[[Tensor, float], Tensor], int]] = {
     "even": (_even, spec.EVEN),
     "away": (_away, spec.AWAY),
     "up": (_up, spec.UP),
     "sparing": (_sparing, SEARCH),
+    PRICED: (_priced, spec.PRICED),
 }
 
 
@@ -212,7 +232,8 @@ class Coder(nn.Module):
         scheme: a name of `SCHEMES`.
         k: counts that a token's mean |x| is worth, where thresholds follow tokens.
         shrink: soft threshold before rounding, in thresholds: |z| is reduced by it.
-        price: price of a spike, in squared thresholds of error, for the rounding that knows prices.
+        price: price of a spike, in squared thresholds of error: of binary digits where each channel has a threshold,
+            of canonical digits where thresholds follow tokens; the other schemes round without.
         limit: counts saturate at +-limit.
         histogram: histogram that counts are added to, or None.
         observer: function that is called with z, which carries its gradient, and the counts; or None.
@@ -243,7 +264,7 @@ class Coder(nn.Module):
         require(bool((thresholds > 0).all()), "Coder.thresholds", "must be > 0", float(thresholds.min()))
         self.scheme = scheme
         self.rule = rule
-        self.round, self.kind = ROUNDINGS[rule.rounding]
+        self.round, self.kind = ROUNDINGS[PRICED if rule.token and price else rule.rounding]
         self.k = float(k)
         self.shrink = float(shrink)
         self.price = float(price)
@@ -319,6 +340,8 @@ class Coder(nn.Module):
                 table = levels.counts[levels.fine.long()].to(device=thresholds.device, dtype=torch.int8)
             counts = counts.to(torch.int8)
             rounding = Rounding(*rounding[:4], edges.to(thresholds.device), counts.to(thresholds.device), table)
+        elif self.kind == spec.PRICED:
+            rounding = rounding._replace(price=self.price)
         if self.rule.token:
             return rounding, None
         return rounding, thresholds.expand(channels).contiguous()
@@ -337,6 +360,6 @@ class Coder(nn.Module):
         return self.round(z, self.price)
 
 
-def ternary(k: float = 3.0, shrink: float = 0.0) -> Coder:
+def ternary(k: float = 3.0, shrink: float = 0.0, price: float = 0.0) -> Coder:
     """Return a coder of SpikingBrain's rule, which needs no text."""
-    return Coder("ternary", torch.ones(1), k=k, shrink=shrink)
+    return Coder("ternary", torch.ones(1), k=k, shrink=shrink, price=price)

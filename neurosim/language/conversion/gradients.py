@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...base.heap import trim_heap
 from ..attention.model import LanguageModel
 
 BATCH = 8  # windows in one pass, or fewer
@@ -87,6 +88,8 @@ def collect_gradients(
                 if loss.requires_grad:
                     torch.autograd.grad(loss, [*sources, *([] if sources else [embedded])], allow_unused=True)
                 read += len(part)
+                model.files.release()
+                trim_heap()
                 if on_progress is not None:
                     on_progress(read, len(windows))
         finally:

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, cast, final
 
 import torch
@@ -22,9 +22,9 @@ from ..attention.kinds.base import Codes, Mixer
 from ..attention.model import LanguageModel
 from ..attention.tensors import MappedFiles
 from ..attention.train import draw_windows
-from . import int4, spiked_mixer
+from . import balance, int4, spiked_mixer
 from .calibrate import Survey, layer_thresholds, survey_channels
-from .coding import INT8, SCHEMES, Coder
+from .coding import CANONICAL, INT8, SCHEMES, Coder
 from .coding import ternary as ternary_coder
 from .expansions import EXPANSIONS, usual_planes
 from .histogram import CountHistogram
@@ -52,6 +52,10 @@ class Coding:
             text, or to the nearest without text, with int8 in the head and in layers whose inputs are not a multiple
             of 32 channels; or 'float32'.
         shrink: soft threshold before rounding, in thresholds.
+        price: price of a spike in squared thresholds, for 'ternary' in canonical digits: a value is rounded to a count
+            of fewer digits where the error that it adds costs less; 0 rounds to the nearest.
+        balance: for 'ternary': a k for each group of layers that read the same values, from text, with one price of a
+            spike over all of them (`balance_counts`); k is then their geometric mean over channels.
         rotate: rotate the residual stream to its principal axes first, where possible (schemes with thresholds of
             channels).
         qk: code q and k where they enter the state; the state is then updated lazily. Executed, its sums are taken in
@@ -71,6 +75,8 @@ class Coding:
     planes: int | None = None
     weights: str = "int8"
     shrink: Annotated[float, Rule(">= 0 and < 100 thresholds")] = 0.0
+    price: Annotated[float, Rule(">= 0 and <= 1 squared threshold")] = 0.0
+    balance: bool = False
     rotate: bool = True
     qk: bool = False
     state: bool = False
@@ -84,6 +90,12 @@ class Coding:
         twice = SCHEMES[self.scheme].channel and self.shrink > 0
         require(not twice, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
         code = lookup(EXPANSIONS, self.sent_as, "Coding.expansion")
+        follows_tokens = SCHEMES[self.scheme].token
+        has_price = follows_tokens and self.sent_as == CANONICAL
+        rule = "must be 0 but for scheme 'ternary' in canonical digits (expansion 'canonical')"
+        require(has_price or not self.price, "Coding.price", rule, self.price)
+        rule = "must be false but for scheme 'ternary'"
+        require(follows_tokens or not self.balance, "Coding.balance", rule, self.balance)
         require(code.signed, "Coding.expansion", "must have a sign, because activations have one", self.expansion)
         require(1 <= self.sent_planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
 
@@ -147,7 +159,7 @@ class Converted:
     def set_k(self, k: float) -> None:
         """Give the coders of a scheme whose thresholds follow tokens another k: as if it had been converted with it."""
         for coder in self.coders().values():
-            coder.k = float(k)
+            coder.k = coder.k / self.coding.k * k
         self.coding = replace(self.coding, k=k)
 
     def execute(self, on: bool = True, *, threads: int = 1) -> Converted:
@@ -305,11 +317,12 @@ def convert(
 
     Args:
         coding: default `Coding()`, which needs no text.
-        tokens: [n] text for the schemes that calibrate, and for weights of 4 bits.
+        tokens: [n] text for the schemes that calibrate, for `Coding.balance`, and for weights of 4 bits.
         seed: key of the windows and of the labels of `collect_gradients`.
         windows, length: number of windows for calibration, and tokens of each.
         on_message: called with the name of a long step when it begins.
-        calibration: result of `calibrate_channels` with the same arguments, for several conversions of one model.
+        calibration: result of `calibrate_channels` or `calibrate_groups` with the same arguments, for several
+            conversions of one model.
         on_progress: called with (windows read, windows in all) while thresholds are calibrated.
         on_rounded: called with (layers rounded, layers in all) while weights are rounded to 4 bits.
 
@@ -342,15 +355,25 @@ def _coded(
     """Return a copy of a model with coders of its scheme, and weights that are not rounded yet."""
     scheme = SCHEMES[coding.scheme]
     if not scheme.text:
-        names = linear_names(dense, coding.head)
-        return Converted(_copy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
+        factors: Mapping[str, float] = {}
+        if coding.balance:
+            calibration = calibration or calibrate_groups(dense, coding, tokens, seed, windows, length, on_progress)
+            factors = calibration.factors
+        coders = {
+            name: ternary_coder(factors.get(name, 1.0) * coding.k, coding.shrink, coding.price)
+            for name in linear_names(dense, coding.head)
+        }
+        return Converted(_copy(dense), coding, coders)
     # Thresholds from text: one for each layer, or one for each channel.
     tokens = _require_text(coding, tokens, length)
     if not scheme.channel:
         return _by_layer(dense, coding, draw_windows(tokens, windows, length, seed), seed, on_progress)
     calibration = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length, on_progress)
-    choice = calibration.survey.choose(coding.spikes, coding.scheme)
-    converted = Converted(_copy(calibration.survey.model), coding, choice.coders, calibration.remarks)
+    survey = calibration.survey
+    require(survey is not None, "convert.calibration", "must be of `calibrate_channels` for this scheme", coding.scheme)
+    assert survey is not None
+    choice = survey.choose(coding.spikes, coding.scheme)
+    converted = Converted(_copy(survey.model), coding, choice.coders, calibration.remarks)
     # Later training weighs spikes by the price at which they were calibrated.
     converted.price = choice.price
     if scheme.learned:
@@ -380,6 +403,8 @@ def _require_sums(dense: LanguageModel, names: Sequence[str], coding: Coding) ->
         if int4.type_of(coding.weights, name, channels) == "int8":
             # |count| is at most k in the mean over channels, and |weight| at most 127.
             max_k = MAX_SUM / INT8 / channels - 1
+            if coding.balance:
+                max_k /= balance.RANGE
             rule = f"must be < {max_k:.0f} for the {channels} channels of {name}, whose sums take 32 bits"
             require(coding.k < max_k, "Coding.k", rule, coding.k)
 
@@ -398,10 +423,17 @@ def _require_finite(dense: LanguageModel) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Calibration(Shown):
-    """Statistics of the channels of a (rotated) model on text, and messages for the user."""
+    """Results of text, for conversions of one model at any strength.
 
-    survey: Survey
-    remarks: tuple[str, ...]
+    Attributes:
+        survey: statistics of the channels of a (rotated) model, for schemes with thresholds of channels; else None.
+        remarks: messages for the user.
+        factors: of k, by layer, for `Coding.balance`.
+    """
+
+    survey: Survey | None = None
+    remarks: tuple[str, ...] = ()
+    factors: Mapping[str, float] = field(default_factory=dict)
 
 
 def calibrate_channels(
@@ -427,12 +459,32 @@ def calibrate_channels(
     return Calibration(survey_channels(dense, names, sample, coding.sent_as, seed, on_progress), remarks)
 
 
+def calibrate_groups(
+    dense: LanguageModel,
+    coding: Coding,
+    tokens: Tensor | None,
+    seed: int = 0,
+    windows: int = 64,
+    length: int = 128,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Return the factors of k of a coding with `balance`.
+
+    Arguments as in `convert`; of the windows at most `balance.WINDOWS` are read.
+    """
+    windows = min(windows, balance.WINDOWS)
+    sample = draw_windows(_require_text(coding, tokens, length), windows, length, seed)
+    names = linear_names(dense, coding.head)
+    return Calibration(factors=balance.balance_counts(dense, names, sample, seed, on_progress))
+
+
 def _require_text(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
     """Return the text; raise where there is none, or too little for a window."""
     if tokens is None:
-        raise NeurosimInputError(
-            f"scheme '{coding.scheme}': takes thresholds from text; give a text (--calibrate FILE)"
-        )
+        source = "balance: takes a k for each group of layers"
+        if not coding.balance:
+            source = "takes thresholds"
+        raise NeurosimInputError(f"scheme '{coding.scheme}': {source} from text; give a text (--calibrate FILE)")
     require(len(tokens) > length + 1, "calibration text", f"must have more than {length + 1} tokens", len(tokens))
     return tokens
 

@@ -95,6 +95,8 @@ def model_command(options: CommandOptions, model: Path) -> ConversionKind:
     Text goes through its tokenizer (tokenizer.json, tokenizer.model, or the .gguf's own); a model of 256 words reads
     bytes.
     The coding is chosen for at most 1% more perplexity (--loss), unless --k, --levels or --spikes says how fine it is.
+    Then each group of layers that read the same values has a k of its own (--set coding.balance=false: one k), and
+    counts are rounded by the price of their spikes (--set coding.price=0: to the nearest).
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see, nor the choice
     of the coding: that reads the fifth before it.
     """

@@ -24,6 +24,7 @@ Level = Annotated[int, Rule(">= 1 and <= 127")]
 Many = Annotated[tuple[Positive, ...], NotEmpty()]
 LOSS = 0.01  # stated loss of a conversion for which no strength is named
 FEWEST = "canonical"  # the expansion of fewest spikes
+PRICE = 0.5  # of a spike, in squared thresholds, where a loss is stated
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ class ConvertConfig(RunConfig):
     ) -> ConvertConfig:
         """Return the config of a new run of one conversion, as `configure` with defaults of its own.
 
-        A loss is stated where no strength of the coding is named, and where one is, counts are sent in the digits of
-        fewest spikes.
+        A loss is stated where no strength of the coding is named. Where one is stated, counts are sent in the digits
+        of fewest spikes and rounded by their price, and each group of layers has a k of its own.
         """
         sources = sources_of(file, sets, values or {})
         tree = merge(sources)
@@ -165,7 +166,10 @@ class ConvertConfig(RunConfig):
             defaults["choice"] = {"loss": LOSS}
         # Of SmolLM2 8 % fewer spikes than in binary digits; thresholds of channels are priced in the digits in use.
         if name == Coding.scheme and (defaults or "loss" in _table(tree, "choice")):
-            defaults["coding"] = {"expansion": FEWEST}
+            own: dict[str, object] = {"expansion": FEWEST, "balance": True}
+            if coding.get("expansion", FEWEST) == FEWEST:
+                own["price"] = PRICE
+            defaults["coding"] = own
         sources.insert(0, ConfigSource("the defaults of conversions", defaults))
         config = resolve(cls, sources)
         config.check()

@@ -43,9 +43,12 @@ def curve_codings(config: ConvertConfig) -> Iterator[Coding]:
     for name in config.curve.schemes:
         scheme = SCHEMES[name]
         # Schemes with a threshold for each channel calibrate their own shrinking, and refuse another.
-        shrink = 0.0 if scheme.channel else config.coding.shrink
+        own: dict[str, object] = {"scheme": name, "shrink": 0.0 if scheme.channel else config.coding.shrink}
+        # Price and balance are of schemes whose thresholds follow tokens.
+        if not scheme.token:
+            own |= {"price": 0.0, "balance": False}
         for value in strengths[scheme.strength]:
-            yield config.code(**{"scheme": name, scheme.strength: value, "shrink": shrink})
+            yield config.code(**own, **{scheme.strength: value})
 
 
 def _calibration(run: ConvertRun, codings: Sequence[Coding]) -> Calibration | None:

@@ -35,7 +35,15 @@ from ....language.conversion.costs import (
     spike_totals,
 )
 from ....language.conversion.decoder.program import NotCompiledError
-from ....language.conversion.model import Calibration, Coding, Converted, calibrate_channels, check_coding, convert
+from ....language.conversion.model import (
+    Calibration,
+    Coding,
+    Converted,
+    calibrate_channels,
+    calibrate_groups,
+    check_coding,
+    convert,
+)
 from ....language.conversion.records import Choice, Comparison, ExecutionCheck, Speed, Trial
 from ....language.conversion.speed import float_bytes, measure_speed
 from ....language.conversion.state_work import state_counts, uncounted_states
@@ -115,10 +123,11 @@ def convert_model(run: ConvertRun) -> ConversionResult:
     source = run.inputs
     coding = run.config.coding
     choice = None
+    calibration = None
     if run.config.choice.loss is not None:
-        run, coding, choice = _choose(run, run.config.choice.loss)
+        run, coding, choice, calibration = _choose(run, run.config.choice.loss)
     with run.time("convert"):
-        converted = make(run, coding)
+        converted = make(run, coding, calibration)
     # Measured while simulated, on all tokens; then some of them by adding rows, which must give the same answers.
     result = replace(_measured(run, converted), choice=choice)
     trim_heap()
@@ -140,8 +149,8 @@ def _loses_much(result: ConversionResult) -> tuple[str, ...]:
     return (f"perplexity rises by {rise:.1%}; --loss 1% chooses the coding for at most one percent",)
 
 
-def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice]:
-    """Return the run without the text of the choice, the coding for a stated loss, and its trials."""
+def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice, Calibration | None]:
+    """Return the run without the text of the choice, the coding for a stated loss, its trials and its calibration."""
     config = run.config
     source = run.inputs
     options = run.options
@@ -156,10 +165,11 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice]:
 
     with run.time("choose"), bar("choosing", "windows", options.quiet) as report:
         calibration = None
+        arguments = (source.model, config.coding, text.learn, config.seed, sizes.windows, sizes.length)
         if SCHEMES[config.coding.scheme].channel:
-            calibration = calibrate_channels(
-                source.model, config.coding, text.learn, config.seed, sizes.windows, sizes.length
-            )
+            calibration = calibrate_channels(*arguments)
+        elif config.coding.balance:
+            calibration = calibrate_groups(*arguments)
         coding, choice = choose_coding(
             source.model,
             config.coding,
@@ -175,7 +185,7 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice]:
             report,
         )
     run.folder.note(choice=choice)
-    return replace(run, inputs=replace(source, learn=text.learn)), coding, choice
+    return replace(run, inputs=replace(source, learn=text.learn)), coding, choice, calibration
 
 
 def load(path: Path, config: HasText, device: str = "cpu", norm_eps: float | None = None) -> ConversionSource:
@@ -378,7 +388,7 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         **vars(summary),
         seed=config.seed,
         planes=converted.coding.sent_planes,
-        scheme=SCHEMES[converted.coding.scheme].meaning,
+        scheme=_meaning(converted.coding),
         price=converted.price,
         remarks=(*converted.remarks, *left_out, *uncounted_states(converted.model), *_guesses(run)),
         entries=spike_totals(converted, histograms).entries,
@@ -390,6 +400,16 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         alone_tokens=next((each.tokens for each in alone.values()), None),
         operators=tuple(Operator(name=name, what=what) for name, what in converted.dense),
     )
+
+
+def _meaning(coding: Coding) -> str:
+    """Return the rules of a coding in words."""
+    parts = [SCHEMES[coding.scheme].meaning.rstrip(".")]
+    if coding.balance:
+        parts.append("a k for each group of layers, k in the mean")
+    if coding.price:
+        parts.append(f"counts rounded by a price of {coding.price:g} squared thresholds a spike")
+    return "; ".join(parts) + "."
 
 
 def _guesses(run: ConvertRun) -> tuple[str, ...]:

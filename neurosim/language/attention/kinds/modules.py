@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,26 @@ class Linear(nn.Linear):
 
     @leaf
     def forward(self, x: Tensor) -> Tensor:
+        has_way_back = torch.is_grad_enabled() and x.requires_grad and not self.weight.requires_grad
+        if has_way_back and self.weight.dtype != x.dtype:
+            y: Tensor = _Widened.apply(x, self.weight, self.bias)
+            return y
         return F.linear(x, self.weight.to(x.dtype), self.bias)
+
+
+class _Widened(torch.autograd.Function):
+    """x W^T + b of weights that are widened again on the way back: those of a whole model would fill the memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.weight = weight
+        return F.linear(x, weight.to(x.dtype), bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:
+        (gradient,) = gradients
+        bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None
+        return gradient @ ctx.weight.to(gradient.dtype), None, bias
 
 
 def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:

@@ -643,7 +643,7 @@ class Builder(DecoderProgram):
         whole: bool,
     ) -> dict[str, Any]:
         """Return the operands of `kernels.decode.linear.encode.CODING`; every thread may have channels of its own."""
-        kind, shrink, top, factor, edges, levels, table = rule
+        kind, shrink, top, factor, price, edges, levels, table = rule
         self.alive.append(rule)
         largest = max(channels.values) if isinstance(channels, ByThread) else channels
         return {
@@ -656,6 +656,7 @@ class Builder(DecoderProgram):
             "shrink": float(shrink),
             "top": float(top),
             "factor": float(factor),
+            "price": float(price),
             "edges": edges,
             "levels": levels,
             "table": table,
