@@ -4,13 +4,15 @@
     2014-07-01 00:00:00,10844
 
 The first line names the columns, or the columns are numbered. Times are dates in ISO 8601, or seconds since 1970; a
-zone is left out, so that times of day are those of the clock that wrote them. An empty cell is a missing value.
+zone is left out, so that times of day are those of the clock that wrote them. An empty cell is a missing value. Where
+semicolons part the columns, the comma in 0,5 is a decimal comma, as spreadsheets write it in much of Europe.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,6 +27,8 @@ from ..base.errors import NeurosimFormatError, NeurosimInputError, lookup, requi
 TIME_NAMES = ("time", "timestamp", "date", "datetime", "t", "ds")
 SEPARATORS = ",;\t"
 MISSING = ("", "nan", "na", "null", "none")
+# Group 1 is in front of the comma.
+_DECIMAL_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)")
 
 
 class SeriesRow(NamedTuple):
@@ -81,7 +85,7 @@ def read_series(
     require(first.strip() != "", name, "must have a line of names or values", "an empty file")
     separator = max(SEPARATORS, key=first.count)
     head = next(csv.reader([first], delimiter=separator))
-    cells = [cell.strip() for cell in head]
+    cells = _cells(head, separator)
     if any(_is_number(cell) or _is_date(cell) for cell in cells):
         names = [f"column{k}" for k in range(1, len(cells) + 1)]
         source = chain([first], source)
@@ -91,15 +95,15 @@ def read_series(
         start = 2
     # One row decides which columns hold numbers; it is read again below.
     sample_line = next(source, "")
-    sample = [cell.strip() for cell in next(csv.reader([sample_line], delimiter=separator), [])]
+    sample = _cells(next(csv.reader([sample_line], delimiter=separator), []), separator)
     if len(sample) != len(names):
         raise NeurosimFormatError(f"{name}, line {start}: must have {len(names)} cells (got {len(sample)})")
-    columns = _columns(dict(zip(names, sample, strict=True)), time, numbers, texts)
+    columns = _columns(dict(zip(names, sample, strict=True)), name, time, numbers, texts)
     return columns, _rows(chain([sample_line], source), name, start, names, separator, columns)
 
 
 def _columns(
-    sample: Mapping[str, str], time: str | None, numbers: Sequence[str], texts: Sequence[str]
+    sample: Mapping[str, str], name: str, time: str | None, numbers: Sequence[str], texts: Sequence[str]
 ) -> SeriesColumns:
     for asked in (*([time] if time else []), *numbers, *texts):
         lookup(sample, asked, "column")
@@ -110,7 +114,7 @@ def _columns(
     if not numbers:
         numbers = [key for key, cell in sample.items() if _is_number(cell) and key != time and key not in texts]
     if not numbers and not texts:
-        raise NeurosimInputError(f"table: has no column of numbers (got {', '.join(sample)}); name one with --value")
+        raise NeurosimInputError(f"{name}: has no column of numbers (got {', '.join(sample)}); name one with --value")
     return SeriesColumns(time, tuple(numbers), tuple(texts))
 
 
@@ -122,18 +126,27 @@ def _rows(
         if not cells:
             continue
         where = f"{name}, line {number}"
+        plain = _cells(cells, separator)
         if len(cells) != len(names):
             raise NeurosimFormatError(f"{where}: must have {len(names)} cells (got {len(cells)})")
         values: dict[str, float | str] = {}
         for key in columns.numbers:
-            values[key] = _number(cells[place[key]].strip(), f"{where}, column {key}")
+            values[key] = _number(plain[place[key]], f"{where}, column {key}")
         for key in columns.texts:
             values[key] = cells[place[key]].strip()
         if columns.time:
-            text = cells[place[columns.time]].strip()
+            text = plain[place[columns.time]]
             yield SeriesRow(seconds_of(text, f"{where}, column {columns.time}"), text, values)
         else:
             yield SeriesRow(math.nan, str(number - start), values)
+
+
+def _cells(cells: Sequence[str], separator: str) -> list[str]:
+    """Return the cells of a line without spaces around them, numbers with a decimal point."""
+    stripped = [cell.strip() for cell in cells]
+    if separator != ";":
+        return stripped
+    return [_DECIMAL_COMMA.sub(r"\1.\2", cell) if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in stripped]
 
 
 def rows_of(frame: Any, time: str | None = None) -> Iterator[SeriesRow]:

@@ -24,12 +24,24 @@ def test_columns_are_found_by_their_first_cells() -> None:
 
 
 def test_columns_without_names_are_numbered() -> None:
-    columns, rows = read_series(["5;1,5\n".replace(",", "."), "6;2.5\n"], "t.csv")
+    columns, rows = read_series(["5;1.5\n", "6;2.5\n"], "t.csv")
     assert columns.time == "" and columns.numbers == ("column1", "column2")
     assert [(math.isnan(row.time), row.text, row.values["column2"]) for row in rows] == [
         (True, "0", 1.5),
         (True, "1", 2.5),
     ]
+
+
+def test_decimal_commas_are_read_between_semicolons() -> None:
+    columns, rows = read_series(["t;Größe;Wort\n", "0,5;-1,25e3;a,b\n", "1;,5;2,5\n"], "t.csv", texts=["Wort"])
+    assert (columns.time, columns.numbers) == ("t", ("Größe",))
+    assert [(row.time, row.text, dict(row.values)) for row in rows] == [
+        (0.5, "0.5", {"Größe": -1250.0, "Wort": "a,b"}),
+        (1.0, "1", {"Größe": 0.5, "Wort": "2,5"}),
+    ]
+    # Between tabs it may part thousands.
+    with pytest.raises(NeurosimInputError, match="has no column of numbers"):
+        read_series(["a\tb\n", "1,5\t2,5\n"], "t.csv")
 
 
 def test_named_columns_are_read_alone() -> None:
@@ -60,7 +72,7 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("t,v\n1,2\n2,high\n", "t.csv, line 3, column v: must be a number or empty (got 'high')"),
         ("t,v\n1,2\n2,inf\n", "t.csv, line 3, column v: must be finite (got 'inf')"),
         ("t,v\n1,2\nsoon,3\n", "t.csv, line 3, column t: must be a date such as 2014-07-01 00:30:00, or seconds"),
-        ("a,b\nx,y\n", "table: has no column of numbers (got a, b)"),
+        ("a,b\nx,y\n", "t.csv: has no column of numbers (got a, b)"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str) -> None:

@@ -257,6 +257,8 @@ def _culprit(path: object, block: Sequence[str], delimiter: str | None, columns:
 
     at = next((i for i, line in enumerate(block) if not fits(line)), 0)
     step = "correct or remove the line"
+    if delimiter == ";" and "," in block[at]:
+        step = "write decimal points in place of commas, or remove the line"
     return format_error(path, f"line {number + at}", f"{columns} numbers", f"{block[at].strip()[:40]!r}", step)
 
 
