@@ -131,6 +131,7 @@ def read(path: Path, network: Network) -> SavedSimulation:
         streams = dict(settings["streams"])
         arguments = from_plain(Arguments, settings["arguments"], "arguments")
         changes = _read_changes(settings, arrays)
+        # Checks units of the file against the network.
         for name, units in changes.silent.items():
             changes = changes.silence(network, name, units)
         apart = difference(described, describe(network))

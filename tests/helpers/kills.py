@@ -23,9 +23,9 @@ def series() -> None:
 
 EPISODES = sets("episodes.count=200", "episodes.shots=[1, 3]", "code.size=1024", "column.units=32", "column.modules=16")
 SEQUENCE = sets("stream.recordings=6", "stream.passes=8", "pooler.columns=256", "data.limit=10", "pooler.density=0.04")
-RECOGNISE = ("--items", "300", "--limit", "60")
+RECOGNISE = ("--items", "120", "--limit", "40")
 TRAIN = (
-    *("--train-limit", "150", "--limit", "40", "--epochs", "8"),
+    *("--train-limit", "100", "--limit", "30", "--epochs", "5"),
     *sets("bins.dt=0.02", "bins.pool=2", "network.hidden=[48]", "network.filters=[]", "training.batch=32"),
 )
 ATTENTION = (

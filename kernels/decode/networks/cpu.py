@@ -237,6 +237,7 @@ def train(p, context, begin, end):
     size = max(keys, hidden)
     gates = p.gates
     q = float32(p.retention_exponent)
+    # Behind the weights: the input of each layer, the sums of each layer, and two rows of derivatives in turn.
     layers = p.spare + 4 * weights
     for i in range(p.tokens):
         for h in range(begin, end):
@@ -244,6 +245,7 @@ def train(p, context, begin, end):
             anchor = p.memory + 12 * place * weights
             a = anchor + 4 * weights
             step = anchor + 8 * weights
+            # Gradients of a span are taken at the weights before it.
             if _begins(context, i, p.span):
                 copy_into(vector(a, weights, FLOAT), vector(anchor, weights, FLOAT))
             w = _weights(anchor, depth, keys, hidden, p.retention, q, p.spare)
@@ -281,6 +283,7 @@ def train(p, context, begin, end):
                     y = vector(layers + 4 * (depth + layer - 1) * size, rows, FLOAT)
                     _times_transposed(matrix(w + 4 * at, rows, columns, FLOAT), d, before)
                     for j in range(rows):
+                        # Derivative of gelu(y) = y N(y): N(y) + y n(y), n the normal density.
                         slope = _normal(y[j]) + y[j] * ROOT_PI * exp(float32(-0.5) * y[j] * y[j])
                         before[j] *= slope
                 x = vector(layers + 4 * layer * size, rows, FLOAT)
@@ -291,6 +294,7 @@ def train(p, context, begin, end):
                 else:
                     _update(own, moved, x, d, theta, keep, momentum, p.momentum != 0)
                 current, other = other, current
+            # A token reads the memory that it has just changed.
             w = _weights(a, depth, keys, hidden, p.retention, q, p.spare)
             _forward(w, depth, keys, hidden, head_of(p.q, i, heads, h, 1, keys), layers, out)
 

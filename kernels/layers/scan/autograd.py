@@ -1,6 +1,6 @@
 """The recurrence as functions of torch: with its gradient, with and without feed-back, for any compiled form.
 
-A form is a module with `forward`, `backward`, `feedback` and `Retreat`: `cpu` or `gpu`.
+A form is a module with `forward`, `backward`, `feedback` and `start_retreat`: `cpu` or `gpu`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class FeedbackScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g_out, g_state):
         total, c, weight, last, kept, out = ctx.saved_tensors
-        retreat = ctx.form.Retreat(ctx.how, total, c, kept, trained=ctx.needs_input_grad[2])
+        retreat = ctx.form.start_retreat(ctx.how, total, c, kept, trained=ctx.needs_input_grad[2])
         g_x = torch.empty_like(total)
         g_state = _zeros(g_state, kept.shape[1:], total).clone()
         g_spikes = torch.zeros_like(total[0])

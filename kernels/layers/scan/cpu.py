@@ -218,7 +218,12 @@ def feedback(how, current, state, c, weight, last, keep):
     return tuple(torch.from_numpy(array) for array in (total, out, after, kept))
 
 
-class Retreat:
+def start_retreat(how, total, c, kept, trained):
+    """Return the way back with feed-back, to be called for each step from the last to the first."""
+    return RowRetreat(how, total, c, kept, trained)
+
+
+class RowRetreat:
     """The way back with feed-back, called for each step from the last to the first.
 
     Between two calls the caller computes the gradient of the spikes from gradients of later currents. All lanes are one

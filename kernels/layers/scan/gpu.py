@@ -340,8 +340,13 @@ def feedback(how, current, state, c, weight, last, keep):
     return total, out, state, torch.stack(stored) if keep else None
 
 
-class Retreat:
-    """The way back with feed-back, as `cpu.Retreat`: a launch for each step."""
+def start_retreat(how, total, c, stored, trained):
+    """Return the way back with feed-back, as `cpu.start_retreat`."""
+    return LaunchedRetreat(how, total, c, stored, trained)
+
+
+class LaunchedRetreat:
+    """The way back with feed-back, as `cpu.RowRetreat`: a launch for each step."""
 
     def __init__(self, how, total, c, stored, trained):
         self.how = how

@@ -109,6 +109,7 @@ def attach(tables, segment, s, connected):
     chunk = cell[pre, NEWEST]
     fill = cell[pre, FILL]
     if chunk < 0 or fill == CHUNK:
+        # A chunk that was given back first: the table is never longer than the most chunks in use.
         if counts[FREE_CHUNKS] > 0:
             counts[FREE_CHUNKS] -= 1
             new = tables.free_chunks[counts[FREE_CHUNKS]]
@@ -144,6 +145,7 @@ def _drop_synapse(tables, segment, s):
     # The lowest bit of a target says whether the synapse is connected.
     synapse[moved >> 1, moved_slot, PLACE] = place
     cell[pre, FILL] = end
+    # An empty chunk is given back; the one before it, if there is one, is full.
     if end == 0:
         tables.free_chunks[counts[FREE_CHUNKS]] = chunk
         counts[FREE_CHUNKS] += 1
@@ -165,7 +167,7 @@ def _silent_longest(tables, segment):
     now = tables.counts[STEP]
     synapse = tables.synapse
     oldest = 0
-    # Steps are tablesd modulo 2^32: a difference in uint32 is right across the wrap.
+    # Steps are stored modulo 2^32: a difference in uint32 is right across the wrap.
     age = uint32(now - synapse[segment, 0, HEARD])
     for i in range(1, tables.segment[segment, FILLED]):
         other = uint32(now - synapse[segment, i, HEARD])
@@ -184,6 +186,7 @@ def _drop_segment(tables, segment):
     while table[segment, FILLED] > 0:
         _drop_synapse(tables, segment, table[segment, FILLED] - 1)
     owner = table[segment, CELL]
+    # Segments of a cell are a list with one link: the one before is found from its beginning.
     if cell[owner, FIRST] == segment:
         cell[owner, FIRST] = table[segment, FOLLOWING]
     else:
@@ -277,6 +280,7 @@ def _candidates(tables, sampler, segment):
         if marked[pre] == 0:
             pool[n] = pre
             n += 1
+    # These marks alone are cleared: the array of marks is as long as there are cells.
     for i in range(filled):
         marked[synapse[segment, i, SOURCE]] = 0
     return n

@@ -87,6 +87,7 @@ def shard_dataset(name: str, out: Path, max_bytes: int = MAX_BYTES) -> Mapping[s
     for split in info.splits:
         recordings = load(name, split)
         sizes[split] = len(recordings)
+        # A run that was stopped left these shards whole.
         if _is_complete(out / split):
             continue
         with ShardWriter(
@@ -135,6 +136,7 @@ def shard_folder(
             row_0=plan.row_0,
             max_bytes=max_bytes,
         ) as writer:
+            # Written in this order: their number says where a run that was stopped goes on.
             missing = numbers[writer.recordings :]
             bar = bar_class()(missing, name, unit="file", delay=2.0, disable=quiet or not shows_bars())
             for number in bar:
@@ -161,6 +163,7 @@ class _Plan:
 
 def _plan(root: Path, items: tuple[Item, ...], options: FolderOptions, *, quiet: bool) -> _Plan:
     bar = bar_class()(items, "looking", unit="file", delay=2.0, disable=quiet or not shows_bars())
+    # Of each file only its outermost events stay in memory, for together they may not fit.
     outlines = [_outline(read_item(item, options, number)) for number, item in enumerate(bar)]
     turned, _ = in_one_convention(root, outlines, items)
     rows = {"top" if each.report is None else each.report.row_0 for each in turned}

@@ -179,11 +179,7 @@ def _by_delay(
     processes: Processes,
 ) -> list[PlasticSynapses]:
     projection = sampler.projection
-    # Each process sees its own part: an error in one must end all, or the others wait for it forever.
-    with processes.agreed():
-        rows, weights, delays = sampler.all_synapses()
-        if projection.learned is None:
-            projection.check_bounds(weights)
+    rows, weights, delays = _drawn(sampler, processes)
     degrees[:] = _degrees(rows, weights != 0)
     vectors = _vectors(projection, clock)
     numbers_of_model = _constants(network, projection, clock)
@@ -194,18 +190,7 @@ def _by_delay(
     compiled: list[PlasticSynapses] = []
     for delay in distinct:
         own = np.flatnonzero(delays == delay)
-        places: NDArray[np.int64] | slice
-        if numbers is not None:
-            places = numbers[own]
-        elif len(distinct) == 1:
-            places = slice(None)
-        else:
-            places = own
-        counts = _degrees(rows, delays == delay)
-        offsets = first_synapses(counts)
-        totals = processes.sum(counts)
-        # Number among all of this delay: synapses of earlier rows, and of this row in the processes before.
-        before = first_synapses(totals)[:-1] + processes.before(counts) - offsets[:-1]
+        count = _count(rows, delays == delay, processes)
         synapses = PlasticSynapses(
             number=number,
             projection=projection,
@@ -213,12 +198,12 @@ def _by_delay(
             target=sampler.target,
             receptor=sampler.receptor,
             delay=int(delay),
-            offsets=offsets,
+            offsets=count.offsets,
             targets=rows.targets[own].astype(np.uint32),
             weights=weights[own].astype(real),
-            places=places,
-            before=np.empty(0, np.int64) if share.whole else before,
-            whole=int(totals.sum()),
+            places=_places(own, numbers, is_only=len(distinct) == 1),
+            before=np.empty(0, np.int64) if share.whole else count.before,
+            whole=count.whole,
             rule=vectors.rule,
             short_term=vectors.short_term,
             homeostasis=vectors.homeostasis,
@@ -233,6 +218,50 @@ def _by_delay(
         )
         compiled.append(synapses)
     return compiled
+
+
+def _drawn(sampler: SynapseSampler, processes: Processes) -> tuple[Rows, NDArray[Any], NDArray[np.int64]]:
+    """Return rows, weights and delays in steps of the synapses of a projection; check weights that were not learned."""
+    # Each process sees its own part: an error in one must end all, or the others wait for it forever.
+    with processes.agreed():
+        rows, weights, delays = sampler.all_synapses()
+        if sampler.projection.learned is None:
+            sampler.projection.check_bounds(weights)
+    return rows, weights, delays
+
+
+class _Count(NamedTuple):
+    """Numbers of the synapses of one delay, over all processes; see `PlasticSynapses`."""
+
+    offsets: NDArray[np.int64]
+    before: NDArray[np.int64]
+    whole: int
+
+
+def _count(rows: Rows, mask: NDArray[np.bool_], processes: Processes) -> _Count:
+    """Count the synapses in a mask [synapses], by row here and over all processes."""
+    counts = _degrees(rows, mask)
+    offsets = first_synapses(counts)
+    totals = processes.sum(counts)
+    # Number among all of this delay: synapses of earlier rows, and of this row in the processes before.
+    before = first_synapses(totals)[:-1] + processes.before(counts) - offsets[:-1]
+    return _Count(offsets, before, int(totals.sum()))
+
+
+def _places(own: NDArray[np.int64], numbers: NDArray[np.int64] | None, *, is_only: bool) -> NDArray[np.int64] | slice:
+    """Return the places of the synapses of a delay among all of the projection.
+
+    Args:
+        own: their places among those of this process.
+        numbers: of the synapses of this process among all; None where it has all.
+        is_only: whether the projection has no other delay.
+    """
+    if numbers is not None:
+        return numbers[own]
+    # A slice copies nothing when weights are read back.
+    if is_only:
+        return slice(None)
+    return own
 
 
 class _Vectors(NamedTuple):

@@ -133,6 +133,7 @@ def _check_exact(population: Population) -> None:
 
 def _cells(population: Population, model: ExactNeuron, seed: int) -> Cells:
     neuron = drawn(model, seed, population.name, population.size)
+    # [units, constants]: an event reads all constants of one unit, side by side.
     constants = np.ascontiguousarray(rows(neuron, type(neuron).exact_constants).T)
     finite = bool(np.isfinite(constants).all())
     require(finite, f"{type(neuron).__name__}.exact_constants", "must be finite", constants.tolist())
@@ -148,6 +149,7 @@ def _route(network: Network, projection: Projection, seed: int) -> Route:
     if targets.size:
         shortest = float(np.min(delays, initial=np.inf))
     else:
+        # No synapse: any delay > 0 passes the check.
         shortest = 1.0
     if isinstance(projection.delay, Distribution):
         hint = "; give the distribution a `low`"

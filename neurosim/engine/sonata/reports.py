@@ -111,12 +111,14 @@ class Outputs:
             assert isinstance(each, Spikes)
             # Back to steps, so that the end of a step is rounded once.
             steps = np.rint(each.times / clock)
+            # s to ms, the unit of SONATA.
             times = (steps + 1) * (clock * 1e3)
             pieces.setdefault(population.nodes, []).append((times, population.of(each.units)))
         joined = {}
         for name, parts in pieces.items():
             times = np.concatenate([part[0] for part in parts])
             nodes = np.concatenate([part[1] for part in parts])
+            # Populations of the engine that are one of SONATA are merged; equal times by id of the node.
             order = np.lexsort((nodes, times))
             joined[name] = times[order], nodes[order]
         return joined
@@ -173,6 +175,7 @@ def write_report(path: Path, report: Report, result: Result, nodes: Nodes) -> No
     arrays: dict[str, NDArray[Any]] = {
         f"{top}/data": samples,
         f"{top}/mapping/node_ids": nodes.of(units).astype(np.uint64),
+        # One element a node: units are points, without sections.
         f"{top}/mapping/index_pointers": np.arange(len(units) + 1, dtype=np.uint64),
         f"{top}/mapping/element_ids": np.zeros(len(units), np.uint32),
         f"{top}/mapping/element_pos": np.zeros(len(units)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -45,6 +46,10 @@ def collect_gradients(
     generator = torch.Generator().manual_seed(seed)
     reached: set[str] = set()
 
+    def observe(name: str, x: Tensor, gradient: Tensor) -> None:
+        reached.add(name)
+        observer(name, x, gradient)
+
     def likelihood(logits: Tensor) -> Tensor:
         """Return the negative log likelihood of labels drawn from the logits themselves."""
         # Drawn on the CPU: the labels of a seed are then the same on every device.
@@ -55,62 +60,86 @@ def collect_gradients(
         """Return the loss that trains the choice of tokens, for each token."""
         return model.auxiliary_loss() * len(logits)
 
-    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
+    passes = _Passes(model, windows, observe, on_progress)
+    with _restored_gradients(model):
+        # An embedding of events has layers of its own, which are reached through its weights.
+        inner = [] if isinstance(model.embeddings, nn.Embedding) else list(model.embeddings.parameters())
+        passes.run(names, likelihood, inner)
+        unreached = [name for name in names if name not in reached]
+        if unreached:
+            own = [p for name in unreached for p in model.get_submodule(name).parameters()]
+            with _auxiliary_losses(model, unreached):
+                passes.run(unreached, auxiliary, own)
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """Passes through a model, forward and back, whose layers are observed.
+
+    Attributes:
+        windows, observer, on_progress: see `collect_gradients`.
+    """
+
+    model: LanguageModel
+    windows: Tensor
+    observer: Observer
+    on_progress: Callable[[int, int], None] | None
+
+    def run(self, names: Sequence[str], loss_of: Callable[[Tensor], Tensor], sources: Sequence[nn.Parameter]) -> None:
+        """Read the windows; gradients go back to `sources`, or to the embedded tokens without such."""
+        # Gradients of all other weights would take as much work and memory again.
+        needed = set(sources)
+        for p in self.model.parameters():
+            p.requires_grad_(p in needed)
+        hooks = [self._watch(name) for name in names]
+        windows = self.windows
+        batch = max(1, min(BATCH, LOGITS // (windows.shape[1] * self.model.config.vocabulary)))
+        read = 0
+        try:
+            for part in windows.to(self.model.device).split(batch):
+                self._back(part[:, :-1], loss_of, sources)
+                read += len(part)
+                self.model.files.release()
+                trim_heap()
+                if self.on_progress is not None:
+                    self.on_progress(read, len(windows))
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _back(self, tokens: Tensor, loss_of: Callable[[Tensor], Tensor], sources: Sequence[nn.Parameter]) -> None:
+        """Compute the gradients of one batch, which the hooks pass to the observer."""
+        embedded = self.model.embed(tokens)
+        if not embedded.requires_grad:
+            embedded = embedded.detach().requires_grad_()
+        loss = loss_of(self.model.through(embedded)[0].flatten(0, 1))
+        if loss.requires_grad:
+            torch.autograd.grad(loss, [*sources, *([] if sources else [embedded])], allow_unused=True)
+
+    def _watch(self, name: str) -> torch.utils.hooks.RemovableHandle:
         """Call the observer in the backward pass of a layer."""
-        layer = cast(nn.Linear, model.get_submodule(name))
+        layer = cast(nn.Linear, self.model.get_submodule(name))
 
         def hook(module: nn.Module, arguments: tuple[Tensor, ...], out: Tensor) -> None:
             x = arguments[0].detach().flatten(0, -2)
 
             def back(gradient: Tensor) -> None:
-                reached.add(name)
                 # dL/dx through this layer alone: dL/dy W. Other readers of x have gradients of their own.
-                observer(name, x, gradient.detach().flatten(0, -2) @ layer.weight.detach().to(gradient.dtype))
+                own = gradient.detach().flatten(0, -2) @ layer.weight.detach().to(gradient.dtype)
+                self.observer(name, x, own)
 
             if out.requires_grad:  # a kind may compute a part without gradients: none passes this layer
                 out.register_hook(back)
 
         return layer.register_forward_hook(hook)
 
+
+@contextmanager
+def _restored_gradients(model: LanguageModel) -> Iterator[None]:
+    """Restore which weights of a model have gradients."""
     needs_grad = {p: p.requires_grad for p in model.parameters()}
-    batch = max(1, min(BATCH, LOGITS // (windows.shape[1] * model.config.vocabulary)))
-
-    def collect(names: Sequence[str], loss_of: Callable[[Tensor], Tensor], sources: Sequence[nn.Parameter]) -> None:
-        """Read the windows; gradients go back to `sources`, or to the embedded tokens without such."""
-        hooks = [watch(name) for name in names]
-        read = 0
-        try:
-            for part in windows.to(model.device).split(batch):
-                embedded = model.embed(part[:, :-1])
-                if not embedded.requires_grad:
-                    embedded = embedded.detach().requires_grad_()
-                loss = loss_of(model.through(embedded)[0].flatten(0, 1))
-                if loss.requires_grad:
-                    torch.autograd.grad(loss, [*sources, *([] if sources else [embedded])], allow_unused=True)
-                read += len(part)
-                model.files.release()
-                trim_heap()
-                if on_progress is not None:
-                    on_progress(read, len(windows))
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def require(sources: Sequence[nn.Parameter]) -> Sequence[nn.Parameter]:
-        """Let these weights alone have gradients: gradients of all others would take as much work and memory again."""
-        for p in needs_grad:
-            p.requires_grad_(p in set(sources))
-        return sources
-
     try:
-        # An embedding of events has layers of its own, which are reached through its weights.
-        inner = [] if isinstance(model.embeddings, nn.Embedding) else list(model.embeddings.parameters())
-        collect(names, likelihood, require(inner))
-        unreached = [name for name in names if name not in reached]
-        with _auxiliary_losses(model, unreached):
-            if unreached:
-                own = [p for name in unreached for p in model.get_submodule(name).parameters()]
-                collect(unreached, auxiliary, require(own))
+        yield
     finally:
         for p, needs in needs_grad.items():
             p.requires_grad_(needs)

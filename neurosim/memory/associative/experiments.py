@@ -74,11 +74,13 @@ class Experiment:
 
 
 def _hopfield() -> Iterator[Point]:
+    # Dense around .138, where recall breaks down in theory (Amit, Gutfreund and Sompolinsky 1985).
     for load in (0.05, 0.1, 0.12, 0.13, 0.135, 0.145, 0.16, 0.2):
         yield Point(f"{UNITS} units", load, hopfield_overlap(load), hopfield_recall(load))
 
 
 def _dense() -> Iterator[Point]:
+    # The capacity grows as units^(order - 1), and the counts with it.
     for units, order, counts in ((100, 2, (5, 10, 20, 40)), (100, 3, (250, 500, 1000)), (60, 4, (500, 1000, 1500))):
         for count in counts:
             theory = dense_bit_error(units, order, count)
@@ -108,6 +110,7 @@ def _multitasking_phases() -> Iterator[Point]:
     for dilution in (0.3, 0.7):
         for rank, name in enumerate(("first", "second", "third")):
             for share in (0.1, 0.2, 0.3, 0.4, 0.6, 0.8):
+                # The first pattern is lost at T = 1 - dilution for an infinite network: a share of that.
                 temperature = share * (1 - dilution)
                 state = multitasking_state(dilution, temperature, multitasking_overlaps(3, dilution))
                 theory = round(float(np.sort(np.abs(state.overlaps))[::-1][rank]), 6)
@@ -140,6 +143,7 @@ def _depth() -> Iterator[Point]:
         width = round(KEY_SIZE * depth**0.5)
         theory = propagated_error(8, width)
         yield Point("one layer of as many weights as one head", depth, theory, _chained(width, 1, 1))
+        # Four heads of a quarter of the width have a quarter of the weights of one head.
         narrow = KEY_SIZE // 4
         yield Point(_heads_of(4, narrow), depth, propagated_error(8, narrow, depth, 4), _chained(narrow, depth, 4))
 
@@ -173,6 +177,7 @@ def _sparse() -> Iterator[Point]:
 def _tail() -> Iterator[Point]:
     for optimizer in OPTIMIZERS:
         for ratio in (0.01, 0.03, 0.1, 0.3):
+            # Theory is known for plain gradient descent alone.
             if optimizer == "gradient":
                 theory = tail_expected(ratio)
             else:

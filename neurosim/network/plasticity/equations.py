@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from ...base.errors import require
+from ..neurons.symbolic.loading import class_of
 from ..neurons.symbolic.methods import check_method
-from ..neurons.symbolic.model import class_of
 from ..neurons.symbolic.step import indented, tuple_of
 from ..neurons.symbolic.text import lines, read_statements
 from .synapse import SynapseModel

@@ -61,6 +61,7 @@ class BetweenParts(Pattern):
         targets = _units(self.targets, target.size, "BetweenParts.targets")
         within = None
         if onto is not None:
+            # A process has the targets low..high of the population: positions in the part.
             low, high = np.searchsorted(targets, onto)
             within = (int(low), int(high))
         sides = _side(source, sources), _side(target, targets)
@@ -72,13 +73,16 @@ class BetweenParts(Pattern):
         def rows(first: int, last: int) -> Rows:
             begin = place[first]
             end = place[last]
+            # No source of the part lies in this range.
             if begin == end:
                 return Rows(np.zeros(last - first + 1, np.int64), np.empty(0, np.int32))
             made = inner.rows(int(begin), int(end))
             before = None
             if made.before is not None:
+                # By source of the population; sources outside the part have no synapses before them.
                 before = np.zeros(last - first, np.int64)
                 before[sources[begin:end] - first] = made.before
+            # A source outside the part begins and ends where the next one of the part begins: an empty row.
             offsets = made.offsets[place[first : last + 1] - begin]
             return Rows(offsets, numbers[made.targets], made.order, made.weights, before)
 

@@ -400,30 +400,46 @@ class Builder(DecoderProgram):
             "parts": tables,
             "part_count": len(columns),
         }
+        if has_blocks:
+            bound, sums = self._bound_blocks(operands, x, own=own)
+        else:
+            bound, sums = self._bound_int8(operands, x, own=own)
+        self.emit(bound, places, [*touches, writes(sums, share)])
+        return outs
+
+    def _bound_blocks(self, operands: dict[str, Any], x: Buffer, *, own: bool) -> tuple[Any, Buffer]:
+        """Return the operation over int4 rows with its operands, and the buffer of its sums."""
+        stride = operands["stride"]
+        batch, shape = self._room(x, stride, own=own)
+        sums = Buffer(self.array(shape), x.rows, stride, own)
+        spare = self.scratch(int4.batch_size(x.width, x.rows), np.int8) if batch else None
+        # Every thread lists the active channels of each token by blocks itself.
+        list_size = int4.list_size(x.width)
+        quads = self.scratch(x.rows * list_size, np.int32)
+        bound = int4.BLOCK_ROWS[int4.fastest()](
+            **operands,
+            has_minima=operands["rows"].shape[1] > int4.block_bytes(stride, False),
+            sums=sums,
+            quads=quads,
+            list_size=list_size,
+            spare=spare,
+        )
+        return bound, sums
+
+    def _bound_int8(self, operands: dict[str, Any], x: Buffer, *, own: bool) -> tuple[Any, Buffer]:
+        """Return the operation over int8 rows with its operands, and the buffer of its sums."""
+        stride = operands["stride"]
+        batch, shape = self._room(x, stride, own=own)
+        sums = Buffer(self.array(shape, np.int32), x.rows, stride, own)
+        spare = self.scratch(product.all_rows_size(x.width, stride, x.rows), np.int8) if batch else None
+        return product.INTEGER_ROWS[product.fastest()](**operands, sums=sums, spare=spare), sums
+
+    def _room(self, x: Buffer, stride: int, *, own: bool) -> tuple[bool, tuple[int, ...]]:
+        """Return whether rows of x take a dense product, and the shape of their sums, with a part for each thread."""
         # With AVX-512 a batch takes a dense product, which needs room for whole groups of tokens.
         batch = product.fastest() in (product.AMX, product.VNNI) and product.MANY <= x.rows <= self.most_rows
         sum_rows = BATCH * product.groups_of(x.rows) if batch else x.rows
-        shape = (self.threads, sum_rows, stride) if own else (sum_rows, stride)
-        if has_blocks:
-            sums = Buffer(self.array(shape), x.rows, stride, own)
-            spare = self.scratch(int4.batch_size(x.width, x.rows), np.int8) if batch else None
-            # Every thread lists the active channels of each token by blocks itself.
-            list_size = int4.list_size(x.width)
-            quads = self.scratch(x.rows * list_size, np.int32)
-            bound = int4.BLOCK_ROWS[int4.fastest()](
-                **operands,
-                has_minima=rows.shape[1] > int4.block_bytes(stride, False),
-                sums=sums,
-                quads=quads,
-                list_size=list_size,
-                spare=spare,
-            )
-        else:
-            sums = Buffer(self.array(shape, np.int32), x.rows, stride, own)
-            spare = self.scratch(product.all_rows_size(x.width, stride, x.rows), np.int8) if batch else None
-            bound = product.INTEGER_ROWS[product.fastest()](**operands, sums=sums, spare=spare)
-        self.emit(bound, places, [*touches, writes(sums, share)])
-        return outs
+        return batch, (self.threads, sum_rows, stride) if own else (sum_rows, stride)
 
     def _block_rows(
         self, layers: Sequence[SpikedLinear], columns: Sequence[_Columns], stride: int
