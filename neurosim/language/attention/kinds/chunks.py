@@ -206,3 +206,40 @@ def _cut(x: Tensor, chunk: int) -> Tensor:
 def _join(o: Tensor, length: int) -> Tensor:
     """Return [B, H, N, C, ..] to [B, T, H, ..], without the padding."""
     return o.movedim(1, 3).flatten(1, 2)[:, :length]
+
+
+def decays_between(g: Tensor) -> Tensor:
+    """Return e^{G_t - G_j} [B, H, T, T] for j <= t, else 0, with the sums G of logarithms of decays g [B, T, H]."""
+    total = g.movedim(1, 2).cumsum(-1)
+    future = torch.ones(g.shape[1], g.shape[1], dtype=torch.bool, device=g.device).triu(1)
+    return (total[..., :, None] - total[..., None, :]).masked_fill(future, -torch.inf).exp()
+
+
+def descent(
+    q: Tensor, k: Tensor, changes: Tensor, memory: Tensor, step: Tensor, g: Tensor, momentum: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return S and P after tokens and o of P = e^m P + k c^T, S = e^g S + P, o = S^T q, in one piece.
+
+    Args:
+        q, k, changes: [B, T, H, K], and c [B, T, H, V].
+        memory, step: S and P [B, H, K, V].
+        g, momentum: g and m [B, T, H]; without m, P is k c^T, and `step` is returned as it is.
+    """
+    keeps = decays_between(g)
+    since = g.movedim(1, 2).cumsum(-1).exp()[..., None]
+    q, k, changes = (value.movedim(1, 2) for value in (q, k, changes))
+    # S_t = sum_j W_tj k_j c_j^T + e^{G_t} S_0; with momentum each change goes on in P, and S sums these.
+    weights = keeps
+    out = since * (q @ memory)
+    after = since[..., -1:, :] * memory
+    if momentum is not None:
+        goes_on = decays_between(momentum)
+        of_step = momentum.movedim(1, 2).cumsum(-1).exp()[..., None]
+        weights = keeps @ goes_on
+        shares = keeps @ of_step
+        out = out + shares * (q @ step)
+        after = after + shares[..., -1:, :] * step
+        step = of_step[..., -1:, :] * step + (goes_on[..., -1:, :].mT * k).mT @ changes
+    out = out + (weights * (q @ k.mT)) @ changes
+    after = after + (weights[..., -1:, :].mT * k).mT @ changes
+    return after, step, out.movedim(1, 2)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup, require
 from ....base.rules import Rule
+from . import chunks
 from .base import Inputs, Shared, State
 from .modules import divide, l2_normalise, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
@@ -45,6 +46,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
 
     why_not_parallel = "the gradients of its tokens depend on the weights that the tokens before left"
     has_momentum = False
+    is_identity = True  # W = A
 
     num_heads: Annotated[int, Rule("> 0")] = 4
     head_dim: int | None = None
@@ -206,11 +208,17 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         anchor, a, step = memory.unbind(2)
         length = inputs["q"].shape[1]
         outputs = []
+        # The changes of one matrix are outer products: what a token reads of them needs no weights of its own.
+        of_products = self.memory_depth == 1 and self.gates == "head" and self.is_identity
         # Pieces between the starts of spans; the first may continue a span of the tokens before.
         starts = inputs["starts"][0].nonzero()[:, 0].tolist()
         for begin, end in zip(sorted({0, *starts}), [*(n for n in starts if n), length], strict=True):
             anchor = a if begin in starts else anchor
             part = {name: value[:, begin:end] for name, value in inputs.items()}
+            if of_products:
+                a, step, out = self._descended(anchor, a, step, part)
+                outputs.append(out)
+                continue
             changes = -self.on_weights(part["theta"]) * self.gradient(anchor, part)
             if self.has_momentum:
                 # Within a span gradients are known, so that momentum and weights are decayed sums.
@@ -221,14 +229,23 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
             outputs.append(self.recall(self.read_weights(after, anchor[:, None], part), part["q"]))
         return torch.stack([anchor, a, step], 2), torch.cat(outputs, 1)
 
+    def _descended(self, anchor: Tensor, a: Tensor, step: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Return A, momentum and outputs after the tokens of a span, of a memory that is one matrix."""
+        old, matrix, moved = (value.unflatten(-1, self.shapes[0]) for value in (anchor, a, step))
+        k = inputs["k"]
+        error = torch.einsum("bthk,bhkv->bthv", k, old) - inputs["v"]
+        # dL/dW = k pull^T
+        changes = -inputs["theta"][..., None] * self.pull(error, inputs)
+        momentum = inputs["log_momentum"] if self.has_momentum else None
+        matrix, moved, out = chunks.descent(inputs["q"], k, changes, matrix, moved, inputs["log_keep"], momentum)
+        return matrix.flatten(-2), moved.flatten(-2), out
+
 
 def _decayed_sums(x: Tensor, g: Tensor, first: Tensor) -> Tensor:
     """Return y_t = e^{g_t} y_{t-1} + x_t [B, T, H, P], y before the first token `first` [B, H, P], g [B, T, H]."""
     # y_t = sum_{j <= t} e^{G_t - G_j} x_j + e^{G_t} first, G the sums of g
-    total = g.movedim(1, 2).cumsum(-1)
-    future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
-    weights = (total[..., :, None] - total[..., None, :]).masked_fill(future, -torch.inf).exp()
-    return (weights @ x.movedim(1, 2) + total.exp()[..., None] * first[:, :, None]).movedim(2, 1)
+    since = g.movedim(1, 2).cumsum(-1).exp()[..., None]
+    return (chunks.decays_between(g) @ x.movedim(1, 2) + since * first[:, :, None]).movedim(2, 1)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -259,6 +276,8 @@ class RetainingMemory(NeuralMemory):
         retain: 'token', weights w(A) for every token, or 'span', w at the ends of spans alone, as Miras is trained:
             the tokens before read w(A_0) + J (A_t - A_0), A_0 before the span and J the derivative of w there.
     """
+
+    is_identity = False
 
     retain: str = "token"
 
