@@ -70,6 +70,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("moneta", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retention": "printed"}),
     ("titans_gate", {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4, "window_size": 5, "persistent": 0}),
     ("titans", {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4, "gates": "channel", "gate_rank": 3}),
+    ("titans", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "read": "linear", "max_step": 0.05}),
     ("yaad", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 4, "gates": "channel"}),
     ("lssl", {"state_size": 5, "measure": "legt"}),
     ("retention", {"num_heads": 2, "num_kv_heads": 1, "trained_angles": True}),

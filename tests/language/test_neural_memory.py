@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,6 +43,37 @@ def test_one_matrix_without_momentum_is_the_delta_rule() -> None:
     torch.testing.assert_close(y, wanted, rtol=0, atol=1e-12)
     memory = state["memory"][:, :, 1].unflatten(-1, (12, 12))
     torch.testing.assert_close(memory, other["memory"], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_linear_reads_are_the_derivative_of_the_memory(depth: int) -> None:
+    """Weights are those of exact reads; outputs M(q) before the span, and its derivative times their change."""
+    options = {"memory_depth": depth, "expansion": 2, "span": 6, "max_step": 0.5}
+    linear = memory_of("titans", 6, read="linear", **options)
+    exact = memory_of("titans", 6, **options)
+    exact.load_state_dict(linear.state_dict())
+    for mixer in (linear, exact):
+        with torch.no_grad():
+            mixer.momentum_proj.bias.fill_(0.2)
+            mixer.alpha_proj.bias.fill_(-2.0)
+    x = noise(2, 6, 6)
+    first = linear.initial(x)
+    inputs, _ = linear.project(x, first, {})
+    after, out = linear.chunked(first["memory"], inputs)
+    wanted, _ = exact.chunked(first["memory"], inputs)
+    torch.testing.assert_close(after, wanted, rtol=0, atol=1e-12)
+    anchor = first["memory"][:, :, 1]
+    for t in range(6):
+        part = {name: value[:, : t + 1] for name, value in inputs.items()}
+        now = exact.chunked(first["memory"], part)[0][:, :, 1]
+        q = inputs["q"][:, t]
+        read = partial(lambda q, a: exact.recall(exact.weights(a), q), q)
+        value, change = torch.autograd.functional.jvp(read, anchor, now - anchor)
+        torch.testing.assert_close(out[:, t], value + change, rtol=0, atol=1e-12)
+    with pytest.raises(
+        NeurosimInputError, match=r"Moneta\.read: must be 'exact' with gates of channels or a retention"
+    ):
+        memory_of("moneta", read="linear")
 
 
 def test_one_matrix_is_the_fast_weights_of_the_associative_room() -> None:

@@ -19,8 +19,9 @@ from .lightnet import LightNet
 from .linear import GLA, LinearAttention, Retention
 from .local_linear import LocalLinearAttention
 from .mamba import Mamba, Mamba2
+from .miras import Memora, Moneta, Yaad
 from .mixture_of_memories import MoM
-from .neural_memory import Memora, Moneta, Titans, Yaad
+from .neural_memory import Titans
 from .parallel_rnn import ParaGRU, ParaLSTM
 from .plstm import PLSTM
 from .rwkv import RWKV7

@@ -216,25 +216,27 @@ def decays_between(g: Tensor) -> Tensor:
 
 
 def descent(
-    q: Tensor, k: Tensor, changes: Tensor, memory: Tensor, step: Tensor, g: Tensor, momentum: Tensor | None
+    q: Tensor, k: Tensor, changes: Tensor, memory: Tensor, step: Tensor, anchor: Tensor, g: Tensor, m: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return S and P after tokens and o of P = e^m P + k c^T, S = e^g S + P, o = S^T q, in one piece.
+    """Return S and P after tokens and o of P = e^m P + k c^T, S = e^g S + P, o = (S - A)^T q, in one piece.
 
     Args:
         q, k, changes: [B, T, H, K], and c [B, T, H, V].
-        memory, step: S and P [B, H, K, V].
-        g, momentum: g and m [B, T, H]; without m, P is k c^T, and `step` is returned as it is.
+        memory, step, anchor: S, P and A [B, H, K, V].
+        g, m: [B, T, H]; without m, P is k c^T, and `step` is returned as it is.
     """
     keeps = decays_between(g)
-    since = g.movedim(1, 2).cumsum(-1).exp()[..., None]
+    total = g.movedim(1, 2).cumsum(-1)[..., None]
+    since = total.exp()
     q, k, changes = (value.movedim(1, 2) for value in (q, k, changes))
     # S_t = sum_j W_tj k_j c_j^T + e^{G_t} S_0; with momentum each change goes on in P, and S sums these.
     weights = keeps
-    out = since * (q @ memory)
+    # e^G S_0 - A as e^G (S_0 - A) + (e^G - 1) A: changes are small beside A.
+    out = since * (q @ (memory - anchor)) + total.expm1() * (q @ anchor)
     after = since[..., -1:, :] * memory
-    if momentum is not None:
-        goes_on = decays_between(momentum)
-        of_step = momentum.movedim(1, 2).cumsum(-1).exp()[..., None]
+    if m is not None:
+        goes_on = decays_between(m)
+        of_step = m.movedim(1, 2).cumsum(-1).exp()[..., None]
         weights = keeps @ goes_on
         shares = keeps @ of_step
         out = out + shares * (q @ step)

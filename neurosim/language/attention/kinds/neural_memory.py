@@ -1,4 +1,4 @@
-"""Memories that are networks, trained token by token while they are read: Titans, and Moneta, Yaad and Memora."""
+"""Memories that are networks, trained token by token while they are read, and Titans; those of Miras are in `miras`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from . import chunks
 from .base import Inputs, Shared, State
 from .modules import divide, l2_normalise, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
-from .retention import CHANGES, RETENTIONS
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -41,6 +40,8 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         gates: 'head', or 'channel': alpha, theta and momentum of each channel of a value, from `gate_rank` channels, as
             in Miras. They hold for the columns of the last matrix, their means for the other matrices.
         gate_rank: channels that gates of channels come from.
+        read: 'exact', M of the weights at every token, or 'linear' within a span: M of the weights before it, and its
+            derivative times their change, so that no token has weights of its own. One matrix is linear itself.
         gate_fn: activation of the output gate; None for no gate.
     """
 
@@ -56,6 +57,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
     max_step: Annotated[float, Rule("finite and > 0")] = 0.1
     gates: str = "head"
     gate_rank: Annotated[int, Rule("> 0")] = 32
+    read: str = "exact"
     gate_fn: str | None = None
     conv_size: int = 4
 
@@ -75,6 +77,12 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         self.shapes = list(zip([size, *inner], [*inner, size], strict=True))
         self.first = nn.Parameter(self.first_weights())
         require(self.gates in ("head", "channel"), self.name("gates"), "must be 'head' or 'channel'", self.gates)
+        lookup(dict.fromkeys(("exact", "linear")), self.read, self.name("read"))
+        by_products = self.gates == "head" and self.is_identity
+        rule = "must be 'exact' with gates of channels or a retention"
+        require(by_products or self.read == "exact", self.name("read"), rule, self.read)
+        # The change of a matrix is a sum of outer products: what a token reads of it needs no weights of its own.
+        self.by_products = by_products and (self.memory_depth == 1 or self.read == "linear")
         # Open at the start: alpha .02, and theta half of its largest.
         self.alpha_proj, alpha = self._gate()
         self.theta_proj, _ = self._gate()
@@ -196,6 +204,9 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         anchor, a, step = memory.unbind(2)
         # At the first token of a span its gradients are anchored at the present weights.
         anchor = torch.where(inputs["starts"][:, None, None], a, anchor)
+        if self.read == "linear":
+            a, step, out = self._descended(anchor, a, step, {name: value[:, None] for name, value in inputs.items()})
+            return torch.stack([anchor, a, step], 2), out[:, 0]
         gradient = self.gradient(anchor, {name: value[:, None] for name, value in inputs.items()})[:, 0]
         # A = (1 - alpha) A - theta dL/dW, or with momentum S = eta S - theta dL/dW, A = (1 - alpha) A + S
         change = -self.on_weights(inputs["theta"]) * gradient
@@ -208,14 +219,12 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         anchor, a, step = memory.unbind(2)
         length = inputs["q"].shape[1]
         outputs = []
-        # The changes of one matrix are outer products: what a token reads of them needs no weights of its own.
-        of_products = self.memory_depth == 1 and self.gates == "head" and self.is_identity
         # Pieces between the starts of spans; the first may continue a span of the tokens before.
         starts = inputs["starts"][0].nonzero()[:, 0].tolist()
         for begin, end in zip(sorted({0, *starts}), [*(n for n in starts if n), length], strict=True):
             anchor = a if begin in starts else anchor
             part = {name: value[:, begin:end] for name, value in inputs.items()}
-            if of_products:
+            if self.by_products:
                 a, step, out = self._descended(anchor, a, step, part)
                 outputs.append(out)
                 continue
@@ -230,15 +239,57 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         return torch.stack([anchor, a, step], 2), torch.cat(outputs, 1)
 
     def _descended(self, anchor: Tensor, a: Tensor, step: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
-        """Return A, momentum and outputs after the tokens of a span, of a memory that is one matrix."""
-        old, matrix, moved = (value.unflatten(-1, self.shapes[0]) for value in (anchor, a, step))
-        k = inputs["k"]
-        error = torch.einsum("bthk,bhkv->bthv", k, old) - inputs["v"]
-        # dL/dW = k pull^T
-        changes = -inputs["theta"][..., None] * self.pull(error, inputs)
+        """Return A, momentum and outputs after the tokens of a span; outputs are linear in the changes of A."""
+        weights, now, moved = (self.matrices(value) for value in (anchor, a, step))
+        entered, signals = self._signals(weights, inputs)
         momentum = inputs["log_momentum"] if self.has_momentum else None
-        matrix, moved, out = chunks.descent(inputs["q"], k, changes, matrix, moved, inputs["log_keep"], momentum)
-        return matrix.flatten(-2), moved.flatten(-2), out
+        y = inputs["q"]
+        change = torch.zeros_like(y)
+        for i, matrix in enumerate(weights):
+            if i:
+                # gelu'(y) = Phi(y) + y phi(y)
+                density = torch.exp(-y.square() / 2) / math.sqrt(2 * math.pi)
+                change = change * ((1 + torch.erf(y / math.sqrt(2))) / 2 + y * density)
+                y = F.gelu(y)
+            # dL/dW_i of a token is the outer product of what entered the layer and of its signal.
+            descents = -inputs["theta"][..., None] * signals[i]
+            memories = (now[i], moved[i], matrix, inputs["log_keep"], momentum)
+            now[i], moved[i], read = chunks.descent(y, entered[i], descents, *memories)
+            change = _through(change, matrix) + read
+            y = _through(y, matrix)
+        after, step = (torch.cat([matrix.flatten(-2) for matrix in each], -1) for each in (now, moved))
+        if len(weights) == 1:
+            return after, step, y + change
+        # The derivative of the norm: n = (y - mean) / s, dn = (dy - mean dy - n mean(n dy)) / s
+        s = (y.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+        n = F.layer_norm(y, y.shape[-1:])
+        change = (change - change.mean(-1, keepdim=True) - n * (n * change).mean(-1, keepdim=True)) / s
+        return after, step, inputs["q"] + n + change
+
+    def _signals(self, weights: list[Tensor], inputs: Inputs) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what enters every layer of M for keys [B, T, H, rows], and dL/d of what leaves it."""
+        trained = torch.is_grad_enabled()
+        with torch.enable_grad():  # where nothing else is trained, too
+            y = inputs["k"]
+            entered = []
+            products = []
+            for i, matrix in enumerate(weights):
+                y = F.gelu(y) if i else y
+                entered.append(y)
+                y = _through(y, matrix)
+                if not y.requires_grad:
+                    y.requires_grad_()
+                products.append(y)
+            if len(weights) == 1:
+                return entered, [self.pull(y - inputs["v"], inputs)]
+            out = inputs["k"] + F.layer_norm(y, y.shape[-1:])
+            pull = self.pull(out - inputs["v"], inputs)
+            return entered, list(torch.autograd.grad(out, products, pull, create_graph=trained))
+
+
+def _through(y: Tensor, matrix: Tensor) -> Tensor:
+    """Return y [B, T, H, rows] times one matrix a head [B, H, rows, columns]."""
+    return torch.einsum("bthr,bhrc->bthc", y, matrix)
 
 
 def _decayed_sums(x: Tensor, g: Tensor, first: Tensor) -> Tensor:
@@ -266,128 +317,3 @@ class Titans(NeuralMemory):
 
     def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
         return error
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class RetainingMemory(NeuralMemory):
-    """Memories whose w is not the identity.
-
-    Args:
-        retain: 'token', weights w(A) for every token, or 'span', w at the ends of spans alone, as Miras is trained:
-            the tokens before read w(A_0) + J (A_t - A_0), A_0 before the span and J the derivative of w there.
-    """
-
-    is_identity = False
-
-    retain: str = "token"
-
-    def build(self) -> None:
-        lookup(dict.fromkeys(("token", "span")), self.retain, self.name("retain"))
-        super().build()
-
-    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        inputs, after = super().project(x, state, shared)
-        if self.retain == "token":
-            return inputs, after
-        position = state["position"] + torch.arange(1, x.shape[1] + 1, device=x.device)
-        return inputs | {"ends": (position % self.span == 0).expand(len(x), -1)}, after
-
-    def read_weights(self, a: Tensor, anchor: Tensor, inputs: Inputs) -> list[Tensor]:
-        whole = self.weights(a)
-        if self.retain == "token":
-            return whole
-        near = self.weights(anchor)
-        changes = [self.changed(*pair) for pair in zip(self.matrices(anchor), self.matrices(a - anchor), strict=True)]
-        ends = inputs["ends"][..., None, None, None]
-        return [torch.where(ends, w, n + c) for w, n, c in zip(whole, near, changes, strict=True)]
-
-    @abstractmethod
-    def changed(self, a: Tensor, change: Tensor) -> Tensor:
-        """Return J times a change of one matrix A, J the derivative of w at A."""
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class Moneta(RetainingMemory):
-    """L = sum |M(k) - v|^p, W = sign(A) |A|^(q - 1) / |A|_q^(q - 2) for each matrix (Miras, arXiv 2504.13173).
-
-    W is the gradient of |A|_q^2 / 2: it grows as A does, and for q = 2 it is A. The paper prints A / |A|_q^(q - 2),
-    which is no gradient of a convex function: the larger A, the smaller its W for q > 3. The sign in the gradient of
-    the loss is tanh(10 e), so that it has a derivative itself.
-
-    Args:
-        p, q: exponents of loss and retention.
-        retention: 'mirror', the gradient above, or 'printed', the map of the paper.
-        max_step: small, for the gradient grows with the square of the error.
-    """
-
-    max_step: float = 0.01
-    p: Annotated[float, Rule(">= 1")] = 3.0
-    q: Annotated[float, Rule(">= 2")] = 4.0
-    retention: str = "mirror"
-
-    def build(self) -> None:
-        lookup(RETENTIONS, self.retention, self.name("retention"))
-        super().build()
-
-    def first_weights(self) -> Tensor:
-        """Return A whose W are the weights that other memories start from: the mirror map's inverse is its dual."""
-        first = super().first_weights()
-        if self.retention == "printed":
-            return first
-        # For 1/q + 1/q' = 1 the inverse of grad |A|_q^2 / 2 is grad |W|_q'^2 / 2.
-        dual = self.q / (self.q - 1)
-        parts = first.split([rows * columns for rows, columns in self.shapes], -1)
-        sizes = [(part.abs() ** dual).sum(-1, keepdim=True) ** ((2 - dual) / dual) for part in parts]
-        return torch.cat([part.sign() * part.abs() ** (dual - 1) * n for part, n in zip(parts, sizes, strict=True)], -1)
-
-    def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
-        return self.p * (10 * error).tanh() * (error.abs() + 1e-12) ** (self.p - 1)
-
-    def retained(self, a: Tensor) -> Tensor:
-        return RETENTIONS[self.retention](a, self.q)
-
-    def changed(self, a: Tensor, change: Tensor) -> Tensor:
-        return CHANGES[self.retention](a, change, self.q)
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class Yaad(NeuralMemory):
-    """L is Huber's loss: squared up to an error of delta, linear beyond, delta = softplus(W x) (Miras, 2504.13173).
-
-    A value far from the memory's expectation pulls by at most delta.
-    """
-
-    def build(self) -> None:
-        super().build()
-        self.delta_proj = linear(self.width, self.heads * self.v_size, True)
-        # softplus(bias) = 1 at the start
-        nn.init.constant_(self.delta_proj.bias, math.log(math.expm1(1.0)))
-
-    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        inputs, after = super().project(x, state, shared)
-        return inputs | {"delta": F.softplus(split_heads(self.delta_proj(x), self.v_size))}, after
-
-    def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
-        return torch.clamp(error, -inputs["delta"], inputs["delta"])
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class Memora(RetainingMemory):
-    """W = softmax(alpha log W' - theta dL/dW) over the inputs of each output, L squared (Miras, arXiv 2504.13173).
-
-    Retention by relative entropy: weights stay positive with sum 1. A is log W up to what the softmax removes.
-    """
-
-    def first_weights(self) -> Tensor:
-        # Rows far from uniform: the mean of all inputs would leave the norm nothing but rounding.
-        return torch.cat([2 * torch.randn(self.heads, rows * columns) for rows, columns in self.shapes], -1)
-
-    def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
-        return error
-
-    def retained(self, a: Tensor) -> Tensor:
-        return a.softmax(-2)
-
-    def changed(self, a: Tensor, change: Tensor) -> Tensor:
-        weights = a.softmax(-2)
-        return weights * (change - (weights * change).sum(-2, keepdim=True))

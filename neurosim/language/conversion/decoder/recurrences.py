@@ -28,7 +28,8 @@ from ...attention.kinds.hax import HAX
 from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.local_linear import LocalLinearAttention
 from ...attention.kinds.mamba import Mamba
-from ...attention.kinds.neural_memory import Memora, Moneta, NeuralMemory, RetainingMemory, Titans, Yaad
+from ...attention.kinds.miras import Memora, Moneta, RetainingMemory, Yaad
+from ...attention.kinds.neural_memory import NeuralMemory, Titans
 from ...attention.kinds.parallel_rnn import ParaGRU, ParaLSTM
 from ...attention.kinds.plstm import PLSTM
 from ...attention.kinds.rwkv import RWKV7
@@ -503,6 +504,8 @@ def _network(b: Builder, mixer: NeuralMemory, memory: Buffer, weights: int) -> d
 
 def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) -> Traced:
     """Append a training step of the memories by k and v; return their values at q after it."""
+    if mixer.read != "exact" and mixer.memory_depth > 1:
+        raise NotCompiledError("read 'linear': compiled for weights that every token reads as they are")
     # Loss and retention of the class as numbers of the kernel.
     loss = networks.SQUARED
     retention = networks.PLAIN
