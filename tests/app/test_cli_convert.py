@@ -437,7 +437,7 @@ def test_one_percent_is_stated_where_no_strength_is_named(
     """The dense step of a large model is not timed, for its float32 weights would fill the memory."""
     monkeypatch.setattr("neurosim.language.conversion.speed.FLOAT_BYTES", 1000)
     words = ["convert", str(trained), "--calibrate", str(text), *BRIEF]
-    result = command.result_of(*words, "--set", "choice.tokens=256", "--out", "one")
+    result = command.result_of(*words, "--set", "choice.tokens=256", "--set", "choice.trials=2", "--out", "one")
     assert result["choice"]["limit"] == 0.01 and result["coding"]["k"] == result["choice"]["strength"]
     assert "loss = 0.01" in (Path("one") / "config.toml").read_text()
     assert {"choose", "convert", "compare", "execute", "write", "speed"} < result["timings"].keys()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers import rwkv
 from helpers.recorded import value_of
+from helpers.samples import sampled
 from helpers.vocabularies import WORLD_LINES, train_json
 from safetensors.torch import save_file
 
@@ -59,7 +60,7 @@ def hugging_face_folder(kind: str, folder: Path) -> None:
     save_file(values, folder / "model.safetensors")
 
 
-@pytest.mark.parametrize("kind", [*CONFIGS, "rwkv6"])
+@pytest.mark.parametrize("kind", sampled([*CONFIGS, "rwkv6"], ["llama"]))
 def test_from_a_folder_to_text_in_spikes(tmp_path: Path, kind: str) -> None:
     hugging_face_folder(kind, tmp_path / "model")
     options = RunOptions(out=tmp_path / "run", quiet=True)
