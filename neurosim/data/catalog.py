@@ -271,6 +271,7 @@ def load(name: str, split: str, root: Path | str | None = None, options: Options
     log.info("%s, %s: %s from %s in %.2f s", name, split, recordings, place, time.perf_counter() - started)
     if recordings.labels is not None and recordings.classes:
         classes = len(recordings.classes)
+        # Readouts and kernels take labels as indices.
         wrong = recordings.labels[(recordings.labels < 0) | (recordings.labels >= classes)]
         if wrong.size:
             rule = f"labels must be >= 0 and < the {classes} classes of {name} (got {wrong[0]})"
@@ -289,6 +290,7 @@ def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) ->
     folder = find_root(dataset.INFO, root)
     check_files: Callable[..., Findings] = dataset.verify
     findings = check_files(folder, quiet=quiet)
+    # An archive may be removed once it is unpacked: those that are there are checked.
     archives = [source for source in dataset.INFO.sources if (folder / source.file).is_file()]
     wrong = [
         f"{folder / source.file}: its checksum is not {source.checksum}; remove it and fetch it again"
@@ -323,6 +325,7 @@ def hold_out(
         raise NeurosimInputError(
             f"data.held_out_{group}: no recording of {group} {value}; choose from {', '.join(map(str, known))}"
         )
+    # The first split is the one for training. Test recordings come from all, for a value may be in several.
     train = every[0].select(np.asarray(every[0].groups[group]) != value)
     require(len(train) > 0, f"data.held_out_{group}", f"must leave recordings of another {group} to train on", value)
     test = [part.select(np.asarray(part.groups[group]) == value) for part in every]

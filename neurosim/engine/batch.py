@@ -114,6 +114,7 @@ def simulate(
         from .exact.runner import run_exact
 
         lookup(PRECISIONS, precision, "simulate.precision")
+        # Events of a recording are handled in their order, which threads cannot share.
         allowed = threads is None or threads == 1 or played.batch is not None
         rule = "must be 1 or None for one recording in continuous time, whose events are in one order; give a clock"
         require(allowed, "simulate.threads", rule, threads)
@@ -129,6 +130,7 @@ def simulate(
             started=started,
         )
     if played.batch is None:
+        # One recording runs as a simulation does that is continued: threads share its blocks.
         simulation = Simulation(
             network,
             {network.populations[p].name: cast(Spikes, item) for p, item in played.by_source.items()},
@@ -240,6 +242,7 @@ class _Batch:
         except NeurosimOverflowError as error:
             raise NeurosimOverflowError(f"{name}: {error}") from None
         runner.windows.end(name)
+        # Weights of projections with `keep` pass to the next recording of this runner.
         runner.workspace.plastic.carry()
         weights = runner.workspace.plastic.weights()
         readings = runner.windows.take_readings()

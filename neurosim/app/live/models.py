@@ -70,6 +70,7 @@ class LatestEvents:
         self._packets.append((steps, spikes.units))
         self._now += round(spikes.duration / self._clock)
         begin = max(self._now - self._steps, 0)
+        # A packet goes when all its events are older than the window; `first` cuts the oldest one that stays.
         while self._packets and not (self._packets[0][0] >= begin).any():
             self._packets.popleft()
         steps = np.concatenate([np.empty(0, np.int64), *(steps for steps, _ in self._packets)])
@@ -80,6 +81,7 @@ class LatestEvents:
             ticks=ticks,
             units=units[first:],
             offsets=np.array([0, len(ticks)]),
+            # At the start the window is shorter than `window`.
             durations=np.array([(self._now - begin) * self._clock]),
             size=self._size,
             shape=self._shape,
@@ -124,6 +126,7 @@ class LiveLiquid(LiveModel):
 
     def _taken(self) -> Iterator[Spikes]:
         while True:
+            # `live` takes a packet when its result is wanted: `scores` has put one there before.
             yield self._waiting.popleft()
 
 

@@ -131,6 +131,7 @@ class Projection(common.Projection):
         post = self._columns["postsynaptic_index"]
         for name, value in parameter_space.items():
             values = np.asarray(value, np.float64)
+            # A matrix has a value for each pair of cells, a vector one for each synapse.
             chosen = values[pre, post] if values.ndim == 2 else values
             self.put(name, np.arange(len(self)), chosen)
 
@@ -151,11 +152,13 @@ class Projection(common.Projection):
             if multiple_synapses == "last":
                 array[pre, post] = values
             elif multiple_synapses == "first":
+                # Of several synapses between two cells the last that is written stays: the first, in reverse.
                 array[pre[::-1], post[::-1]] = values[::-1]
             else:
                 start, join = {"sum": (0.0, np.add), "min": (np.inf, np.minimum), "max": (-np.inf, np.maximum)}[
                     multiple_synapses
                 ]
+                # NaN stays where there is no synapse.
                 array[pre, post] = start
                 join.at(array, (pre, post), values)
             arrays.append(array)

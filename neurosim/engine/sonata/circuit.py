@@ -151,6 +151,7 @@ class _Reader:
         reports = self._reports(parts)
         probes = [probe for report in reports for probe in report.probes()]
         for part in parts:
+            # A source of the engine needs a recording, if only an empty one.
             if part.model is None and part.name not in inputs:
                 inputs[part.name] = Spikes(np.empty(0), np.empty(0, np.int32), len(part.places), 0.0)
                 self.notes.append(f"population {part.name}: has no input spikes, and is silent")
@@ -170,6 +171,7 @@ class _Reader:
         label = f"{self.path}: nodes of {table.name}"
         keys = []
         for kind, template in zip(kinds, templates, strict=True):
+            # Virtual nodes have no model: they play spikes.
             if kind == VIRTUAL:
                 keys.append("")
                 continue
@@ -196,6 +198,7 @@ class _Reader:
             return Population(part.name, size, SpikeSource())
         model = part.model
         values = {name: np.full(size, default) for name, default in model.defaults.items()}
+        # Parameters come from the file that a node or its type names; a column of the nodes overrules it.
         files = np.array(part.table.texts("dynamics_params"), object)[part.places]
         membrane, unit = model.membrane
         for name in sorted(set(files.tolist()) - {""}):
@@ -208,6 +211,7 @@ class _Reader:
             head, slash, key = column.partition("/")
             if head == "dynamics_params" and slash:
                 model.checked(key, f"{self.path}: nodes of {part.table.name}")
+                # NaN: this node has no value of its own.
                 own = numbers[part.places]
                 inside = ~np.isnan(own)
                 values[key][inside] = own[inside]
@@ -252,6 +256,7 @@ class _Reader:
             if end not in self.nodes:
                 raise NeurosimFormatError(f"{label}: population {end} has no nodes")
         weight, delay = self._synapses(table, label)
+        # Edges name nodes by id; from here on nodes have places in their table, and units in the parts of it.
         pre = placed(self.nodes[table.source].ids, table.pre, label)
         post = placed(self.nodes[table.target].ids, table.post, label)
         made = []
@@ -265,6 +270,7 @@ class _Reader:
                 model = target.model
                 if model is None:
                     raise NeurosimFormatError(f"{label}: lead to virtual nodes of {table.target}")
+                # NEST sends positive weights to one receptor and negative ones to the other; both may be the same.
                 for negative, receptor in enumerate(model.receptors):
                     both = model.receptors[0] == model.receptors[1]
                     chosen = inside if both else inside & ((weight < 0) == bool(negative))
@@ -327,6 +333,7 @@ class _Reader:
         Raises:
             NeurosimFormatError: no such set.
         """
+        # A list is the union of its sets.
         if isinstance(name, list):
             places = [self.chosen(each, part) for each in name]
             return np.unique(np.concatenate([np.empty(0, np.int64), *places]))
@@ -337,6 +344,7 @@ class _Reader:
             if conditions not in self.nodes:
                 known = ", ".join(sorted({*self.node_sets, *self.nodes}))
                 raise NeurosimFormatError(f"{self.path}: node set {conditions} is not there; choose from {known}")
+            # The name of a population of nodes stands for all of them.
             conditions = {"population": conditions}
         if isinstance(conditions, list):
             return self.chosen(conditions, part)
@@ -395,6 +403,7 @@ class _Reader:
         durations = np.atleast_1d(np.asarray(entry.get("duration", entry.get("durations", np.inf)), np.float64))
         if not len(amplitudes) == len(delays) == len(durations) or np.isnan(amplitudes).any():
             raise NeurosimFormatError(f"{label}: amp, delay and duration must be numbers, equally many")
+        # To pA.
         scale = 1.0 if self.tree.get("target_simulator") == "NEST" else 1e3
         made: list[Current] = []
         for part in parts:

@@ -88,6 +88,7 @@ class EdgeTable:
 
     def numbers(self, name: str, values: Mapping[int, float]) -> NDArray[np.float64]:
         """Return [edges] an attribute: of the edge, or else of its type, from `values`; NaN where neither has it."""
+        # Looked up once for each type: there are few types and millions of edges.
         of_types = np.array([values.get(number, np.nan) for number in self._kinds], np.float64)[self._places]
         own = self.columns.get(name)
         if own is None:
