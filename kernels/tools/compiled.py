@@ -24,7 +24,7 @@ from pathlib import Path
 import numba
 from numba import njit
 from numba.core import sigutils
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.ccallback import CFunc
 
 from .cache_folder import cache_folder, remove_oldest, touch
@@ -60,7 +60,7 @@ def compiled(function=None, **options):
         # For debugging: numba's own decorators return the plain function, too.
         return function
     dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
-    dispatcher._cache = KernelCache(function)
+    dispatcher._cache = open_cache(function)
     compiles = dispatcher.compile
 
     def compile(signature):
@@ -87,6 +87,14 @@ def callback(function, signature, cache=None, **options):
     return made
 
 
+def open_cache(function):
+    """Return the cache of a kernel: one that holds nothing where neither folder can be written, as in a container."""
+    try:
+        return KernelCache(function)
+    except RuntimeError:
+        return NoCache(function)
+
+
 @contextlib.contextmanager
 def uncollected():
     """Hold off the collection of garbage, a tenth of the time to compile; little is freed before the end."""
@@ -105,7 +113,7 @@ class KernelCache(FunctionCache):
     def __init__(self, function):
         source = Path(inspect.getfile(function)).resolve()
         name = f"{function.__module__}.{function.__qualname__}"
-        self.kernel = name.removeprefix(_ROOT).removeprefix("kernels.")
+        self.kernel = _kernel_name(function)
         folder = None
         if name.startswith(_ROOT) and source.is_file():
             folder = cache_folder()
@@ -134,8 +142,31 @@ class KernelCache(FunctionCache):
         return form
 
     def _tell(self):
-        for listener in listeners:
-            listener(self.kernel)
+        _tell(self.kernel, is_cached=True)
+
+
+class NoCache(NullCache):
+    """Cache that holds nothing: each process compiles `function` when it first needs it."""
+
+    def __init__(self, function):
+        self.kernel = _kernel_name(function)
+
+    def lock(self, signature):
+        """Return a lock that nothing waits for."""
+        return contextlib.nullcontext()
+
+    def load_overload(self, sig, target_context):
+        _tell(self.kernel, is_cached=False)
+
+
+def _kernel_name(function):
+    name = f"{function.__module__}.{function.__qualname__}"
+    return name.removeprefix(_ROOT).removeprefix("kernels.")
+
+
+def _tell(kernel, *, is_cached):
+    for listener in listeners:
+        listener(kernel, is_cached)
 
 
 class _Form(CompileResultCacheImpl):

@@ -2,5 +2,6 @@
 
 from __future__ import annotations
 
-# Each is called with the name of a kernel, "engine.clocked.loop.run", before that is compiled; not where it is cached.
+# Each is called with the name of a kernel, "engine.clocked.loop.run", before that is compiled, and whether a cache will
+# have it; not where one has it.
 listeners = []

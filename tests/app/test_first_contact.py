@@ -100,15 +100,17 @@ def test_the_first_run_says_what_is_compiled() -> None:
     @click.command()
     @common()
     def command(options: CommandOptions) -> CommandResult:
-        for kernel in ("engine.clocked.loop.run", "engine.clocked.log.count", "io.nmnist.cpu.nmnist", "mine.step"):
+        kernels = ("engine.clocked.loop.run", "engine.clocked.log.count", "io.nmnist.cpu.nmnist", "mine.step")
+        for kernel in (*kernels, "memory.expansion.cpu.expand"):
             for listener in listeners:
-                listener(kernel)
+                listener(kernel, not kernel.startswith("memory"))
         return CommandResult({}, "done")
 
     found = CliRunner().invoke(command, [])
     assert found.stderr.splitlines() == [
         "compiling the engine (engine.clocked.loop.run), once on this machine",
         "compiling readers of recordings (io.nmnist.cpu.nmnist), once on this machine",
+        "compiling memories (memory.expansion.cpu.expand); set NUMBA_CACHE_DIR to a folder of yours to keep it",
     ]
     assert CliRunner().invoke(command, ["--quiet"]).stderr == "" and not listeners
 

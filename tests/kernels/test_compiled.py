@@ -215,3 +215,16 @@ def test_garbage_is_collected_again_after_a_kernel_was_compiled():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_a_kernel_runs_where_no_folder_can_be_written(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(compiled.KernelCache, "__init__", refuse)
+    told = []
+    monkeypatch.setattr(compiled, "listeners", [lambda *heard: told.append(heard)])
+    double = compiled.compiled(lambda x: 2 * x)
+    assert double(3) == 6 and double(4) == 8
+    # Of the other cache, one would have it.
+    assert [is_cached for _, is_cached in told] == [False]

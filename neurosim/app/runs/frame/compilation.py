@@ -24,11 +24,15 @@ def compilation_shown(say: Callable[[str], None]) -> Iterator[None]:
     """Say what is compiled while the block runs: a line for each part of the package, as the first kernel of it is."""
     said: set[str] = set()
 
-    def listen(kernel: str) -> None:
+    def listen(kernel: str, is_cached: bool) -> None:
         part, _, _ = kernel.partition(".")
-        if part in PARTS and part not in said:
-            said.add(part)
+        if part not in PARTS or part in said:
+            return
+        said.add(part)
+        if is_cached:
             say(f"compiling {PARTS[part]} ({kernel}), once on this machine")
+        else:
+            say(f"compiling {PARTS[part]} ({kernel}); set NUMBA_CACHE_DIR to a folder of yours to keep it")
 
     listeners.append(listen)
     try:
