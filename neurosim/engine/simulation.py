@@ -28,6 +28,7 @@ from ..network.network import Network
 from ..network.plasticity.structural import StructuralRule
 from . import checkpoint
 from .changes import Changes, Setting, change_network, check_settings, neuron_of, rewire_projection, split_states
+from .collection import without_collection
 from .compile.network import compile_network
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
@@ -318,7 +319,8 @@ class Simulation(Uncopied):
             self._ahead = 0.0
         run_s = time.perf_counter() - started
         log.debug("ran from %.6g s to %.6g s in %.3g s", begin, self.time, run_s)
-        return self._result(first, begin, float(duration), run_s)
+        with without_collection():
+            return self._result(first, begin, float(duration), run_s)
 
     def save(self, path: FilePath) -> None:
         """Replace `path`, in one step, by a file from which a run in another process continues, bit for bit.

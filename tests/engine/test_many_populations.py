@@ -1,9 +1,13 @@
-"""Networks of many populations: small ones lie in one block each, and nothing else differs."""
+"""Networks of many populations: small ones lie in one block each and are stepped together, and nothing else differs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pytest
+from helpers.networks import Doubling
 
 from neurosim import (
     LIF,
@@ -19,15 +23,51 @@ from neurosim import (
     Projection,
     Simulation,
 )
+from neurosim.base.errors import NeurosimOverflowError
 from neurosim.engine.compile import layout as layouts
+from neurosim.engine.compile import network as compiling
 from neurosim.engine.compile.layout import lay_out
-from neurosim.network import Normal, Uniform
+from neurosim.engine.compile.network import compile_network
+from neurosim.kernels.engine.clocked.views import PIECE
+from neurosim.network import Neuron, Normal, Uniform
 
 COUNT = 300
 
 
+@dataclass(frozen=True)
+class Ramp(Neuron):
+    """Rises by its slope in each step; its step cannot be compiled for slopes by unit."""
+
+    slope: float = 1.0
+    state = ("v",)
+    receptors = ("input",)
+
+    def initial(self) -> tuple[float, ...]:
+        return (0.0,)
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        return (self.slope,)
+
+    @staticmethod
+    def step(state, inputs, c, spiked) -> None:  # type: ignore[no-untyped-def]
+        v = state[0]
+        slope = c[0]
+        for i in range(spiked.size):
+            v[i] = v[i] + slope + inputs[0, i]
+            spiked[i] = v[i] > 2.5
+            if spiked[i]:
+                v[i] = 0.0
+
+
 def small(k: int) -> Population:
-    return Population(f"p{k:03d}", 2 + k % 5, CubaLIF(tau_mem=0.01) if k % 3 else LIF())
+    # One model with one parameter for all, by population, and by unit.
+    size = 2 + k % 5
+    models = [
+        LIF(t_refractory=2e-3),
+        CubaLIF(tau_mem=0.01 + 1e-5 * k),
+        CubaLIF(tau_mem=np.linspace(0.01, 0.02, size)),
+    ]
+    return Population(f"p{k:03d}", size, models[k % 3])
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +114,62 @@ def test_the_place_of_units_changes_no_result(network: Network, monkeypatch: pyt
     assert many[0] == few[0]
     for one, other in zip(many[1:], few[1:], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def resumed(network: Network, folder: Path, threads: int) -> list[object]:
+    """Digests, learned weights, samples and states of a run that is silenced, changed, saved and loaded on the way."""
+    probes = [Probe("p011", "v"), Probe("p013", "v", units=[1, 2]), Probe("large", "v", units=[0, 2999])]
+    first = Simulation(network, clock=1e-3, seed=1, threads=threads, probes=probes, count_updates=True)
+    results = [first.run(0.02)]
+    first.silence("p011", [0, 2])
+    first.silence("p012", [1])
+    first.set("p013", {"v": 0.3})
+    first.save(folder / "saved")
+    second = Simulation.load(folder / "saved", network, threads=3 - threads)
+    second.silence("p012", [])
+    results.append(second.run(0.02))
+    digests = [spikes.digest() for result in results for spikes in result.spikes.values()]
+    arrays = [array for result in results for array in (*result.weights.values(), *result.states.values())]
+    arrays += [state for name in ("p010", "p011", "p012") for state in second.state(name).values()]
+    counts = [(layer.input_events, layer.membrane_updates) for result in results for layer in result.work]
+    return [digests, [array.tobytes() for array in arrays], counts]
+
+
+@pytest.mark.slow
+def test_populations_stepped_together_are_as_each_alone(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = resumed(network, tmp_path, 2)
+    monkeypatch.setattr(compiling, "make_bundles", lambda *_: ())
+    monkeypatch.setattr(compiling, "join_rows", lambda *_: ())
+    assert together == resumed(network, tmp_path, 1)
+
+
+def test_small_populations_of_a_model_are_bundled_and_their_rows_joined(network: Network) -> None:
+    compiled = compile_network(network, 1e-3, 1, np.dtype(np.float32))
+    assert sum(len(bundle.numbers) for bundle in compiled.bundles) == COUNT
+    assert max(bundle.size for bundle in compiled.bundles) <= PIECE
+    assert {bundle.constants.ndim for bundle in compiled.bundles} == {1, 2}
+    joined = [number for joint in compiled.joints for rows in joint.tables for number in rows.projections]
+    assert len(joined) > COUNT
+
+
+def test_a_model_that_reads_numbers_is_stepped_with_populations_of_the_same() -> None:
+    populations = [Population(f"p{k:03d}", 3, Ramp(1.0 + k % 2)) for k in range(COUNT)]
+    simulation = Simulation(Network(populations), clock=1e-3, threads=1)
+    # They alternate, so no two neighbours are alike.
+    assert simulation._prepared.compiled.bundles == ()
+    alike = Network([Population(f"p{k:03d}", 3, Ramp(1.0)) for k in range(COUNT)])
+    one = Simulation(alike, clock=1e-3, threads=1)
+    (bundle,) = one._prepared.compiled.bundles
+    assert bundle.size == 3 * COUNT
+    result = one.run(0.005)
+    # It rises by its slope in each step and fires above 2.5: in steps 2 and 5.
+    assert all(np.array_equal(spikes.times, [0.002] * 3) for spikes in result.spikes.values())  # type: ignore[union-attr]
+
+
+def test_the_first_population_that_overflows_is_named() -> None:
+    starts = {7: 1e38, 9: 1e38}
+    network = Network([Population(f"p{k:03d}", 3, Doubling(), {"x": starts.get(k, 0.0)}) for k in range(COUNT)])
+    with pytest.raises(NeurosimOverflowError, match=r"Population\['p007'\] unit 0: x must stay finite"):
+        Simulation(network, clock=1e-3, threads=1).run(0.02)

@@ -12,6 +12,7 @@ Forms of rows, chosen in `neurosim.engine.compile.row_tables` (one weight and on
     SUMS    targets and weights; a real for every slot sums them
     QUEUE   targets, weights and delays, any of which may be one for all; added to the queue of the step they fall due
     GROUPS  targets and weights, sorted by delay; whichever group is due is read, see `groups`
+    JOINT   many tables of SUMS as one, with targets of four bytes, which name slots of the whole network
 
 The run loop reads BITS, QUEUE and GROUPS by addresses: networks without them compile nothing of them.
 
@@ -29,7 +30,7 @@ from ...tools.intrinsics import flags64, prefetch, trailing_zeros
 from ...tools.pointers import address_of, matrix, vector
 from .bits import sum_rows
 
-BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
+BITS, COUNTS, SUMS, QUEUE, GROUPS, JOINT = range(6)
 
 # Row tables, int64 [tables, ROW_TABLE_COLUMNS]: rows of one form from one population. Columns a form lacks are 0.
 (
@@ -49,18 +50,23 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     CUTS,  # address: uint32 [ROWS, CUT_COLUMNS], from the beginning of the row
     CUT_BLOCK,  # the first block of the process, which the first column is of
     CUT_COLUMNS,  # blocks of the process, and one
-    TARGETS,  # address: int64 [ROWS], addresses of uint16
-    WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the table's one weight
+    TARGETS,  # address: int64 [ROWS], addresses of uint16; of JOINT uint32, the slots of all rows
+    WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the table's one weight; of JOINT real, of all rows
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
-    STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
+    STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word; of JOINT [ROWS + 1], places
     PAGES,  # SUMS, QUEUE: a bit for each page in which a target may lie; the last one stands for all pages from it on
     CALLED,  # BITS, QUEUE, GROUPS: address of the function that reads rows
     CURSORS,  # GROUPS: address of int64 [pages, CAPACITY], see `groups`
     CAPACITY,
     ENDS,  # GROUPS: address of int64 [pages, 2]
     BORN,  # GROUPS: address of int64 [threads, DELAY + 1], the cursors that began in each of the last steps
+    PARTS,  # JOINT: address of int64 [PART_COUNT, PART_COLUMNS], its tables
+    PART_COUNT,
+    ROW_WEIGHTS,  # JOINT: address of real [ROWS], the one weight of each row; 0: WEIGHTS, or the table's
     ROW_TABLE_COLUMNS,
-) = range(27)
+) = range(30)
+# A table within JOINT: entry of its source in the log, blocks of the source, delay in steps, and first row.
+PART_SOURCE, PART_BEGIN_BLOCK, PART_END_BLOCK, PART_DELAY, PART_FIRST, PART_COLUMNS = range(6)
 LAST_PAGE_BIT = 62
 # GROUPS: added to the number of records of a row's last group.
 LAST_GROUP = 1 << 31
@@ -70,7 +76,7 @@ READ_ENTRIES = 5
 
 @compiled
 def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_row, rows, begin):
-    """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS and SUMS, in the order of reading.
+    """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS, SUMS and JOINT, as they are read.
 
     Those of table p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
     with `zero_row`, else numbers.
@@ -89,6 +95,9 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
     total = 8 * n * steps + 64
     for q in range(steps):
         for p in range(n):
+            if tables[p, FORM] == JOINT:
+                total += _list_parts(tables[p], log, log_offsets, entries, log_start, first + q, rows, -1)
+                continue
             step = first + q - tables[p, DELAY]
             if tables[p, FORM] <= SUMS and max(log_start, tables[p, SINCE]) <= step < tables[p, UNTIL]:
                 at = (step - log_start) * entries + tables[p, SOURCE]
@@ -100,6 +109,9 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
     for q in range(steps):
         for p in range(n):
             begin[q, p] = k
+            if tables[p, FORM] == JOINT:
+                k += _list_parts(tables[p], log, log_offsets, entries, log_start, first + q, rows, k)
+                continue
             step = first + q - tables[p, DELAY]
             if tables[p, FORM] > SUMS or step < max(log_start, tables[p, SINCE]) or step >= tables[p, UNTIL]:
                 continue
@@ -119,6 +131,29 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
     for i in range(k, k + 32):
         rows[i] = zero_row
     return k
+
+
+@compiled
+def _list_parts(table, log, log_offsets, entries, log_start, now, rows, k):
+    """List from rows[k] on the rows of JOINT that are due in step `now`, table by table; return their number.
+
+    k: -1 to list nothing.
+    """
+    parts = matrix(table[PARTS], table[PART_COUNT], PART_COLUMNS, np.int64(0))
+    total = 0
+    for i in range(parts.shape[0]):
+        step = now - parts[i, PART_DELAY]
+        if step < log_start:
+            continue
+        at = (step - log_start) * entries + parts[i, PART_SOURCE]
+        for b in range(parts[i, PART_BEGIN_BLOCK], parts[i, PART_END_BLOCK]):
+            a = log_offsets[b, at]
+            z = log_offsets[b, at + 1]
+            if k >= 0:
+                for j in range(a, z):
+                    rows[k + total + j - a] = parts[i, PART_FIRST] + log[b, j]
+            total += z - a
+    return total
 
 
 def deliver_bits(request, rows, planes, counts):
@@ -205,6 +240,55 @@ def deliver_sums(table, rows, first, last, first_block, last_block, weight, sums
 
 
 @compiled
+def deliver_joint(table, rows, first, last, low, high, weight, sums):
+    """Add weights to sums[target] over rows[first:last] of JOINT, targets from slot `low` to `high` - 1."""
+    starts = vector(table[STARTS], table[ROWS] + 1, np.int64(0))
+    slots = vector(table[TARGETS], starts[table[ROWS]], np.uint32(0))
+    own = vector(table[WEIGHTS], slots.size if table[WEIGHTS] else 0, weight)
+    by_row = vector(table[ROW_WEIGHTS], table[ROWS] if table[ROW_WEIGHTS] else 0, weight)
+    part = low > 0 or high < sums.size
+    width = sums.itemsize
+    for i in range(first, last):
+        if i + 16 < last:
+            prefetch(table[STARTS] + 8 * rows[i + 16])
+        if i + 6 < last:
+            a = starts[rows[i + 6]]
+            z = starts[rows[i + 6] + 1]
+            for j in range(4 * a, 4 * z, 64):
+                prefetch(table[TARGETS] + j)
+            if own.size:
+                for j in range(width * a, width * z, 64):
+                    prefetch(table[WEIGHTS] + j)
+        row = rows[i]
+        a = starts[row]
+        z = starts[row + 1]
+        if part:
+            a = _reached(slots, a, z, low)
+            z = _reached(slots, a, z, high)
+        targets = slots[a:z]
+        if own.size:
+            weights = own[a:z]
+            for j in range(targets.size):
+                sums[targets[j]] += weights[j]
+        else:
+            one = by_row[row] if by_row.size else weight
+            for j in range(targets.size):
+                sums[targets[j]] += one
+
+
+@compiled
+def _reached(slots, first, last, limit):
+    """Return where slots[first:last], those of each block after those of the block before, reach the first of one."""
+    while first < last:
+        middle = (first + last) // 2
+        if slots[middle] < limit:
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
+@compiled
 def reaches(table, page):
     """Return whether targets of a table may lie in a page."""
     return table[PAGES] >> min(page, LAST_PAGE_BIT) & 1
@@ -274,6 +358,21 @@ def collect(spiked, n, first, log_at, used):
         mask = flags64(spiked + g)
         while mask:
             log[used] = first + g + trailing_zeros(mask)
+            used += 1
+            mask &= mask - uint64(1)
+    return used
+
+
+@compiled
+def collect_within(spiked, n, log_at, used):
+    """Append i for every flag i < n that is set, as `collect`, whatever follows the flags; 64 bytes are read there."""
+    log = vector(log_at, used + n, np.int32(0))
+    for g in range(0, n, 64):
+        mask = flags64(spiked + g)
+        if n - g < 64:
+            mask &= (uint64(1) << uint64(n - g)) - uint64(1)
+        while mask:
+            log[used] = g + trailing_zeros(mask)
             used += 1
             mask &= mask - uint64(1)
     return used

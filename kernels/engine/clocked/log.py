@@ -8,29 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
+from .deliver import clear
+
+# Entries of a step whose spikes are listed at a time.
+TILE = 8
 
 
 class LogWindow(NamedTuple):
     """Steps that are read from the log."""
 
-    width: int
-    """Entries of a step in the log of a block."""
     log_start: int
     """The first step in the log."""
     first: int
     last: int
     """The step after the last."""
-
-
-class LogEntries(NamedTuple):
-    """Places of the populations in the log, int64 [populations] each."""
-
-    entries: NDArray[np.int64]
-    """The entry of a population in a step."""
-    begins: NDArray[np.int64]
-    """The first block that holds units of it."""
-    ends: NDArray[np.int64]
-    """The block after the last."""
 
 
 class SpikeLists(NamedTuple):
@@ -49,37 +40,46 @@ class SpikeLists(NamedTuple):
 
 
 @compiled
-def count(log_offsets, window, places, counts):
-    """Set counts[p] to the spikes of each population in the steps of a window."""
-    for p in range(counts.size):
-        counts[p] = 0
-        for b in range(places.begins[p], places.ends[p]):
-            for step in range(window.first, window.last):
-                at = (step - window.log_start) * window.width + places.entries[p]
-                counts[p] += log_offsets[b, at + 1] - log_offsets[b, at]
+def count(log_offsets, window, members, counts):
+    """Set counts[p] to the spikes of each population in the steps of a window.
+
+    members: int64 [blocks, entries], the population of each entry of a step in the log of a block; -1 for none.
+    """
+    clear(counts)
+    # In the order in which the offsets lie in memory: by population, ten thousand took six times as long.
+    for b in range(members.shape[0]):
+        for step in range(window.first, window.last):
+            at = (step - window.log_start) * members.shape[1]
+            for e in range(members.shape[1]):
+                spikes = log_offsets[b, at + e + 1] - log_offsets[b, at + e]
+                if spikes:
+                    counts[members[b, e]] += spikes
 
 
 @compiled
-def gather(log, log_offsets, window, places, counts, lists):
+def gather(log, log_offsets, window, members, places, lists):
     """Count the spikes of every population in the tallies of `lists`; list the spikes of the listed ones in order.
 
-    counts: of `count`; populations without spikes are passed over.
+    places: int64 [populations], the place of the first spike of each population in the lists; they advance.
     """
-    # Population by population, and in each by step: the listed spikes of one are then one slice.
-    k = 0
-    for p in range(counts.size):
-        if counts[p] == 0:
-            continue
+    # The spikes of a listed population are one slice, in it by step, and in a step by block. A few entries at a time:
+    # offsets of a step lie together, and the places that are written to stay in the first cache.
+    for low in range(0, members.shape[1], TILE):
+        high = min(low + TILE, members.shape[1])
         for step in range(window.first, window.last):
-            at = (step - window.log_start) * window.width + places.entries[p]
-            for b in range(places.begins[p], places.ends[p]):
-                for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
-                    unit = log[b, j]
-                    lists.tallies[lists.firsts[p] + unit] += 1
-                    if lists.listed[p]:
-                        lists.steps[k] = step
-                        lists.units[k] = unit
-                        k += 1
+            at = (step - window.log_start) * members.shape[1]
+            for b in range(members.shape[0]):
+                if log_offsets[b, at + low] == log_offsets[b, at + high]:
+                    continue
+                for e in range(low, high):
+                    p = members[b, e]
+                    for j in range(log_offsets[b, at + e], log_offsets[b, at + e + 1]):
+                        unit = log[b, j]
+                        lists.tallies[lists.firsts[p] + unit] += 1
+                        if lists.listed[p]:
+                            lists.steps[places[p]] = step
+                            lists.units[places[p]] = unit
+                            places[p] += 1
 
 
 @compiled

@@ -34,6 +34,7 @@ from .deliver import (
     END_BLOCK,
     FORM,
     GROUPS,
+    JOINT,
     MATRIX,
     QUEUE,
     READ_ENTRIES,
@@ -48,7 +49,9 @@ from .deliver import (
     add_sums,
     clear,
     collect,
+    collect_within,
     deliver_counts,
+    deliver_joint,
     deliver_sums,
     reaches,
     schedule,
@@ -68,10 +71,12 @@ from .views import PIECE, PLACES, Moment, Pages
 NEURONS = 0
 EVENTS = 1
 POISSON = 2
+# Neurons that are stepped as members of a bundle: a row of its own, of kind NEURONS, after those of all populations.
+BUNDLED = 3
 (
     KIND,
     SIZE,
-    PART,  # units in a block, a multiple of 64; the last block that has any may hold fewer
+    PART,  # units in a block; the last block that has any may hold fewer
     SHIFT,  # units that the blocks before the first with any would hold: unit u is in block (u + SHIFT) // PART
     OFFSET,  # SHIFT, and slots of a block before this population: u is at slot b * (block slots - PART) + OFFSET + u
     STEP,  # address of the neuron's compiled step
@@ -100,8 +105,12 @@ POISSON = 2
     RESTS,  # address: uint8 [blocks, pieces of a block], states of `rest`; 0: every step is computed
     HELD,  # row of the refractory time; -1: none
     QUIET,  # address of the shorter step of a calm piece without input; 0: there is none
+    BUNDLE_SIZE,  # of a member of a bundle: units of the bundle, whose state is one piece; else 0
+    MEMBERS,  # number of populations of a bundle, at most PIECE units in one block; 0: the row is of one population
+    FIRSTS,  # address: int64 [MEMBERS + 1], the first unit of each member in the bundle, and the number of units
+    NUMBERS,  # address: int64 [MEMBERS], the population of each member
     UNIT_COLUMNS,
-) = range(32)
+) = range(36)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
 INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
@@ -111,8 +120,10 @@ INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
     I_RECEPTOR,
     I_CALLED,  # address of a function of `stimuli`, and of its parameters
     I_RECORD,
+    I_FIRST,  # of a function that a member of a bundle calls: its first unit in the bundle, and its number of units;
+    I_UNITS,  # 0: it is called for all units
     INPUT_COLUMNS,
-) = range(6)
+) = range(8)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(7)
@@ -307,8 +318,14 @@ def _deliver(tables, weights, rows, begin, spikes, offsets, step, pages, places)
                 reading[groups.SUMS] = places.sums + table[RECEPTOR] * slots * 8
                 due[received] = 1
             call(table[READ], table, reading, spikes, offsets)
-        elif table[FORM] <= SUMS and begin[p] == begin[p + 1]:
+        elif (table[FORM] <= SUMS or table[FORM] == JOINT) and begin[p] == begin[p + 1]:
             continue
+        elif table[FORM] == JOINT:
+            due[received] = 1
+            low = pages.begin_block * pages.block_slots
+            high = pages.end_block * pages.block_slots
+            line = vector(places.sums + table[RECEPTOR] * slots * width, slots, real)
+            deliver_joint(table, rows, begin[p], begin[p + 1], low, high, weights[p], line)
         elif table[FORM] == SUMS:
             due[received] = 1
             for page in range(pages.begin_block // pages.page_blocks, (pages.end_block - 1) // pages.page_blocks + 1):
@@ -416,7 +433,12 @@ def _sample(units, probes, step, pages, real):
         state = vector(unit[STATE], states * unit[SIZE], real)
         for i in range(n):
             block = (chosen[i] + shift) // part
-            if pages.begin_block <= block < pages.end_block:
+            if not pages.begin_block <= block < pages.end_block:
+                continue
+            if unit[BUNDLE_SIZE]:
+                row = unit[STATE] + probe[P_ROW] * unit[BUNDLE_SIZE] * out.itemsize
+                out[i] = vector(row, unit[SIZE], real)[chosen[i]]
+            else:
                 begin = block * part - shift
                 first = begin + (chosen[i] - begin) // PIECE * PIECE
                 size = min(PIECE, min(begin + part, unit[SIZE]) - first)
@@ -457,23 +479,31 @@ def _advance(units, members, input_weights, plastic, posts, spikes, offsets, mom
     for b in range(pages.begin_block, pages.end_block):
         used = offsets[b, moment.at]
         log_at = spikes.ctypes.data + b * room * 4
-        for e in range(entries):
+        e = 0
+        while e < entries:
             p = members[b, e]
             at = moment.at + e
+            count = 1
             if p < 0:
                 offsets[b, at + 1] = used
-                continue
-            unit = units[p]
-            if unit[KIND] == NEURONS:
-                used = _step_neurons(unit, p, b, input_weights, moment, pages, places, log_at, used)
+            elif units[p, KIND] == NEURONS:
+                count = max(units[p, MEMBERS], 1)
+                ends = vector(offsets.ctypes.data + (b * offsets.shape[1] + at + 1) * 8, count, np.int64(0))
+                used = _step_neurons(units[p], p, b, input_weights, moment, pages, places, log_at, used, ends)
+                if posts.shape[0]:
+                    for k in range(count):
+                        unit = units[p]
+                        if unit[MEMBERS]:
+                            unit = units[vector(unit[NUMBERS], count, np.int64(0))[k]]
+                        if unit[FIRST_POST] < unit[LAST_POST]:
+                            _learn_targets(unit, plastic, posts, spikes, offsets, entries, b, at + k, context, sums)
+            elif units[p, KIND] == EVENTS:
+                used = _play(units[p], b, moment.step, log_at, used, pages.blocks)
                 offsets[b, at + 1] = used
-                if unit[FIRST_POST] < unit[LAST_POST]:
-                    _learn_targets(unit, plastic, posts, spikes, offsets, entries, b, at, context, sums)
-            elif unit[KIND] == EVENTS:
-                used = _play(unit, b, moment.step, log_at, used, pages.blocks)
             else:
-                used = _draw(unit, b, moment, places, log_at, used)
-            offsets[b, at + 1] = used
+                used = _draw(units[p], b, moment, places, log_at, used)
+                offsets[b, at + 1] = used
+            e += count
 
 
 @compiled
@@ -523,6 +553,10 @@ def _sum_inputs(unit, first, n, slot, input_weights, moment, places):
             drawing[A_DRAW] = moment.draw
             drawing[A_DRAWN] = 0
             words = vector(places.words, PIECE, np.uint32(0))
+            if entry[I_UNITS]:
+                # A member of a bundle: units are counted from its own first.
+                drawing[A_FIRST] = 0
+                x = vector(places.x + (receptor * n + entry[I_FIRST]) * width, entry[I_UNITS], real)
             call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), drawing, words, x)
             drawn = vector(places.drawn + entry[I_INDEX] * 8, 1, np.int64(0))
             drawn[0] += drawing[A_DRAWN]
@@ -532,8 +566,11 @@ def _sum_inputs(unit, first, n, slot, input_weights, moment, places):
 
 
 @compiled
-def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, used):
-    """Step the neurons that a population has in a block; returns the new length of the log."""
+def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, used, ends):
+    """Step the neurons that a population, or a bundle of several, has in a block; return the new length of the log.
+
+    ends: int64 [1], or [members of the bundle], receives where the spikes of each population end in the log.
+    """
     begin = block * unit[PART] - unit[SHIFT]
     end = min(begin + unit[PART], unit[SIZE])
     slot = block * (pages.block_slots - unit[PART]) + unit[OFFSET]
@@ -578,8 +615,7 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             fires = any_bit(places.spiked, n)
             rests[k] = _rest_of(unit, state_at, n, fires, is_quiet, compares, places, width)
         if unit[COUNTED]:
-            changes = vector(places.changes + p * 8, 1, np.int64(0))
-            changes[0] += n if moment.step == 0 else _changed(before, state[unit[MEMBRANE]])
+            _count_changes(unit, p, moment.step, before, state[unit[MEMBRANE]], places)
         if unit[VOLTAGES]:
             voltages = vector(unit[VOLTAGES] + ((moment.step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
             for i in range(n):
@@ -588,9 +624,40 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             continue
         if unit[HEARD]:
             _drop(spiked, vector(unit[HEARD] + first, n, np.uint8(0)))
+        if unit[MEMBERS]:
+            used = _collect_members(unit, places.spiked, log_at, used, ends)
+            return used
         clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
         used = collect(places.spiked, n, first, log_at, used)
+    for k in range(ends.size):
+        ends[k] = used
     return used
+
+
+@compiled
+def _collect_members(unit, spiked, log_at, used, ends):
+    """Append the units of each member of a bundle whose flags are set to the log; return its new length."""
+    firsts = vector(unit[FIRSTS], ends.size + 1, np.int64(0))
+    for k in range(ends.size):
+        used = collect_within(spiked + firsts[k], firsts[k + 1] - firsts[k], log_at, used)
+        ends[k] = used
+    return used
+
+
+@compiled
+def _count_changes(unit, p, step, before, after, places):
+    """Count the membranes of a piece that a step changed, those of each member of a bundle for itself."""
+    if not unit[MEMBERS]:
+        changes = vector(places.changes + p * 8, 1, np.int64(0))
+        changes[0] += before.size if step == 0 else _changed(before, after)
+        return
+    firsts = vector(unit[FIRSTS], unit[MEMBERS] + 1, np.int64(0))
+    numbers = vector(unit[NUMBERS], unit[MEMBERS], np.int64(0))
+    for k in range(numbers.size):
+        a = firsts[k]
+        z = firsts[k + 1]
+        changes = vector(places.changes + numbers[k] * 8, 1, np.int64(0))
+        changes[0] += z - a if step == 0 else _changed(before[a:z], after[a:z])
 
 
 def step_nobody(real):
@@ -598,7 +665,8 @@ def step_nobody(real):
     unit = np.zeros(UNIT_COLUMNS, np.int64)
     unit[PART] = 64
     places = np.zeros(1, PLACES)[0]
-    _step_neurons(unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0), Pages(0, 0, 1, 64, 1), places, 0, 0)
+    ends = np.zeros(1, np.int64)
+    _step_neurons(unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0), Pages(0, 0, 1, 64, 1), places, 0, 0, ends)
 
 
 @compiled

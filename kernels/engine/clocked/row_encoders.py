@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
-from ...tools.pointers import bare_matrix, bare_vector, copy_into
+from ...tools.pointers import bare_matrix, bare_vector, copy_into, vector
 from .deliver import LAST_GROUP
 
 
@@ -152,6 +152,29 @@ def write_lists(synapses, place, ends, columns):
             if synapses.delays.size:
                 copy_into(synapses.delays[j:last], columns.delays[k : k + n])
             j = last
+
+
+@compiled
+def flatten(cuts, targets_at, weights_at, bases, starts, targets, weight, weights):
+    """Copy the rows of a path to places of their own, with the slots of their targets in the whole network.
+
+    Args:
+        cuts: uint32 [sources, blocks + 1], where each row enters each block.
+        targets_at, weights_at: [sources] addresses of slots uint16, and of weights; no weights_at for one `weight`.
+        bases: [blocks] the first slot of the page of each block.
+        starts: [sources] the place of the first synapse of each row in `targets`.
+        targets: uint32 slots; receives the rows.
+        weights: receives their weights, unless it is empty.
+    """
+    for i in range(starts.size):
+        slots = vector(targets_at[i], np.int64(cuts[i, bases.size]), np.uint16(0))
+        for b in range(bases.size):
+            for j in range(cuts[i, b], cuts[i, b + 1]):
+                targets[starts[i] + j] = np.uint32(slots[j] + bases[b])
+        if weights.size:
+            own = vector(weights_at[i] if weights_at.size else 0, slots.size if weights_at.size else 0, weight)
+            for j in range(slots.size):
+                weights[starts[i] + j] = own[j] if weights_at.size else weight
 
 
 @compiled

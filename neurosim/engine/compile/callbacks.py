@@ -29,6 +29,15 @@ def step_callback(neuron: Neuron, real: np.dtype[Any], *, by_unit: bool = False)
     return int(_compile_step(type(neuron), "step", np.dtype(real), by_unit).address)
 
 
+@functools.cache
+def step_by_unit(model: type[Neuron], real: np.dtype[Any]) -> int:
+    """Return the address of the `step` of a model for parameters by unit; 0 if it cannot be compiled for them."""
+    try:
+        return int(_compile_step(model, "step", real, True).address)
+    except NeurosimInputError:
+        return 0
+
+
 def quiet_callback(neuron: Neuron, real: np.dtype[Any], *, by_unit: bool = False) -> int:
     """Return the address of the `quiet` of a neuron, compiled as its `step`; 0 if it has none."""
     if type(neuron).quiet is None:

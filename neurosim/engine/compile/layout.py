@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -85,7 +86,7 @@ def lay_out(network: Network) -> Layout:
     slots = [_slots_of(population, population.name in driving) for population in network.populations]
     sizes = np.array(slots, np.int64)
     if np.count_nonzero(sizes) > MANY_POPULATIONS:
-        layout = _many(sizes)
+        layout = _many(sizes, [type(population.model) for population in network.populations])
     else:
         layout = _few(sizes, _receiving(network, sizes))
     # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
@@ -139,21 +140,28 @@ def _few(sizes: NDArray[np.int64], receiving: NDArray[np.bool_]) -> Layout:
     )
 
 
-def _many(sizes: NDArray[np.int64]) -> Layout:
-    """Cut populations that are large into all blocks, and put the others into one block each, filling one by one."""
+def _many(sizes: NDArray[np.int64], models: Sequence[type]) -> Layout:
+    """Cut populations that are large into all blocks, and put the others into one block each, filling one by one.
+
+    Small populations of one model lie side by side without a gap, so that they can be stepped together.
+    """
     rounded = -(-sizes // FLAG_GROUP) * FLAG_GROUP
-    blocks = _block_count(int(rounded.sum()))
+    blocks = _block_count(int(sizes.sum()))
     while True:
         # A population of at most half a block stays whole.
-        whole = (sizes > 0) & (rounded <= max(FLAG_GROUP, rounded.sum() // (2 * blocks)))
-        parts = np.where(whole, rounded, -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP)
+        whole = (sizes > 0) & (rounded <= max(FLAG_GROUP, sizes.sum() // (2 * blocks)))
+        parts = np.where(whole, sizes, -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP)
         shared = int(parts[~whole].sum())
-        # Lay the whole populations side by side and cut the line into equal blocks: a population is in the block of its
-        # middle.
-        middles = np.cumsum(parts * whole) - parts // 2
-        homes = np.where(whole, middles * blocks // max(1, int(parts[whole].sum())), 0)
-        filled = np.bincount(homes[whole], weights=parts[whole], minlength=blocks).astype(np.int64)
-        block_slots = shared + int(filled.max())
+        # Lay the whole populations side by side, those of one model together, and cut the line into equal blocks: a
+        # population is in the block of its middle.
+        names = [f"{model.__module__}.{model.__qualname__}" for model in models]
+        line = np.array(sorted(np.flatnonzero(whole).tolist(), key=lambda p: (names[p], p)), np.int64)
+        middles = np.cumsum(parts[line]) - parts[line] // 2
+        homes = np.zeros_like(sizes)
+        homes[line] = middles * blocks // max(1, int(parts[line].sum()))
+        filled = np.bincount(homes[line], weights=parts[line], minlength=blocks).astype(np.int64)
+        # Blocks, which threads own, begin on a cache line of counters.
+        block_slots = -(-(shared + int(filled.max())) // FLAG_GROUP) * FLAG_GROUP
         if block_slots <= PAGE_SLOTS:
             break
         blocks *= 2
@@ -164,7 +172,7 @@ def _many(sizes: NDArray[np.int64]) -> Layout:
     # In each block first the parts of populations that are cut, then the whole ones: slots and entries used so far.
     used_slots = np.full(blocks, shared)
     used_entries = np.full(blocks, np.count_nonzero(~whole))
-    for p in np.flatnonzero(whole):
+    for p in line:
         home = homes[p]
         offsets[p] = used_slots[home]
         entries[p] = used_entries[home]

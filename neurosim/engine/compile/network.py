@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,11 +14,14 @@ from ...base.errors import NeurosimInputError, Uncopied
 from ...network.network import Network, Population
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import drawn, rows
+from ..collection import without_collection
 from ..processes import ALONE, Processes
 from ..threads import for_each
+from .bundles import Bundle, make_bundles
 from .callbacks import quiet_callback, step_callback
 from .cells import Cells, initial_state
 from .currents import CompiledCurrent, compile_currents, driven_constants, targets_of
+from .joint_rows import JointRows, join_rows
 from .layout import Layout, lay_out
 from .memory import check_memory
 from .noise import Noise, compile_noise
@@ -52,6 +53,8 @@ class CompiledNetwork(Uncopied):
         share: the blocks of this process. Rows of other blocks are not stored; all else describes the whole network.
         samplers: of each projection, without its synapses.
         row_tables: synapses that are not plastic.
+        joints: row tables that the run loop reads as one, where small populations are many.
+        bundles: small populations that it steps by one call.
         degrees: [projections][sources] number of synapses of weight other than zero.
         plastic: synapses that are plastic.
         windows: windowed populations, each after those that feed it.
@@ -72,6 +75,8 @@ class CompiledNetwork(Uncopied):
     degrees: tuple[NDArray[np.int32], ...]
     plastic: tuple[PlasticSynapses, ...]
     windows: tuple[WindowPlan, ...] = ()
+    joints: tuple[JointRows, ...] = ()
+    bundles: tuple[Bundle, ...] = ()
 
     @cached_property
     def interval(self) -> int:
@@ -102,19 +107,7 @@ class CompiledNetwork(Uncopied):
         return max([self.interval, *delays])
 
 
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause the collector of cycles: no object is garbage yet, and the search took an eighth of the compile time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_without_collection()
+@without_collection()
 def compile_network(
     network: Network,
     clock: float,
@@ -178,6 +171,8 @@ def compile_network(
             quiet = population.size >= QUIET_UNITS and all(noise.population != p for noise in noises)
             cells[p] = _cells(population, population.model, clock, seed, real, driven=driven, quiet=quiet)
     check_currents(network, cells, currents)
+    # Constants under a current are made in each step; models of synapses read the state of their target.
+    alone = targets_of(currents) | {synapses.target for synapses in plastic if synapses.model is not None}
     return CompiledNetwork(
         network=network,
         clock=clock,
@@ -194,6 +189,8 @@ def compile_network(
         degrees=tuple(degrees),
         plastic=plastic,
         windows=windows,
+        joints=join_rows(share, row_tables, samplers, real),
+        bundles=make_bundles(layout, cells, alone),
     )
 
 

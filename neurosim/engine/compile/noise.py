@@ -66,19 +66,20 @@ def compile_noise(network: Network, seed: int, clock: float | None) -> tuple[dic
     Raises:
         NeurosimInputError: a rate too high for the clock; rates by unit or time, or a current, in continuous time.
     """
+    tables: dict[float, PoissonTable] = {}
     sources = {}
     for p, population in enumerate(network.populations):
         if isinstance(population.model, PoissonSource):
             key = rng_key(seed, "source", population.name)
             name = f"Population[{population.name!r}].model"
-            sources[p] = _noise(population.model, p, 0, 0.0, key, clock, name)
+            sources[p] = _noise(population.model, p, 0, 0.0, key, clock, name, tables)
     stimuli = []
     for stimulus in network.stimuli:
         if isinstance(stimulus, PoissonInput):
             p = network.numbers[stimulus.target]
             key = rng_key(seed, "stimulus", str(stimulus.name))
             row = network.receptor(stimulus)
-            stimuli.append(_noise(stimulus, p, row, stimulus.weight, key, clock, str(stimulus)))
+            stimuli.append(_noise(stimulus, p, row, stimulus.weight, key, clock, str(stimulus), tables))
         elif clock is None:
             raise NeurosimInputError(f"{stimulus}: runs on a grid; give a clock")
     return sources, tuple(stimuli)
@@ -92,7 +93,12 @@ def _noise(
     key: int,
     clock: float | None,
     name: str,
+    tables: dict[float, PoissonTable],
 ) -> Noise:
+    """Return the spikes of a source or stimulus.
+
+    tables: by rate, those made so far, which noises of the same rate share.
+    """
     # The table is made for the highest rate; where rates differ, the kernel draws by `means`.
     rate = np.asarray(owner.rate, np.float64)
     highest = float(rate.max(initial=0.0))
@@ -108,7 +114,10 @@ def _noise(
         else:
             means = rate.reshape(len(rate), -1)
         rates = Rates(steps, np.ascontiguousarray(means * clock))
-    table = _table(highest, clock, f"{name}.rate")
+    table = tables.get(highest)
+    if table is None:
+        table = _table(highest, clock, f"{name}.rate")
+        tables[highest] = table
     return Noise(population, receptor, weight, highest, key, table, rates)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import stimuli as called
-from ...kernels.tools.poisson import passed_thresholds
+from ...kernels.tools.poisson import PassedThresholds, passed_thresholds
 from ..addresses import address, signed
 from ..compile.currents import CompiledCurrent, Couplings
 from ..compile.noise import Noise, Rates
@@ -16,13 +17,29 @@ from ..compile.noise import Noise, Rates
 Record = tuple[NDArray[np.int64], list[NDArray[Any]]]
 
 
-def poisson_record(noise: Noise) -> Record:
+@dataclass(frozen=True, eq=False)
+class SharedNumbers:
+    """Arrays that records of Poisson spikes share: with its own for each of 10,000 populations they fill the caches."""
+
+    thresholds: dict[int, PassedThresholds] = field(default_factory=dict)
+    weights: dict[float, NDArray[np.float64]] = field(default_factory=dict)
+
+    def of(self, noise: Noise) -> tuple[PassedThresholds, NDArray[np.float64]]:
+        """Return the thresholds of a table and [1] the weight; noises with one rate have one table."""
+        passed = self.thresholds.get(id(noise.table))
+        if passed is None:
+            passed = passed_thresholds(noise.table)
+            self.thresholds[id(noise.table)] = passed
+        return passed, self.weights.setdefault(noise.weight, np.array([noise.weight]))
+
+
+def poisson_record(noise: Noise, shared: SharedNumbers) -> Record:
     """Return the record of Poisson spikes of one rate, and the arrays that it names."""
-    passed = passed_thresholds(noise.table)
+    passed, weight = shared.of(noise)
     columns: dict[int, NDArray[Any]] = {
         called.R_THRESHOLDS: passed.passed,
         called.R_TAILS: passed.tails,
-        called.R_NUMBERS: np.array([noise.weight]),
+        called.R_NUMBERS: weight,
     }
     record, arrays = _record(columns, (len(passed.tails), len(passed.passed)), noise.key)
     record[called.R_CERTAIN] = passed.certain

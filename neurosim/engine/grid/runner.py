@@ -27,17 +27,22 @@ FIRST_PIECE = 16  # steps
 
 @dataclass(frozen=True, eq=False)
 class WorkCounters:
-    """Counters of a `GridWorkspace`, and totals of `WindowedPopulations`, at one moment."""
+    """Counters of a `GridWorkspace`, and totals of `WindowedPopulations`, at one moment.
 
-    tallies: list[NDArray[np.int64]]
+    Attributes:
+        tallies: spikes of the units of all populations, one population after the other.
+    """
+
+    tallies: NDArray[np.int64]
     changes: NDArray[np.int64]
     drawn: NDArray[np.int64]
     windows: Mapping[int, NDArray[np.int64]]
 
     def __sub__(self, before: WorkCounters) -> WorkCounters:
-        tallies = [a - b for a, b in zip(self.tallies, before.tallies, strict=True)]
         windows = {p: totals - before.windows[p] for p, totals in self.windows.items()}
-        return WorkCounters(tallies, self.changes - before.changes, self.drawn - before.drawn, windows)
+        return WorkCounters(
+            self.tallies - before.tallies, self.changes - before.changes, self.drawn - before.drawn, windows
+        )
 
 
 class Runner:
@@ -162,11 +167,10 @@ class Runner:
     def counters(self) -> WorkCounters:
         """Return the counters, copied."""
         workspace = self.workspace
-        tallies = [tally.copy() for tally in workspace.tallies]
         windows = {p: totals.copy() for p, totals in self.windows.totals.items()}
         changes = self._processes.sum(workspace.changes.sum(axis=0))
         drawn = self._processes.sum(workspace.drawn.sum(axis=0))
-        return WorkCounters(tallies, changes, drawn, windows)
+        return WorkCounters(workspace.all_tallies.copy(), changes, drawn, windows)
 
     def spike_count(self) -> int:
         """Return the number of spikes of the recorded populations so far."""

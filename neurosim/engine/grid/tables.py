@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -18,10 +18,12 @@ from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
 from ...network.neurons.base import Neuron
 from ..addresses import address
+from ..compile.bundles import Bundle
 from ..compile.currents import targets_of
+from ..compile.joint_rows import JointRows
 from ..compile.network import CompiledNetwork
 from ..compile.row_table import RowTable
-from .records import couplings_record, current_record, drive_record, poisson_record, rates_record
+from .records import SharedNumbers, couplings_record, current_record, drive_record, poisson_record, rates_record
 
 # Kind of input from the row tables of each form that has no counter of its own.
 INPUT_KINDS = {
@@ -47,7 +49,7 @@ class InputTable:
     Attributes:
         rows: int64 [inputs, INPUT_COLUMNS].
         weights: real [inputs].
-        ranges: by population, its first row and the one after its last.
+        ranges: by population, and then by bundle, its first row and the one after its last.
         alive: arrays whose addresses are in the table.
     """
 
@@ -59,10 +61,16 @@ class InputTable:
 
 def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return the table of row tables, int64 [tables, ROW_TABLE_COLUMNS], and their weights, real [tables]."""
-    table = np.zeros((len(compiled.row_tables), deliver.ROW_TABLE_COLUMNS), np.int64)
+    layout = compiled.layout
+    joints = {id(rows): joint for joint in compiled.joints for rows in joint.tables}
+    # In the order of additions: joined tables in the place of the first of them.
+    listed = list(dict.fromkeys(joints.get(id(rows), rows) for rows in compiled.row_tables))
+    table = np.zeros((len(listed), deliver.ROW_TABLE_COLUMNS), np.int64)
     counter = 0
-    for row, rows in zip(table, compiled.row_tables, strict=True):
-        layout = compiled.layout
+    for row, rows in zip(table, listed, strict=True):
+        if isinstance(rows, JointRows):
+            _fill_joint(row, rows)
+            continue
         source = rows.source
         row[deliver.FORM] = rows.form
         row[deliver.SOURCE] = layout.entries[source]
@@ -70,7 +78,7 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
         row[deliver.END_BLOCK] = layout.ends[source]
         row[deliver.SINCE] = rows.since
         row[deliver.UNTIL] = rows.until
-        row[deliver.ROWS] = compiled.layout.sizes[rows.source]
+        row[deliver.ROWS] = layout.sizes[rows.source]
         row[deliver.DELAY] = rows.delay
         row[deliver.RECEPTOR] = rows.receptor
         row[deliver.BATCH] = rows.batch
@@ -84,7 +92,17 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
         if rows.form in (deliver.BITS, deliver.COUNTS):
             row[deliver.COUNTER] = counter
             counter += 1
-    return table, np.array([rows.weight for rows in compiled.row_tables], compiled.real)
+    weights = [rows.tables[0].weight if isinstance(rows, JointRows) else rows.weight for rows in listed]
+    return table, np.array(weights, compiled.real)
+
+
+def _fill_joint(row: NDArray[np.int64], joint: JointRows) -> None:
+    row[deliver.FORM] = deliver.JOINT
+    row[deliver.RECEPTOR] = joint.receptor
+    row[deliver.ROWS] = joint.rows
+    row[deliver.PART_COUNT] = len(joint.tables)
+    for column, array in joint.arrays.items():
+        row[column] = address(array)
 
 
 def _pages(compiled: CompiledNetwork, rows: RowTable) -> int:
@@ -103,7 +121,6 @@ def _pages(compiled: CompiledNetwork, rows: RowTable) -> int:
 
 def input_table(
     compiled: CompiledNetwork,
-    row_tables: NDArray[np.int64],
     counters: int,
     processes: Mapping[str, NDArray[Any]],
     voltages: Mapping[int, NDArray[np.float64]],
@@ -111,18 +128,19 @@ def input_table(
     """Return the inputs of each population.
 
     Args:
-        row_tables: from `row_table`; `counters` is how many of its tables have a counter.
+        counters: number of row tables that have a counter.
         processes: by name of each current that has a state, [units] float64.
         voltages: by number of each population with gap junctions, [2, units] float64.
     """
     entries: dict[int, list[Entry]] = {}
     alive: list[NDArray[Any]] = []
-    _from_rows(compiled, row_tables, counters, entries)
+    _from_rows(compiled, counters, entries)
     _from_noises(compiled, entries, alive)
     _from_drives(compiled, entries, alive)
     _from_currents(compiled, entries, alive, processes, voltages)
-    # The rows of a population follow one another.
+    # The rows of a population follow one another, and after those of all populations the rows of each bundle.
     ordered = [entries.get(p, []) for p in range(len(compiled.network.populations))]
+    ordered += [_of_bundle(bundle, ordered) for bundle in compiled.bundles]
     ends = np.cumsum([0, *(len(each) for each in ordered)])
     listed = [entry for each in ordered for entry in each]
     table = np.array([row for row, _ in listed], np.int64).reshape(-1, clocked.INPUT_COLUMNS)
@@ -130,22 +148,23 @@ def input_table(
     return InputTable(table, weights, list(pairwise(ends.tolist())), alive)
 
 
-def _from_rows(
-    compiled: CompiledNetwork, row_tables: NDArray[np.int64], counters: int, entries: dict[int, list[Entry]]
-) -> None:
+def _from_rows(compiled: CompiledNetwork, counters: int, entries: dict[int, list[Entry]]) -> None:
     # By population the arrays that it reads besides counters, by kind and receptor, each with the weight of an entry.
     kinds: dict[int, dict[tuple[int, int], float]] = {}
-    for rows, row in zip(compiled.row_tables, row_tables, strict=True):
+    counter = 0
+    for rows in compiled.row_tables:
+        counts = rows.form in (deliver.BITS, deliver.COUNTS)
         for p in {compiled.samplers[number].target for number in rows.projections}:
             inputs = kinds.setdefault(p, {})
-            if rows.form in (deliver.BITS, deliver.COUNTS):
-                counter = _entry(clocked.INPUT_COUNTS, int(row[deliver.COUNTER]), rows.receptor)
-                entries.setdefault(p, []).append((counter, rows.weight))
+            if counts:
+                entry = _entry(clocked.INPUT_COUNTS, counter, rows.receptor)
+                entries.setdefault(p, []).append((entry, rows.weight))
                 inputs[clocked.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
             else:
                 wide = rows.form == deliver.GROUPS and compiled.real == np.float64
                 kind = clocked.INPUT_SUMS if wide else INPUT_KINDS[rows.form]
                 inputs[kind, rows.receptor] = rows.weight
+        counter += counts
     for synapses in compiled.plastic:
         kinds.setdefault(synapses.target, {})[clocked.INPUT_SUMS, synapses.receptor] = 0.0
     for p, inputs in kinds.items():
@@ -154,18 +173,23 @@ def _from_rows(
 
 
 def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], alive: list[NDArray[Any]]) -> None:
+    shared = SharedNumbers()
+    # Records that are read one after the other lie one after the other.
+    records = np.zeros((len(compiled.noises), called.RECORD_COLUMNS), np.int64)
     for s, noise in enumerate(compiled.noises):
         inputs = entries.setdefault(noise.population, [])
         if noise.rates is None:
             name = "poisson"
-            record, arrays = poisson_record(noise)
+            record, arrays = poisson_record(noise, shared)
         else:
             name = "rates"
             record, arrays = rates_record(noise, noise.rates)
-        alive += [record, *arrays]
+        records[s] = record
+        alive += arrays
         function = called.address_of(name, compiled.real)
-        entry = _entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(record))
+        entry = _entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(records[s]))
         inputs.append((entry, 0.0))
+    alive.append(records)
 
 
 def _from_drives(compiled: CompiledNetwork, entries: dict[int, list[Entry]], alive: list[NDArray[Any]]) -> None:
@@ -206,8 +230,25 @@ def _from_currents(
         entries.setdefault(current.population, []).append((entry, 0.0))
 
 
+def _of_bundle(bundle: Bundle, entries: Sequence[list[Entry]]) -> list[Entry]:
+    """Return the inputs of a bundle: arrays that any member reads, once, and what each member calls for its units.
+
+    A member that does not read one of the arrays has zeros there.
+    """
+    arrays: dict[tuple[int, ...], Entry] = {}
+    calls = []
+    for p, first, end in zip(bundle.numbers.tolist(), bundle.firsts[:-1], bundle.firsts[1:], strict=True):
+        for row, weight in entries[p]:
+            if row[clocked.I_KIND] == clocked.INPUT_CALLED:
+                calls.append(([*row[: clocked.I_FIRST], int(first), int(end - first)], weight))
+            else:
+                arrays[tuple(row)] = (row, weight)
+    # In the order in which each member adds them: counters before the others, which are sorted.
+    return [arrays[key] for key in sorted(arrays)] + calls
+
+
 def _entry(kind: int, index: int, receptor: int, *, called: int = 0, record: int = 0) -> list[int]:
-    return [kind, index, receptor, called, record]
+    return [kind, index, receptor, called, record, 0, 0]
 
 
 def unit_table(
@@ -217,7 +258,7 @@ def unit_table(
     *,
     count_updates: bool,
 ) -> NDArray[np.int64]:
-    """Return the table of populations, int64 [populations, UNIT_COLUMNS], without the addresses of their state.
+    """Return the table of populations and bundles, int64 [both, UNIT_COLUMNS], without the addresses of their state.
 
     Args:
         ranges: of the input table.
@@ -225,8 +266,9 @@ def unit_table(
     """
     layout = compiled.layout
     driven = targets_of(compiled.currents)
-    table = np.zeros((len(compiled.network.populations), clocked.UNIT_COLUMNS), np.int64)
-    for p, row in enumerate(table):
+    populations = len(compiled.network.populations)
+    table = np.zeros((populations + len(compiled.bundles), clocked.UNIT_COLUMNS), np.int64)
+    for p, row in enumerate(table[:populations]):
         row[clocked.SIZE] = layout.sizes[p]
         row[clocked.PART] = layout.parts[p]
         row[clocked.SHIFT] = layout.shifts[p]
@@ -253,7 +295,7 @@ def unit_table(
             row[clocked.MAX_SPIKES] = noise.max_count
             if noise.rates is None:
                 name = "poisson_source"
-                record, arrays = poisson_record(noise)
+                record, arrays = poisson_record(noise, SharedNumbers())
             else:
                 name = "rates_source"
                 record, arrays = rates_record(noise, noise.rates)
@@ -262,7 +304,34 @@ def unit_table(
             row[clocked.RECORD] = address(record)
         else:
             row[clocked.KIND] = clocked.EVENTS
+    for k, bundle in enumerate(compiled.bundles):
+        _fill_bundle(compiled, table, populations + k, bundle, ranges[populations + k])
+        alive += [bundle.firsts, bundle.numbers]
     return table
+
+
+def _fill_bundle(
+    compiled: CompiledNetwork, table: NDArray[np.int64], k: int, bundle: Bundle, inputs: tuple[int, int]
+) -> None:
+    """Fill the row of a bundle, which is like a population that lies in one block, and mark the rows of its members."""
+    layout = compiled.layout
+    first = bundle.numbers[0]
+    row = table[k]
+    row[:] = table[first]
+    # The slot of the first unit in the block is that of the first member.
+    slot = layout.offsets[first] - layout.shifts[first]
+    row[clocked.SIZE] = bundle.size
+    row[clocked.PART] = bundle.size
+    row[clocked.SHIFT] = bundle.block * bundle.size
+    row[clocked.OFFSET] = slot + bundle.block * bundle.size
+    row[clocked.STEP] = bundle.step
+    row[clocked.BY_UNIT] = bundle.constants.ndim == 2
+    row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = inputs
+    row[clocked.MEMBERS] = len(bundle.numbers)
+    row[clocked.FIRSTS] = address(bundle.firsts)
+    row[clocked.NUMBERS] = address(bundle.numbers)
+    table[bundle.numbers, clocked.KIND] = clocked.BUNDLED
+    table[bundle.numbers, clocked.BUNDLE_SIZE] = bundle.size
 
 
 def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[np.int64]:

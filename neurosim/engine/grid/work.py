@@ -33,8 +33,8 @@ def count_work(
 
     def count() -> tuple[LayerCounts, ...]:
         compiled = prepared.compiled
-        populations = range(len(compiled.network.populations))
-        tallies = [np.sum([each.tallies[p] for each in counters], axis=0) for p in populations]
+        sizes = [population.size for population in compiled.network.populations]
+        tallies = np.split(np.sum([each.tallies for each in counters], axis=0), np.cumsum(sizes)[:-1])
         changes = np.sum([each.changes for each in counters], axis=0)
         drawn = np.sum([each.drawn for each in counters], axis=0)
         if prepared.count_updates:

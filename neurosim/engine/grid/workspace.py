@@ -19,6 +19,7 @@ from ...kernels.engine.clocked.finite import first_not_finite
 from ...kernels.engine.clocked.windows import most_in_a_step
 from ...kernels.tools.intrinsics import APART
 from ..addresses import address
+from ..collection import without_collection
 from ..compile.network import CompiledNetwork
 from ..compile.row_tables import aligned
 from ..compile.share import share_of
@@ -36,18 +37,23 @@ WINDOW = 1000
 MIN_WORK = 6000
 # Spin iterations before a waiting thread yields its core: tens of microseconds.
 SPINS = 4000
+# Spikes of a block that a log holds at least; of all blocks together, for each population, where that is more, up to
+# MAX_LOG: 64 MB.
 ROOM = 1 << 14
+LOGGED = 1 << 10
+MAX_LOG = 1 << 24
 
 
 class GridWorkspace(Uncopied):
     """State of one run at a time; `reset` returns to the initial state.
 
     Attributes:
-        state: by population number, real [states * size]: [states, n] for each piece of units, see the run loop.
+        state: by row of the table of populations and bundles, real [states * size]: [states, n] for each piece of
+            units, see the run loop; a population of a bundle has its state there.
         queue: real [depth, receptors * slots], future input from row tables of form QUEUE.
         plastic: the state that learns.
         log, log_offsets: spikes of the last steps, see `kernels.engine.clocked.deliver.schedule`.
-        tallies: by population number, int64 [size], spikes of all runs so far.
+        tallies: by population number, int64 [size], spikes of all runs so far; views of `all_tallies`.
         changes: [threads, populations] membrane entries that changed, of all runs so far, if counted.
         drawn: [threads, stimuli] Poisson input spikes of all runs so far.
         step: number of steps of the present run so far.
@@ -70,12 +76,12 @@ class GridWorkspace(Uncopied):
         self._listed = np.array([name in recorded for name in self._names])
         self._share_work(threads, processes)
         self._heard: dict[int, NDArray[np.uint8]] = {}
-        self.state = {p: np.empty(cells.initial.size, compiled.real) for p, cells in compiled.cells.items()}
-        # All tallies are one array, which the kernel counts into; `tallies` are views of it.
+        self._make_state()
+        # One array, which the kernel counts into.
         sizes = np.array([population.size for population in populations])
-        self._tallies = np.zeros(sizes.sum(), np.int64)
+        self.all_tallies = np.zeros(sizes.sum(), np.int64)
         self._firsts = np.cumsum(sizes) - sizes
-        self.tallies = np.split(self._tallies, self._firsts[1:])
+        self.tallies = np.split(self.all_tallies, self._firsts[1:])
         self.changes = np.zeros((self.threads, len(populations)), np.int64)
         # One more: of currents, which draw no events.
         self.drawn = np.zeros((self.threads, len(compiled.noises) + 1), np.int64)
@@ -100,6 +106,30 @@ class GridWorkspace(Uncopied):
         columns = WINDOW + compiled.history + 1
         self.log_offsets = np.zeros((layout.blocks, columns * layout.width + 1), np.int64)
         self.reset({}, self._probes, [])
+
+    def _make_state(self) -> None:
+        """Make the arrays of states, and of each population the views [states, n] of its pieces."""
+        compiled = self.compiled
+        self.state: dict[int, NDArray[Any]] = {}
+        # By population in a bundle the row of the bundle, and its first unit there.
+        self._places: dict[int, tuple[int, int]] = {}
+        pieces: dict[int, list[NDArray[Any]]] = {}
+        for k, bundle in enumerate(compiled.bundles, len(self._names)):
+            states = len(compiled.cells[int(bundle.numbers[0])].initial)
+            state = np.empty((states, bundle.size), compiled.real)
+            self.state[k] = state.reshape(-1)
+            for p, begin, end in zip(bundle.numbers.tolist(), bundle.firsts[:-1], bundle.firsts[1:], strict=True):
+                self._places[p] = (k, int(begin))
+                pieces[p] = [state[:, begin:end]]
+        for p, cells in compiled.cells.items():
+            if p not in pieces:
+                states = len(cells.initial)
+                self.state[p] = np.empty(cells.initial.size, compiled.real)
+                pieces[p] = [
+                    self.state[p][states * begin : states * end].reshape(states, end - begin)
+                    for begin, end in self.pieces(p)
+                ]
+        self._views = {p: pieces[p] for p in compiled.cells}
 
     def _share_work(self, threads: int, processes: Processes) -> None:
         """Cut the blocks of this process among threads, and prepare to meet the other processes."""
@@ -140,13 +170,21 @@ class GridWorkspace(Uncopied):
         # Cursors of the rows of GROUPS, and whether they stand at the present step.
         self._reading: list[NDArray[np.int64]] = []
         self._has_cursors = False
-        self._inputs = input_table(compiled, self._rows, counters, self._processes, self._voltages)
+        self._inputs = input_table(compiled, counters, self._processes, self._voltages)
         self._units = unit_table(compiled, self._inputs.ranges, self._inputs.alive, count_updates=count_updates)
-        self._constants = {p: self._by_pieces(p, cells.constants) for p, cells in compiled.cells.items()}
-        for p in compiled.cells:
+        alone = compiled.cells.keys() & self.state.keys()
+        self._constants = {p: self._by_pieces(p, compiled.cells[p].constants) for p in alone}
+        self._members = compiled.layout.members.copy()
+        for k, bundle in enumerate(compiled.bundles, len(self._names)):
+            self._constants[k] = np.ascontiguousarray(bundle.constants)
+            first = compiled.layout.entries[bundle.numbers[0]]
+            self._members[bundle.block, first] = k
+            for p in bundle.numbers:
+                self._units[p, clocked.STATE] = address(self._views[p][0])
+        for p in self.state:
             self._units[p, clocked.STATE] = address(self.state[p])
             self._units[p, clocked.CONSTANT] = address(self._constants[p])
-        for row, cursors in zip(self._units, self._cursors, strict=True):
+        for row, cursors in zip(self._units, self._cursors, strict=False):
             row[clocked.CURSORS] = address(cursors)
         for p, voltages in self._voltages.items():
             self._units[p, clocked.VOLTAGES] = address(voltages)
@@ -186,8 +224,10 @@ class GridWorkspace(Uncopied):
         """
         for p, cells in self.compiled.cells.items():
             self._write(p, cells.initial)
-        for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors, self.log_offsets):
+        for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors):
             array[:] = 0
+        # Those of later steps are written before they are read: 80 MB for 10,000 populations.
+        self.log_offsets[:, 0] = 0
         self.plastic.reset()
         self.step = 0
         self._log_start = 0
@@ -208,10 +248,12 @@ class GridWorkspace(Uncopied):
 
     def silence(self, p: int, units: NDArray[np.int64]) -> None:
         """Drop the spikes of these units of a population of neurons from the next step on, and of no others of it."""
-        heard = np.ones(self.compiled.network.populations[p].size, np.uint8)
-        heard[units] = 0
-        self._heard[p] = heard
-        self._units[p, clocked.HEARD] = address(heard) if len(units) else 0
+        size = self.compiled.network.populations[p].size
+        row, first = self._places.get(p, (p, 0))
+        heard = self._heard.setdefault(row, np.ones(self._units[row, clocked.SIZE], np.uint8))
+        heard[first : first + size] = 1
+        heard[first + units] = 0
+        self._units[row, clocked.HEARD] = 0 if heard.all() else address(heard)
 
     def play(self, events: Mapping[int, GridEvents]) -> None:
         """Set the events of the spike sources, of this step and later ones."""
@@ -267,7 +309,9 @@ class GridWorkspace(Uncopied):
             if not holds or is_full or self.step == self._drained + WINDOW:
                 spikes += self.drain(sink)
             self._check_finite(before)
-            if is_full and is_empty:
+            # To pass spikes on takes some us a population: many of them have a longer log.
+            is_short = self.log.size < min(LOGGED * len(self._names), MAX_LOG) and not self._reading
+            if is_full and (is_empty or is_short):
                 self._widen(2)
         return spikes
 
@@ -276,7 +320,7 @@ class GridWorkspace(Uncopied):
         width = self.compiled.layout.width
         columns = self.step - self._log_start
         ends = self.log_offsets[:, columns * width]
-        arrays = {f"state.{p}": array.copy() for p, array in self.state.items()}
+        arrays = {f"state.{p}": np.concatenate([v.reshape(-1) for v in pieces]) for p, pieces in self._views.items()}
         arrays |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
         arrays |= {f"current.{name}": state.copy() for name, state in self._processes.items()}
         arrays |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
@@ -301,8 +345,10 @@ class GridWorkspace(Uncopied):
             if name not in arrays or (not free and arrays[name].shape != here.shape):
                 raise NeurosimInputError(f"Workspace.restore: array '{name}' is missing or of another shape")
         check_state(self.compiled, arrays, step)
-        for p in self.state:
-            self.state[p][:] = arrays[f"state.{p}"]
+        for p, pieces in self._views.items():
+            ends = np.cumsum([view.size for view in pieces])
+            for view, values in zip(pieces, np.split(arrays[f"state.{p}"], ends[:-1]), strict=True):
+                view[:] = values.reshape(view.shape)
         for p, tally in enumerate(self.tallies):
             tally[:] = arrays[f"tally.{p}"]
         self._widen(least=max(arrays[f"log.{b}"].size for b in range(len(self.log))))
@@ -327,12 +373,7 @@ class GridWorkspace(Uncopied):
 
     def membrane(self, p: int) -> NDArray[Any]:
         """Return [states, size] the state of a population, in the order of units."""
-        cells = self.compiled.cells[p]
-        states = len(cells.initial)
-        pieces = [
-            self.state[p][states * begin : states * end].reshape(states, end - begin) for begin, end in self.pieces(p)
-        ]
-        return np.concatenate(pieces, axis=1)
+        return np.concatenate(self._views[p], axis=1)
 
     def set_membrane(self, p: int, state: NDArray[Any]) -> None:
         """Set the state of a population, [states, size] in the order of units, between two steps."""
@@ -364,7 +405,7 @@ class GridWorkspace(Uncopied):
             input_weights=self._inputs.weights,
             plastic=self.plastic.table,
             posts=self._posts,
-            members=layout.members,
+            members=self._members,
             probes=self._probes,
             exchange=self._exchange,
         )
@@ -413,15 +454,17 @@ class GridWorkspace(Uncopied):
 
     def _not_finite(self) -> str:
         """Return the first state or weight that is not finite, in words that end with its value; "" for none."""
-        p = first_not_finite(self._units, self.compiled.real.type(0))
-        if p < 0:
+        if first_not_finite(self._units, self.compiled.real.type(0)) < 0:
             return self.plastic.not_finite()
+        # In the order of populations, whether bundles step them or not.
+        p = next(p for p in self._views if not np.isfinite(self.membrane(p)).all())
         state = self.membrane(p)
         cells = self.compiled.cells[p]
         unit, row = np.argwhere(~np.isfinite(state.T))[0].tolist()
         population = cells.population.name
         return f"Population[{population!r}] unit {unit}: {cells.state[row]} must stay finite (got {state[row, unit]}"
 
+    @without_collection()
     def drain(self, sink: SpikeSink | None) -> int:
         """Pass the spikes since the last call to `sink`, count them, and shorten the log to what is needed.
 
@@ -434,13 +477,13 @@ class GridWorkspace(Uncopied):
             return 0
         layout = self.compiled.layout
         counts = np.empty(len(self._names), np.int64)
-        window = spike_log.LogWindow(layout.width, self._log_start, first, self.step)
-        places = spike_log.LogEntries(layout.entries, layout.begins, layout.ends)
-        spike_log.count(self.log_offsets, window, places, counts)
+        window = spike_log.LogWindow(self._log_start, first, self.step)
+        spike_log.count(self.log_offsets, window, layout.members, counts)
         ends = np.cumsum(counts * self._listed)
         steps, units = np.empty((2, ends[-1]), np.int32)
-        lists = spike_log.SpikeLists(self._listed, self._firsts, self._tallies, steps, units)
-        spike_log.gather(self.log, self.log_offsets, window, places, counts, lists)
+        lists = spike_log.SpikeLists(self._listed, self._firsts, self.all_tallies, steps, units)
+        places = ends - counts * self._listed
+        spike_log.gather(self.log, self.log_offsets, window, layout.members, places, lists)
         spikes: dict[str, GridEvents] = {}
         for p in np.flatnonzero(counts * self._listed).tolist():
             part = slice(ends[p] - counts[p], ends[p])
@@ -505,8 +548,11 @@ class GridWorkspace(Uncopied):
 
     def _write(self, p: int, state: NDArray[Any]) -> None:
         """Set the state of a population, [states, size] in the order of units."""
-        for begin, end in self.pieces(p):
-            self.state[p][len(state) * begin : len(state) * end] = state[:, begin:end].reshape(-1)
+        begin = 0
+        for view in self._views[p]:
+            end = begin + view.shape[1]
+            view[:] = state[:, begin:end]
+            begin = end
 
     def _by_pieces(self, p: int, constants: NDArray[Any]) -> NDArray[Any]:
         """Return the constants of a population as the run loop reads them: rows by unit in the order of the state."""

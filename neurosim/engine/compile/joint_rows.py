@@ -1,0 +1,108 @@
+"""Row tables joined to one: in a network of many small populations a step would go through one for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import Uncopied
+from ...kernels.engine.clocked import deliver
+from ...kernels.engine.clocked.row_encoders import flatten
+from .row_table import RowTable
+from .share import ProcessShare
+from .synapse_sampler import SynapseSampler
+
+# Synapses of a row, on average, up to which it takes less memory to store slots in four bytes than where the row enters
+# each block.
+SHORT_ROWS = 48
+
+
+@dataclass(frozen=True, eq=False)
+class JointRows(Uncopied):
+    """Row tables of form SUMS onto one receptor, whose rows follow one another in the order of their additions.
+
+    Attributes:
+        tables: the row tables, which keep no rows of their own.
+        arrays: array whose address is in a column of `kernels.engine.clocked.deliver`, by column.
+    """
+
+    receptor: int
+    tables: tuple[RowTable, ...]
+    arrays: dict[int, NDArray[Any]]
+
+    @property
+    def rows(self) -> int:
+        return len(self.arrays[deliver.STARTS]) - 1
+
+
+def join_rows(
+    share: ProcessShare, tables: Sequence[RowTable], samplers: Sequence[SynapseSampler], real: np.dtype[Any]
+) -> tuple[JointRows, ...]:
+    """Return the row tables of form SUMS joined by receptor, where small populations are many.
+
+    Tables of long rows stay as they are, and the others are joined up to them, so that no sum gets another order.
+    """
+    if not share.layout.many:
+        return ()
+    sums = [table for table in tables if table.form == deliver.SUMS]
+    joints = []
+    for receptor in sorted({table.receptor for table in sums}):
+        onto = [table for table in sums if table.receptor == receptor]
+        for short, neighbours in groupby(onto, lambda table: _synapses(table, samplers) <= SHORT_ROWS * _rows(table)):
+            if short:
+                joints.append(_join(share, list(neighbours), samplers, real))
+    return tuple(joints)
+
+
+def _rows(table: RowTable) -> int:
+    return len(table.arrays[deliver.TARGETS])
+
+
+def _synapses(table: RowTable, samplers: Sequence[SynapseSampler]) -> int:
+    """Return the number of synapses in all processes."""
+    return sum(samplers[number].synapses for number in table.projections)
+
+
+def _join(
+    share: ProcessShare, tables: Sequence[RowTable], samplers: Sequence[SynapseSampler], real: np.dtype[Any]
+) -> JointRows:
+    layout = share.layout
+    counts = [_rows(table) for table in tables]
+    firsts = np.cumsum([0, *counts])
+    parts = np.zeros((len(tables), deliver.PART_COLUMNS), np.int64)
+    for part, table, first in zip(parts, tables, firsts[:-1], strict=True):
+        part[deliver.PART_SOURCE] = layout.entries[table.source]
+        part[deliver.PART_BEGIN_BLOCK] = layout.begins[table.source]
+        part[deliver.PART_END_BLOCK] = layout.ends[table.source]
+        part[deliver.PART_DELAY] = table.delay
+        part[deliver.PART_FIRST] = first
+    starts = np.zeros(firsts[-1] + 1, np.int64)
+    np.cumsum(np.concatenate([table.arrays[deliver.CUTS][:, -1] for table in tables]), out=starts[1:])
+    targets = np.empty(starts[-1], np.uint32)
+    own_weights = any(deliver.WEIGHTS in table.arrays for table in tables)
+    weights = np.empty(starts[-1] if own_weights else 0, real)
+    # Slots of a page are counted from its first.
+    blocks = np.arange(share.first, share.last)
+    bases = blocks // layout.page_blocks * layout.page_blocks * layout.block_slots
+    none = np.zeros(0, np.int64)
+    for table, first, count in zip(tables, firsts[:-1], counts, strict=True):
+        arrays = table.arrays
+        begin = starts[first : first + count]
+        addresses = arrays[deliver.TARGETS], arrays.get(deliver.WEIGHTS, none)
+        flatten(arrays[deliver.CUTS], *addresses, bases, begin, targets, real.type(table.weight), weights)
+        # What the whole network takes, whatever the share.
+        synapses = _synapses(table, samplers)
+        table.sizes = [8 * count + synapses * (targets.itemsize + own_weights * real.itemsize)]
+        table.arrays = {}
+        table.memory = []
+    joined: dict[int, NDArray[Any]] = {deliver.PARTS: parts, deliver.STARTS: starts, deliver.TARGETS: targets}
+    if own_weights:
+        joined[deliver.WEIGHTS] = weights
+    elif len({table.weight for table in tables}) > 1:
+        joined[deliver.ROW_WEIGHTS] = np.repeat([table.weight for table in tables], counts).astype(real)
+    return JointRows(tables[0].receptor, tuple(tables), joined)
