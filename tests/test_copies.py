@@ -59,6 +59,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "engine/compile/callbacks.py": {
         "exact_callbacks": FUNCTION,
         "quiet_callback": FUNCTION,
+        "step_by_unit": FUNCTION,
         "step_callback": FUNCTION,
     },
     "engine/compile/group_words.py": {"write_groups": WITHIN},
@@ -67,7 +68,17 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "engine/grid/probes.py": {"open_window": IN_WORKSPACE},
     "engine/grid/records.py": {"_record": IN_WORKSPACE},
     "engine/grid/tables.py": dict.fromkeys(
-        ("_from_currents", "_from_drives", "_from_noises", "module", "post_table", "row_table", "unit_table"),
+        (
+            "_fill_bundle",
+            "_fill_joint",
+            "_from_currents",
+            "_from_drives",
+            "_from_noises",
+            "module",
+            "post_table",
+            "row_table",
+            "unit_table",
+        ),
         IN_WORKSPACE,
     ),
     "engine/processes.py": {"Processes": IN_WORKSPACE},
