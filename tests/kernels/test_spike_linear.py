@@ -11,6 +11,7 @@ from neurosim.base import NeurosimInputError
 from neurosim.kernels.layers.spike_linear import cpu as L
 from neurosim.kernels.layers.spike_linear.reference import product_reference
 from neurosim.learning import SpikeLinear
+from neurosim.learning.layers.linear import SpikeList
 
 
 def matrices(rows: int, inputs: int, outputs: int, density: float, counts: bool = False) -> list[np.ndarray]:
@@ -87,6 +88,25 @@ def test_a_linear_layer_as_torchs(lead: tuple, bias: bool, density: float) -> No
     assert ("SpikeProduct" in type(layer(x).grad_fn).__name__) == (density < 0.2)
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("entry", [1.0, 2.5])
+@pytest.mark.parametrize("density", [0.1, 0.8])
+def test_a_list_of_spikes_gives_the_bits_of_the_tensor(entry: float, density: float) -> None:
+    g = torch.Generator().manual_seed(4)
+    layer = SpikeLinear(40, 29)
+    x = entry * (torch.rand(7, 3, 40, generator=g) < density).float()
+    spikes = SpikeList(L.listed(x.flatten(0, 1).numpy(), max_density=1.0), (7, 3, 40))
+    assert torch.equal(spikes.dense(), x)
+    found = []
+    for form in (x, spikes):
+        y = layer(form)
+        y.square().sum().backward()
+        found.append([y.detach(), *(p.grad for p in layer.parameters())])
+        layer.zero_grad()
+    assert ("SpikeProduct" in type(layer(spikes).grad_fn).__name__) == (density < 0.2)
+    for a, b in zip(*found, strict=True):
+        assert torch.equal(a, b)
 
 
 def test_nobody_asks_for_the_gradient_of_the_input() -> None:

@@ -18,7 +18,7 @@ from helpers.training import BINNING, DESIGN, trainer
 
 from neurosim import NeurosimError
 from neurosim.base import NeurosimFormatError, NeurosimInputError
-from neurosim.learning import NetworkSpec, SpikingNet
+from neurosim.learning import NetworkSpec, SpikingNet, Trainer, TrainingSpec
 from neurosim.learning.training.saved import load, save
 from neurosim.learning.training.trainer import scores
 
@@ -162,6 +162,21 @@ def test_start_weights_make_every_layer_fire_alike() -> None:
         net.calibrate(x, rate=0.1)
         for spikes in net.trace(x).spikes:
             assert spikes.detach().mean().item() == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize("max_count", [1, 0])
+def test_lists_of_entries_train_the_same_bits_as_tensors(max_count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    binning = replace(BINNING, max_count=max_count)
+    found = []
+    for takes in (True, False):
+        monkeypatch.setattr(SpikingNet, "takes_lists", takes)
+        net = SpikingNet(BINNING.shape, 4, NetworkSpec(hidden=(24,)), BINNING.dt, seed=3)
+        schedule = TrainingSpec(epochs=2, batch=16, learning_rate=0.01)
+        made = Trainer(net, binning, bars(12), bars(6, 1000), schedule, seed=7)
+        history = made.run().history
+        found.append([*net.state_dict().values(), torch.tensor([row.validation_loss for row in history])])
+    for listed, dense in zip(*found, strict=True):
+        assert torch.equal(listed, dense)
 
 
 def test_sparsity_is_paid_for() -> None:

@@ -186,6 +186,9 @@ def test_recordings_that_are_binned_once_give_the_same_batches(recordings: Recor
         expected = binning.batch(recordings, chosen)
         for name, array in vars(expected).items():
             np.testing.assert_array_equal(getattr(found, name), array, name)
+        listed = binned.listed(chosen)
+        np.testing.assert_array_equal(listed.x.dense(), expected.x)
+        assert (listed.x.active.values.size == 0) == (most == 1) and listed.labels.tolist() == found.labels.tolist()
 
 
 def test_events_of_a_tensor_are_the_tensor_again() -> None:

@@ -159,3 +159,33 @@ def place_entries(begins, ends, steps, units, counts, out):
             # A batch may be shorter than the one in which a recording was binned, but no event is after its end.
             if steps[e] < out.shape[0]:
                 out[steps[e], b, units[e]] = counts[e]
+
+
+@compiled
+def list_entries(begins, ends, steps, units, counts, starts, listed, values):
+    """List the entries of `place_entries` by row, a row being a step of one of n recordings, recordings fastest.
+
+    Args:
+        starts: [rows + 1] zeros, then the first entry of each row.
+        listed, values: units and counts of the entries, as many as `ends` - `begins` at most; no values are written
+            into an array of none.
+    """
+    n = begins.size
+    rows = starts.size - 1
+    for b in range(n):
+        for e in range(begins[b], ends[b]):
+            row = steps[e] * n + b
+            if row < rows:
+                starts[row + 1] += 1
+    for row in range(rows):
+        starts[row + 1] += starts[row]
+    places = starts[:-1].copy()
+    for b in range(n):
+        for e in range(begins[b], ends[b]):
+            row = steps[e] * n + b
+            if row < rows:
+                at = places[row]
+                places[row] = at + 1
+                listed[at] = units[e]
+                if values.size:
+                    values[at] = counts[e]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.autograd.function import once_differentiable
 
-from .cpu import ActiveInputs, column_sums, listed, product, turned
+from .cpu import MAX_DENSITY, ActiveInputs, column_sums, listed, product, turned
 
 
 def sparse(x):
@@ -16,21 +16,20 @@ def sparse(x):
 
 
 class SpikeProduct(torch.autograd.Function):
-    """x weight^T + bias from (x [..., inputs], weight [outputs, inputs], bias or None, the `Active` of x).
+    """x weight^T + bias from (x or None, weight [outputs, inputs], bias or None, the `Active` of x, its shape).
 
-    The gradient of x is a dense product, computed only if it is needed.
+    The gradient of x [..., inputs] is a dense product, computed only if it is needed.
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, active):
+    def forward(ctx, x, weight, bias, active, shape):
         threads = torch.get_num_threads()
         out = torch.from_numpy(product(active, weight.detach().t().contiguous().numpy(), threads))
         if bias is not None:
             out += bias
         ctx.active = active
-        ctx.shape = x.shape
         ctx.save_for_backward(weight)
-        return out.view(*x.shape[:-1], len(weight))
+        return out.view(*shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
@@ -47,7 +46,7 @@ class SpikeProduct(torch.autograd.Function):
             g_bias = torch.from_numpy(column_sums(rows, threads))
         else:
             g_bias = None
-        return g_x, g_weight, g_bias, None
+        return g_x, g_weight, g_bias, None, None
 
 
 def weight_gradient(active: ActiveInputs, g, inputs):
@@ -60,4 +59,12 @@ def linear(x, weight, bias):
     active = sparse(x) if x.numel() else None
     if active is None or weight.dtype != torch.float32:
         return torch.nn.functional.linear(x, weight, bias)
-    return SpikeProduct.apply(x, weight, bias, active)
+    return SpikeProduct.apply(x, weight, bias, active, x.shape)
+
+
+def linear_of_list(active, shape, weight, bias):
+    """Return x weight^T + bias of an x [..., inputs] given by its `Active`; None where the dense product is faster."""
+    few = len(active.units) <= MAX_DENSITY * (len(active.starts) - 1) * shape[-1]
+    if not few or weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return None
+    return SpikeProduct.apply(None, weight, bias, active, shape)

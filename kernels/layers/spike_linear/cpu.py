@@ -64,10 +64,9 @@ def listed(x, max_density=MAX_DENSITY, threads=1):
 def turned(active, size):
     """Return `Active` of the transposed matrix, of `size` rows."""
     starts = np.zeros(size + 1, np.int64)
-    np.cumsum(np.bincount(active.units, minlength=size), out=starts[1:])
     rows = np.empty_like(active.units)
     values = np.empty_like(active.values)
-    _turn(active.starts, active.units, active.values, starts[:-1].copy(), rows, values)
+    _turn(active.starts, active.units, active.values, starts, rows, values)
     return ActiveInputs(starts, rows, values)
 
 
@@ -170,7 +169,12 @@ def _list(x, starts, units, values, first, last):
 
 
 @compiled
-def _turn(starts, units, values, places, rows, turned_values):
+def _turn(starts, units, values, turned_starts, rows, turned_values):
+    for unit in units:
+        turned_starts[unit + 1] += 1
+    for unit in range(turned_starts.size - 1):
+        turned_starts[unit + 1] += turned_starts[unit]
+    places = turned_starts[:-1].copy()
     for i in range(starts.size - 1):
         for j in range(starts[i], starts[i + 1]):
             at = places[units[j]]

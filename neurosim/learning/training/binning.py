@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, final
+from typing import TYPE_CHECKING, Annotated, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from ...base.errors import require
 from ...base.rules import Rule, check_rules
 from ...data.spikes import GRID_SLACK, Recordings
 from .augment import Augment
+
+if TYPE_CHECKING:
+    from ..layers.linear import SpikeList
 
 # Maximum number of events of recordings that are binned once: 12 bytes an event at most.
 MAX_BINNED = 1 << 26
@@ -40,6 +43,21 @@ class EventBatch:
     labels: NDArray[np.int64]
     others: NDArray[np.int64]
     shares: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ListedBatch:
+    """Recordings as a list of the entries that are not 0.
+
+    Attributes:
+        x: counts, as `EventBatch.x`.
+        lengths: [recordings] int64, steps of each recording.
+        labels: [recordings] int64.
+    """
+
+    x: SpikeList
+    lengths: NDArray[np.int64]
+    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -307,7 +325,7 @@ class Binning:
 class BinnedRecordings:
     """Recordings binned once, for a training that sees them unchanged in every epoch: its entries that are not 0.
 
-    `batch` returns what `Binning.batch` does without augmentation.
+    `batch` returns what `Binning.batch` does without augmentation, and `listed` the same without its zeros.
     """
 
     def __init__(self, binning: Binning, recordings: Recordings) -> None:
@@ -330,6 +348,7 @@ class BinnedRecordings:
         self.places = np.concatenate(units)
         self.counts = np.concatenate(counts)
         self.offsets = np.cumsum(np.concatenate(sizes))
+        self.is_binary = bool((self.counts == 1).all())
 
     @staticmethod
     def fits(recordings: Recordings) -> bool:
@@ -345,3 +364,25 @@ class BinnedRecordings:
         place_entries(self.offsets[chosen], self.offsets[chosen + 1], self.steps, self.places, self.counts, x)
         labels = np.asarray(self.labels)[chosen]
         return EventBatch(x, lengths, labels, labels, np.zeros(len(chosen), np.float32))
+
+    def listed(self, chosen: NDArray[np.int64]) -> ListedBatch:
+        """Return the entries of `batch` as a list."""
+        from ...kernels.layers.bins.cpu import list_entries
+        from ...kernels.layers.spike_linear.cpu import ActiveInputs
+        from ..layers.linear import SpikeList
+
+        lengths = self.lengths[chosen]
+        shape = (int(lengths.max(initial=1)), len(chosen), self.units)
+        begins = self.offsets[chosen]
+        ends = self.offsets[chosen + 1]
+        size = int((ends - begins).sum())
+        starts = np.zeros(shape[0] * shape[1] + 1, np.int64)
+        units = np.empty(size, np.int32)
+        # Without values all entries are 1.
+        values = np.empty(0 if self.is_binary else size, np.float32)
+        list_entries(begins, ends, self.steps, self.places, self.counts, starts, units, values)
+        return ListedBatch(
+            x=SpikeList(ActiveInputs(starts, units[: starts[-1]], values[: starts[-1]]), shape),
+            lengths=lengths,
+            labels=np.asarray(self.labels)[chosen],
+        )

@@ -54,6 +54,11 @@ class Classifier(nn.Module, ABC):
     def forward(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Tensor:
         return self.trace(x, lengths, masks).scores
 
+    @property
+    def takes_lists(self) -> bool:
+        """Return whether `trace` takes a `SpikeList` in place of x, and gains by it."""
+        return False
+
     @abstractmethod
     def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> LayerActivity:
         """Return the activity of the network on a batch; with `masks` from `dropout`, as in training.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import require
-from ..layers.linear import SpikeLinear
+from ..layers.linear import SpikeLinear, SpikeList
 
 PlaneShape = tuple[int, int, int]
 
@@ -55,6 +55,13 @@ class LayerConnection(nn.Module, ABC):
         return nn.functional.pad(x, (0, 0, 0, 0, delay, 0))[: len(x)]
 
 
+def as_tensor(x: Tensor | SpikeList) -> Tensor:
+    """Return an input with its zeros."""
+    if isinstance(x, SpikeList):
+        return x.dense()
+    return x
+
+
 @final
 class Dense(LayerConnection):
     """Synapses from all inputs to all units."""
@@ -68,13 +75,12 @@ class Dense(LayerConnection):
     def weight(self) -> Tensor:
         return self.linear.weight
 
-    def forward(self, x: Tensor) -> Tensor:
-        copies = self.delayed(x)
-        # Without delays nothing is copied.
-        if len(copies) == 1:
-            inputs = copies[0]
+    def forward(self, x: Tensor | SpikeList) -> Tensor:
+        # Without delays nothing is copied, and a list stays one.
+        if len(self.delays) == 1:
+            inputs = x
         else:
-            inputs = torch.cat(copies, dim=-1)
+            inputs = torch.cat(self.delayed(as_tensor(x)), dim=-1)
         out: Tensor = self.linear(inputs)
         return out
 
@@ -117,7 +123,8 @@ class Conv(LayerConnection):
     def weight(self) -> Tensor:
         return self.kernel
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | SpikeList) -> Tensor:
+        x = as_tensor(x)
         # Steps and recordings are one batch of pictures; the copies are further planes.
         steps, items = x.shape[:2]
         copies = [copy.reshape(steps * items, *self.before) for copy in self.delayed(x)]

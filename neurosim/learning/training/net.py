@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...base.errors import require
 from ..layers.base import NeuronLayer, NeuronOptions
+from ..layers.linear import SpikeList
 from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
 from ..layers.start import START_RATE, gain_for_rate
 from ..layers.surrogates import SURROGATES, Surrogate
@@ -42,11 +43,11 @@ class Block(nn.Module):
         else:
             self.norm = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | SpikeList) -> Tensor:
         out: Tensor = self.neurons(self.current(x))[0]
         return out
 
-    def current(self, x: Tensor) -> Tensor:
+    def current(self, x: Tensor | SpikeList) -> Tensor:
         """Return the input of the neurons."""
         current: Tensor = self.connection(x)
         if self.norm is not None:
@@ -106,15 +107,21 @@ class SpikingNet(Classifier):
         """All layers, the readout last."""
         return [*self.blocks, self.readout]
 
-    def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> LayerActivity:
+    @property
+    def takes_lists(self) -> bool:
+        connection = self.layers[0].connection
+        return isinstance(connection, Dense) and len(connection.delays) == 1
+
+    def trace(
+        self, x: Tensor | SpikeList, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()
+    ) -> LayerActivity:
         good = x.ndim == 3 and x.shape[-1] == self.units
         require(good, "SpikingNet", f"input must be [T, B, {self.units}]", tuple(x.shape))
         spikes = []
         for k, block in enumerate(self.blocks):
-            x = block(x)
-            spikes.append(x)
-            if masks:
-                x = x * masks[k]
+            out = block(x)
+            spikes.append(out)
+            x = out * masks[k] if masks else out
         out = self.readout(x)
         return LayerActivity(tuple(spikes), out, READOUTS[self.spec.readout](out, lengths))
 

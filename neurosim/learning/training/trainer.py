@@ -20,7 +20,7 @@ from ...base.errors import NeurosimError, require
 from ...base.random import rng_key
 from ...data.spikes import Recordings
 from .augment import Augment
-from .binning import BinnedRecordings, Binning, EventBatch
+from .binning import BinnedRecordings, Binning, EventBatch, ListedBatch
 from .optimisers import OPTIMIZERS, ParameterGroup
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
@@ -197,10 +197,13 @@ class Trainer:
         # This process's part of the loss of the whole batch.
         part = len(labels) / len(chosen)
         loss = self._loss(trace.scores, labels, batch) / len(chosen)
-        # The penalty on activity: mean squared rate of each layer.
-        rates = _rates(trace.spikes, lengths)
-        square = torch.stack([rate.square().mean() for rate in rates]).sum()
-        total = loss + self.spec.sparsity * part * square + part * trace.auxiliary
+        total = loss + part * trace.auxiliary
+        # The penalty on activity: mean squared rate of each layer. Without it no gradient passes through the rates.
+        with torch.set_grad_enabled(self.spec.sparsity > 0):
+            rates = _rates(trace.spikes, lengths)
+        if self.spec.sparsity:
+            square = torch.stack([rate.square().mean() for rate in rates]).sum()
+            total = total + self.spec.sparsity * part * square
         began = time.perf_counter()
         total.backward()
         self._layer_seconds += time.perf_counter() - began
@@ -208,16 +211,22 @@ class Trainer:
         mean = torch.cat(rates, dim=1).detach().mean()
         return torch.stack([loss.detach(), right, part * mean])
 
-    def _batch(self, chosen: NDArray[np.int64]) -> EventBatch:
+    def _batch(self, chosen: NDArray[np.int64]) -> EventBatch | ListedBatch:
         """Return recordings of the present epoch; those that no epoch changes are binned once."""
         if self._binned is None:
             return self.binning.batch(self.train, chosen, self.augment, self.seed, self.state.epoch)
-        return self._binned.batch(chosen)
+        return self._of_binned(self._binned, chosen)
 
-    def _loss(self, scores: torch.Tensor, labels: torch.Tensor, batch: EventBatch) -> torch.Tensor:
+    def _of_binned(self, binned: BinnedRecordings, chosen: NDArray[np.int64]) -> EventBatch | ListedBatch:
+        """Return the `chosen` recordings, as a list of their entries where the network takes one."""
+        if self.net.takes_lists and device_of(self.net).type == "cpu":
+            return binned.listed(chosen)
+        return binned.batch(chosen)
+
+    def _loss(self, scores: torch.Tensor, labels: torch.Tensor, batch: EventBatch | ListedBatch) -> torch.Tensor:
         """Return the summed cross-entropy of scores; with cutmix both classes count by their shares of the events."""
         smoothing = self.spec.smoothing
-        if not batch.shares.any():
+        if isinstance(batch, ListedBatch) or not batch.shares.any():
             return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing, reduction="sum")
         shares = torch.from_numpy(batch.shares).to(labels.device)
         others = torch.from_numpy(batch.others).to(labels.device)
@@ -293,9 +302,9 @@ class Trainer:
         every = np.arange(len(recordings))
         share = self.team.share(every)
         out = torch.zeros(len(recordings), self.net.classes)
-        batch_of: Callable[[NDArray[np.int64]], EventBatch] = partial(self.binning.batch, recordings)
+        batch_of: Callable[[NDArray[np.int64]], EventBatch | ListedBatch] = partial(self.binning.batch, recordings)
         if recordings is self.validation and self._validated is not None:
-            batch_of = self._validated.batch
+            batch_of = partial(self._of_binned, self._validated)
         out[share] = torch.from_numpy(_scores(self.net, batch_of, recordings.durations, every[share]))
         self.team.add([out])
         return out.numpy()
@@ -335,7 +344,7 @@ def scores(
 @torch.no_grad()
 def _scores(
     net: TrainableNet,
-    batch_of: Callable[[NDArray[np.int64]], EventBatch],
+    batch_of: Callable[[NDArray[np.int64]], EventBatch | ListedBatch],
     durations: NDArray[np.float64],
     chosen: NDArray[np.int64],
 ) -> NDArray[np.float32]:
@@ -365,9 +374,12 @@ def device_of(net: nn.Module) -> torch.device:
     return next(net.parameters()).device
 
 
-def _tensors(batch: EventBatch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    x, lengths, labels = (torch.from_numpy(part).to(device) for part in (batch.x, batch.lengths, batch.labels))
-    return x, lengths, labels
+def _tensors(batch: EventBatch | ListedBatch, device: torch.device) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    """Return what `trace` takes for x, a tensor or a list, and lengths and labels."""
+    lengths, labels = (torch.from_numpy(part).to(device) for part in (batch.lengths, batch.labels))
+    if isinstance(batch, ListedBatch):
+        return batch.x, lengths, labels
+    return torch.from_numpy(batch.x).to(device), lengths, labels
 
 
 def _rates(spikes: tuple[torch.Tensor, ...], lengths: torch.Tensor) -> list[torch.Tensor]:
