@@ -12,7 +12,7 @@ from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimInputError
 from neurosim.learning import Readout, TrainedReadout
 from neurosim.learning.liquid import self_training
-from neurosim.learning.liquid.self_training import EVEN, PENALTY, self_trained
+from neurosim.learning.liquid.self_training import EVEN, PENALTY, TEMPERATURE, self_trained
 
 READOUT = Readout(windows=1, timing="duration", transductive="speaker", self_trained=True)
 
@@ -21,7 +21,8 @@ def test_each_recording_is_scored_by_the_readout_of_the_others(monkeypatch: pyte
     draws = np.random.default_rng(0)
     z = draws.normal(size=(12, 7)).astype(np.float32)
     scores = draws.normal(size=(12, 3))
-    goal = np.where(scores.argmax(axis=1)[:, None] == np.arange(3), 1.0, -1.0)
+    likely = np.exp(scores / (TEMPERATURE * scores.std(axis=1).mean()))
+    goal = 2 * likely / likely.sum(axis=1, keepdims=True) - 1
     penalty = PENALTY * float((z**2).sum()) / 12
     second = np.empty((12, 3))
     for k in range(12):

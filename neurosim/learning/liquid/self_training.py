@@ -5,23 +5,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+# Settings were measured on FSDD-SHD, 3 seeds: unknown speakers, 450 recordings each, left out in turn; and known ones,
+# 50 training recordings of each left out, three times.
 # Weight of the squared weights of the second readout, as a fraction of the mean squared norm of its vectors. Unknown
-# speakers of FSDD-SHD, 3 seeds: .80 with .1, .78 with .3; .71 with .03, where it follows its own mistakes.
+# speakers .81 with .07 and .1, .80 with .14; known ones .929 with .1, .928 with .07.
 PENALTY = 0.1
-# Recordings a class with which both readouts weigh the same: .81 with 2.5, .80 with 5, .79 with 10. The smaller it is,
-# the more is lost for a speaker with few recordings: with 20 of ten classes 5 changes nothing.
+# Recordings a class with which both readouts weigh the same. The smaller it is, the more is gained for a speaker with
+# many recordings (450: .816 with 2.5, .808 with 5) and lost for one with few (50: .913 with 2.5, .929 with 5).
 EVEN = 5
-ROUNDS = 10
+# Spread of a recording's scores at which the best class is e times as likely as one that lies so far below it. Known
+# speakers: .929 with .2, .927 with .3, .923 where the best class is certain, .925 without second readouts.
+TEMPERATURE = 0.2
+ROUNDS = 20
 
 
 def self_trained(scores: NDArray[np.float64], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return [n, classes] scores of a group's recordings by a readout and by a second one, summed.
 
-    The second is ridge regression without bias from the vectors z [n, features] to the answers G [n, classes], 1 for
-    the class of the largest score and -1 for others. Each recording is scored by the one that is trained on the
-    others, in closed form (Allen 1974): (H G - h G) / (1 - h), where H = K (K + penalty)^-1, K = z z^T, and h is the
-    diagonal of H. Both scores are scaled to the same spread; the second weighs sqrt(n / (classes EVEN)), for the noise
-    of what it learns falls as the root of n. The sum gives the next answers, until none changes, `ROUNDS` at most
+    The second is ridge regression without bias from the vectors z [n, features] to the answers G = 2 p - 1 [n,
+    classes], p the softmax of the scores over `TEMPERATURE` times their spread: a recording of which the first readout
+    is unsure says little. Each recording is scored by the one that is trained on the others, in closed form (Allen
+    1974): (H G - h G) / (1 - h), where H = K (K + penalty)^-1, K = z z^T, and h is the diagonal of H. Both scores are
+    scaled to the same spread; the second weighs sqrt(n / (classes EVEN)), for the noise of what it learns falls as the
+    root of n. The sum gives the next answers, until no class of the largest score changes, `ROUNDS` at most
     (self-training: Scudder 1965, Yarowsky 1995). A class that is rarely the answer is not held back by a bias, so that
     classes come out more evenly than they went in.
 
@@ -41,17 +47,22 @@ def self_trained(scores: NDArray[np.float64], vectors: NDArray[np.float32]) -> N
     size = _spread(scores)
     weight = np.sqrt(n / (classes * EVEN))
     total = scores
-    answers = scores.argmax(axis=1)
     for _ in range(ROUNDS):
-        targets = np.where(answers[:, None] == np.arange(classes), 1.0, -1.0)
+        targets = _targets(total)
         # (H G - h G) / (1 - h)
         second = (hat @ targets - own * targets) / (1 - own)
+        before = total.argmax(axis=1)
         total = (scores + weight * size / _spread(second) * second) / (1 + weight)
-        before = answers
-        answers = total.argmax(axis=1)
-        if np.array_equal(before, answers):
+        if np.array_equal(before, total.argmax(axis=1)):
             break
     return total
+
+
+def _targets(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return [n, classes] answers in -1 to 1: 2 softmax(scores / (TEMPERATURE spread)) - 1."""
+    below = scores - scores.max(axis=1, keepdims=True)
+    likely = np.exp(below / (TEMPERATURE * _spread(scores)))
+    return 2 * likely / likely.sum(axis=1, keepdims=True) - 1
 
 
 def _spread(scores: NDArray[np.float64]) -> float:
