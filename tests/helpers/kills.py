@@ -29,7 +29,7 @@ TRAIN = (
     *sets("bins.dt=0.02", "bins.pool=2", "network.hidden=[48]", "network.filters=[]", "training.batch=32"),
 )
 ATTENTION = (
-    *("--kinds", "deltanet,gla", "--seeds", "2", "--steps", "120"),
+    *("--kinds", "deltanet,gla", "--seeds", "2", "--steps", "60"),
     *sets("task.options.trained=[2, 8]", "task.options.sizes=[8]", "model.width=16", "training.tokens=64"),
 )
 ANOMALY = sets("detector.columns=128", "detector.cells_per_column=4", "detector.predict=false")
