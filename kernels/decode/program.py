@@ -18,7 +18,7 @@ from numba.core.ccallback import CFunc
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
 
-from ..tools.compiled import compiled, open_cache
+from ..tools.compiled import compiled, interruptible, open_cache, uncollected
 from ..tools.intrinsics import barrier, flush_denormals, restore_denormals
 from ..tools.pointers import call, vector
 
@@ -145,7 +145,7 @@ class Operation:
             compiled = CFunc(self.function, (arguments, nothing), {}, {"error_model": "numpy"})
             # Valid as long as the text of the operation's file and of what it imports: of this module, for one.
             compiled._cache = open_cache(self.function)
-            with compiled._cache.lock(compiled._sig):
+            with compiled._cache.lock(compiled._sig), uncollected(), interruptible():
                 compiled.compile()
             self.compiled = compiled
         return self.compiled.address

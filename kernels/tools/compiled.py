@@ -26,6 +26,7 @@ from numba import njit
 from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 
 from .cache_folder import cache_folder, remove_oldest, touch
 from .compiling import listeners
@@ -64,7 +65,7 @@ def compiled(function=None, **options):
     compiles = dispatcher.compile
 
     def compile(signature):
-        with dispatcher._cache.lock(signature), uncollected():
+        with dispatcher._cache.lock(signature), uncollected(), interruptible():
             return compiles(signature)
 
     dispatcher.compile = compile
@@ -82,7 +83,7 @@ def callback(function, signature, cache=None, **options):
     """
     made = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
     made._cache = cache or KernelCache(function)
-    with made._cache.lock(made._sig), uncollected():
+    with made._cache.lock(made._sig), uncollected(), interruptible():
         made.compile()
     return made
 
@@ -105,6 +106,32 @@ def uncollected():
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Raise the KeyboardInterrupt that came in a callback of LLVM, which can raise none: Python reports it as lost."""
+    lost = []
+    report = sys.unraisablehook
+
+    def note(found):
+        if isinstance(found.exc_value, KeyboardInterrupt):
+            lost.append(found.exc_value)
+        else:
+            report(found)
+
+    sys.unraisablehook = note
+    try:
+        yield
+    except Exception:
+        # Without what the callback keeps, numba ends in an error of its own.
+        if lost:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        sys.unraisablehook = report
+    if lost:
+        raise KeyboardInterrupt
 
 
 class KernelCache(FunctionCache):
@@ -152,8 +179,8 @@ class NoCache(NullCache):
         self.kernel = _kernel_name(function)
 
     def lock(self, signature):
-        """Return a lock that nothing waits for."""
-        return contextlib.nullcontext()
+        """Return numba's lock of the threads of this process; no other reads what it compiles."""
+        return global_compiler_lock
 
     def load_overload(self, sig, target_context):
         _tell(self.kernel, is_cached=False)

@@ -80,6 +80,8 @@ def test_a_file_is_played(path: Path) -> None:
         assert set(np.flatnonzero(dark.any(axis=1)) // 10) <= {9, 10, 11}
     neurosim("view", path, "--start", "file", "--shape", "2,40,40", "--out", "pages")
     assert "2 x 40 x 40" in Path("pages/view-bars.html").read_text()
+    assert neurosim("view", path, "--out", "pages/mine.html", "--quiet").stdout.endswith("pages/mine.html\n")
+    assert Path("pages/mine.html").is_file()
 
 
 def test_channels_are_shown_over_time(elsewhere: None) -> None:

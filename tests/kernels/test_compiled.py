@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import shutil
@@ -228,3 +229,19 @@ def test_a_kernel_runs_where_no_folder_can_be_written(monkeypatch):
     assert double(3) == 6 and double(4) == 8
     # Of the other cache, one would have it.
     assert [is_cached for _, is_cached in told] == [False]
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("no compiled object yet")])
+def test_an_interrupt_in_a_callback_is_raised(error):
+    @ctypes.CFUNCTYPE(None)
+    def interrupted():
+        raise KeyboardInterrupt
+
+    report = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), compiled.interruptible():
+        interrupted()
+        if error:
+            raise error
+    assert sys.unraisablehook is report
+    with pytest.raises(RuntimeError, match="of numba"), compiled.interruptible():
+        raise RuntimeError("of numba")

@@ -48,7 +48,7 @@ def command(
 ) -> CommandResult:
     """Write a page that plays the recording in FILE, or the recordings that RUN stored, with rate and sensor.
 
-    The page goes into the current folder, or into --out.
+    The page goes into the current folder, into the folder --out, or is the file --out, which then ends in .html.
     """
     from ...data.files.formats import ReadOptions
     from ..runs.frame.view import read_view, write_view, write_view_gif

@@ -69,14 +69,20 @@ def read_view(path: Path, options: ReadOptions, start: float | str | None = None
 
 
 def write_view(view: RecordingView, out: Path | None = None) -> Path:
-    """Write the page of recordings, into `out` or the current folder, and return its path.
+    """Write the page of recordings, and return its path.
+
+    Args:
+        out: the file, where it ends in ".html", or its folder; None: the current one.
 
     Raises:
         NeurosimWriteError: it cannot be written.
     """
-    folder = out or Path()
-    make_folder(folder)
-    target = folder / f"view-{Path(view.title).stem}.html"
+    target = Path(f"view-{Path(view.title).stem}.html")
+    if out is not None and out.suffix == ".html" and not out.is_dir():
+        target = out
+    elif out is not None:
+        target = out / target
+    make_folder(target.parent)
     manifest = {"versions": {"neurosim": __version__}}
     text = page.render(
         page.TEMPLATES / "view.html",

@@ -20,7 +20,7 @@ def overview_of(result: SeriesResult) -> Overview:
     if result.missing:
         lead.append(f"{numbers.counted(result.missing, 'empty cell')} filled with the value before")
     return Overview(
-        title=f"Forecasts of {result.target} of {result.dataset}",
+        title=" of ".join(dict.fromkeys(["Forecasts", result.target, result.dataset])),
         lead=lead,
         facts=[
             *(_error(each, tile=k < 2) for k, each in enumerate(result.errors)),
