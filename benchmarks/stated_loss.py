@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import frame
@@ -114,7 +115,9 @@ def of_text(model: LanguageModel, name: str, tokens: Tensor, options: argparse.N
     codings |= {f"calibrated={spikes:g}": Coding("calibrated", spikes=spikes) for spikes in options.calibrated}
     choice = None
     if options.choice:
-        coding = Coding(k=options.k, expansion="canonical", price=PRICE, balance=True)
+        coding = Coding(k=options.k)
+        if not options.one_k:
+            coding = replace(coding, expansion="canonical", price=PRICE, balance=True)
         chosen, choice = choose_coding(model, coding, text, options.loss, on_trial=tell)
         codings = {"chosen": chosen, **codings}
     comparison = WindowComparison(model, windows)
@@ -144,6 +147,7 @@ def main() -> None:
     parser.add_argument("--choose", type=int, default=2048, help="that each trial reads")
     parser.add_argument("--bytes", type=int, default=500_000, help="of each text that are read")
     parser.add_argument("--k", type=float, default=8.0, help="first trial")
+    parser.add_argument("--one-k", action="store_true", help="for all layers, and counts rounded to the nearest")
     parser.add_argument("--also", type=float, nargs="*", default=(), help="further k to measure")
     parser.add_argument("--calibrated", type=float, nargs="*", default=(), help="spikes a channel, calibrated")
     parser.add_argument("--choice", action=argparse.BooleanOptionalAction, default=True, help="for the stated loss")
