@@ -54,7 +54,7 @@ STUDENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "mamba2": ("mamba2", (LAYER,)),
     "mmmamba": ("mmmamba", SOURCE),
     "sea": ("sea", ("student.options.sea.topk=32",)),
-    "sea-8": ("sea", ("student.options.sea.topk=8",)),
+    **{f"sea-{keys}": ("sea", (f"student.options.sea.topk={keys}",)) for keys in (8, 16, 64)},
     "window-keep": ("window_linear*3,keep", ()),
     "gla-keep": ("gla*3,keep", (LAYER,)),
 }
