@@ -68,9 +68,9 @@ def make_bundles(layout: Layout, cells: Mapping[int, Cells], alone: Collection[i
 
 def _alike(one: Cells, other: Cells) -> bool:
     """Return whether one call can step the neurons of two populations."""
-    model: Any = type(one.population.model)
-    if model is not type(other.population.model):
+    if type(one.population.model) is not type(other.population.model):
         return False
+    model: Any = type(one.population.model)
     # A model of one's own may read its constants as numbers: populations with the same ones share a bundle.
     return _same(one, other) or step_by_unit(model, one.constants.dtype) != 0
 
