@@ -17,6 +17,8 @@ def train_once(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     """
     from neurosim.app.runs import baselines
 
+    # Not in a process of their own, which remembers nothing.
+    replace(baselines, "MIN_BESIDE", 10**9)
     for name in ("measure_baselines", "train_frame_cnn"):
         replace(baselines, name, _remembering(getattr(baselines, name)))
 
