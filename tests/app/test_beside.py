@@ -22,7 +22,7 @@ from neurosim.app.runs.liquid.config import LiquidConfig
 from neurosim.app.runs.score import FrameCNN, OtherClassifiers
 
 
-def test_the_call_is_in_a_process_of_low_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_call_is_in_a_process_of_lower_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A file of the current folder does not take the place of a module.
     monkeypatch.chdir(tmp_path)
     Path("neurosim.py").write_text("raise SystemExit(1)")
