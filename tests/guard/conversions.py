@@ -62,7 +62,7 @@ class Conversion:
 
     @property
     def has_price(self) -> bool:
-        """Whether counts are rounded by the price of their digits, and each group of layers has a k of its own."""
+        """Return whether counts are rounded by the price of their digits, and each group of layers has its k."""
         return self.scheme == "ternary" and self.expansion == "canonical"
 
 

@@ -25,7 +25,7 @@ from neurosim.language.attention.probe import (
     scores_by_size,
 )
 from neurosim.language.attention.tasks import TASKS
-from neurosim.language.attention.tasks.episodes import Episodes
+from neurosim.language.attention.tasks.episodes import EpisodeTask
 from neurosim.language.attention.tasks.pixels import Pixels, _images
 from neurosim.language.attention.tasks.recall import JointRecall, RecallTask, SelectiveCopying
 from neurosim.language.attention.tasks.vectors import Outliers, Regression
@@ -134,7 +134,7 @@ def test_regression_is_linear_until_the_map_switches() -> None:
 
 
 def test_episodes_draw_classes_of_their_own() -> None:
-    task = Episodes(ways=3, queries=4, dimension=5, noise=0.1)
+    task = EpisodeTask(ways=3, queries=4, dimension=5, noise=0.1)
     batch = task.draw(2, 40, draws())
     x, shown, mark = batch.inputs.split([5, 3, 1], -1)
     assert shown[:, :6].sum((1, 2)).eq(6).all() and shown[:, :6].sum(1).eq(2).all() and not shown[:, 6:].any()
@@ -149,7 +149,7 @@ def test_episodes_draw_classes_of_their_own() -> None:
     assert float(torch.corrcoef(means).fill_diagonal_(0).mean().abs()) < 0.15
     exact = task.references(batch, 2)
     assert exact["nearest mean"] > 0.98 and exact["nearest example"] > 0.98
-    vague = Episodes(ways=3, queries=50, dimension=5, noise=3.0)
+    vague = EpisodeTask(ways=3, queries=50, dimension=5, noise=3.0)
     guesses = vague.references(vague.draw(5, 40, draws()), 5)
     assert 1 / 3 < guesses["nearest example"] < guesses["nearest mean"] < 0.9
 

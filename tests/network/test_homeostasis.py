@@ -21,7 +21,7 @@ from neurosim import (
     SpikeSource,
 )
 from neurosim.base import NeurosimInputError
-from neurosim.engine.compile.plastic import homeostasis_vector
+from neurosim.engine.compile.rule_vectors import homeostasis_vector
 from neurosim.engine.description.dump import description_tree
 from neurosim.engine.description.parse import parse_description
 from neurosim.kernels.engine.clocked.homeostasis import factor_reference

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neurosim import LIF, STDP, AllToAll, FromList, Network, Population, Projection, SpikeSource
 from neurosim.base import NeurosimInputError
-from neurosim.engine.compile.plastic import rule_vector, short_term_vector
+from neurosim.engine.compile.rule_vectors import rule_vector, short_term_vector
 from neurosim.kernels.engine.clocked import plasticity as kernel
 from neurosim.network import RewardSTDP, ShortTermPlasticity
 from neurosim.network.plasticity import RULES

@@ -52,7 +52,7 @@ LIF(tau_mem="fast")
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What mypy says of all programs, in one run: reading the package takes most of its time."""
+    """Return what mypy says of all programs, in one run: reading the package takes most of its time."""
     folder = tmp_path_factory.mktemp("programs")
     programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     texts = {"README": "\n".join(programs), "forms": FORMS, "neurons": NEURONS, "no_neuron": NO_NEURON}

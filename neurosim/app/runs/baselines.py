@@ -59,7 +59,7 @@ def measure_baselines(train: Recordings, test: Recordings) -> Mapping[str, float
     return {name: float(np.mean(predicted == labels_of(test))) for name, predicted in zip(NAMES, answers, strict=True)}
 
 
-class Compared(Protocol):
+class ComparedRun(Protocol):
     """Settings of a run whose answers are compared."""
 
     @property
@@ -77,7 +77,7 @@ class ComparedSettings:
     energy: Energy
 
 
-def measure_comparison(config: Compared, train: Recordings, test: Recordings, parameters: int) -> OtherClassifiers:
+def measure_comparison(config: ComparedRun, train: Recordings, test: Recordings, parameters: int) -> OtherClassifiers:
     """Return what simple classifiers reach, and a small convolutional network unless the settings ask for none.
 
     Args:
@@ -96,7 +96,7 @@ def is_beside(options: RunOptions, items: int, size: int) -> bool:
 
 @contextmanager
 def comparison_beside(
-    config: Compared, train: Recordings, test: Recordings, options: RunOptions, parameters: int | None = None
+    config: ComparedRun, train: Recordings, test: Recordings, options: RunOptions, parameters: int | None = None
 ) -> Iterator[Callable[[int], OtherClassifiers]]:
     """Begin `measure_comparison` in another process, where a core is free; yield a function of the parameters that
     returns its result.

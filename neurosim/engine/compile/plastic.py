@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from ...base.errors import lookup, require
 from ...base.random import rng_key
-from ...kernels.engine.clocked import homeostasis as home
 from ...kernels.engine.clocked import plasticity as kernel
 from ...network.network import Network, Projection
-from ...network.plasticity.base import Modulation, Terms
-from ...network.plasticity.homeostasis import Homeostasis
-from ...network.plasticity.short_term import ShortTermPlasticity
+from ...network.plasticity.base import Modulation
 from ...network.plasticity.synapse import SynapseModel, numbers_of
 from ..processes import Processes
+from .rule_vectors import rule_vectors
 from .share import ProcessShare
 from .synapse_sampler import MAX_DELAY, SynapseSampler, first_synapses
 
@@ -181,7 +179,7 @@ def _by_delay(
     projection = sampler.projection
     rows, weights, delays = _drawn(sampler, processes)
     degrees[:] = _degrees(rows, weights != 0)
-    vectors = _vectors(projection, clock)
+    vectors = rule_vectors(projection, clock)
     numbers_of_model = _constants(network, projection, clock)
     rewarder, reward_delay = _reward(network, projection, vectors.modulation, clock)
     # A delay that only another process has makes an entry here, too: entries are numbered alike in all.
@@ -264,36 +262,6 @@ def _places(own: NDArray[np.int64], numbers: NDArray[np.int64] | None, *, is_onl
     return own
 
 
-class _Vectors(NamedTuple):
-    """Numbers that the run loop reads of a projection's rules; empty for a rule that it lacks.
-
-    Attributes:
-        rule, short_term, homeostasis: see `PlasticSynapses`.
-        modulation: by a third factor; None without.
-    """
-
-    rule: NDArray[np.float64]
-    short_term: NDArray[np.float64]
-    homeostasis: NDArray[np.float64]
-    modulation: Modulation | None
-
-
-def _vectors(projection: Projection, clock: float) -> _Vectors:
-    rule = np.empty(0)
-    short_term = np.empty(0)
-    homeostasis = np.empty(0)
-    modulation = None
-    if projection.plasticity and projection.learn:
-        terms = projection.plasticity.terms()
-        rule = rule_vector(terms, clock)
-        modulation = terms.modulation
-    if projection.short_term:
-        short_term = short_term_vector(projection.short_term, clock)
-    if projection.homeostasis and projection.learn:
-        homeostasis = homeostasis_vector(projection, projection.homeostasis, clock)
-    return _Vectors(rule, short_term, homeostasis, modulation)
-
-
 def _post_delay(projection: Projection, delay: int) -> int:
     """Return the steps after which synapses of a delay handle the spikes of their target."""
     if not projection.plasticity:
@@ -329,70 +297,3 @@ def _reward(network: Network, projection: Projection, modulation: Modulation | N
     require(steps >= 1, name, f"must round to at least one step of {clock:g} s", modulation.delay)
     require(steps <= MAX_DELAY, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", modulation.delay)
     return network.numbers[modulation.population], steps
-
-
-def rule_vector(terms: Terms, dt: float) -> NDArray[np.float64]:
-    """Return the rule as `kernels.engine.clocked.plasticity` reads it, for steps of `dt` seconds."""
-    rule = np.zeros(kernel.RULE_ENTRIES)
-    entries = {
-        kernel.W_MIN: terms.w_min,
-        kernel.W_MAX: terms.w_max,
-        kernel.PAIR_PLUS: terms.pair_plus,
-        kernel.TRIPLET_PLUS: terms.triplet_plus,
-        kernel.CONSTANT_POST: terms.constant_post,
-        kernel.MU_PLUS: terms.mu_plus,
-        kernel.PAIR_MINUS: terms.pair_minus,
-        kernel.TRIPLET_MINUS: terms.triplet_minus,
-        kernel.CONSTANT_PRE: terms.constant_pre,
-        kernel.MU_MINUS: terms.mu_minus,
-        kernel.DECAY: terms.decay,
-        kernel.NEAREST: terms.nearest,
-        kernel.RATE_PLUS: dt / terms.tau_plus,
-        kernel.RATE_X: dt / terms.tau_x,
-        kernel.RATE_MINUS: dt / terms.tau_minus,
-        kernel.RATE_Y: dt / terms.tau_y,
-        kernel.DT: dt,
-    }
-    modulation = terms.modulation
-    if modulation is not None:
-        entries |= {
-            kernel.MODULATED: 1.0,
-            kernel.RATE_C: dt / modulation.tau_c,
-            kernel.RATE_D: dt / modulation.tau_d,
-            kernel.SIZE: modulation.size,
-            kernel.BASELINE: modulation.baseline,
-        }
-    # Keys are places in the vector.
-    rule[list(entries)] = list(entries.values())
-    return rule
-
-
-def short_term_vector(short_term: ShortTermPlasticity, dt: float) -> NDArray[np.float64]:
-    """Return the parameters of `kernels.engine.clocked.plasticity.release`."""
-    # Infinite: u is U at every spike.
-    if short_term.tau_facil > 0:
-        facil = dt / short_term.tau_facil
-    else:
-        facil = math.inf
-    return np.array([short_term.U, dt / short_term.tau_rec, facil, short_term.sites])
-
-
-def homeostasis_vector(projection: Projection, homeostasis: Homeostasis, dt: float) -> NDArray[np.float64]:
-    """Return the rule as `kernels.engine.clocked.homeostasis` reads it, for steps of `dt` seconds."""
-    terms = homeostasis.terms()
-    rule = projection.plasticity
-    every = math.floor(terms.interval / dt + 0.5)
-    name = f"{projection}.homeostasis.interval"
-    require(every >= 1, name, f"must round to at least one step of {dt:g} s", terms.interval)
-    vector = np.zeros(home.HOME_ENTRIES)
-    entries = {
-        home.EVERY: every,
-        home.GAIN: terms.gain,
-        home.GOAL: terms.target_rate * terms.tau_rate,
-        home.DECAY: dt / terms.tau_rate,
-        home.TOTAL: math.nan if terms.total is None else terms.total,
-        home.LOW: -math.inf if rule is None else rule.w_min,
-        home.HIGH: math.inf if rule is None else rule.w_max,
-    }
-    vector[list(entries)] = list(entries.values())
-    return vector

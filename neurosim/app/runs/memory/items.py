@@ -21,7 +21,7 @@ from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
 from ....memory.sdr.patch_code import PatchCode
 from .. import data
-from ..baselines import Compared, ComparedSettings, is_beside, measure_comparison
+from ..baselines import ComparedRun, ComparedSettings, is_beside, measure_comparison
 from ..frame.beside import called_beside
 from ..frame.config import Data
 from ..frame.options import RunOptions
@@ -224,7 +224,7 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
     return stored_images, other_images
 
 
-def compare_items(config: Compared, stored: Raw, other: Raw, weights: int) -> OtherClassifiers:
+def compare_items(config: ComparedRun, stored: Raw, other: Raw, weights: int) -> OtherClassifiers:
     """Return what others reach that learn the stored items: of images a small convolutional network alone.
 
     Args:
@@ -241,7 +241,7 @@ def compare_items(config: Compared, stored: Raw, other: Raw, weights: int) -> Ot
 
 @contextmanager
 def compared_beside(
-    config: Compared, stored: Raw, other: Raw, weights: int, options: RunOptions
+    config: ComparedRun, stored: Raw, other: Raw, weights: int, options: RunOptions
 ) -> Iterator[Callable[[], OtherClassifiers]]:
     """Begin `compare_items` in another process, where a core is free; yield a function that returns its result."""
     if not is_beside(options, len(stored), stored.size + other.size):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import SequenceTask
-from .episodes import Episodes
+from .episodes import EpisodeTask
 from .pixels import Pixels
 from .recall import JointRecall, RecallTask, SelectiveCopying
 from .vectors import Outliers, Regression
@@ -18,6 +18,6 @@ TASKS: dict[str, SequenceTask] = {
     "words": Words(),
     "regression": Regression(),
     "outliers": Outliers(),
-    "episodes": Episodes(),
+    "episodes": EpisodeTask(),
     "pixels": Pixels(),
 }

@@ -13,7 +13,7 @@ from .base import SequenceTask, TaskBatch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Episodes(SequenceTask):
+class EpisodeTask(SequenceTask):
     """Classification from a few examples in one sequence: examples with their labels, then queries without.
 
     A sequence draws its own classes, each a normal mean, and their labels: nothing of one sequence helps in another
