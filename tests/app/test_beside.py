@@ -18,7 +18,8 @@ from neurosim.app.runs import baselines
 from neurosim.app.runs.frame import beside
 from neurosim.app.runs.frame.beside import called_beside
 from neurosim.app.runs.frame.options import RunOptions
-from neurosim.app.runs.liquid.config import LiquidConfig
+from neurosim.app.runs.memory import items
+from neurosim.app.runs.memory.config import MemoryConfig
 from neurosim.app.runs.score import FrameCNN, OtherClassifiers
 
 
@@ -63,32 +64,29 @@ def test_the_process_ends_with_the_block(monkeypatch: pytest.MonkeyPatch) -> Non
     assert started[0].returncode and started[0].stdin.closed
 
 
-@pytest.mark.parametrize("parameters", [None, 100])
-def test_a_comparison_beside_a_run_has_the_same_answers(
-    monkeypatch: pytest.MonkeyPatch, parameters: int | None
-) -> None:
+def test_others_beside_a_memory_have_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(12) % 2
     batch = Recordings(
         np.arange(12.0), np.arange(12), np.arange(13), np.ones(12), 100, (10, 10), 1.0, labels, ("a", "b")
     )
-    config = LiquidConfig.configure(None, ("data.name=digits",))
+    raw = items.Raw(batch, labels, ("a", "b"), "train")
     sent: list[bool] = []
 
     @contextmanager
     def called(function: Callable[..., object], *arguments: object) -> Iterator[Callable[[], object]]:
         copies = pickle.loads(pickle.dumps(arguments))
-        sent.append(copies[0].baselines.cnn)
+        sent.append(True)
         yield partial(function, *copies)
 
-    monkeypatch.setattr(baselines, "called_beside", called)
+    monkeypatch.setattr(items, "called_beside", called)
     monkeypatch.setattr(baselines, "measure_baselines", lambda train, test: {train.digest(): len(test)})
     monkeypatch.setattr(baselines, "train_frame_cnn", lambda *known: FrameCNN(parameters=known[2]))
-    monkeypatch.setattr(baselines, "MIN_BESIDE", 12)
+    monkeypatch.setattr(items, "MIN_BESIDE", 12)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    found: list[OtherClassifiers] = []
+    config = MemoryConfig.configure(None, ("data.name=digits",))
+    reached: list[OtherClassifiers] = []
     for options in (RunOptions(threads=1), RunOptions()):
-        with baselines.comparison_beside(config, batch, batch, options, parameters) as comparison:
-            found.append(comparison(100))
-    assert found == [OtherClassifiers(baselines={batch.digest(): 12}, cnn=FrameCNN(parameters=100))] * 2
-    # The small network waits for the number of parameters.
-    assert sent == [parameters is not None]
+        with items.compared_beside(config, raw, raw, 100, options) as comparison:
+            reached.append(comparison())
+    assert reached == [OtherClassifiers(baselines={batch.digest(): 12}, cnn=FrameCNN(parameters=100))] * 2
+    assert sent == [True]

@@ -16,9 +16,10 @@ def train_once(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     Their own tests train them anew, and in full.
     """
     from neurosim.app.runs import baselines
+    from neurosim.app.runs.memory import items
 
     # Not in a process of their own, which remembers nothing.
-    replace(baselines, "MIN_BESIDE", 10**9)
+    replace(items, "MIN_BESIDE", 10**9)
     for name in ("measure_baselines", "train_frame_cnn"):
         replace(baselines, name, _remembering(getattr(baselines, name)))
 

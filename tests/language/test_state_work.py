@@ -84,6 +84,14 @@ def test_attention_over_earlier_tokens_is_named_and_left_out() -> None:
     )
 
 
+def test_layers_in_a_row_that_are_left_out_are_named_once() -> None:
+    window = MixerSpec("window", {"num_heads": 2})
+    specs = (window, window, MixerSpec("retention", {"num_heads": 2}), window)
+    model = LanguageModel(LanguageConfig(specs, width=16, hidden=16), 1).eval()
+    names = [sentence.split(":")[0] for sentence in uncounted_states(model)]
+    assert names == ["layers.0.mixer to layers.1.mixer", "layers.3.mixer"]
+
+
 def test_a_dense_model_is_counted_product_by_product() -> None:
     specs = (MixerSpec("retention", {"num_heads": 2}), MixerSpec("window", {"num_heads": 2}))
     model = LanguageModel(LanguageConfig(specs, width=8, hidden=12), 1).eval()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +12,7 @@ from numpy.typing import NDArray
 
 from ...data.spikes import Recordings
 from .data import even
-from .frame.beside import called_beside, has_free_core
 from .frame.config import Baselines, Energy
-from .frame.options import RunOptions
 from .frame_cnn import train_frame_cnn
 from .score import OtherClassifiers
 from .summary import labels_of
@@ -24,10 +20,6 @@ from .summary import labels_of
 WINDOWS = 3
 MAX_UNITS = 600  # of the sensor, after neighbours were summed: more cost seconds and no baseline was better
 MAX_TRAIN = 3000  # recordings that are learned from, evenly over classes
-# Training recordings from which a process of their own, which takes some 3 s of imports, saves time; and events, or
-# pixels, that are copied for it at most.
-MIN_BESIDE = 300
-MAX_BESIDE = 20_000_000
 NAMES = ("logistic regression", "nearest neighbour", "RBF SVM", "naive Bayes on patches")
 # Of the dictionary of patches: its words, side and distance of patches along both axes of a camera or along channels,
 # drawn patches that it is made from, and what is added to counts of words.
@@ -87,42 +79,6 @@ def measure_comparison(config: ComparedRun, train: Recordings, test: Recordings,
     if not config.baselines.cnn:
         return OtherClassifiers(baselines=simple)
     return OtherClassifiers(baselines=simple, cnn=train_frame_cnn(train, test, parameters, config.energy.profile))
-
-
-def is_beside(options: RunOptions, items: int, size: int) -> bool:
-    """Return whether a run of so many training items, of so many events or pixels in all, compares beside its work."""
-    return has_free_core(options) and items >= MIN_BESIDE and size <= MAX_BESIDE
-
-
-@contextmanager
-def comparison_beside(
-    config: ComparedRun, train: Recordings, test: Recordings, options: RunOptions, parameters: int | None = None
-) -> Iterator[Callable[[int], OtherClassifiers]]:
-    """Begin `measure_comparison` in another process, where a core is free; yield a function of the parameters that
-    returns its result.
-
-    Args:
-        parameters: of the run's own network, where they are known before; otherwise the small network is trained when
-            the result is asked for.
-    """
-    here = functools.partial(measure_comparison, config, train, test)
-    size = len(train.ticks) + len(test.ticks)
-    if not is_beside(options, len(train), size) or not (train.in_memory and test.in_memory):
-        yield here
-        return
-    some = train.select(even(labels_of(train), MAX_TRAIN))
-    later = config.baselines.cnn and parameters is None
-    own = ComparedSettings(Baselines(config.baselines.cnn and not later), config.energy)
-    with called_beside(measure_comparison, own, some, test, parameters or 0) as result:
-
-        def comparison(count: int) -> OtherClassifiers:
-            made = result()
-            if not later:
-                return made
-            cnn = train_frame_cnn(train, test, count, config.energy.profile)
-            return OtherClassifiers(baselines=made.baselines, cnn=cnn)
-
-        yield comparison
 
 
 def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:

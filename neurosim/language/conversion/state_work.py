@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -60,13 +61,18 @@ def dense_counts(model: LanguageModel, tokens: Tensor) -> list[LayerCounts]:
 
 
 def uncounted_states(model: LanguageModel) -> tuple[str, ...]:
-    """Return a sentence for every state whose recurrence is not counted."""
+    """Return a sentence for every run of layers whose recurrence is not counted."""
     layers = [(i, *recurrence(mixer)) for i, mixer in enumerate(_mixers(model))]
-    return tuple(
-        f"layers.{i}.mixer: the work of its {words} is not counted, for it is not of the form S += k v^T"
-        for i, words, scan in layers
-        if scan is None
-    )
+    sentences = []
+    for (words, counted), run in groupby(layers, lambda layer: (layer[1], layer[2] is not None)):
+        if counted:
+            continue
+        numbers = [i for i, *_ in run]
+        names = f"layers.{numbers[0]}.mixer"
+        if len(numbers) > 1:
+            names += f" to layers.{numbers[-1]}.mixer"
+        sentences.append(f"{names}: the work of its {words} is not counted, for it is not of the form S += k v^T")
+    return tuple(sentences)
 
 
 def _mixers(model: LanguageModel) -> list[Mixer]:

@@ -1,6 +1,6 @@
 """A call in a process of its own, beside what a run computes.
 
-The answers of simple classifiers and of a small convolutional network need the recordings of a run and nothing that it
+The answers of simple classifiers and of a small convolutional network need the items of a memory and nothing that it
 computes. On one thread they take as long as a small run, which leaves a core free for much of that time. The process
 has a somewhat lower priority than the run. Results are the same with and without it.
 """

@@ -15,13 +15,13 @@ from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.quality import measure_quality
 from ....learning.liquid.readout import TrainedReadout
 from .. import data
-from ..baselines import comparison_beside
+from ..baselines import measure_comparison
 from ..data import Splits
 from ..frame.folder import READOUT
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
-from ..score import OtherClassifiers, score_answers
+from ..score import score_answers
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
 from .adapted import GAINS, AdaptedLiquid
 from .config import LiquidConfig
@@ -43,11 +43,6 @@ def load(config: LiquidConfig, options: RunOptions) -> Inputs[Splits]:
 
 def work(run: LiquidRun) -> LiquidResult:
     """Train the readout on the training recordings, and simulate the test recordings."""
-    with comparison_beside(run.config, run.inputs.train, run.inputs.test, run.options) as comparison:
-        return _work(run, comparison)
-
-
-def _work(run: LiquidRun, comparison: Callable[[int], OtherClassifiers]) -> LiquidResult:
     config = run.config
     liquid, readout = train_readout(run)
     train = run.inputs.train
@@ -64,7 +59,8 @@ def _work(run: LiquidRun, comparison: Callable[[int], OtherClassifiers]) -> Liqu
         predicted = readout.predict(spikes)
         layers = [*result.work, *readout.work(spikes)]
     with run.time("baselines"):
-        others = comparison(sum(layer.weights for layer in layers))
+        weights = sum(layer.weights for layer in layers)
+        others = measure_comparison(config, train, run.inputs.test, weights)
     labels = labels_of(test)
     shown = shown_recordings(labels, predicted, test.durations)
     write_shown(run.folder, shown, test, spikes, "liquid")

@@ -14,13 +14,13 @@ from ....base.distribution import install
 from ....base.errors import NeurosimMissingError
 from ....data.spikes import Recordings
 from ....learning.training.binning import Binning
-from ..baselines import comparison_beside
+from ..baselines import measure_comparison
 from ..data import Splits
 from ..frame.kind import Inputs, Run
 from ..frame.logs import training_logs
 from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..score import OtherClassifiers, score_answers
+from ..score import score_answers
 from ..summary import DataResult, data_facts, labels_of
 from .config import TrainConfig
 from .liquid_member import LiquidAnswers, run_liquid, scaling, spread_of
@@ -168,19 +168,6 @@ def _epoch_logs(
 
 def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
     """Train on the training recordings, test on the test recordings, and run the network event by event."""
-    train = run.inputs.train
-    parameters = run.config.members * _parameter_count(build(run.config, train, run.config.seed))
-    # Processes that train together share the cores.
-    options = run.options if crew is None else replace(run.options, threads=1)
-    with comparison_beside(run.config, train, run.inputs.test, options, parameters) as comparison:
-        return _train_and_run(run, crew, comparison)
-
-
-def _parameter_count(net: TrainableNet) -> int:
-    return sum(p.numel() for p in net.parameters())
-
-
-def _train_and_run(run: TrainRun, crew: Team | None, comparison: Callable[[int], OtherClassifiers]) -> TrainResult:
     config = run.config
     test = run.inputs.test
     with run.time("train"):
@@ -206,9 +193,9 @@ def _train_and_run(run: TrainRun, crew: Team | None, comparison: Callable[[int],
     else:
         nets = [member.net for member in members if not isinstance(member.net, AttentionNet | GridNet)]
         tested = in_engine(run, nets, liquid, binning, predicted)
-    parameters = sum(_parameter_count(member.net) for member in members)
+    parameters = sum(p.numel() for member in members for p in member.net.parameters())
     with run.time("baselines"):
-        others = comparison(parameters)
+        others = measure_comparison(config, run.inputs.train, test, parameters)
     alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
     rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
     if liquid is not None:
