@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -51,7 +50,7 @@ def measure_baselines(train: Recordings, test: Recordings) -> Mapping[str, float
     return {name: float(np.mean(predicted == labels_of(test))) for name, predicted in zip(NAMES, answers, strict=True)}
 
 
-class ComparedRun(Protocol):
+class ComparisonConfig(Protocol):
     """Settings of a run whose answers are compared."""
 
     @property
@@ -61,15 +60,9 @@ class ComparedRun(Protocol):
     def energy(self) -> Energy: ...
 
 
-@dataclass(frozen=True)
-class ComparedSettings:
-    """The settings of a comparison alone, for another process."""
-
-    baselines: Baselines
-    energy: Energy
-
-
-def measure_comparison(config: ComparedRun, train: Recordings, test: Recordings, parameters: int) -> OtherClassifiers:
+def measure_comparison(
+    config: ComparisonConfig, train: Recordings, test: Recordings, parameters: int
+) -> OtherClassifiers:
     """Return what simple classifiers reach, and a small convolutional network unless the settings ask for none.
 
     Args:

@@ -21,7 +21,7 @@ from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
 from ....memory.sdr.patch_code import PatchCode
 from .. import data
-from ..baselines import ComparedRun, ComparedSettings, measure_comparison
+from ..baselines import ComparisonConfig, measure_comparison
 from ..frame.beside import called_beside, has_free_core
 from ..frame.config import Data
 from ..frame.options import RunOptions
@@ -228,7 +228,7 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
     return stored_images, other_images
 
 
-def compare_items(config: ComparedRun, stored: Raw, other: Raw, weights: int) -> OtherClassifiers:
+def compare_items(config: ComparisonConfig, stored: Raw, other: Raw, weights: int) -> OtherClassifiers:
     """Return what others reach that learn the stored items: of images a small convolutional network alone.
 
     Args:
@@ -245,14 +245,13 @@ def compare_items(config: ComparedRun, stored: Raw, other: Raw, weights: int) ->
 
 @contextmanager
 def compared_beside(
-    config: ComparedRun, stored: Raw, other: Raw, weights: int, options: RunOptions
+    config: ComparisonConfig, stored: Raw, other: Raw, weights: int, options: RunOptions
 ) -> Iterator[Callable[[], OtherClassifiers]]:
     """Begin `compare_items` in another process, where a core is free; yield a function that returns its result."""
     if not (has_free_core(options) and len(stored) >= MIN_BESIDE and stored.size + other.size <= MAX_BESIDE):
         yield functools.partial(compare_items, config, stored, other, weights)
         return
-    own = ComparedSettings(config.baselines, config.energy)
-    with called_beside(compare_items, own, stored, other, weights) as result:
+    with called_beside(compare_items, config, stored, other, weights) as result:
         yield result
 
 
