@@ -246,11 +246,11 @@ def _use_readout(path: Path) -> list[NDArray[Any]]:
 
 
 def _training() -> tuple[Any, Any]:
+    from neurosim.base.optimizers import AdamW
     from neurosim.learning import NetworkSpec, SpikingNet
-    from neurosim.learning.training.optimisers import AdamW
 
     net = SpikingNet((12,), 3, NetworkSpec(hidden=(6,)), 0.01, seed=0)
-    return net, AdamW([{"params": list(net.parameters()), "weight_decay": 0.01}], 1e-3)
+    return net, AdamW(net.parameters(), lr=1e-3, weight_decay=0.01)
 
 
 def _make_training(path: Path) -> None:

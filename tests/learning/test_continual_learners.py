@@ -18,7 +18,7 @@ from neurosim import NeurosimError
 from neurosim.base import NeurosimInputError
 from neurosim.base.distribution import install
 from neurosim.learning import Items, Learner, Problem, Stream, Task
-from neurosim.learning.continual.learners import LEARNERS, item_liquid, kind
+from neurosim.learning.continual.learners import LEARNERS, dendrites, item_liquid, kind
 from neurosim.learning.continual.learners.item_liquid import ItemLiquid
 from neurosim.learning.continual.streams import Permuted, Split
 from neurosim.learning.continual.tasks import CALIBRATED
@@ -480,7 +480,7 @@ def test_dendrites_as_published_keep_zeros_in_the_output_and_their_rate(stream: 
             return super().step(closure)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim, "Adam", Adam)
+        patch.setattr(dendrites, "Adam", Adam)
         learner: Any = learned(made("dendrites", stream.problem, **published), [stream[0]])
     assert set(rates) == {5e-3}
     output = learner.net.output.weight

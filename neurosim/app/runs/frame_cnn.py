@@ -267,10 +267,12 @@ def _network(sizes: _Sizes, shape: tuple[int, ...], classes: int) -> nn.Sequenti
 def _trained(sizes: _Sizes, x: Tensor, y: Tensor, classes: int, epochs: int, seed: int) -> nn.Sequential:
     import torch
 
+    from ...base.optimizers import AdamW
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = _network(sizes, tuple(x.shape[1:]), classes)
-        optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
+        optimizer = AdamW(net.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
         steps = epochs * -(-len(x) // BATCH)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=max(steps, 2))
         net.train()

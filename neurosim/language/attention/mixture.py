@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ...base.optimizers import AdamW
 from ...base.plain import Record
 from ...base.random import rng_key
 
@@ -99,7 +100,7 @@ def _fitted(intervals: tuple[Interval, ...], seed: int) -> nn.Module:
             nn.Linear(HIDDEN, targets.shape[1]),
             nn.Tanh(),
         )
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.1)
+    optimizer = AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.1)
     for _ in range(FITS):
         optimizer.zero_grad()
         (network(inputs) - targets).square().mean().backward()

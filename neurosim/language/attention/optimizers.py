@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import lookup
+from ...base.optimizers import AdamW, Uncompiled
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, Muon
 BETAS = (0.9, 0.95)
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Uncompiled):
     """Momentum whose matrices are orthogonalised: W -= lr (s O + decay W), O about the factor U V^T of the momentum.
 
         m = mu m + g,   O = newton_schulz(g + mu m),   s = 0.2 sqrt(max(rows, columns))
@@ -91,7 +92,7 @@ def _adam_of(parameters: list[nn.Parameter], learning_rate: float, decay: float)
     matrices = [p for p in parameters if p.dim() > 1]
     vectors = [p for p in parameters if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=BETAS, fused=True)
+    return AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=BETAS, fused=True)
 
 
 OPTIMIZERS: dict[str, Callable[[nn.Module, float, float], list[torch.optim.Optimizer]]] = {

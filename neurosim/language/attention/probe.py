@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import NeurosimError, lookup, require
+from ...base.optimizers import Adam
 from ...base.plain import Record
 from ...base.random import rng_key
 from ...base.rules import Natural, Rule, check_rules
@@ -172,7 +173,7 @@ class ProbeRun:
                 self.predictor = ControllerPredictors(states, accesses, self.task.outputs)
             else:
                 self.predictor = GradientPredictor(states, self.task.outputs)
-        self.optimizers = [*self.scheduled, torch.optim.Adam(self.predictor.parameters(), lr=PREDICTOR_RATE)]
+        self.optimizers = [*self.scheduled, Adam(self.predictor.parameters(), lr=PREDICTOR_RATE)]
         self.trained = nn.ModuleDict({"model": self.model, "predictor": self.predictor})
 
     def run(self, on_progress: Callable[[int, float], None] = lambda step, loss: None) -> ProbeState:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...base.errors import lookup, require
+from ...base.optimizers import AdamW
 from ...base.rules import Natural, NotASetting, Rule, check_rules
 from ..attention.model import LanguageModel
 from ..attention.train import draw_windows
@@ -121,7 +122,7 @@ class _Trainer:
             {"params": self.weights, "lr": tuning.learning_rate},
             {"params": self.logs.values, "lr": tuning.threshold_learning_rate},
         ]
-        self.optimizer = torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), weight_decay=0.0)
+        self.optimizer = AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), weight_decay=0.0)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, tuning.steps)
 
     def __enter__(self) -> _Trainer:

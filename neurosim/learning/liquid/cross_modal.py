@@ -20,6 +20,8 @@ from ...base.rules import Count, Positive, Rule, check_rules
 try:
     import torch
     from torch import Tensor, nn
+
+    from ...base.optimizers import AdamW
 except ImportError as error:
     raise NeurosimMissingError(f"Contrast: needs torch ({error}); run: {install('train')}") from None
 
@@ -87,7 +89,7 @@ class Contrast:
         return CrossModal(see, hear)
 
     def _train(self, maps: list[nn.Parameter], x: Tensor, y: Tensor, right: Tensor) -> None:
-        optimizer = torch.optim.AdamW(maps, lr=self.learning_rate, weight_decay=self.decay)
+        optimizer = AdamW(maps, lr=self.learning_rate, weight_decay=self.decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.steps)
         for _ in range(self.steps):
             optimizer.zero_grad()

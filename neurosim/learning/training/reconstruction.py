@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, require
+from ...base.optimizers import RAdam
 from ...base.random import rng_key
 from ...base.rules import Count, Natural, Rule, check_rules
 from ...data.files.state import Saved
@@ -141,7 +142,7 @@ def reconstruct(
         np.zeros((spec.units - data.shape[1], data.shape[1])),
     )
     weights = [torch.nn.Parameter(torch.from_numpy(value.astype(np.float32))) for value in first]
-    optimizer = torch.optim.RAdam(weights, lr=spec.learning_rate)
+    optimizer = RAdam(weights, lr=spec.learning_rate)
     fall = (spec.last_learning_rate / spec.learning_rate) ** (1 / spec.updates)
     linear = spec.units - spec.rectified
     # Views: the optimiser changes them in place.

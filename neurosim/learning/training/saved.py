@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ...base.errors import NeurosimInputError, require
+from ...base.optimizers import Adamax
 from ...base.plain import PlainTree, Record, from_plain, to_plain
 from ...data.files.state import check_finite, read_state, saved_values, write_state
 from .binning import Binning
 from .net import SpikingNet
-from .optimisers import MEAN, STEP, Optimiser
 from .records import TrainingState
 from .specs import AttentionSpec, ELMSpec, NetworkSpec
 
@@ -32,6 +33,11 @@ NET = "SpikingNet"
 GRID_NET = "GridNet"
 TRAINING = "Training"
 VERSION = 1
+# State of a parameter in Adam and its kin, as torch names it: number of steps, mean of the gradients, and their size.
+STEP = "step"
+MEAN = "exp_avg"
+SIZE = "exp_avg_sq"
+LARGEST = "exp_inf"
 
 Weights = Mapping[str, Tensor]
 
@@ -114,7 +120,7 @@ def load_grid(path: Path | str) -> tuple[GridNet, Binning, tuple[str, ...]]:
         return net, about.binning, about.names
 
 
-def write_checkpoint(path: Path, net: TrainableNet, optimiser: Optimiser, best: Weights, state: TrainingState) -> None:
+def write_checkpoint(path: Path, net: TrainableNet, optimiser: Optimizer, best: Weights, state: TrainingState) -> None:
     """Replace `path` by the state from which a training continues.
 
     The file has the arrays "net/<parameter>", "best/<parameter>", and "adam/<parameter>/<moment>".
@@ -127,14 +133,14 @@ def write_checkpoint(path: Path, net: TrainableNet, optimiser: Optimiser, best: 
     """
     arrays = {**_arrays(net.state_dict(), "net/"), **_arrays(best, "best/")}
     # By the names of parameters: their numbers in an optimiser depend on the order of its groups.
-    keys = STEP, MEAN, optimiser.size
+    keys = STEP, MEAN, _size_of(optimiser)
     for name, parameter in net.named_parameters():
         arrays |= _arrays({key: optimiser.state[parameter][key] for key in keys}, f"adam/{name}/")
     about = _Training(shape=net.shape, classes=net.classes, dt=net.dt, spec=net.spec, state=state)
     write_state(path, TRAINING, VERSION, about.to_dict(), arrays)
 
 
-def read_checkpoint(path: Path, net: TrainableNet, optimiser: Optimiser) -> tuple[dict[str, Tensor], TrainingState]:
+def read_checkpoint(path: Path, net: TrainableNet, optimiser: Optimizer) -> tuple[dict[str, Tensor], TrainingState]:
     """Restore `net` and `optimiser` from a checkpoint; return the best weights so far and the training's state.
 
     Raises:
@@ -155,10 +161,18 @@ def read_checkpoint(path: Path, net: TrainableNet, optimiser: Optimiser) -> tupl
         # Loading checks names and shapes, of the best weights as well.
         net.load_state_dict(best)
         net.load_state_dict(_tensors(arrays, "net/"))
+        size = _size_of(optimiser)
         for name, parameter in net.named_parameters():
             saved = _tensors(arrays, f"adam/{name}/")
-            optimiser.state[parameter] = _moments(saved, f"adam/{name}", parameter, optimiser.size)
+            optimiser.state[parameter] = _moments(saved, f"adam/{name}", parameter, size)
         return best, about.state
+
+
+def _size_of(optimiser: Optimizer) -> str:
+    """Return the key of the size of the gradients: of Adamax their largest, of others their mean square."""
+    if isinstance(optimiser, Adamax):
+        return LARGEST
+    return SIZE
 
 
 def _moments(saved: Weights, name: str, parameter: Tensor, size: str) -> dict[str, Tensor]:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...base.errors import NeurosimError, require
+from ...base.optimizers import Adamax, AdamW
 from ...base.random import rng_key
 from ...data.spikes import Recordings
 from .augment import Augment
 from .binning import BinnedRecordings, Binning, EventBatch, ListedBatch
-from .optimisers import OPTIMIZERS, ParameterGroup
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
 from .saved import read_checkpoint, write_checkpoint
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 128
 # Number of batches within which recordings are sorted by duration, so that few steps are padding.
 SORTED_BATCHES = 8
+OPTIMIZERS: dict[str, type[AdamW | Adamax]] = {"adamw": AdamW, "adamax": Adamax}
 log = logging.getLogger(__name__)
 
 
@@ -131,10 +132,10 @@ class Trainer:
         matrices = [p for p in self._parameters if p.ndim > 1]
         others = [p for p in self._parameters if p.ndim < 2]
         groups = [
-            ParameterGroup(params=matrices, weight_decay=self.spec.weight_decay),
-            ParameterGroup(params=others, weight_decay=0.0),
+            {"params": matrices, "weight_decay": self.spec.weight_decay},
+            {"params": others, "weight_decay": 0.0},
         ]
-        self.optimiser = OPTIMIZERS[self.spec.optimizer](groups, self.spec.learning_rate)
+        self.optimiser = OPTIMIZERS[self.spec.optimizer](groups, lr=self.spec.learning_rate)
         self.best_weights: dict[str, torch.Tensor] = {}
         if checkpoint is not None and checkpoint.is_file():
             self.best_weights, self.state = read_checkpoint(checkpoint, net, self.optimiser)
@@ -270,7 +271,8 @@ class Trainer:
         if not bool(torch.isfinite(norm)):
             self._fail("a gradient is not finite")
         learning_rate = self.spec.learning_rate_at(state.step, steps * self.spec.epochs)
-        self.optimiser.learning_rate = learning_rate
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
         self.optimiser.step()
         state.step += 1
         return learning_rate

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ....base.errors import NeurosimError, NeurosimInputError, require
+from ....base.optimizers import AdamW
 from ....base.random import rng_key
 from ...attention.model import LanguageModel
 from ...attention.train import draw_windows
@@ -111,7 +112,7 @@ class Linearisation:
             if number < begun:
                 continue
             stage = makers[name]()
-            optimiser = torch.optim.AdamW(list(stage.parameters.values()), betas=(0.9, 0.95), weight_decay=0.0)
+            optimiser = AdamW(list(stage.parameters.values()), betas=(0.9, 0.95), weight_decay=0.0)
             if number == begun:
                 restore(self.checkpoint, self._saved, self.student.model, stage.parameters, optimiser)
             else:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ....base.errors import require
 from ....base.measure.work import LayerCounts
+from ....base.optimizers import Adam
 from ....base.rules import Count, Rule
 from ...layers.counts import count_linear
 from ..learner import Progress, no_progress
@@ -258,7 +259,7 @@ class Adapters(SpikingLearner):
         self.net.requires_grad_(False)
         for parameter in parameters:
             parameter.requires_grad_(True)
-        optimizer = torch.optim.Adam(parameters, lr=self.settings.learning_rate)
+        optimizer = Adam(parameters, lr=self.settings.learning_rate)
 
         def step(batch: ItemBatch, remaining: float) -> Tensor:
             optimizer.zero_grad()
@@ -303,7 +304,7 @@ class Adapters(SpikingLearner):
         problem = Problem(items.x.shape[1], units, (classes,), seed=self.problem.seed)
         # A net with a head of its own, which is not taken over.
         net = Net(problem, self.settings)
-        optimizer = torch.optim.Adam(net.parameters(), lr=self.settings.learning_rate)
+        optimizer = Adam(net.parameters(), lr=self.settings.learning_rate)
         allowed = torch.from_numpy(problem.allowed(None, 0))
 
         def step(batch: ItemBatch, remaining: float) -> Tensor:

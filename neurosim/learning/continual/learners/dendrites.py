@@ -14,6 +14,7 @@ from torch import Tensor
 from ....base.errors import lookup
 from ....base.measure.activity import count
 from ....base.measure.work import LayerCounts, sum_counts
+from ....base.optimizers import Adam
 from ....base.random import rng_key
 from ....base.rules import Count, Rule
 from ....engine.result import Result
@@ -154,7 +155,7 @@ class Dendrites(Learner):
         self.net.train()
         # Under one context only the segments that it selects learn.
         net = OneContext(self.net, self._there(self._context(task.index)))
-        optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
+        optimizer = Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
 
         def step(batch: ItemBatch, remaining: float) -> Tensor:
             if self.settings.falls:

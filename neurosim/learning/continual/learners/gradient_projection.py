@@ -8,6 +8,7 @@ from typing import Annotated, final
 import torch
 from torch import Tensor, nn
 
+from ....base.optimizers import SGD
 from ....base.rules import Count, Rule
 from ..tasks import Problem, Task
 from . import common
@@ -59,7 +60,7 @@ class GradientProjection(TaskLearner):
         self.extra.update(basis=self.basis, rank=self.rank)
 
     def optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.net.parameters(), lr=self.settings.learning_rate)
+        return SGD(self.net.parameters(), lr=self.settings.learning_rate)
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         return self.loss(batch)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ....base.errors import lookup, require
 from ....base.measure.work import LayerCounts
+from ....base.optimizers import SGD
 from ....base.rules import Count, Natural
 from ....engine.result import Result
 from ...hlop.export import OUTPUT, run_in_engine
@@ -156,7 +157,7 @@ class Hlop(Learner):
         generator = common.torch_generator(self.problem, "train", task.index)
         # Thresholds learn in the first task only.
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = torch.optim.SGD(parameters, lr=self.settings.learning_rate)
+        optimizer = SGD(parameters, lr=self.settings.learning_rate)
 
         def step(batch: ItemBatch, remaining: float) -> Tensor:
             if self.settings.falls:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ....base.errors import require
 from ....base.measure.work import LayerCounts
+from ....base.optimizers import Adam
 from ....base.rules import Count, Positive
 from ...layers.counts import count_linear
 from ...layers.linear import SpikeLinear
@@ -171,7 +172,7 @@ class SpikingLearner(Learner):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Return the optimiser of a task."""
-        return torch.optim.Adam(self.trained(), lr=self.settings.learning_rate)
+        return Adam(self.trained(), lr=self.settings.learning_rate)
 
     def trained(self) -> list[nn.Parameter]:
         """Return the parameters that the present task changes."""
