@@ -14,13 +14,15 @@ nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recor
     for --epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
 graphs: is there a path from one node of a directed graph without cycles to another? One block, trained on graphs of 12
     nodes, with 1.5 edges a node on average, one for each of 300 updates of 32 pairs, tested on 30 graphs of 12, 24 and
-    48. Layers of this part: PLSTMGraph ("plstm"), the mean over the nodes before a node ("convolution"), and "none".
+    48. Layers of this part: PLSTMGraph ("plstm", "plstm normalised" and "plstm diffusive" by its modes), the mean over
+    the nodes before a node ("convolution"), and "none".
 
 The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
 feed-forward layer, and the mean over patches; for rays and overlapping the largest value of each channel over them, for
 in a mean the two that matter count the less, the larger the grid. Layers: PLSTM2D in its two modes, the directional one
 also with 4 heads in place of 2, and without transitions, so that only neighbours see each other, and both modes with
-4 heads and the gates and norms of the source's code ("published"); LightNet2D with and without positions, a convolution
+4 heads and the gates and norms of the source's code ("published"), the diffusive one also with transitions that are
+matrices of 2 states; LightNet2D with and without positions, a convolution
 of 3 x 3 patches, and none, which is the feed-forward layer alone. By name alone: attention of every patch to all by a
 feature map, "elu", "hedgehog", "norm_aware 1", "norm_aware 3" and "norm_aware trained". --keep saves each result as
 soon as it is there, and a second call begins behind the last.
@@ -44,7 +46,8 @@ from tqdm import tqdm
 from neurosim.data import catalog
 from neurosim.language.attention.kinds.feature_maps import NormAware, feature_map
 from neurosim.language.attention.kinds.lightnet import LightNet2D
-from neurosim.language.attention.kinds.plstm import PLSTM2D, PLSTMGraph
+from neurosim.language.attention.kinds.plstm_2d import PLSTM2D, Edges
+from neurosim.language.attention.kinds.plstm_graph import PLSTMGraph
 
 WIDTH = 48
 HEADS = 2
@@ -113,7 +116,7 @@ class Unconnected(PLSTM2D):
         super().__init__(WIDTH, HEADS)
         gates = self.gates
 
-        def first_step(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def first_step(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
             source, transition, mark = gates(edges)
             return source, torch.zeros_like(transition), mark
 
@@ -127,6 +130,9 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "plstm without transitions": Unconnected,
     "plstm published": lambda: PLSTM2D(WIDTH, 4, complement=True, norm="each"),
     "plstm diffusive published": lambda: PLSTM2D(WIDTH, 4, "diffusive", chirality="L", by_direction=True, norm="each"),
+    "plstm diffusive of 2 states": lambda: PLSTM2D(
+        WIDTH, 4, "diffusive", chirality="L", by_direction=True, norm="each", states=2
+    ),
     "lightnet": lambda: LightNet2D(WIDTH, HEADS),
     "lightnet without positions": lambda: LightNet2D(WIDTH, HEADS, toeplitz=False, cosine=False),
     "convolution": Around,
@@ -249,7 +255,13 @@ class GraphNetwork(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        layers = {"plstm": lambda: PLSTMGraph(WIDTH, HEADS), "convolution": Before, "none": lambda: None}
+        layers = {
+            "plstm": lambda: PLSTMGraph(WIDTH, HEADS),
+            "plstm normalised": lambda: PLSTMGraph(WIDTH, HEADS, "normalised"),
+            "plstm diffusive": lambda: PLSTMGraph(WIDTH, HEADS, "diffusive"),
+            "convolution": Before,
+            "none": lambda: None,
+        }
         self.embed = nn.Embedding(3, WIDTH)
         self.layer = layers[name]()
         self.norms = nn.ModuleList([nn.RMSNorm(WIDTH) for _ in range(3)])

@@ -1,6 +1,6 @@
 """Shows what a part of a kind of attention is good for: small models with and without it, on one task each.
 
-    python benchmarks/mechanisms.py [rounds] [active] [units] [partitions] [memories] [pixels]
+    python benchmarks/mechanisms.py [rounds] [active] [units] [long] [partitions] [memories] [pixels]
         [frontier] [--seeds 3] [--steps 300] [--json] [--plot FILE]
 
 rounds: rounds of Newton's method of `paragru`, 64 units, over 256 and 1,024 tokens: with its first weights, and after
@@ -9,6 +9,10 @@ active: share of tokens that the router of two layers of `seqboat` activates aft
     blanks: tokens, blanks, markers that ask; and the share of right answers.
 units: recall of 4 / 8 / 16 pairs by two layers of `seqboat`, `tcnca`, `window` and `ssm`, and by a window above `ssm`
     as in MEGA, whose averages `tcnca` has convolutions in place of. Windows and chunks are of 16 tokens.
+long: recall over long texts. 10 keys with a value each follow one another at random; what is the value of the last key
+    of a text of 512, 2,048 and 8,192 tokens? One layer of the unit of MEGA in chunks of 64 tokens, behind the dilated
+    convolutions of TCNCA, behind MEGA's averages, or behind neither; trained on up to 512 tokens, where every key that
+    occurred before is a question. Also the CPU time of a token of each.
 partitions: recall of 8 / 16 / 32 pairs by one layer of `sse` with 1 to 16 partitions, of which a token uses 2.
 memories: recall of 4 / 8 / 16 pairs by one layer of Titans, the three kinds of Miras, and `deltanet`.
 pixels: classes of MNIST's digits, reduced to 14 x 14 and shown pixel by pixel, told by two layers of `lssl` with A
@@ -19,8 +23,10 @@ frontier: recall of 8 / 16 / 32 pairs against bytes of state: Based with keys of
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import frame
 import numpy as np
@@ -28,11 +34,11 @@ import torch
 
 from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
 from neurosim.base.errors import NeurosimError
-from neurosim.language import MixerSpec
+from neurosim.language import Depth, MixerSpec, build
 from neurosim.language.attention.kinds.parallel_rnn import NewtonMixer
 from neurosim.language.attention.probe import ProbeModel, ProbeRun, ProbeTraining, scores_by_size
 from neurosim.language.attention.tasks import TASKS
-from neurosim.language.attention.tasks.base import SequenceTask
+from neurosim.language.attention.tasks.base import SequenceTask, TaskBatch, batch_of
 from neurosim.language.attention.tasks.pixels import Pixels
 from neurosim.language.attention.tasks.recall import RecallTask, SelectiveCopying
 from neurosim.language.conversion.generate import state_bytes
@@ -61,6 +67,14 @@ MEMORIES: dict[str, Layers] = {
     "moneta": [("moneta", MEMORY | {"max_step": 0.03})],
     "memora": [("memora", MEMORY | {"max_step": 1.0})],
     "deltanet": [("deltanet", {"num_heads": 1, "conv_size": 4})],
+}
+FAR = {"layers": 4, "kernel": 17, "dilation": 8}  # convolutions that reach 9,361 tokens
+IN_CHUNKS: dict[str, dict[str, Any]] = {
+    "convolutions": FAR,
+    "convolutions, simple": {**FAR, "simple": True},
+    "averages": {"averages": "ema"},
+    "averages, simple": {"averages": "ema", "simple": True},
+    "neither": {"layers": 1, "kernel": 1},
 }
 IMAGES = Pixels(dataset="mnist", trained=(14, 14), sizes=(14,))
 MATRICES = {"trained": (), "fixed": ("P", "diagonal", "Q", "T_lower", "T_diagonal", "T_upper")}
@@ -165,6 +179,90 @@ def units(seeds: int, steps: int) -> list[dict[str, Any]]:
     return recalled(PAIRS, UNITS, seeds, steps)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LongRecall(SequenceTask):
+    """Keys and their values in turn, drawn with repeats; the value of the last key is the answer (Sommer et al. 2023).
+
+    Args:
+        keys: number of keys, and of values.
+    """
+
+    min_tested: ClassVar[int] = 256
+
+    trained: tuple[int, int] = (16, 512)
+    sizes: tuple[int, ...] = (512, 2048, 8192)
+    keys: int = 10
+
+    @property
+    def fields(self) -> tuple[int, ...]:
+        return (2 * self.keys,)
+
+    @property
+    def outputs(self) -> int:
+        return self.keys
+
+    def length(self, size: int) -> int:
+        return size // 2 * 2 - 1
+
+    def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        drawn = self._draw(size, batch, generator)
+        drawn.loss_mask[:, :-1] = False
+        return drawn
+
+    def training_batch(self, generator: torch.Generator, tokens: int = 1024) -> TaskBatch:
+        low, high = self.trained
+        size = int(torch.randint(low, high + 1, (), generator=generator))
+        return self._draw(size, batch_of(size, tokens), generator)
+
+    def _draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        """Draw sequences in which every key that occurred before is a question."""
+        value_of_key = torch.randint(self.keys, (batch, self.keys), generator=generator)
+        keys = torch.randint(self.keys, (batch, size // 2), generator=generator)
+        # The first keys are all different, so that the last one has been seen.
+        first = torch.rand(batch, self.keys, generator=generator).argsort(-1)[:, : keys.shape[1]]
+        keys[:, : first.shape[1]] = first
+        values = value_of_key.gather(1, keys)
+        tokens = torch.stack([keys, values + self.keys], -1).flatten(1)[:, :-1]
+        answers = torch.stack([values, torch.zeros_like(values)], -1).flatten(1)[:, :-1]
+        place = torch.arange(tokens.shape[1])
+        is_question = (place % 2 == 0) & (place >= 2 * first.shape[1])
+        return TaskBatch(tokens[..., None], answers, is_question.repeat(batch, 1))
+
+
+def _time(options: dict[str, Any]) -> dict[str, float]:
+    """CPU time of a token in a text of 8,192 by one layer, microseconds, forward and with gradients."""
+    mixer = build("tcnca", WIDTH, Depth(), options)
+    x = torch.randn(1, 8192, WIDTH)
+    found = {}
+    for name in ("forward", "with gradients"):
+        with torch.set_grad_enabled(name != "forward"):
+            begins = []
+            for _ in range(4):
+                start = time.process_time()
+                y, _ = mixer(x)
+                if name != "forward":
+                    y.square().sum().backward()
+                begins.append(time.process_time() - start)
+        found[name] = min(begins[1:]) / x.shape[1] * 1e6
+    return found
+
+
+def long(seeds: int, steps: int) -> list[dict[str, Any]]:
+    """Recall [seeds, sizes] and microseconds a token of the unit behind each."""
+    task = LongRecall()
+    rows = []
+    for name, options in IN_CHUNKS.items():
+        layer = options | {"window_size": 64}
+        times = _time(layer)
+        scores = [
+            scores_by_size(task, trained(task, [("tcnca", layer)], steps, seed, tokens=4096), seed)
+            for seed in range(seeds)
+        ]
+        frame.say(f"{name} {scores} {times}")
+        rows.append({"before the unit": name, "score": scores, "microseconds": times})
+    return rows
+
+
 def partitions(seeds: int, steps: int) -> list[dict[str, Any]]:
     sizes = {"num_heads": 1, "head_dim": 8, "head_v_dim": 16}
     table: dict[str, Layers] = {
@@ -245,6 +343,7 @@ PARTS = {
     "rounds": rounds,
     "active": active,
     "units": units,
+    "long": long,
     "partitions": partitions,
     "memories": memories,
     "pixels": pixels,
@@ -254,6 +353,7 @@ COLUMNS = {
     "rounds": ["256 tokens", "1,024"],
     "active": ["tokens", "blanks", "markers", "right"],
     "units": list(map(str, PAIRS.sizes)),
+    "long": ["512 tokens", "2,048", "8,192"],
     "partitions": list(map(str, MORE_PAIRS.sizes)),
     "memories": list(map(str, PAIRS.sizes)),
     "pixels": ["right"],

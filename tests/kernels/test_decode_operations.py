@@ -161,6 +161,14 @@ def test_rotary() -> None:
     assert_close(out, vectors_reference.rotary(x, 7, wanted))
 
 
+def test_rows_of_a_table_by_position() -> None:
+    table = Draws()(5, 6)
+    out = empty(TOKENS, 6)
+    positions = (9, 0, 4)
+    run(vectors.placed(table=table, count=5, width=6, tokens=TOKENS, out=out), 6, positions)
+    assert (out == vectors_reference.placed(np.array(positions), table)).all()
+
+
 def test_products_of_matrices() -> None:
     draw = Draws()
     x = draw(TOKENS, 2, 3, 5)

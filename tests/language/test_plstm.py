@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from helpers.attention_kinds import noise
+from scipy.linalg import expm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurosim.base import NeurosimInputError
 from neurosim.language import Depth, build
 from neurosim.language.attention.kinds.chunks import additive
-from neurosim.language.attention.kinds.plstm import PLSTM2D, PLSTMGraph, line_graph, over_graph, over_grid
+from neurosim.language.attention.kinds.plstm_2d import PLSTM2D, MatrixGates, over_grid
+from neurosim.language.attention.kinds.plstm_graph import MODES, PLSTMGraph, line_graph, over_graph, single_paths
 
 
 def test_the_chain_is_linear_attention_with_one_gate_a_head() -> None:
@@ -178,13 +182,56 @@ def test_images_of_any_size(mode: str) -> None:
         PLSTM2D(8, 2, "x")
 
 
-def node_by_node(layer: PLSTM2D, x: Tensor, complement: bool) -> Tensor:
-    """`layer` in one loop a flip, with the gates of the source's code: C [H, K, V] of each edge right and down."""
+def rotation(a: Tensor) -> Tensor:
+    """exp(A - A^T) of [.., J, J] by scipy."""
+    return torch.from_numpy(expm((a - a.mT).numpy()))
+
+
+def node_gates(layer: PLSTM2D, seen: Tensor, flip: int, complement: bool) -> dict[str, Tensor]:
+    """Gates of one node as the source's code names them: sources [H, J], transitions [H, J, J], marks [H, J]."""
     heads = layer.heads
-    q, k, v = (proj(x).unflatten(-1, (heads, -1)) for proj in (layer.q_proj, layer.k_proj, layer.v_proj))
+    states = layer.states
+    moved = (layer.edge_proj.weight @ seen).view(4, heads, -1)[flip]
+    bias = layer.edge_proj.bias.view(4, heads, -1)[flip]
+    rows = (bias + moved).sigmoid()
+    if layer.transitions is None:
+        ways = [rows[:, n, None, None] for n in (1, 3, 4)]
+        s, m = ([rows[:, n, None] for n in places if n < rows.shape[1]] for places in ((0, 5), (2, 6)))
+        last = 3
+    else:
+        t = layer.transitions
+        count = rows.shape[1] // (2 * states)  # of sources, and of marks
+        s = list(rows[:, : count * states].view(heads, count, states).unbind(1))
+        m = list(rows[:, count * states : 2 * count * states].view(heads, count, states).unbind(1))
+        scales = (5 * t.scale_proj(seen)).tanh().view(4, heads, -1, states)[flip]
+        turns = t.turn_proj(seen).view(2, 4, heads, -1, states, states)[:, flip]
+        ways = list((rotation(turns[0]) @ torch.diag_embed(scales) @ rotation(turns[1])).unbind(1))
+        last = -1
+    if layer.is_diffusive:
+        gates = {"s_r": s[0], "s_d": s[-1], "m_l": m[0], "m_u": m[-1], "t_rl": ways[0], "t_du": ways[1]}
+        return gates | {"t_ru": ways[2], "t_dl": torch.zeros_like(ways[2])}  # chirality L
+    scale = 0.5 / len(seen) if complement else 1.0
+    angle = (bias[:, last] + scale * moved[:, last]).sigmoid()[:, None]
+    s_r = angle * s[0]
+    t_r = angle[..., None] * ways[0]
+    s_d = 1 - s_r if complement else (1 - angle) * s[0]
+    t_d = 1 - t_r if complement else (1 - angle[..., None]) * ways[0]
+    return {"s_r": s_r, "s_d": s_d, "m_l": m[0], "m_u": m[0], "t_rl": t_r, "t_ru": t_r, "t_dl": t_d, "t_du": t_d}
+
+
+def node_by_node(layer: PLSTM2D, x: Tensor, complement: bool) -> Tensor:
+    """`layer` of x [X, Y, width] in one loop a flip, with the gates of the source's code: C [H, J, K, V] an edge."""
+    heads = layer.heads
+    seen = x.clone()
+    if layer.conv is not None:
+        weight = layer.conv.weight[:, 0]
+        for i, j in itertools.product(range(x.shape[0]), range(x.shape[1])):
+            near = {(r, c): x[i - 2 + r, j - 2 + c] for r in range(3) for c in range(3) if i + r >= 2 and j + c >= 2}
+            seen[i, j] = layer.conv.bias + sum(weight[:, r, c] * value for (r, c), value in near.items())
+    q, k, v = (
+        p(y).unflatten(-1, (heads, -1)) for p, y in ((layer.q_proj, seen), (layer.k_proj, seen), (layer.v_proj, x))
+    )
     q = q * q.shape[-1] ** -0.5
-    weight = layer.edge_proj.weight.unflatten(0, (4, heads, -1))
-    bias = layer.edge_proj.bias.view(4, heads, -1)
     outputs = []
     for flip, (up, left) in enumerate(((1, 1), (-1, 1), (1, -1), (-1, -1))):
         out = torch.zeros_like(v)
@@ -193,47 +240,53 @@ def node_by_node(layer: PLSTM2D, x: Tensor, complement: bool) -> Tensor:
         for i in range(x.shape[0])[::up]:
             for j in range(x.shape[1])[::left]:
                 here = (i, j)
-                moved = weight[flip] @ x[here]
-                if complement:
-                    source, transition, mark = (bias[flip] + moved).sigmoid()[:, :3].unbind(-1)
-                    angle = (bias[flip, :, 3] + 0.5 * moved[:, 3] / x.shape[-1]).sigmoid()
-                    s_r = angle * source
-                    s_d = 1 - s_r
-                    t_rl = t_ru = angle * transition
-                    t_dl = t_du = 1 - angle * transition
-                    m_l = m_u = mark
-                else:
-                    s_r, t_rl, m_l, t_du, t_ru, s_d, m_u = (bias[flip] + moved).sigmoid().unbind(-1)
-                    t_dl = torch.zeros_like(t_ru)  # chirality L
+                g = node_gates(layer, seen[here], flip, complement)
                 new = k[here][:, :, None] * v[here][:, None]
-                nothing = torch.zeros_like(new)
+                nothing = new.new_zeros(heads, layer.states, *new.shape[1:])
                 came_left = right.get((i, j - left), nothing)
                 came_up = down.get((i - up, j), nothing)
-                seen = m_l[:, None, None] * came_left + m_u[:, None, None] * came_up
+                read = torch.einsum("hj,hjkv->hkv", g["m_l"], came_left)
+                read = read + torch.einsum("hj,hjkv->hkv", g["m_u"], came_up)
                 direct = (layer.direct * (q[here] * k[here]).sum(-1))[:, None] * v[here]
-                out[here] = torch.einsum("hk,hkv->hv", q[here], seen) + direct
-                gates = [gate[:, None, None] for gate in (t_rl, t_ru, s_r, t_dl, t_du, s_d)]
-                right[here] = gates[0] * came_left + gates[1] * came_up + gates[2] * new
-                down[here] = gates[3] * came_left + gates[4] * came_up + gates[5] * new
+                out[here] = torch.einsum("hk,hkv->hv", q[here], read) + direct
+                for name, edges in (("r", right), ("d", down)):
+                    edges[here] = g[f"s_{name}"][:, :, None, None] * new[:, None]
+                    for came, state in (("l", came_left), ("u", came_up)):
+                        edges[here] = edges[here] + torch.einsum("hij,hjkv->hikv", g[f"t_{name}{came}"], state)
         outputs.append(layer.norm(out))
-    return layer.o_proj(torch.stack(outputs).mean(0).flatten(-2))
+    y = layer.o_proj(torch.stack(outputs).mean(0).flatten(-2))
+    return y if layer.passthrough is None else y + layer.passthrough * x
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"mode": "directional", "complement": True},
-        {"mode": "diffusive", "chirality": "L", "by_direction": True},
+        {"mode": "diffusive", "chirality": "L", "by_direction": True, "conv_size": 3, "passthrough": True},
+        {"mode": "diffusive", "chirality": "L", "by_direction": True, "states": 2},
+        {"mode": "directional", "complement": True, "states": 3, "conv_size": 3},
+        {"mode": "directional", "states": 2, "passthrough": True},
     ],
-    ids=["P", "D"],
+    ids=["P", "D with a convolution", "D of matrices", "P of matrices", "shares of matrices"],
 )
 def test_gates_and_norms_as_in_the_sources_code(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
     layer = PLSTM2D(6, 2, norm="each", **options).double()
     with torch.no_grad():
-        layer.edge_proj.weight.copy_(noise(*layer.edge_proj.weight.shape, seed=1))
+        for n, (name, value) in enumerate(layer.named_parameters()):
+            if "edge_proj.weight" in name or "transitions" in name or name == "passthrough":
+                value.copy_(0.5 * noise(*value.shape, seed=n))
         x = noise(1, 4, 3, 6)
         wanted = node_by_node(layer, x[0], "complement" in options)
         torch.testing.assert_close(layer(x)[0], wanted, rtol=0, atol=1e-12)
+
+
+def test_a_single_state_has_a_transition_that_may_be_negative() -> None:
+    gates = MatrixGates(3, 4, 1)
+    x = noise(2, 3, dtype=torch.float32)
+    torch.testing.assert_close(gates(x), torch.full((2, 4, 1, 1), math.tanh(5.0)))
+    nn.init.constant_(gates.scale_proj.bias, -0.2)
+    torch.testing.assert_close(gates(x), torch.full((2, 4, 1, 1), math.tanh(-1.0)))
 
 
 def test_the_turns_are_mirrored() -> None:
@@ -260,6 +313,8 @@ def test_the_turns_are_mirrored() -> None:
         ({"chirality": "L"}, r"PLSTM2D.chirality: 'L' needs mode 'diffusive' \(got directional\)"),
         ({"by_direction": True}, r"PLSTM2D.by_direction: needs mode 'diffusive' \(got directional\)"),
         ({"mode": "diffusive", "complement": True}, r"PLSTM2D.complement: needs mode 'directional'"),
+        ({"states": 0}, r"PLSTM2D.states: must be >= 1 or None \(got 0\)"),
+        ({"conv_size": -1}, r"PLSTM2D.conv_size: must be >= 0 squares \(got -1\)"),
     ],
 )
 def test_options_of_the_other_mode_are_refused(options: dict[str, Any], message: str) -> None:
@@ -306,42 +361,71 @@ def test_a_grid_learns_where_an_arrow_points_and_beyond_its_size() -> None:
             assert float(answers(grids).argmax(1).eq(labels).float().mean()) > least
 
 
-def test_a_layer_over_a_graph_is_its_equations_over_the_nodes() -> None:
-    """Node by node in float64, on a random graph; nodes that no edge reaches read their own value alone."""
+@pytest.mark.parametrize("seed", range(2))
+def test_single_paths_leave_no_second_way_and_leave_out_no_more(seed: int) -> None:
+    """Pairs are walked from every edge: at most one path to each; every pair left out would open a second."""
+    draws = torch.Generator().manual_seed(seed)
+    names = torch.randperm(8, generator=draws)
+    edges = names[torch.triu(torch.rand(8, 8, generator=draws) < 0.6, 1).nonzero()]
+    every = {tuple(pair) for pair in line_graph(edges).tolist()}
+    kept = {tuple(pair) for pair in single_paths(8, edges).tolist()}
+
+    def most_paths(pairs: set[tuple[int, ...]]) -> int:
+        def walk(edge: int) -> Iterator[int]:
+            yield edge
+            for before, after in pairs:
+                if before == edge:
+                    yield from walk(after)
+
+        return max(max(Counter(walk(edge)).values()) for edge in range(len(edges)))
+
+    assert kept < every and most_paths(kept) == 1 and most_paths(every) > 1
+    assert all(most_paths(kept | {pair}) == 2 for pair in every - kept)
+
+
+def graph_node_by_node(layer: PLSTMGraph, x: Tensor, edges: list[Node], f: Tensor, pairs: set[Node]) -> Tensor:
+    """Return a layer's output [N, width] of one graph, in a loop over its edges in topological order, as they are."""
+    heads = layer.heads
+    q, k, v = (p(x).unflatten(-1, (heads, -1)) for p in (layer.q_proj, layer.k_proj, layer.v_proj))
+    q = q / q.shape[-1] ** 0.5
+    out = (layer.direct * (q * k).sum(-1))[..., None] * v
+    states: dict[int, Tensor] = {}
+    for e, (a, b) in enumerate(edges):
+        source = layer.source_proj(torch.cat([x[a], f[e]])).sigmoid()
+        mark = layer.mark_proj(torch.cat([x[b], f[e]])).sigmoid()
+        states[e] = source[:, None, None] * k[a][:, :, None] * v[a][:, None]
+        raw = {d: layer.transition_proj(torch.cat([f[d], f[e], x[a]])) for d in states if edges[d][1] == a}
+        for d, r in raw.items():
+            if layer.weigh is MODES["directional"]:
+                weight = r.sigmoid() / sum(way[0] == a for way in edges)
+            elif layer.weigh is MODES["normalised"]:
+                weight = r / (0.5 + sum(other.abs() for other in raw.values()))
+            else:
+                weight = r.tanh() * ((d, e) in pairs)
+            states[e] = states[e] + weight[:, None, None] * states[d]
+        out[b] += mark[:, None] * torch.einsum("hk,hkv->hv", q[b], states[e])
+    return layer.o_proj(layer.norm(out).flatten(-2))
+
+
+@pytest.mark.parametrize(("mode", "edge_width"), [("directional", 0), ("normalised", 3), ("diffusive", 3)])
+def test_a_layer_over_a_graph_is_its_equations_over_the_nodes(mode: str, edge_width: int) -> None:
+    """Edge by edge in float64; nodes that no edge reaches read their own value alone."""
     torch.manual_seed(0)
-    layer = PLSTMGraph(8, 2).double()
-    for projection in (layer.source_proj, layer.transition_proj, layer.mark_proj):
-        nn.init.normal_(projection.bias)
+    layer = PLSTMGraph(8, 2, mode, edge_width=edge_width).double()
+    nn.init.normal_(layer.transition_proj.bias)
     nodes = 7
-    edges = torch.tensor([[a, b] for a in range(nodes) for b in range(a + 1, nodes) if (3 * a + 5 * b) % 4 < 2])
+    ways = [(a, b) for a in range(nodes) for b in range(a + 1, nodes) if (3 * a + 5 * b) % 4 < 2]
+    edges = torch.tensor(ways)
     x = noise(2, nodes, 8)
-    out = layer(x, edges)
+    features = noise(2, len(ways), edge_width, seed=1)
+    pairs: set[Node] = {(d, e) for d, e in single_paths(nodes, edges).tolist()}
+    assert len(pairs) < len(line_graph(edges))
+    out = layer(x, edges, features)
     with torch.no_grad():
         for item in range(2):
-            q, k, v = (p(x[item]).view(nodes, 2, 4) for p in (layer.q_proj, layer.k_proj, layer.v_proj))
-            gates = [p(x[item]).sigmoid() for p in (layer.source_proj, layer.transition_proj, layer.mark_proj)]
-            source, transition, mark = gates
-            leaving = [int((edges[:, 0] == a).sum()) for a in range(nodes)]
-            for head in range(2):
-                states = {}
-                for b in range(nodes):
-                    arrived = [e for e in states if e[1] == b]
-                    read = sum((mark[b, head] * states[e].T @ q[b, head] / 2 for e in arrived), torch.zeros(4).double())
-                    read = read + layer.direct[head] * (q[b, head] @ k[b, head]) / 2 * v[b, head]
-                    wanted = read * (read.square().mean() + 1e-5).rsqrt()
-                    torch.testing.assert_close(normed(layer, x, edges)[item, b, head], wanted, rtol=1e-9, atol=1e-9)
-                    for _, c in [e for e in edges.tolist() if e[0] == b]:
-                        passed = sum((states[e] for e in arrived), torch.zeros(4, 4).double())
-                        own = source[b, head] * torch.outer(k[b, head], v[b, head])
-                        states[(b, c)] = own + transition[b, head] / leaving[b] * passed
+            wanted = graph_node_by_node(layer, x[item], ways, features[item], pairs)
+            torch.testing.assert_close(out[item], wanted, rtol=0, atol=1e-12)
     out.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
-
-
-def normed(layer: PLSTMGraph, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-    """Return what the layer's norm gives, [B, N, H, V]."""
-    seen: list[torch.Tensor] = []
-    handle = layer.norm.register_forward_hook(lambda module, inputs, out: seen.append(out))
-    layer(x, edges)
-    handle.remove()
-    return seen[0]
+    with pytest.raises(NeurosimInputError, match=r"PLSTMGraph.features: must be \(2, 11, \d\) \(got \(2, 11, 5\)\)"):
+        layer(x, edges, noise(2, len(ways), 5))

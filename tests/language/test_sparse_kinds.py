@@ -145,6 +145,18 @@ def turned(x: Any, position: int) -> Any:
     )
 
 
+def damped(x: Any, w: dict[str, Any]) -> Any:
+    """Averages of x [T, D] of a `MovingAverage` inside another mixer, token by token."""
+    p = sigmoid(w["average.delta"])
+    decay = 1 - p * sigmoid(w["average.alpha"])
+    state = np.zeros_like(p)
+    rows = []
+    for row in x:
+        state = decay * state + p * w["average.beta"] * row[:, None]
+        rows.append((state * w["average.gamma"]).sum(1) / p.shape[1] ** 0.5 + w["average.omega"] * row)
+    return np.stack(rows)
+
+
 @pytest.mark.parametrize(
     ("positions", "attention", "slots"), [("rotary", "softmax", 5), ("bias", "relu2", 5), ("none", "softmax", 40)]
 )
@@ -154,14 +166,11 @@ def test_seqboat_is_the_unit_of_its_source(positions: str, attention: str, slots
     x = 2 * noise(1, 30, WIDTH)
     stream = noise(1, 30, WIDTH, seed=1)
     w = arrays(layer)
-    p = sigmoid(w["average.delta"])
-    decay = 1 - p * sigmoid(w["average.alpha"])
-    h = np.zeros((WIDTH, 3))
     past: list[tuple[int, Any, Any]] = []
     wanted = []
-    for t, (row, raw) in enumerate(zip(x[0].numpy(), stream[0].numpy(), strict=True)):
-        h = decay * h + p * w["average.beta"] * row[:, None]
-        s = silu((h * w["average.gamma"]).sum(1) / 3**0.5 + w["average.omega"] * row)
+    averages = damped(x[0].numpy(), w)
+    for t, (average, raw) in enumerate(zip(averages, stream[0].numpy(), strict=True)):
+        s = silu(average)
         u = w["hx_proj.weight"] @ s + w["hx_proj.bias"]
         chances = np.exp(u[:2] / np.exp(w["log_temperature"]))
         share = chances[1] / chances.sum()
@@ -220,7 +229,10 @@ def test_dilated_convolutions_reach_as_far_as_they_say() -> None:
     assert grad[0].abs().amax(-1).nonzero()[:, 0].tolist() == list(range(13, 40))
 
 
-@pytest.mark.parametrize("options", [{}, {"moving": True}, {"simple": True}, {"simple": True, "moving": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"moving": True}, {"simple": True}, {"simple": True, "moving": True}, {"averages": "ema", "state_size": 3}],
+)
 def test_tcnca_is_the_unit_of_mega_behind_its_convolutions(options: dict[str, Any]) -> None:
     """Token by token in numpy: a token sees its chunk of 7 so far, or the last 7."""
     layer = layer_of("tcnca", layers=2, kernel=3, dilation=2, window_size=7, key_dim=6, **options)
@@ -228,7 +240,9 @@ def test_tcnca_is_the_unit_of_mega_behind_its_convolutions(options: dict[str, An
     stream = noise(1, 30, WIDTH, seed=1)
     w = arrays(layer)
     y = x[0].numpy()
-    for i, taps in enumerate(w["filters"]):
+    if "averages" in options:
+        y = silu(damped(y, w))
+    for i, taps in enumerate(w.get("filters", [])):
         padded = np.concatenate([np.zeros((2 * 2**i, WIDTH)), y])
         y = y + silu(sum(tap * padded[n * 2**i : n * 2**i + 30] for n, tap in enumerate(taps)))
     z, r = (silu(y @ w[f"unit.{n}_proj.weight"].T + w[f"unit.{n}_proj.bias"]) for n in "zr")
@@ -238,7 +252,7 @@ def test_tcnca_is_the_unit_of_mega_behind_its_convolutions(options: dict[str, An
     for t, raw in enumerate(stream[0].numpy()):
         first = max(t - 6, 0) if "moving" in options else t // 7 * 7
         scores = k[first : t + 1] @ q[t] / 6**0.5
-        if not options:
+        if "bias" in w:
             scores = scores + w["bias"][: t + 1 - first][::-1]
         weights = np.exp(scores)
         read = (weights / weights.sum() @ v[first : t + 1]) * r[t]
@@ -368,6 +382,23 @@ def test_the_rows_of_sea_are_convolutions_over_time_and_columns() -> None:
     before, tails = decoder(x[:, :5], zeros)
     after, _ = decoder(x[:, 5:], tails)
     torch.testing.assert_close(torch.cat([before, after], 1), scores, rtol=0, atol=1e-12)
+
+
+def test_learnt_positions_of_sea_are_summed_beside_the_values() -> None:
+    """The estimate sees the mean of (p, v) weighted by phi(q) phi(k), and v; the text is longer than the table."""
+    layer = layer_of("sea", num_heads=2, topk=5, columns=6, hidden=7, learnt_positions=9)
+    x = noise(1, 15, WIDTH)
+    seen: list[Tensor] = []
+    layer.estimate.register_forward_hook(lambda module, inputs, out: seen.append(inputs[0]))
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    q, k = (torch.nn.functional.elu(inputs[name][0]) + 1 for name in "qk")
+    for t in (0, 8, 14):
+        weights = torch.einsum("hk,jhk->hj", q[t], k[: t + 1])
+        weights = weights / weights.sum(1, keepdim=True)
+        places = layer.positions.weight[torch.arange(t + 1).clamp(max=8)]
+        values = inputs["v"][0, : t + 1]
+        wanted = torch.cat([weights @ places, torch.einsum("hj,jhv->hv", weights, values), values[t]], -1)
+        torch.testing.assert_close(seen[0][0, t], wanted, rtol=0, atol=1e-12)
 
 
 def test_sea_learns_where_its_attention_looks() -> None:

@@ -419,6 +419,18 @@ def rotary(p, context, begin, end):
         copy_into(x[2 * half :], out[2 * half :])
 
 
+@operation("table count width tokens out")
+def placed(p, context, begin, end):
+    """Copy the row of a table that belongs to the position of each token; later positions have the last of `count`.
+
+    Parts are channels.
+    """
+    for i in range(p.tokens):
+        place = min(position_of(context, i), p.count - 1)
+        row = vector(p.table + 4 * (place * p.width + begin), end - begin, FLOAT)
+        copy_into(row, vector(p.out + 4 * (i * p.width + begin), end - begin, FLOAT))
+
+
 # A product and a sum in one rounding where the processor has that.
 @compiled(fastmath={"contract"})
 def _product(x, y, out):

@@ -146,6 +146,11 @@ def rotary(x: np.ndarray, size: int, turns: np.ndarray) -> np.ndarray:
     return heads.reshape(x.shape)
 
 
+def placed(positions: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the rows of a table [count, width] at positions [tokens]; later ones have the last."""
+    return table[np.minimum(positions, len(table) - 1)]
+
+
 def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Multiply matrices x [.., a, b] and y [.., b, c]."""
     return x @ y

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ...base.errors import NeurosimInputError, lookup, require
 from ...language.attention.kinds.lightnet import LightNet2D
-from ...language.attention.kinds.plstm import PLSTM2D
+from ...language.attention.kinds.plstm_2d import PLSTM2D
 from .attention_net import dropout_masks
 from .classifier import Classifier, LayerActivity
 from .specs import AttentionSpec

@@ -219,6 +219,7 @@ class TCNCA(CachedAttention):
     """Attention unit of MEGA behind dilated convolutions instead of averages (Sommer et al. 2023, arXiv 2312.05605).
 
         y_0 = x,  y_{l+1} = y_l + silu(conv_l y_l),  conv_l each channel on its own, causal, dilated by b^l
+        or with `averages`, as in MEGA (Ma et al. 2022, arXiv 2209.10655): y = silu(SSM(x))
         o = attention of q, k from y and v from x, with a bias for each distance,  r, phi, h from y
         out = phi silu(h + W (o r)) + (1 - phi) x_0,  phi = sigmoid(W y)
 
@@ -232,6 +233,8 @@ class TCNCA(CachedAttention):
         window_size: tokens of a chunk.
         moving: see the last `window_size` tokens instead, wherever they lie; there is no bias then.
         simple: y = W (o r) without phi, h and the bias, the form that the source takes for recall.
+        averages: 'ema' (`MovingAverage`, as MEGA) or 's4d' (`DiagonalSSM`) in place of the convolutions.
+        state_size: size of the state of `averages`.
         key_dim, value_dim: K and V (defaults: width / 2, width).
 
     The memory is the tokens of the present chunk [B, tokens, 1, K + V].
@@ -245,6 +248,8 @@ class TCNCA(CachedAttention):
     window_size: Annotated[int, Rule(">= 1 tokens")] = 128
     moving: bool = False
     simple: bool = False
+    averages: str | None = None
+    state_size: Annotated[int, Rule("> 0")] = 16
     key_dim: int | None = None
     value_dim: int | None = None
 
@@ -252,8 +257,12 @@ class TCNCA(CachedAttention):
         self.kv_heads = self.groups = 1
         self.k_size = self.key_dim or max(self.width // 2, 1)
         self.v_size = self.value_dim or self.width
-        bound = self.kernel**-0.5
-        self.filters = nn.Parameter(torch.empty(self.layers, self.kernel, self.width).uniform_(-bound, bound))
+        if self.averages is None:
+            bound = self.kernel**-0.5
+            self.filters = nn.Parameter(torch.empty(self.layers, self.kernel, self.width).uniform_(-bound, bound))
+        else:
+            average = lookup(AVERAGES, self.averages, self.name("averages"))
+            self.average = average(self.width, self.depth, self.state_size)
         self.unit = AttentionUnit(self.width, self.k_size, self.v_size)
         # One number for each distance within a chunk.
         self.bias: nn.Parameter | None = None
@@ -263,21 +272,30 @@ class TCNCA(CachedAttention):
                 self.bias = nn.Parameter(0.02 * torch.randn(self.window_size))
 
     def initial(self, x: Tensor) -> State:
+        if self.averages is not None:
+            return super().initial(x) | initial_inside(self.average, x)
         # A convolution of `kernel` taps dilated by b^l reaches (kernel - 1) b^l tokens back.
         reach = [(self.kernel - 1) * self.dilation**layer for layer in range(self.layers)]
         return super().initial(x) | {f"tail_{i}": x.new_zeros(len(x), n, self.width) for i, n in enumerate(reach)}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        y = x
-        length = x.shape[1]
-        tails = {}
-        for i, weights in enumerate(self.filters):
-            y, tails[f"tail_{i}"] = dilated(y, state[f"tail_{i}"], weights, self.dilation**i)
+        y, after = self.mixed(x, state, shared)
         q, k, v, r = self.unit(x, y)
         inputs = {"q": q[:, :, None], "k": k[:, :, None], "v": v[:, :, None], "r": r}
         if not self.simple:
             inputs |= {"phi": self.phi_proj(y).sigmoid(), "h": self.hx_proj(y), "stream": shared.get("stream", x)}
-        return inputs, tails | {"position": state["position"] + length}
+        return inputs, after | {"position": state["position"] + x.shape[1]}
+
+    def mixed(self, x: Tensor, state: State, shared: Shared) -> tuple[Tensor, State]:
+        """Return (y [B, T, D] of the convolutions or averages, the state after them)."""
+        if self.averages is not None:
+            y, after = run_inside(self.average, x, state, shared)
+            return F.silu(y), after
+        y = x
+        tails = {}
+        for i, weights in enumerate(self.filters):
+            y, tails[f"tail_{i}"] = dilated(y, state[f"tail_{i}"], weights, self.dilation**i)
+        return y, tails
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         if self.moving:

@@ -19,6 +19,7 @@ from .growing import appended
 from .modules import linear, repeat_heads
 from .nested import spread_over
 from .softmax import SoftmaxAttention
+from .tracing import leaf
 
 DISTILLED = 0.1  # weight of the loss of the estimate
 ROWS = 256  # rows of the attention of a sequence that the estimate learns from
@@ -101,6 +102,21 @@ class RowDecoder(nn.Module):
         return self.norm_out(repeated), (first, second)
 
 
+class LearntPositions(nn.Module):
+    """A learnt vector for each of the first tokens of a text; later tokens have that of the last."""
+
+    def __init__(self, count: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(count, size))
+
+    @leaf
+    def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        """Return [B, T, size] of tokens x [B, T, ..], the first of them at `position` []."""
+        place = position + torch.arange(x.shape[1], device=x.device)
+        rows = self.weight[place.clamp(max=len(self.weight) - 1)]
+        return rows.to(x.dtype).expand(len(x), -1, -1)
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class SEA(SoftmaxAttention):
     """o = m softmax(q K^T / sqrt(K)) V over `topk` keys + (1 - m) mean of v so far (Lee et al. 2024, 2310.01777).
@@ -116,6 +132,8 @@ class SEA(SoftmaxAttention):
         topk: keys that a token sees.
         columns: parts of a row.
         hidden: channels of the MLP of a head.
+        learnt_positions: P, tokens with a vector of their own that linear attention sums up beside v, so that the
+            estimate knows where its keys lie. The source has 2,048; 0: none.
     """
 
     why_not_parallel = "its keys of earlier tokens lie in other processes"
@@ -123,18 +141,24 @@ class SEA(SoftmaxAttention):
     topk: Annotated[int, Rule(">= 1 keys")] = 32
     columns: Annotated[int, Rule("> 0")] = 64
     hidden: Annotated[int, Rule("> 0")] = 64
+    learnt_positions: Annotated[int, Rule(">= 0 tokens")] = 0
 
     def build(self) -> None:
         require(self.window_size == 0, self.name("window_size"), "must be 0: any key may be chosen", self.window_size)
         super().build()
-        self.estimate = nn.Sequential(linear(2 * self.v_size, self.hidden, True), nn.LayerNorm(self.hidden), nn.GELU())
+        count = self.learnt_positions
+        self.positions = LearntPositions(count, self.v_size) if count else None
+        # Sums of linear attention, of values and positions, and the value of the token itself.
+        seen = (3 if count else 2) * self.v_size
+        self.estimate = nn.Sequential(linear(seen, self.hidden, True), nn.LayerNorm(self.hidden), nn.GELU())
         self.rows = RowDecoder(self.num_heads, self.columns)
         self.rows_proj = linear(self.hidden, CHANNELS * self.rows.parts, True)
         self.mix_proj = linear(self.v_size, 1, True)
         nn.init.constant_(self.mix_proj.bias, OPEN)
 
     def initial(self, x: Tensor) -> State:
-        sums = x.new_zeros(len(x), self.num_heads, self.k_size, self.v_size + 1)
+        summed = (2 if self.learnt_positions else 1) * self.v_size
+        sums = x.new_zeros(len(x), self.num_heads, self.k_size, summed + 1)
         total = x.new_zeros(len(x), self.num_heads, self.v_size + 1)
         tails = {"tail": self.rows.conv1.initial(x), "hidden_tail": self.rows.conv2.initial(x)}
         return super().initial(x) | {"sums": sums, "total": total, **tails}
@@ -143,8 +167,12 @@ class SEA(SoftmaxAttention):
         inputs, after = super().project(x, state, shared)
         k, v = (repeat_heads(inputs[name], self.groups) for name in "kv")
         ones = torch.cat([v, torch.ones_like(v[..., :1])], -1)
+        summed = ones
+        if self.positions is not None:
+            places = self.positions(x, state["position"])[:, :, None]
+            summed = torch.cat([repeat_heads(places, self.num_heads), ones], -1)
         # Linear attention with the kernel phi = elu + 1; the column of ones beside v is its normaliser.
-        sums, context = chunks.additive(F.elu(inputs["q"]) + 1, F.elu(k) + 1, ones, state["sums"], None, self.chunk)
+        sums, context = chunks.additive(F.elu(inputs["q"]) + 1, F.elu(k) + 1, summed, state["sums"], None, self.chunk)
         # o of linear attention, from which an MLP estimates the row of the attention matrix.
         context = context[..., :-1] / context[..., -1:]
         estimate = self.rows_proj(self.estimate(torch.cat([context, v], -1)))
@@ -156,7 +184,7 @@ class SEA(SoftmaxAttention):
         # Rows of attention are known only where the keys of all tokens are in x.
         if self.training and torch.is_grad_enabled() and x.shape[1] == int(length[-1]):
             self.auxiliary = DISTILLED * self._distance(inputs["q"].detach(), k.detach(), log_p)
-        inputs |= {"log_p": log_p.detach(), "mix": self.mix_proj(context).sigmoid()}
+        inputs |= {"log_p": log_p.detach(), "mix": self.mix_proj(context[..., -self.v_size :]).sigmoid()}
         inputs |= {"mean": total[..., :-1] / total[..., -1:], "length": length.expand(len(x), -1)}
         return inputs, after | {"sums": sums, "total": total[:, -1], "tail": tails[0], "hidden_tail": tails[1]}
 

@@ -751,6 +751,15 @@ class Builder(DecoderProgram):
             self.angles[key] = out
         return self.angles[key]
 
+    def placed(self, table: Tensor) -> Buffer:
+        """Return the row of a table [count, width] that belongs to the position of each token."""
+        count, width = table.shape
+        out = self.buffer(width)
+        places, share = self.by_columns(out)
+        bound = vectors.placed(table=self.constant(table), count=count, width=width, tokens=self.tokens, out=out)
+        self.emit(bound, places, [writes(out, share)])
+        return out
+
     def matmul(self, x: Buffer, y: Buffer, rows: int) -> Buffer:
         """Return the products of matrices of `rows` rows of x with as many matrices of y, one behind the other."""
         out = self.buffer(y.width, x.rows)

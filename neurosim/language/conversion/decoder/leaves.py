@@ -24,6 +24,7 @@ from ...attention.kinds.gated_attention import dilated
 from ...attention.kinds.lightnet import soft_decays
 from ...attention.kinds.modules import Linear, ShortConv, l2_normalise, repeat_heads, token_shift
 from ...attention.kinds.rotary import Rotary
+from ...attention.kinds.sea import LearntPositions
 from ...attention.kinds.window_linear import WindowLinearAttention, joined
 from ..coding import Coder
 from ..linear import SpikedLinear
@@ -66,6 +67,13 @@ def _turned(angles: Rotary, x: Traced, position: Any) -> Traced:
     if not isinstance(position, Position) or position.ahead != 0:
         raise NotCompiledError("rotary positions: compiled for the tokens' own positions, state['position']")
     return Traced.of(x.builder, x.builder.rotary(x.token_rows, x.shape[-1], angles), x.shape)
+
+
+@lowers(LearntPositions.forward)
+def _placed(layer: LearntPositions, x: Traced, position: Any) -> Traced:
+    if not isinstance(position, Position) or position.ahead != 0:
+        raise NotCompiledError("learnt positions: compiled for the tokens' own positions, state['position']")
+    return Traced.of(x.builder, x.builder.placed(layer.weight), [x.builder.tokens, 1, layer.weight.shape[1]])
 
 
 @lowers(l2_normalise)

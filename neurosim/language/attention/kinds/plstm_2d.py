@@ -1,0 +1,337 @@
+"""pLSTM over grids: states flow along rows and columns of an image."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import lookup, require
+from .modules import divide, linear, split_heads
+from .plstm import DIRECT
+
+ANGLES = 2.0  # first biases of the angles: of the heads in turn, from this below 0 to this above, as published
+SATURATED = 5.0  # tanh(5 l): near 1 for first l = 1
+ANGLE_SCALE = 0.5  # of W x / D beside the first angles of the complement, as in the source's code
+
+
+def over_grid(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:
+    """Return o [B, X, Y, H, V] of a state that flows to the right and down over a grid, node by node.
+
+    An edge that leaves a node brings C_out = sum_in t[in, out] C_in + s[out] k v^T to the next; o = sum_in m[in] C_in^T
+    q. With J states an edge, t is a matrix of them, s and m are vectors. The nodes of an antidiagonal are computed at
+    once, X + Y - 1 in turn. With fewer than K V nodes the edges bring the weight of each node before instead, the sum
+    over all paths from it: o = sum_n w_n (q . k_n) v_n.
+
+    Args:
+        q, k, v: [B, X, Y, H, K] and [.., V].
+        source: s [B, X, Y, H, 2] or [.., 2, J], out to the next column (right) and row (down).
+        transition: t [B, X, Y, H, 2, 2] or [.., 2, 2, J, J], in from the column (left) and row (up) before, then out;
+            of a matrix the row is the state that leaves.
+        mark: m [B, X, Y, H, 2] or [.., 2, J].
+    """
+    if source.ndim == q.ndim:
+        source = source[..., None]
+        transition = transition[..., None, None]
+        mark = mark[..., None]
+    nodes = q.shape[1] * q.shape[2]
+    if nodes >= q.shape[-1] * v.shape[-1]:
+        return _flow(q, k, v, source, transition, mark)
+    one = torch.ones_like(q[..., :1])
+    # Weights of all paths: the state of an edge is the weight of each earlier node in it.
+    own = torch.eye(nodes, dtype=v.dtype, device=v.device).view(1, *v.shape[1:3], 1, nodes)
+    weights = _flow(one, one, own.expand(*v.shape[:-1], -1), source, transition, mark)
+    scores = torch.einsum("bxyhk,bnhk->bxyhn", q, k.flatten(1, 2)) * weights
+    return torch.einsum("bxyhn,bnhv->bxyhv", scores, v.flatten(1, 2))
+
+
+def _flow(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:
+    """Return `over_grid` by the states of edges."""
+    states = source.shape[-1]
+    # One product a node: rows are the states that leave to the right and down, then the mark; columns those that come.
+    leaving = transition.movedim(-4, -2).flatten(-4, -3).flatten(-2)
+    ways = torch.cat([leaving, mark.flatten(-2)[..., None, :]], -2)
+    q, k, v, source, ways = map(_sheared, (q, k, v, source.flatten(-2), ways))
+    shape = (*k[0].shape, v.shape[-1])
+    state = v.new_zeros(*shape[:-2], 2 * states, shape[-2] * shape[-1])
+    outputs = []
+    for n in range(len(q)):
+        # C of the edges to the right and down, and the marked sum that this node reads.
+        right, down, read_out = (ways[n] @ state).split([states, states, 1], -2)
+        outputs.append((q[n][..., None, :] @ read_out.view(shape))[..., 0, :])
+        new = (k[n][..., None] * v[n][..., None, :]).flatten(-2)[..., None, :]
+        right = right + source[n][..., :states, None] * new
+        down = down + source[n][..., states:, None] * new
+        # Right stays in its row x, down goes to the next.
+        state = torch.cat([right, F.pad(down[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))], -2)
+    return _unsheared(torch.stack(outputs))
+
+
+def _sheared(x: Tensor) -> Tensor:
+    """Return [B, X, Y, ..] to [X + Y - 1, B, X, ..], the antidiagonals, 0 outside the grid: nothing flows there."""
+    rows, columns = x.shape[1:3]
+    i, j = _nodes(rows, columns)
+    out = x.new_zeros(rows + columns - 1, rows, len(x), *x.shape[3:])
+    return out.index_put((i + j, i), x.movedim(0, 2)).transpose(1, 2)
+
+
+def _unsheared(x: Tensor) -> Tensor:
+    """Return [X + Y - 1, B, X, ..] back to [B, X, Y, ..]."""
+    i, j = _nodes(x.shape[2], len(x) - x.shape[2] + 1)
+    return x.transpose(1, 2)[i + j, i].movedim(2, 0)
+
+
+def _nodes(rows: int, columns: int) -> list[Tensor]:
+    """Return row and column [X, Y] of every node."""
+    return list(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
+
+
+class Edges(NamedTuple):
+    """Gates of the nodes of an image in (0, 1), with J states an edge.
+
+    Attributes:
+        source: [.., 1, J], of both edges that leave a node, or [.., 2, J] to the right and down.
+        transition: [.., 1, J, J]; in the D-mode [.., 3, J, J], from left to right, down, and the turn.
+        mark: [.., 1, J], of both edges that reach a node, or [.., 2, J] from the left and above.
+        angle: [..] of the P-mode; in the D-mode an empty tensor.
+    """
+
+    source: Tensor
+    transition: Tensor
+    mark: Tensor
+    angle: Tensor
+
+    def of_flip(self, n: int) -> Edges:
+        """Return the gates of one flip, of those of all [B, X, Y, flips, H, ..]."""
+        angle = self.angle[..., n, :] if self.angle.numel() else self.angle
+        source, transition, mark = (gate[:, :, :, n] for gate in self[:3])
+        return Edges(source, transition, mark, angle)
+
+
+class Places(NamedTuple):
+    """Where the gates of a flip and head lie among the outputs of a layer; `transition` is empty for matrices."""
+
+    source: list[int]
+    mark: list[int]
+    angle: int
+    transition: list[int]
+
+
+def _of_both(gate: Tensor) -> Tensor:
+    """Return [.., 2, J] of the gates of both edges, [.., 1 or 2, J]."""
+    return gate.expand(*gate.shape[:-2], 2, -1)
+
+
+def _directional(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+    """Return s, t and m of the P-mode: an angle splits what leaves a node between right and down: nothing grows."""
+    shares = torch.stack([edges.angle, 1 - edges.angle], -1)[..., None]
+    rows = edges.transition * shares[..., None]
+    both = rows[..., None, :, :, :].expand(*rows.shape[:-3], 2, *rows.shape[-3:])
+    return edges.source * shares, both, _of_both(edges.mark)
+
+
+def _complement(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+    """Return s, t and m of the P-mode in the source's code: right a s and a t, down 1 - a s and 1 - a t."""
+    angle = edges.angle[..., None, None]
+    right = angle * edges.source
+    row = angle[..., None] * edges.transition
+    rows = torch.cat([row, 1 - row], -3)
+    both = rows[..., None, :, :, :].expand(*rows.shape[:-3], 2, *rows.shape[-3:])
+    return torch.cat([right, 1 - right], -2), both, _of_both(edges.mark)
+
+
+def _diffusive(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+    """Return s, t and m of the D-mode: straight on both ways, and one of the two turns, from left to down."""
+    right, down, turn = edges.transition.unbind(-3)
+    rows = [torch.stack([right, turn], -3), torch.stack([torch.zeros_like(right), down], -3)]
+    return _of_both(edges.source), torch.stack(rows, -4), _of_both(edges.mark)
+
+
+def _turning_left(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `_diffusive` with the other turn, from above to the right."""
+    source, transition, mark = _diffusive(edges)
+    return source, transition.transpose(-3, -4), mark
+
+
+MODES = {"diffusive": _diffusive, "directional": _directional}
+TURNS = {"L": _turning_left, "R": _diffusive}
+NORMS = {"mean": False, "each": True}  # of the mean over flips, or of each flip
+
+
+class MatrixGates(nn.Module):
+    """Transitions U diag(tanh(5 l)) V of J states, l = W x + b; U and V are rotations exp(A - A^T), A = W x + B.
+
+    First b = 1, B = 1 and W = 0: a node passes on tanh(5) of each state. Of one state T = tanh(5 l), which may be
+    negative (Poeppel et al. 2025, in their code `LongRangeTransitionLayer`).
+
+    Args:
+        width: channels of x.
+        count: number of transitions.
+        states: J.
+    """
+
+    def __init__(self, width: int, count: int, states: int) -> None:
+        super().__init__()
+        self.count = count
+        self.states = states
+        self.scale_proj = linear(width, count * states, True)
+        nn.init.ones_(self.scale_proj.bias)
+        # Without rotations a single state is scaled alone.
+        self.turn_proj = linear(width, 2 * count * states**2, True) if states > 1 else None
+        if self.turn_proj is not None:
+            with torch.no_grad():
+                self.turn_proj.bias.copy_(torch.eye(states).repeat(2 * count, 1, 1).flatten())
+            nn.init.zeros_(self.turn_proj.weight)
+        nn.init.zeros_(self.scale_proj.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [.., count, J, J] of x [.., width]; the row is the state that leaves."""
+        scales = (SATURATED * self.scale_proj(x)).tanh().unflatten(-1, (self.count, self.states))
+        if self.turn_proj is None:
+            return scales[..., None]
+        turns = self.turn_proj(x).unflatten(-1, (2, self.count, self.states, self.states))
+        out, into = torch.matrix_exp(turns - turns.mT).unbind(-4)
+        return out * scales[..., None, :] @ into
+
+
+class PLSTM2D(nn.Module):
+    """pLSTM over an image: y = W_o norm(o), o the mean over four flips of `over_grid` plus d (q . k) v.
+
+    `layer(x)`, x [B, X, Y, width] to y alike, any X and Y. The gates are sigmoids of W x, for each flip and head. The
+    source's code has `norm="each"`, `complement=True` in the P-mode, in the D-mode `by_direction=True` and
+    `chirality="L"`, and `states=1`; its layer, not its published models of images, has `conv_size=3` and
+    `passthrough=True`.
+
+    Args:
+        mode: 'directional' (P) for what travels along a line, or 'diffusive' (D) for what spreads.
+        chirality: turn of the D-mode: 'R' from left to down, 'L' from above to the right.
+        by_direction: sources and marks of the D-mode differ between the two edges of a node.
+        complement: in the P-mode what does not go right goes down, 1 - a s and 1 - a t, and not (1 - a) s and
+            (1 - a) t; its angles are a = sigmoid(b + W x / (2 width)).
+        norm: 'mean' for the norm of the mean over flips, 'each' for the mean of the norms.
+        states: J, number of states of an edge, which `MatrixGates` mix: transitions are matrices, sources and marks
+            vectors of J. None: one state, whose transition is a sigmoid.
+        conv_size: rows and columns of a convolution of each channel, over the squares up to each; q, k and the gates
+            see its output, v sees x. 0: none.
+        passthrough: add each channel of x to y times a weight, 1 at first.
+
+    Raises:
+        NeurosimInputError: no such mode, chirality or norm, an option of the other mode, a size out of range, or a
+            width that the heads do not divide.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_heads: int = 4,
+        mode: str = "directional",
+        *,
+        chirality: str = "R",
+        by_direction: bool = False,
+        complement: bool = False,
+        norm: str = "mean",
+        states: int | None = None,
+        conv_size: int = 0,
+        passthrough: bool = False,
+    ) -> None:
+        super().__init__()
+        self.heads = num_heads
+        self.size = divide(width, num_heads, "PLSTM2D.width")
+        self.gates = lookup(MODES, mode, "PLSTM2D.mode")
+        self.norm_each = lookup(NORMS, norm, "PLSTM2D.norm")
+        turned = lookup(TURNS, chirality, "PLSTM2D.chirality")
+        self.is_diffusive = mode == "diffusive"
+        if self.is_diffusive:
+            require(not complement, "PLSTM2D.complement", "needs mode 'directional'", mode)
+            self.gates = turned
+        else:
+            require(not by_direction, "PLSTM2D.by_direction", "needs mode 'diffusive'", mode)
+            require(chirality == "R", "PLSTM2D.chirality", "'L' needs mode 'diffusive'", mode)
+        require(states is None or states >= 1, "PLSTM2D.states", "must be >= 1 or None", states)
+        require(conv_size >= 0, "PLSTM2D.conv_size", "must be >= 0 squares", conv_size)
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
+        self.states = states or 1
+        pair = 2 if by_direction else 1
+        ways = 3 if self.is_diffusive else 1
+        if states is None:
+            # source, to the right, mark, then angle (P) or down and turn (D), source down and mark from above
+            self.places = Places([0, 5][:pair], [2, 6][:pair], 3, [1, 3, 4][:ways])
+            self.transitions = None
+            gates = 7 if by_direction else 5
+        else:
+            count = pair * states
+            self.places = Places([*range(count)], [*range(count, 2 * count)], 2 * count, [])
+            self.transitions = MatrixGates(width, 4 * num_heads * ways, states)
+            gates = 2 * count if self.is_diffusive else 2 * count + 1
+        self.edge_proj = linear(width, 4 * num_heads * gates, True)
+        # Gates begin the same at every position: first the straight edges, then the inputs and the turns.
+        nn.init.zeros_(self.edge_proj.weight)
+        with torch.no_grad():
+            first = self.edge_proj.bias.zero_().view(4, num_heads, gates)
+            first[..., self.places.transition] = DIRECT
+            if not self.is_diffusive:
+                first[..., self.places.angle] = torch.linspace(-ANGLES, ANGLES, num_heads)
+        self.direct = nn.Parameter(torch.ones(num_heads))
+        self.norm = nn.RMSNorm(self.size, 1e-5)
+        self.angle_scale = 1.0
+        if complement:
+            self.gates = _complement
+            self.angle_scale = ANGLE_SCALE / width
+        self.conv: nn.Conv2d | None = None
+        if conv_size:
+            self.conv = nn.Conv2d(width, width, conv_size, padding=conv_size - 1, groups=width)
+        self.passthrough = nn.Parameter(torch.ones(width)) if passthrough else None
+
+    def edges(self, x: Tensor) -> Edges:
+        """Return the gates of each flip and head, [B, X, Y, flips, H, ..]."""
+        logits = self.edge_proj(x).unflatten(-1, (4, self.heads, -1))
+        gates = logits.sigmoid()
+        if self.transitions is None:
+            transition = gates[..., self.places.transition, None, None]
+        else:
+            transition = self.transitions(x).unflatten(-3, (4, self.heads, -1))
+        sources, marks = (
+            gates[..., places].unflatten(-1, (-1, self.states)) for places in (self.places.source, self.places.mark)
+        )
+        return Edges(sources, transition, marks, self._angles(logits))
+
+    def _angles(self, logits: Tensor) -> Tensor:
+        """Return the angles of the P-mode; in the D-mode an empty tensor."""
+        if self.is_diffusive:
+            return logits.new_empty(0)
+        angles = logits[..., self.places.angle]
+        if self.angle_scale != 1:
+            first = self.edge_proj.bias.view(4, self.heads, -1)[..., self.places.angle]
+            # Angles scarcely depend on x: what a step of Adam changes in W counts 1 / (2 width) here.
+            angles = first + self.angle_scale * (angles - first)
+        return angles.sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x
+        if self.conv is not None:
+            # The square itself and those to the left and above.
+            rows, columns = x.shape[1:3]
+            seen = self.conv(x.movedim(-1, 1))[..., :rows, :columns].movedim(1, -1)
+        layers = ((self.q_proj, seen), (self.k_proj, seen), (self.v_proj, x))
+        q, k, v = (split_heads(layer(values), self.size) for layer, values in layers)
+        q = q * self.size**-0.5
+        edges = self.edges(seen)
+        out = ((q * k).sum(-1) * self.direct)[..., None] * v
+        flips = ((), (1,), (2,), (1, 2))
+        # The four flips are computed side by side, as one batch.
+        each = [(q, k, v, *self.gates(edges.of_flip(n))) for n in range(len(flips))]
+        parts = (
+            torch.cat([part.flip(axes) for part, axes in zip(same, flips, strict=True)])
+            for same in zip(*each, strict=True)
+        )
+        flows = [flow.flip(axes) for flow, axes in zip(over_grid(*parts).chunk(len(flips)), flips, strict=True)]
+        if self.norm_each:
+            normed = torch.stack([self.norm(out + flow) for flow in flows]).mean(0)
+        else:
+            for flow in flows:
+                out = out + flow / len(flips)
+            normed = self.norm(out)
+        y = self.o_proj(normed.flatten(-2))
+        return y if self.passthrough is None else y + self.passthrough * x
