@@ -310,6 +310,50 @@ def test_a_timed_array_has_the_value_at_the_start_of_the_step(precision: str) ->
     np.testing.assert_allclose(w[:, 0], np.where(step < 5, 5.0, 7.0), rtol=1e-5)
 
 
+def test_what_a_reset_assigns_is_a_variable() -> None:
+    """`count : 1` counts spikes; a time in `refractory` is that of the parameter; values start as parameters."""
+    Model = equations(
+        """
+        dv/dt = (2 - v) / tau \\
+             : 1 (unless refractory)
+        count : 1
+        tau : second (constant)
+        """,
+        threshold="v > 1",
+        reset="v = 0; count += 1",
+        refractory="5*ms",
+        method="exact",
+        parameters={"tau": 0.01, "count": 3.0},
+    )
+    assert Model.state == ("v", "count", "refractory") and Model().t_refractory == 5e-3  # type: ignore[attr-defined]
+    result = simulate(Network([Population("x", 1, Model())]), 0.1, precision="float64", probes=[Probe("x", "count")])
+    count = np.asarray(result.states["x.count"])[:, 0]
+    steps = np.rint(result.spikes["x"].times / 1e-3).astype(int)
+    right = 3 + np.searchsorted(steps, np.arange(len(count)), side="left")
+    assert len(steps) > 5
+    np.testing.assert_array_equal(count, right)
+
+
+def test_units_as_brian2_writes_them() -> None:
+    equations(
+        """
+        dv/dt = rate*(R*T/F + x*volt - v) + sigma*xi : volt
+        R : joule / mole / kelvin
+        T : kelvin; F : coulomb*mole**(-1); x : 1
+        sigma : volt/sqrt(second)
+        rate = 1*kHz/(1 + 3*um2/cmetre2) + 2/minute : (1/second)
+        """
+    )
+    for unit in ("second**-0.5", "Hz**(1/2)", "1/sqrt(ms)"):
+        equations(f"dv/dt = s*xi : 1; s : {unit}")
+
+
+def test_a_population_whose_constants_divide_by_zero_is_named() -> None:
+    cells = Population("x", 2, equations("dv/dt = -g*v/C; g : 1; C : 1")())
+    with pytest.raises(NeurosimInputError, match=r"Population\['x'\].model: .*; parameters that are 0: g, C\)"):
+        Simulation(Network([cells]))
+
+
 def test_other_equations_are_another_network() -> None:
     one, other = (
         Network([Population("x", 1, equations(f"dv/dt = {sign}v / tau", parameters={"tau": 1.0})())])
@@ -344,9 +388,21 @@ def test_slopes_of_every_function() -> None:
         ),
         (
             lambda: equations("dv/dt = __import__('os')"),
-            r"function: unknown name '__import__'; choose from abs, ceil, clip",
+            r"function: unknown name '__import__'; choose from abs, arccos",
         ),
         (lambda: equations("dv/dt = v.real"), r"equations: dv/dt: must be made of numbers, names"),
+        (lambda: equations("dv/dt = -v; x : 1 (linked)"), r"equations: x: \(linked\) is not known; write its equation"),
+        (lambda: equations("dv/dt = -v; x : 1 (fixed)"), r"equations: x: flag: unknown name 'fixed'"),
+        (
+            lambda: equations("dv/dt = t - lastspike"),
+            r"has no word 'lastspike'; write dx/dt = 1 and x = 0 in",
+        ),
+        (lambda: equations("dv/dt = -v**2", method="exact"), r"must be linear in variables and constants for the meth"),
+        (lambda: equations("dv/dt = -v", refractory="2*v"), r"or a time, such as '5\*ms' \(got '2\*v'\); a time that"),
+        (lambda: equations("dv/dt = -v", refractory="5*mV"), r"equations: refractory: must be in s \(got V\)"),
+        (lambda: equations("dv/dt = 2**(v) : V"), r"must raise numbers without unit to powers without unit"),
+        (lambda: equations("dv/dt = -v; x : sqrt(V)+A"), r"must be made of names of units, \* / \*\* and sqrt"),
+        (lambda: equations("dv/dt = -v; y = xi : 1 (constant over dt)"), r"equations: y: must have no white noise"),
         (lambda: equations("dv/dt = v +"), r"equations: dv/dt: is no expression \(got 'v \+'\)"),
         (lambda: equations("dv/dt = v**99"), r"must have powers that are numbers from -16 to 16"),
         (lambda: equations("drefractory/dt = 1"), r"equations: must not use this name; choose another \(got refr"),

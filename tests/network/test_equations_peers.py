@@ -139,6 +139,40 @@ CASES = {
         units={"tau": "second"},
         states=["v", "g"],
     ),
+    "words": Case(
+        """
+        dv/dt = (drive - v + g + 0.4*int(timestep(t, dt) % 50 == 0))/tau : 1
+        drive = 1.5*exp(-v**2) + 0.1*arctan(v) + log10(v**2 + 2)**n : 1 (constant over dt)
+        dx/dt = (log1p(x*x) + expm1(-x) - x + 2*arcsin(a) + arccos(a) + v//0.3 + e/2)/tau : 1
+        a = 0.9*sin(3*v) : 1
+        dg/dt = -g/(5*ms) : 1
+        vt : 1
+        """,
+        "v > 1 + vt",
+        "g",
+        0.3,
+        "rk4",
+        reset="v = 0; vt += 0.01",
+        parameters={"tau": 0.01, "n": 2.5},
+        units={"tau": "second", "n": "1"},
+        states=["v", "x", "vt"],
+    ),
+    "volts and amperes": Case(
+        """
+        dv/dt = (g + 12*pA - gm*v*area)/(cm_*area) : volt
+        dg/dt = -g/(5*ms) : amp
+        area = 20000*um**2 : meter**2
+        gm = 0.05*msiemens*cm**-2 : siemens/meter**2
+        cm_ = 1*ufarad*cm**-2 : farad*meter**-2
+        """,
+        "v > 1.3*mV",
+        "g",
+        2e-10,
+        "exact",
+        reset="v = 0*mV",
+        weight_unit="amp",
+        states=["v", "g"],
+    ),
     "rk4": Case(
         """
         dx/dt = (y - x**3 + 3*x**2 + 2 + g - z)/time_unit : 1
@@ -297,7 +331,7 @@ def test_same_spikes_and_states_as_brian2(name: str, theirs: dict[str, np.ndarra
     for state in case.states:
         right = theirs[f"{name}.{state}"]
         found = np.asarray(result.states[f"cells.{state}"])[: len(right)]
-        np.testing.assert_allclose(found, right, rtol=0, atol=1e-7 * np.abs(right).max())
+        np.testing.assert_allclose(found, right, rtol=0, atol=1e-9 * np.abs(right).max())
     if case.synapses is not None:
         right = theirs[f"{name}.weights"]
         assert np.abs(right - JOINED["weights"]).max() > 0.05 or name == "clock"

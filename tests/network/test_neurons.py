@@ -329,6 +329,15 @@ def test_propagator_is_the_matrix_exponential() -> None:
     assert np.array_equal(propagator([[0.0]], 1.0), [[1.0]])
 
 
+def test_propagator_of_volts_and_amperes() -> None:
+    """Entries in SI units differ by many powers of ten; the exact step does not lose digits to them."""
+    area, dt = 2e-8, 1e-4
+    p = propagator([[-50.0, 1 / (0.01 * area), 3e-12], [0.0, -200.0, 0.0], [0.0, 0.0, 0.0]], dt)
+    mixed = (math.exp(-200 * dt) - math.exp(-50 * dt)) / (0.01 * area * (50.0 - 200.0))
+    np.testing.assert_allclose(np.diag(p), [math.exp(-50 * dt), math.exp(-200 * dt), 1.0], rtol=1e-14)
+    np.testing.assert_allclose(p[0, 1:], [mixed, -3e-12 * math.expm1(-50 * dt) / 50.0], rtol=1e-13)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

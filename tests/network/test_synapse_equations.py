@@ -164,6 +164,8 @@ def test_a_saved_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
         (lambda: synapse_equations("", on_pre="input = w"), r"on_pre: input: must read like 'input \+= w'"),
         (lambda: synapse_equations("", on_pre="w = z"), r"on_pre: w: unknown name 'z'"),
         (lambda: synapse_equations("", on_pre="v_post += 1"), r"on_pre: v_post: must not be assigned"),
+        (lambda: synapse_equations("", on_pre="ge += w"), r"on_pre: ge: must be a variable of the synapse; what arriv"),
+        (lambda: synapse_equations("", on_pre="w = v_pre"), r"v_pre: must not be read, for it is a variable of the so"),
         (lambda: synapse_equations("", on_pre="w = rand()"), r"on_pre: w: must have no random numbers"),
         (lambda: synapse_equations("input = w"), r"input: must be marked \(summed\)"),
         (lambda: synapse_equations("x : V", on_pre="x = 2*ms"), r"on_pre: x: must be in V \(got s\)"),

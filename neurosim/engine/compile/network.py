@@ -26,7 +26,7 @@ from .layout import Layout, lay_out
 from .memory import check_memory
 from .noise import Noise, compile_noise
 from .plastic import PlasticSynapses, compile_plastic
-from .ranges import check_constants, check_currents, check_range, check_weights
+from .ranges import check_constants, check_currents, check_range, check_weights, refused_division
 from .row_table import Late, RowTable
 from .row_tables import RowTableBuilder
 from .share import ProcessShare, share_of
@@ -244,17 +244,19 @@ def _cells(
     population: Population, model: Neuron, clock: float, seed: int, real: np.dtype[Any], *, driven: bool, quiet: bool
 ) -> Cells:
     neuron = drawn(model, seed, population.name, population.size)
-    initial = initial_state(population, neuron, seed)
+    with refused_division(population, neuron):
+        initial = initial_state(population, neuron, seed)
+        if driven:
+            constants = driven_constants(population, neuron, clock)
+        else:
+            constants = rows(neuron, lambda unit: unit.constants(clock))
     check_range(f"Population[{population.name!r}].initial", initial, real)
     initial = initial.astype(real)
     receptors = len(neuron.receptors) + len(neuron.drives)
+    check_constants(population, neuron, clock, constants, real)
     if driven:
-        constants = driven_constants(population, neuron, clock)
-        check_constants(population, neuron, clock, constants, real)
         step = step_callback(neuron, real, by_unit=True)
         return Cells(population, neuron.state, (step, 0), initial, constants.astype(real), receptors + 1)
-    constants = rows(neuron, lambda unit: unit.constants(clock))
-    check_constants(population, neuron, clock, constants, real)
     step = step_callback(neuron, real, by_unit=constants.ndim == 2)
     shorter = quiet_callback(neuron, real, by_unit=constants.ndim == 2) if quiet else 0
     return Cells(population, neuron.state, (step, shorter), initial, constants.astype(real), receptors)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import require
+from ...base.errors import NeurosimInputError, require
 from ...network.network import Network, PoissonInput, Population
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import rows
@@ -53,6 +54,25 @@ def check_range(name: str, value: object, real: np.dtype[Any]) -> None:
             unbounded = is_dataclass(value) and np.isinf(extreme)
             fits = bool(abs(extreme) <= limit) or unbounded
             require(fits, name, f"must be at most {limit:.3g}, the range of {real}", extreme)
+
+
+@contextmanager
+def refused_division(population: Population, neuron: Neuron) -> Iterator[None]:
+    """Refuse parameters whose constants cannot be computed in this block, as where one of them divides by 0.
+
+    Raises:
+        NeurosimInputError: naming the population, its model and the parameters that are 0.
+    """
+    try:
+        yield
+    except ArithmeticError as error:
+        values = {each.name: np.asarray(getattr(neuron, each.name)) for each in fields(neuron)}  # type: ignore[arg-type]
+        numbers = {name: value for name, value in values.items() if np.issubdtype(value.dtype, np.number)}
+        zeros = ", ".join(name for name, value in numbers.items() if not value.all()) or "none"
+        rule = f"must have parameters from which constants of {type(neuron).__name__} can be computed"
+        raise NeurosimInputError(
+            f"Population[{population.name!r}].model: {rule} ({error}; parameters that are 0: {zeros})"
+        ) from None
 
 
 def check_constants(

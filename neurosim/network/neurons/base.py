@@ -211,6 +211,11 @@ def propagator(rates: Sequence[Sequence[float]], dt: float) -> NDArray[np.float6
     By scaling, Taylor series and squaring in float64; equal time constants need no case of their own.
     """
     a = np.asarray(rates, np.float64) * dt
+    scale = np.ones(len(a))
+    if np.abs(a).sum(axis=1).max() > 1:
+        # Volts driven by amperes have entries of 1e6 and more: each squaring would double their rounding errors.
+        scale = _balance(a)
+        a = a / scale[:, None] * scale
     # exp(a) = exp(a / 2^s)^(2^s), with s such that the norm of a / 2^s is at most 1/8.
     norm = float(np.abs(a).sum(axis=1).max())
     squarings = max(0, math.frexp(norm)[1] + 3)
@@ -222,4 +227,34 @@ def propagator(rates: Sequence[Sequence[float]], dt: float) -> NDArray[np.float6
         total = total + term
     for _ in range(squarings):
         total = total @ total
-    return total
+    return total * scale[:, None] / scale
+
+
+def _balance(a: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return powers of 2, the units of the variables, in which rows and columns of a matrix are about as large.
+
+    exp(A) = D exp(D^-1 A D) D^-1 for a diagonal D (Osborne 1960).
+    """
+    sizes = np.abs(a).tolist()
+    every = range(len(sizes))
+    scale = [1.0] * len(sizes)
+    # Sums below this do not lengthen the series; rows and columns of zeros have it.
+    least = max(0.125, *(sizes[k][k] for k in every)) / 64
+    for _ in range(30):
+        is_changed = False
+        for k in every:
+            row = sum(sizes[k]) - sizes[k][k]
+            column = sum(sizes[j][k] for j in every) - sizes[k][k]
+            power = round(math.log2(max(row, least) / max(column, least)) / 2)
+            if power == 0:
+                continue
+            is_changed = True
+            factor = 2.0**power
+            scale[k] *= factor
+            for j in every:
+                if j != k:
+                    sizes[k][j] /= factor
+                    sizes[j][k] *= factor
+        if not is_changed:
+            break
+    return np.array(scale)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from ...base.errors import require
 from ..neurons.symbolic.loading import class_of
 from ..neurons.symbolic.methods import check_method
+from ..neurons.symbolic.statements import lines, read_statements
 from ..neurons.symbolic.step import indented, tuple_of
-from ..neurons.symbolic.text import lines, read_statements
 from .synapse import SynapseModel
 from .synapse_text import LEVELS, SynapseCode, SynapseText, propagated
 

@@ -13,8 +13,9 @@ from ..neurons.symbolic.methods import integrate, noises
 from ..neurons.symbolic.model import in_order
 from ..neurons.symbolic.parts import EquationParts
 from ..neurons.symbolic.split import LinearPart, linear_part
+from ..neurons.symbolic.statements import ASSIGNMENT, Statement, check_names, lines
 from ..neurons.symbolic.step import indented, tuple_of
-from ..neurons.symbolic.text import ASSIGNMENT, Equation, EquationReader, Statement, check_names, lines, symbol
+from ..neurons.symbolic.text import STEP, Equation, EquationReader, symbol
 from ..neurons.symbolic.units import Dimension, check_unit, dimension, per_second, read_unit
 
 # Steps up to 2^LEVELS between two events of a synapse: the exact step of 1, 2, 4, ... of them is in a table.
@@ -65,6 +66,10 @@ class SynapseText:
         read = [f"{each}_post" for each in self.reads]
         check_names(self.variables, [*self.values, *subexpressions, *read], "synapse_equations")
         require(SENT not in own and WEIGHT not in self.values, "synapse_equations", "must not use this name", SENT)
+        source = sorted(name for name in re.findall(r"\b[A-Za-z]\w*_pre\b", self.texts) if name not in own)
+        if source:
+            rule = "must not be read, for it is a variable of the source; write a variable that on_pre raises"
+            raise NeurosimInputError(f"synapse_equations: {source[0]}: {rule}")
         self.reader = EquationReader([*own, *read, WEIGHT])
         self.named = {each.name: self.reader.expression(each.value, each.name) for each in named}
         self.sent = self.named.pop(SENT, None)
@@ -120,7 +125,7 @@ class SynapseText:
         """Return the variables of the loop, by name of what they hold."""
         read = {f"{each}_post": f"read_{each}" for each in self.reads}
         drives = {name: f"drawn_{name}" for name in self.reader.drives if name != "t"}
-        return {name: f"own_{name}" for name in (*self.variables, WEIGHT)} | read | drives | {"t": "t"}
+        return {name: f"own_{name}" for name in (*self.variables, WEIGHT)} | read | drives | {"t": "t", STEP: STEP}
 
     def clock_lines(self, code: StepCode, method: str | None) -> list[str]:
         """Return the lines of a step of a synapse: what it sends, then the variables that move."""
@@ -151,7 +156,7 @@ class SynapseText:
         names = [each.name for each in self.clocked]
         moving = [name for name in (WEIGHT, *self.variables) if name not in names]
         # Time, noise and variables that move otherwise are no constants of the exact part.
-        linear = linear_part(() if method else self.clocked, (), ["t", *noisy, *moving])
+        linear = linear_part(() if method else self.clocked, (), ["t", STEP, *noisy, *moving])
         self.steady = linear
         nothing: Mapping[str, Any] = {}
         return EquationParts(
@@ -176,7 +181,15 @@ class SynapseText:
             name, operator, written = match.groups()
             label = f"{what}: {name}"
             is_sent = name == SENT
-            fixed = name in self.values or name in self.named or name.removesuffix("_post") in self.reads
+            if name not in reader.names and operator and not is_sent:
+                rule = "must be a variable of the synapse; what arrives at the target is written 'input += ...'"
+                raise NeurosimInputError(f"synapse_equations: {label}: {rule} (got {line!r:.80})")
+            if name.removesuffix("_post") in self.reads:
+                rule = "must not be assigned; what arrives at the target is written 'input += ...'"
+                raise NeurosimInputError(
+                    f"synapse_equations: {label}: {rule}, and the receptor of the projection is where it ends"
+                )
+            fixed = name in self.values or name in self.named
             require(not fixed, f"synapse_equations: {label}", "must not be assigned", name)
             if is_sent:
                 require(operator == "+" and what == "on_pre", label, "must read like 'input += w', in on_pre", line)

@@ -180,7 +180,7 @@ class StepCode:
             if power > 0:
                 return (root, ATOM)
             return (f"one / {root}", PRODUCT)
-        return f"{base} ** {self.constant(plain(power))}", POWER
+        return f"{base} ** {_bracket(self._render(power, names), ATOM)}", POWER
 
 
 def _varies(expression: Any, names: Mapping[str, str]) -> bool:

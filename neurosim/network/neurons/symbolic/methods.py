@@ -13,7 +13,8 @@ from ....base.errors import NeurosimInputError, lookup
 from .code import StepCode
 from .parts import EquationParts
 from .split import LinearPart
-from .text import NOISE, Equation, library, symbol
+from .statements import NOISE
+from .text import STEP, Equation, library, symbol
 
 Names = Mapping[str, str]
 
@@ -50,8 +51,8 @@ def is_additive(equation: Equation, moving: Sequence[str]) -> bool:
 def check_method(method: str | None, equations: Sequence[Equation]) -> None:
     """Raise `NeurosimInputError` for a method that cannot integrate the equations."""
     if method is not None:
-        lookup(dict.fromkeys(name for name in METHODS if name != BOUNDED), method, "equations.method")
-    moving = ["t", *(equation.name for equation in equations)]
+        lookup(dict.fromkeys(name for name in ("exact", *METHODS) if name != BOUNDED), method, "equations.method")
+    moving = ["t", STEP, *(equation.name for equation in equations)]
     for equation in equations:
         is_noisy = bool(noises(equation.slope))
         label = f"equations: d{equation.name}/dt"
@@ -124,6 +125,8 @@ class Writer:
             if line not in self.lines:
                 self.lines.append(line)
             names["t"] = label
+            if not part:
+                names[STEP] = f"({STEP} + {passed})"
         return names
 
     def kicks(self, factors: Mapping[str, Mapping[str, Any]], names: Names, label: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ....base.errors import NeurosimInputError, lookup, require
@@ -13,8 +14,12 @@ from .methods import check_method, noises
 from .parts import EquationParts
 from .source import module_text
 from .split import LinearPart, linear_part
-from .text import Equation, EquationReader, Statement, check_names, lines, read_reset, read_statements, symbol
-from .units import Dimension, check_unit, dimension, per_second, read_unit
+from .statements import ASSIGNMENT, Statement, check_names, lines, read_statements
+from .text import STEP, Equation, EquationReader, is_condition, read_reset, symbol
+from .units import UNITS, Dimension, check_unit, dimension, per_second, read_unit
+
+# Names of the exact method.
+EXACT = ("exact", "linear")
 
 
 def equations(
@@ -54,13 +59,15 @@ def equations(
 
     Args:
         text: one statement a line. `dv/dt = ...` is a variable, `x = ...` a name for an expression, `x : unit` a
-            parameter, `x : unit (input)` the sum of what arrives at a receptor in the step. After a colon the unit;
-            `(unless refractory)` holds a variable, against its slope and arriving weights, for the parameter
-            `t_refractory` after a spike. Variables without it go on, but a model with this parameter fires no spike in
-            that time, as in Brian2. `(shared)`: white noise in the slope is the same for all units.
+            parameter, or a variable where the reset assigns it, `x : unit (input)` the sum of what arrives at a
+            receptor in the step. After a colon the unit; `(unless refractory)` holds a variable, against its slope and
+            arriving weights, for the parameter `t_refractory` after a spike. Variables without it go on, but a model
+            with this parameter fires no spike in that time, as in Brian2. `(shared)`: white noise in the slope is the
+            same for all units. `(constant over dt)`: the expression stays as it is at the start of the step.
         threshold: the condition of a spike, such as `v > v_threshold`; "" for a model that never fires.
         reset: assignments after a spike, in order: `v = v_reset; w += b`.
-        refractory: a condition, such as `v > -40*mV`: after a spike no other follows while it holds.
+        refractory: a condition, such as `v > -40*mV`: after a spike no other follows while it holds. A time, such as
+            "5*ms", is the value of the parameter `t_refractory`.
         parameters: their values, SI units; names follow the rules of `Neuron`. `i_offset` takes currents.
         receptors: the variable or input that a weight of each is added to; None: "input", to the first variable, and
             each input under its own name.
@@ -69,25 +76,32 @@ def equations(
             checked.
         positive: receptors whose weights must be >= 0.
         timed: values that change in time, by the name of their function: `stimulus(t)`.
-        method: of all variables: "euler", "heun", "milstein", "exponential_euler", "rk2" or "rk4". None: variables
-            whose slopes are linear in one another exactly, the rest by Heun's method, second order in dt; a variable
-            on the left of the threshold is then taken as no higher than its right inside a step, so that an upswing
-            stays finite, except while no spike can follow.
+        method: of all variables: "euler", "heun", "milstein", "exponential_euler", "rk2", "rk4", or "exact", which
+            refuses slopes that are not linear. None: variables whose slopes are linear in one another exactly, the
+            rest by Heun's method, second order in dt; a variable on the left of the threshold is then taken as no
+            higher than its right inside a step, so that an upswing stays finite, except while no spike can follow.
         name: of the class.
 
     Raises:
         NeurosimInputError: text that is not understood, an unknown name, units that do not fit.
         NeurosimMissingError: sympy is not installed.
     """
-    statements = read_statements(text)
-    values = _values(statements, parameters or {}, waits=refractory == "")
+    given = dict(parameters or {})
+    starts = dict(initial or {})
+    statements = _changed_by(reset, read_statements(text), given, starts)
+    seconds = _refractory_time(refractory)
+    if seconds is not None:
+        require("t_refractory" not in given, "equations.refractory", "must stand without t_refractory", refractory)
+        given["t_refractory"] = seconds
+        refractory = ""
+    values = _values(statements, given, waits=refractory == "")
     model = _Model(statements, values, dict(timed or {}))
     targets = _targets(receptors, model)
     for receptor in positive:
         lookup(targets, receptor, "equations.positive")
     require(name.isidentifier(), "equations.name", "must be a name of a class", name)
     condition = model.reader.condition(threshold, "threshold") if threshold else None
-    stays = model.reader.condition(refractory, "refractory") if refractory else None
+    stays = _refractory_condition(refractory, model.reader) if refractory else None
     if stays is not None:
         require("t_refractory" not in values, "equations.refractory", "must stand without t_refractory", refractory)
     resets = read_reset(reset, model.states, model.reader)
@@ -95,6 +109,9 @@ def equations(
     for label, each in (("threshold", condition), ("refractory", stays)):
         if each is not None:
             dimension(each, known, label)
+    if method in EXACT:
+        model.check_linear(method)
+        method = None
     check_method(method, model.equations)
     parts = EquationParts(
         equations=model.equations,
@@ -107,10 +124,11 @@ def equations(
         receptors=targets,
         inputs=model.inputs,
         positive=tuple(positive),
-        initial=model.initial(initial or {}),
+        initial=model.initial(starts),
         drives=model.reader.drives,
         lookups={label: model.closed_lookup(label) for label in model.reader.lookups},
         timed=model.timed,
+        frozen=model.frozen,
     )
     # The docstring of the class: the equations as they were given, threshold and reset.
     doc = lines(text, "equations")
@@ -154,7 +172,13 @@ class _Model:
             slope = self.reader.expression(each.value, f"d{each.name}/dt")
             self._written.append(Equation(each.name, slope, each.unit, "unless refractory" in each.flags))
         self.reader.shared = False
-        self._order = in_order(self._named)
+        self._every = in_order(self._named)
+        over_dt = [each.name for each in named if "constant over dt" in each.flags]
+        self._order = [name for name in self._every if name not in over_dt]
+        # From those that are made of nothing else to those that are made of them.
+        self.frozen = {name: self.closed(self._named[name]) for name in reversed(self._every) if name in over_dt}
+        for name, value in self.frozen.items():
+            require(not noises(value), f"equations: {name}", "must have no white noise (constant over dt)", value)
         self.equations = [Equation(e.name, self.closed(e.slope), e.unit, e.held) for e in self._written]
 
     def closed(self, expression: Any) -> Any:
@@ -176,7 +200,18 @@ class _Model:
         drives = self.reader.drives
         moving = [name for equation in self.equations for name in noises(equation.slope)]
         steady = [name for name in drives if name != "t" and name not in moving]
-        return linear_part(self.equations, [*self.inputs, *steady, *self.reader.lookups], ["t", *moving])
+        steady += [*self.reader.lookups, *self.frozen]
+        return linear_part(self.equations, [*self.inputs, *steady], ["t", STEP, *moving])
+
+    def check_linear(self, method: str) -> None:
+        """Raise `NeurosimInputError` for a variable that cannot be integrated exactly."""
+        exact = self.linear(None).names
+        for equation in self.equations:
+            if equation.name not in exact:
+                rule = f"must be linear in variables and constants for the method {method!r}"
+                raise NeurosimInputError(
+                    f"equations: d{equation.name}/dt: {rule}; leave the method out for Heun's (got {equation.slope})"
+                )
 
     def initial(self, starts: Mapping[str, str | float]) -> dict[str, Any]:
         """Return the value of each state at the start, an expression of parameters."""
@@ -205,7 +240,7 @@ class _Model:
         for label, each in self.reader.lookups.items():
             if each.array in known:
                 known[label] = known[each.array]
-        for name in reversed(self._order):
+        for name in reversed(self._every):
             unit = dimension(self._named[name], known, name)
             check_unit(self._named[name], known.get(name), known, name)
             if unit is not None:
@@ -215,6 +250,51 @@ class _Model:
         for state, value in resets:
             check_unit(value, known.get(state), known, f"reset of {state}")
         return known
+
+
+def _changed_by(
+    reset: str, statements: Sequence[Statement], given: dict[str, float], starts: dict[str, str | float]
+) -> list[Statement]:
+    """Return the statements with what a reset assigns as variables of slope 0, behind the others.
+
+    The value of such a name starts where a parameter of its name said, which is then none.
+    """
+    matches = [ASSIGNMENT.fullmatch(line) for line in lines(reset, "equations.reset")]
+    assigned = {match[1] for match in matches if match is not None}
+    stay = {"constant", "shared", "input"}
+    declared = [each for each in statements if not each.is_slope and not each.value and not each.flags & stay]
+    changed = [each for each in declared if each.name in assigned]
+    for each in changed:
+        if each.name in given:
+            starts.setdefault(each.name, given.pop(each.name))
+    others = [each for each in statements if each not in changed]
+    return others + [replace(each, value="0", is_slope=True) for each in changed]
+
+
+def _refractory_time(text: str) -> float | None:
+    """Return the seconds of a refractory time such as "5*ms"; None for another text.
+
+    Raises:
+        NeurosimInputError: it is no time.
+    """
+    reader = EquationReader(())
+    try:
+        value = reader.expression(text, "refractory")
+    except NeurosimInputError:
+        return None
+    if not reader.plain(value).is_number:
+        return None
+    check_unit(value, UNITS["s"], reader.known, "refractory")
+    return float(reader.plain(value))
+
+
+def _refractory_condition(text: str, reader: EquationReader) -> Any:
+    read = reader.expression(text, "refractory")
+    if not is_condition(read):
+        rule = "must be a condition, such as 'v > -40*mV', or a time, such as '5*ms'"
+        by_unit = "a time that differs between units is the parameter t_refractory"
+        raise NeurosimInputError(f"equations.refractory: {rule} (got {text!r}); {by_unit}")
+    return read
 
 
 def _values(statements: Sequence[Statement], given: Mapping[str, float], *, waits: bool) -> dict[str, float]:

@@ -24,6 +24,7 @@ class EquationParts:
         inputs: values that are the sum of what arrives in a step.
         drives: rows of input that the engine fills, by name.
         lookups: values of timed arrays, by name; `timed` are the seconds between entries of each array.
+        frozen: expressions by name that are computed at the start of a step and stay in it, in their order.
     """
 
     equations: Sequence[Equation]
@@ -40,6 +41,7 @@ class EquationParts:
     drives: Mapping[str, Drive]
     lookups: Mapping[str, Lookup]
     timed: Mapping[str, Any]
+    frozen: Mapping[str, Any] = field(default_factory=dict)
     rest: Sequence[Equation] = field(init=False)
 
     def __post_init__(self) -> None:

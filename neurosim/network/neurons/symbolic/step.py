@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from .code import StepCode
 from .methods import integrate
 from .parts import EquationParts
-from .text import library, symbol
+from .text import STEP, library, symbol
 
 HOLD = "hold_steps(self.t_refractory, dt)"
 # Variables that a step has besides the states.
@@ -26,6 +26,9 @@ LOCALS = (
     "one",
     "spiked",
     "spikes",
+    "stays",
+    "step_number",
+    "t_half",
 )
 ENDINGS = ("_of", "_new", "_ahead", "_end")
 BEGINNINGS = ("slope_", "end_", "kick_", "arriving_", "drive_", "part_", "at_")
@@ -60,6 +63,7 @@ def step_lines(parts: EquationParts, code: StepCode) -> list[str]:
 def quiet_lines(parts: EquationParts, code: StepCode) -> list[str]:
     """Return the body of `quiet`: of the step where nothing is refractory or arrives, and of the resets, if any."""
     is_plain = parts.refractory is None and parts.over is not None and not parts.drives and not parts.inputs
+    is_plain = is_plain and not parts.frozen
     if not parts.rests or not is_plain or parts.over is None:
         return []
     now, new = _variables(parts)
@@ -105,12 +109,15 @@ def _variables(parts: EquationParts) -> tuple[dict[str, str], dict[str, str]]:
     """Return the variables at the start of a step and at its end, by name of state; at the start all others, too."""
     states = {name: local_name(name) for name in _of(parts)}
     new = {name: f"{name}_new" for name in states}
-    others = [*parts.inputs, *parts.drives, *parts.lookups]
-    return {**states, **{name: local_name(name) for name in others}}, new
+    others = [*parts.inputs, *parts.drives, *parts.lookups, *parts.frozen]
+    now = {**states, **{name: local_name(name) for name in others}}
+    if "t" in parts.drives:
+        now[STEP] = STEP
+    return now, new
 
 
 def _given(parts: EquationParts, code: StepCode, now: Mapping[str, str]) -> list[str]:
-    """Return the lines that read inputs, time, random numbers and timed arrays."""
+    """Return the lines that read inputs, time, random numbers, timed arrays and what stays over the step."""
     body = []
     rows = {variable: number for number, variable in enumerate(parts.receptors.values())}
     body += [f"{now[name]} = arriving_{rows[name]}[unit]" for name in parts.inputs]
@@ -127,6 +134,7 @@ def _given(parts: EquationParts, code: StepCode, now: Mapping[str, str]) -> list
         if lookup.unit is not None:
             entry += f", min(max(int({code.render(lookup.unit, now)}), 0), {values}.shape[1] - 1)"
         body.append(f"{now[name]} = c.dtype.type({entry}])")
+    body += [f"{now[name]} = {code.render(value, now)}" for name, value in parts.frozen.items()]
     return body
 
 

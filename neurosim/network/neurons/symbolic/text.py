@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import keyword
 import operator
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -14,7 +12,8 @@ from typing import Any
 from ....base.distribution import install
 from ....base.errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from ..base import Drive
-from .functions import CONDITIONS, NAMES, NATIVE
+from .functions import CONDITIONS, HINTS, NAMES, NATIVE
+from .statements import ASSIGNMENT, MAX_TEXT, NOISE, lines
 from .units import NONE, UNITS, Dimension, literal_unit, per_root_second
 
 OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
@@ -25,30 +24,10 @@ OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Pow: operator.pow,
 }
 COMPARISONS: Mapping[type, str] = {ast.Lt: "less", ast.LtE: "at_most", ast.Eq: "equal", ast.NotEq: "unequal"}
+# The number of the present step, which a step has beside its time.
+STEP = "step_number"
 # The same with the sides exchanged.
 REVERSED: Mapping[type, str] = {ast.Gt: "less", ast.GtE: "at_most"}
-# Words of a text that no variable or parameter may have as its name, and attributes of the written class.
-WORDS = (*NAMES, "dt", "refractory", "t", "xi")
-ATTRIBUTES = ("constants", "drives", "initial", "positive", "quiet", "receptors", "self", "source", "state", "step")
-NOISE = re.compile(r"xi(_\w+)?")
-MAX_TEXT = 10_000
-SLOPE = re.compile(r"d(\w+)\s*/\s*dt\s*=\s*(.+)", re.DOTALL)
-ASSIGNMENT = re.compile(r"(\w+)\s*([-+*/]?)=(?!=)\s*(.+)", re.DOTALL)
-# The start of a statement; other lines continue the one before.
-START = re.compile(r"d\w+\s*/\s*dt\s*=|\w+\s*[-+*/]?=(?!=)|\w+\s*:")
-FLAGS = ("unless refractory", "shared", "input", "constant", "event-driven", "clock-driven", "summed")
-FLAGGED = re.compile(rf"\(\s*((?:{'|'.join(FLAGS)})(?:\s*,\s*(?:{'|'.join(FLAGS)}))*)\s*\)\s*$")
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A line of a model: `d name/dt = value : unit (flags)`, `name = value`, or `name : unit`, whose value is ""."""
-
-    name: str
-    value: str
-    unit: str | None
-    flags: frozenset[str]
-    is_slope: bool
 
 
 @dataclass(frozen=True)
@@ -88,67 +67,6 @@ def symbol(name: str) -> Any:
     return library().Symbol(name, real=True)
 
 
-def lines(text: str, what: str) -> list[str]:
-    """Return the statements of a text, which are separated by semicolons or by the start of another statement."""
-    require(len(text) <= MAX_TEXT, what, f"must have at most {MAX_TEXT} characters", len(text))
-    statements: list[str] = []
-    for line in text.split("\n"):
-        for number, part in enumerate(line.split("#")[0].split(";")):
-            piece = part.strip()
-            if not piece:
-                continue
-            continues = number == 0 and bool(statements) and START.match(piece) is None
-            if continues:
-                statements[-1] += f" {piece}"
-            else:
-                statements.append(piece)
-    return statements
-
-
-def read_statements(text: str, what: str = "equations") -> list[Statement]:
-    """Return the statements of a model.
-
-    Raises:
-        NeurosimInputError: a line that is none, or a name that is given twice.
-    """
-    statements = []
-    for line in lines(text, what):
-        flagged = FLAGGED.search(line)
-        flags = frozenset(re.split(r"\s*,\s*", flagged[1])) if flagged else frozenset()
-        body = line[: flagged.start()] if flagged else line
-        body, _, unit = (part.strip() for part in body.partition(":"))
-        slope = SLOPE.fullmatch(body)
-        named = ASSIGNMENT.fullmatch(body)
-        if slope is not None:
-            name, value = slope.groups()
-        elif named is not None and not named[2]:
-            name = named[1]
-            value = named[3]
-        elif body.isidentifier() and unit:
-            name = body
-            value = ""
-        else:
-            form = "dv/dt = (v_leak - v) / tau_mem : V (unless refractory)"
-            raise NeurosimInputError(f"{what}: must read like '{form}' (got {line!r:.80})")
-        statements.append(Statement(name, value, unit or None, flags, slope is not None))
-    names = [statement.name for statement in statements]
-    for name in names:
-        require(names.count(name) == 1, what, "must say each name once", name)
-    return statements
-
-
-def check_names(states: Collection[str], others: Collection[str], what: str = "equations") -> None:
-    """Raise `NeurosimInputError` for a name that a model cannot use.
-
-    others: parameters, inputs and subexpressions.
-    """
-    for name in (*states, *others):
-        usable = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
-        free = name not in WORDS and NOISE.fullmatch(name) is None and (name in states or name not in ATTRIBUTES)
-        require(usable and free, what, "must not use this name; choose another", name)
-        require([*states, *others].count(name) == 1, what, "must say each name once", name)
-
-
 @dataclass
 class EquationReader:
     """Reads expressions over the names of a model, and keeps what they need of the engine.
@@ -172,7 +90,7 @@ class EquationReader:
     known: dict[str, Dimension] = field(default_factory=dict)
 
     def expression(self, text: str, what: str) -> Any:
-        """Return a text of numbers, units, names, functions, conditions and + - * / % ** as a sympy expression.
+        """Return a text of numbers, units, names, functions, conditions and + - * / // % ** as a sympy expression.
 
         Raises:
             NeurosimInputError: anything else in it.
@@ -215,7 +133,7 @@ class EquationReader:
 
     def _refused(self, node: ast.expr, what: str) -> Any:
         words = ", ".join(NAMES)
-        raise NeurosimInputError(f"{what}: must be made of numbers, names, + - * / % **, comparisons and {words}")
+        raise NeurosimInputError(f"{what}: must be made of numbers, names, + - * / // % **, comparisons and {words}")
 
     def _constant(self, node: ast.Constant, what: str) -> Any:
         if type(node.value) in (bool, int):
@@ -238,10 +156,12 @@ class EquationReader:
         right = self._read(node.right, what)
         if isinstance(node.op, ast.Mod):
             return function("remainder", left, right)
+        if isinstance(node.op, ast.FloorDiv):
+            return function("floor", left / right)
         if type(node.op) not in OPERATORS:
             return self._refused(node, what)
         # A large power of a sum could take for ever to expand.
-        allowed = not isinstance(node.op, ast.Pow) or (right.is_number and abs(right) <= 16)
+        allowed = not isinstance(node.op, ast.Pow) or not right.is_number or abs(right) <= 16
         require(bool(allowed), what, "must have powers that are numbers from -16 to 16", ast.unparse(node)[:80])
         return OPERATORS[type(node.op)](left, right)
 
@@ -259,13 +179,15 @@ class EquationReader:
         if name in drives:
             drive, self.known[name] = drives[name]
             return self._drive(name, drive, what)
-        if name in ("pi", "inf"):
-            return {"pi": library().pi, "inf": library().oo}[name]
+        if name in ("e", "pi", "inf"):
+            return {"e": library().E, "pi": library().pi, "inf": library().oo}[name]
         return self._unit(name, what)
 
     def _unit(self, name: str, what: str) -> Any:
         unit = literal_unit(name)
         if unit is None:
+            if name in HINTS:
+                raise NeurosimInputError(f"{what}: has no word {name!r}; {HINTS[name]}")
             return lookup(dict.fromkeys(self.names), name, what)
         self.known[name], size = unit
         literal = library().Symbol(name, positive=True)
@@ -287,6 +209,8 @@ class EquationReader:
             count = self.timed[name]
             require(len(arguments) == count, f"{what}: {name}", f"must have {count} arguments", len(arguments))
             return self._looked_up(name, [self._read(argument, what) for argument in arguments])
+        if name in HINTS:
+            raise NeurosimInputError(f"{what}: has no function {name!r}; {HINTS[name]}")
         lookup(dict.fromkeys((*NAMES, *self.timed)), name, f"{what}: function")
         kind, count = NAMES[name]
         require(len(arguments) == count, f"{what}: {name}", f"must have {count} arguments", len(arguments))
@@ -298,9 +222,21 @@ class EquationReader:
         values = [self._read(argument, what) for argument in arguments]
         if name == "int" and is_condition(values[0]):
             return values[0]
+        if name == "log10":
+            return function("log", values[0]) / function("log", library().Integer(10))
+        if name == "timestep":
+            return self._timestep(values)
         if name == "clip":
             return function("minimum", function("maximum", *values[:2]), values[2])
         return function(kind, *values)
+
+    def _timestep(self, values: Sequence[Any]) -> Any:
+        """Return the number of the step at a time, as Brian2 rounds it: the present one exactly, also in float32."""
+        time, dt = values
+        if time == symbol("t") and dt == symbol("dt"):
+            self.known[STEP] = NONE
+            return symbol(STEP)
+        return function("truncated", (time + dt / 1000) / dt)
 
     def _looked_up(self, name: str, values: Sequence[Any]) -> Any:
         """Return the value of a timed array; the same value of the same array is looked up once."""

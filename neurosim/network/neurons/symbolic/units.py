@@ -1,7 +1,8 @@
-"""Units of equations: powers of s, V, A, m and mol, checked where all terms have a unit; literals such as `10*mV`."""
+"""Units of equations: powers of s, V, A, m, mol and K, checked where all terms have one; literals such as `10*mV`."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -12,12 +13,13 @@ from ....base.errors import NeurosimInputError, lookup, require
 # Functions of values of one unit: with that unit, and without.
 ALIKE = ("maximum", "minimum", "remainder")
 COMPARISONS = ("less", "at_most", "equal", "unequal")
-# Powers of s, V, A, m and mol.
-Dimension = tuple[Fraction, Fraction, Fraction, Fraction, Fraction]
+# Powers of s, V, A, m, mol and K.
+Dimension = tuple[Fraction, Fraction, Fraction, Fraction, Fraction, Fraction]
+BASES = ("s", "V", "A", "m", "mol", "K")
 
 
-def _of(s: int = 0, v: int = 0, a: int = 0, m: int = 0, mol: int = 0) -> Dimension:
-    return Fraction(s), Fraction(v), Fraction(a), Fraction(m), Fraction(mol)
+def _of(s: int = 0, v: int = 0, a: int = 0, m: int = 0, mol: int = 0, k: int = 0) -> Dimension:
+    return Fraction(s), Fraction(v), Fraction(a), Fraction(m), Fraction(mol), Fraction(k)
 
 
 NONE = _of()
@@ -33,67 +35,114 @@ UNITS: Mapping[str, Dimension] = {
     "Hz": _of(-1),
     "m": _of(m=1),
     "mol": _of(mol=1),
+    "J": _of(1, 1, 1),
+    "W": _of(v=1, a=1),
+    "K": _of(k=1),
 }
-# Other names of units: full names, and concentrations (1 molar is 1000 mol / m^3).
-NAMES: Mapping[str, tuple[str, Fraction]] = {
-    **{name: ("s", Fraction(1)) for name in ("second", "seconds")},
-    **{name: ("A", Fraction(1)) for name in ("amp", "ampere")},
-    **{name: ("m", Fraction(1)) for name in ("metre", "meter")},
-    "volt": ("V", Fraction(1)),
-    "siemens": ("S", Fraction(1)),
-    "farad": ("F", Fraction(1)),
-    "coulomb": ("C", Fraction(1)),
-    "hertz": ("Hz", Fraction(1)),
-    "mole": ("mol", Fraction(1)),
-    **{name: ("1", Fraction(1)) for name in ("boolean", "integer", "radian")},
-    "molar": ("molar", Fraction(1000)),
-    "M": ("molar", Fraction(1000)),
+MOLAR = _of(m=-3, mol=1)
+# Other names of units, with their size: full names, times, and concentrations (1 molar is 1000 mol / m^3).
+NAMES: Mapping[str, tuple[Dimension, Fraction]] = {
+    **{name: (UNITS["s"], Fraction(1)) for name in ("second", "seconds")},
+    "minute": (UNITS["s"], Fraction(60)),
+    "hour": (UNITS["s"], Fraction(3600)),
+    **{name: (UNITS["A"], Fraction(1)) for name in ("amp", "ampere")},
+    **{name: (UNITS["m"], Fraction(1)) for name in ("metre", "meter")},
+    **{name: (_of(m=3), Fraction(1, 1000)) for name in ("litre", "liter")},
+    "volt": (UNITS["V"], Fraction(1)),
+    "siemens": (UNITS["S"], Fraction(1)),
+    "farad": (UNITS["F"], Fraction(1)),
+    "coulomb": (UNITS["C"], Fraction(1)),
+    "hertz": (UNITS["Hz"], Fraction(1)),
+    "mole": (UNITS["mol"], Fraction(1)),
+    "joule": (UNITS["J"], Fraction(1)),
+    "watt": (UNITS["W"], Fraction(1)),
+    "kelvin": (UNITS["K"], Fraction(1)),
+    **{name: (NONE, Fraction(1)) for name in ("boolean", "integer", "radian")},
+    "molar": (MOLAR, Fraction(1000)),
+    "M": (MOLAR, Fraction(1000)),
 }
 PREFIXES: Mapping[str, Fraction] = {
     **{"f": Fraction(1, 10**15), "p": Fraction(1, 10**12), "n": Fraction(1, 10**9), "u": Fraction(1, 10**6)},
     **{"m": Fraction(1, 1000), "c": Fraction(1, 100), "k": Fraction(1000), "M": Fraction(10**6), "G": Fraction(10**9)},
 }
-MOLAR = _of(m=-3, mol=1)
+# Areas and volumes, such as "um2" and "cmetre3".
+POWERS = re.compile(r"(\w*?(?:m|metre|meter))([23])")
 
 
 def unit_named(name: str) -> tuple[Dimension, Fraction] | None:
-    """Return dimension and size in SI units of a unit such as "mV", "second" or "mmolar"; None for another name."""
+    """Return dimension and size in SI units of a unit such as "mV", "second", "um2" or "mmolar"; None for another."""
+    powered = POWERS.fullmatch(name)
+    if powered is not None:
+        length = unit_named(powered[1])
+        if length is None or length[0] != UNITS["m"]:
+            return None
+        power = int(powered[2])
+        return _of(m=power), length[1] ** power
     for prefix, scale in {"": Fraction(1), **PREFIXES}.items():
         base = name.removeprefix(prefix)
-        if not name.startswith(prefix) or not base:
+        if not name.startswith(prefix) or not base or (prefix and base == "1"):
             continue
-        symbol, size = NAMES.get(base, (base, Fraction(1)))
-        if symbol == "molar":
-            return MOLAR, scale * size
-        if symbol in UNITS and not (prefix and base == "1"):
-            return UNITS[symbol], scale * size
+        if base in NAMES:
+            unit, size = NAMES[base]
+            return unit, scale * size
+        if base in UNITS:
+            return UNITS[base], scale
     return None
 
 
 def literal_unit(name: str) -> tuple[Dimension, Fraction] | None:
-    """Return the unit that a name in an expression stands for; None for none, and for single letters, often symbols."""
-    if len(name) == 1:
+    """Return the unit that a name in an expression stands for; None for none, and for single letters and m2, often
+    symbols."""
+    if len(name) == 1 or name in ("m2", "m3"):
         return None
     return unit_named(name)
 
 
 def read_unit(text: str, what: str) -> Dimension:
-    """Return the unit of a text such as "V / s", "amp/meter**2" or "A * s**-1"; prefixes change nothing.
+    """Return the unit of a text such as "V / s", "amp/meter**2", "1/sqrt(second)" or "Hz**0.5"; no prefix counts.
 
     Raises:
-        NeurosimInputError: an unknown unit.
+        NeurosimInputError: an unknown unit, or a text that is no product of powers of units.
     """
-    total = NONE
-    sign = 1
-    for part in re.findall(r"[*/]?\s*(?:\*\*)?[^*/\s]+(?:\s*\*\*\s*-?\d+)?", text):
-        sign = -1 if part.startswith("/") else 1
-        name, _, power = part.lstrip("*/ ").partition("**")
-        named = unit_named(name.strip())
-        if named is None:
-            lookup(UNITS, name.strip(), f"{what}: unit")
-        else:
-            total = _add(total, named[0], Fraction(sign * int(power or 1)))
-    return total
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        return _unit_of(tree, what)
+    except (SyntaxError, ValueError, TypeError, ZeroDivisionError, RecursionError):
+        rule = "unit: must be made of names of units, * / ** and sqrt"
+        raise NeurosimInputError(f"{what}: {rule} (got {text!r:.80})") from None
+
+
+def _unit_of(node: ast.expr, what: str) -> Dimension:
+    """Return the unit of a node of Python's syntax tree; raise for any other kind of node."""
+    if isinstance(node, ast.Constant) and node.value == 1:
+        return NONE
+    if isinstance(node, ast.Name):
+        named = unit_named(node.id)
+        return lookup(UNITS, node.id, f"{what}: unit") if named is None else named[0]
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "sqrt"
+        and len(node.args) == 1
+    ):
+        return _add(NONE, _unit_of(node.args[0], what), Fraction(1, 2))
+    if isinstance(node, ast.BinOp):
+        left = _unit_of(node.left, what)
+        if isinstance(node.op, ast.Pow):
+            return _add(NONE, left, Fraction(_power_of(node.right)).limit_denominator(12))
+        if isinstance(node.op, ast.Mult | ast.Div):
+            sign = Fraction(1 if isinstance(node.op, ast.Mult) else -1)
+            return _add(left, _unit_of(node.right, what), sign)
+    raise ValueError("no unit")
+
+
+def _power_of(node: ast.expr) -> float:
+    """Return the number of a power: 2, -1, 0.5 or 1/2."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_power_of(node.operand)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return _power_of(node.left) / _power_of(node.right)
+    return float(ast.literal_eval(node))
 
 
 def dimension(expression: Any, known: Mapping[str, Dimension], what: str) -> Dimension | None:
@@ -118,7 +167,7 @@ def dimension(expression: Any, known: Mapping[str, Dimension], what: str) -> Dim
             product = _add(product, factor or NONE, Fraction(1))
         return None if None in parts else product
     if expression.is_Pow:
-        return _of_power(expression, parts[0])
+        return _of_power(expression, parts, what)
     return _of_function(expression, parts, what)
 
 
@@ -133,8 +182,11 @@ def _of_sum(expression: Any, parts: Sequence[Dimension | None], what: str) -> Di
     return first
 
 
-def _of_power(expression: Any, base: Dimension | None) -> Dimension | None:
+def _of_power(expression: Any, parts: Sequence[Dimension | None], what: str) -> Dimension | None:
+    base, exponent = parts
     # Of a number without unit any power is one.
+    plain = exponent in (None, NONE) and (base in (None, NONE) or expression.exp.is_number)
+    require(plain, f"equations: {what}", "must raise numbers without unit to powers without unit", expression)
     if base is None or base == NONE:
         return base
     if expression.exp.is_Rational:
@@ -177,8 +229,8 @@ def per_second(unit: Dimension | None) -> Dimension | None:
 
 
 def _add(total: Dimension, other: Dimension, times: Fraction) -> Dimension:
-    s, v, a, m, mol = (x + times * y for x, y in zip(total, other, strict=True))
-    return s, v, a, m, mol
+    s, v, a, m, mol, k = (x + times * y for x, y in zip(total, other, strict=True))
+    return s, v, a, m, mol, k
 
 
 def _shown(term: Any) -> str:
@@ -190,7 +242,7 @@ def _text(unit: Dimension) -> str:
         if each == unit:
             return name
     parts = []
-    for name, power in zip(("s", "V", "A", "m", "mol"), unit, strict=True):
+    for name, power in zip(BASES, unit, strict=True):
         if power == 1:
             parts.append(name)
         elif power:
