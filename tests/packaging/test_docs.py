@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,23 @@ def test_the_commands_of_the_readme_are_there() -> None:
 
     named = set(re.findall(r"(?:^|`)neurosim ([a-z]+)", README, re.M))
     assert len(named) > 5 and named <= set(COMMANDS)
+
+
+def test_the_commands_of_the_page_of_kinds_have_their_options() -> None:
+    """All settings of each are read, by --show-config; commands with a word to be filled in, as TASK, are left out."""
+    pytest.importorskip("torch")
+    from click.testing import CliRunner
+
+    from neurosim.app.cli import main
+
+    text = (ROOT / "docs" / "kinds.md").read_text().replace("\\\n", " ")
+    named = sorted(set(re.findall(r"(?:^|`)neurosim ([^`\n]+)", text, re.M)))
+    commands = [shlex.split(words) for words in named if not re.search(r"\b[A-Z]{2,}\b", words)]
+    runs = [words for words in commands if len(words) > 2]
+    assert len(runs) >= 6
+    for words in runs:
+        outcome = CliRunner().invoke(main, [*words, "--show-config"])
+        assert outcome.exit_code == 0, (words, outcome.output)
 
 
 def test_links_and_files_are_there() -> None:
