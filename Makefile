@@ -7,6 +7,8 @@ STAMPS := $(VENV)/stamps
 # Processes that test side by side, each with whole files of tests, and one thread of linear algebra. Files come in the
 # order of tests/conftest.py; by the number of their tests, the longest one would run alone at the end.
 WORKERS ?= 2
+# Where images of machines forbid it, Python compiles the package and its tests again in every process: 9 s in each.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow coverage pairs lint docs audit peers peers-engine peers-pynn models clean

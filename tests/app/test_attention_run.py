@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ BRIEF = [
 found = partial(command.result_of, "attention")
 refused = partial(command.refused, "attention")
 pytestmark = pytest.mark.usefixtures("elsewhere")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_tested() -> Iterator[None]:
+    """Score models on 512 tokens of a size; on those of a run, scores take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neurosim.language.attention.probe.TEST_TOKENS", 512)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -34,10 +34,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All 1,797 recordings; tests that spoil a folder copy it."""
-    root = tmp_path_factory.mktemp("made") / "digits"
-    digits.make(root)
+def made(cache: Path) -> Path:
+    """All 1,797 recordings, made once for the tests of every file and only read here."""
+    root = catalog.cache_folder(digits.INFO)
+    digits.load("test", root)
     return root
 
 

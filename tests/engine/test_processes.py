@@ -114,6 +114,7 @@ def test_the_command_line_runs_a_network_over_processes(tmp_path: Path) -> None:
         assert found[0][key] == found[1][key], key
 
 
+@pytest.mark.slow
 def test_a_dataset_is_refused_over_processes(tmp_path: Path) -> None:
     done = over(2, tmp_path, "-m", "neurosim", "simulate", "digits")
     assert done.returncode != 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.samples import sampled
 from torch import Tensor
 
 from neurosim import NeurosimError
@@ -237,7 +238,7 @@ def test_meta_tokens_take_their_share_of_the_weights(teacher: LanguageModel) -> 
     torch.testing.assert_close(total[:, :, 0], own.exp() / (own.exp() + 3), rtol=0.05, atol=0.02)
 
 
-@pytest.mark.parametrize("kind", ["linear", "window_linear"])
+@pytest.mark.parametrize("kind", sampled(["linear", "window_linear"], ["window_linear"]))
 def test_attention_weights_are_learnt_beside_outputs(kind: str, teacher: LanguageModel) -> None:
     """Their cross entropy ends lower than by outputs alone; it is the entropy of the teacher's rows at least."""
     options = {"window_linear": {"window_size": 2}}
@@ -341,7 +342,7 @@ def test_hedgehog_maps_match_better_behind_rotary_positions() -> None:
     assert turned < 0.6 * unturned
 
 
-@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("full", sampled([False, True], [False]))
 def test_a_killed_training_resumes_bit_for_bit(
     full: bool, teacher: LanguageModel, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import importlib
 import sys
 from typing import Any
 
@@ -14,17 +14,18 @@ from neurosim.base.distribution import install
 torch = pytest.importorskip("torch")
 from helpers.bars import bars
 
-from neurosim.base import NeurosimInputError
+from neurosim.base import NeurosimInputError, NeurosimMissingError
 from neurosim.learning import Binning, NetworkSpec, SpikingNet
 
 BINNING = Binning((2, 8, 8), dt=0.008, duration=0.08)
 
 
-def test_without_the_package_it_says_what_to_install() -> None:
-    code = "import sys; sys.modules['neurobench'] = None\nimport neurosim.learning.training.neurobench"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "training.neurobench: needs neurobench" in ended.stderr
-    assert install("neurobench") in ended.stderr
+def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "neurobench", None)
+    monkeypatch.delitem(sys.modules, "neurosim.learning.training.neurobench", raising=False)
+    with pytest.raises(NeurosimMissingError, match=r"training\.neurobench: needs neurobench") as raised:
+        importlib.import_module("neurosim.learning.training.neurobench")
+    assert install("neurobench") in str(raised.value)
 
 
 @pytest.fixture(scope="module")

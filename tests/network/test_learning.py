@@ -133,9 +133,9 @@ def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.M
     monkeypatch.setattr(layout, "BLOCK_UNITS", 1024)  # and would be cut for two at most
     drawn = learner()
     one = Simulation(drawn, clock=1e-4, precision=precision, threads=1)
-    reference = finished(one, (0.1,))
+    reference = finished(one, (0.06,))
     assert all(np.ptp(weights) > 1e-4 for weights in one.weights.values()) and len(one.weights) == 6
-    for threads, pieces in ((2, (0.1,)), (4, (0.0333, 0.0001, 0.0666)), (1, (0.05, 0.05))):
+    for threads, pieces in ((2, (0.06,)), (4, (0.0233, 0.0001, 0.0366)), (1, (0.03, 0.03))):
         simulation = Simulation(drawn, clock=1e-4, precision=precision, threads=threads)
         assert same(finished(simulation, pieces), reference)
         assert simulation._runner.workspace.threads == threads
