@@ -25,6 +25,7 @@ from neurosim import (
     Spikes,
     SpikeSource,
 )
+from neurosim.base import NeurosimInputError
 
 # PyNN itself calls what is deprecated elsewhere.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -311,3 +312,17 @@ def test_what_is_not_there_is_named() -> None:
     cells.record("v")
     sim.run(1.0)
     assert signal(cells, "v").shape == (11, 2)
+
+
+def test_one_to_one_from_a_single_cell() -> None:
+    one = sim.Population(1, sim.SpikeSourceArray(spike_times=[5.0]))
+    for size in (1, 3):
+        cells = sim.Population(size, sim.IF_curr_delta())
+        joined = sim.Projection(one, cells, sim.OneToOneConnector(), sim.StaticSynapse(weight=0.5, delay=1.0))
+        assert joined.get("weight", format="list") == [(0, 0, 0.5)]
+
+
+def test_a_time_step_must_be_above_zero() -> None:
+    for step in (0, -0.1, "0.1"):
+        with pytest.raises(NeurosimInputError, match=r"setup.timestep: must be > 0 ms \(got "):
+            sim.setup(timestep=step)  # type: ignore[arg-type]

@@ -19,7 +19,6 @@ from pyNN.connectors import (
     FromFileConnector,
     FromListConnector,
     IndexBasedProbabilityConnector,
-    OneToOneConnector,
     SmallWorldConnector,
 )
 from pyNN.network import Network
@@ -56,6 +55,9 @@ from .cells import (
     SpikeSourceInhGamma,
     SpikeSourcePoisson,
     SpikeSourcePoissonRefractory,
+)
+from .connectors import (
+    OneToOneConnector,
 )
 from .control import (
     connect,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from pyNN import common
@@ -9,6 +10,7 @@ from pyNN.common.control import DEFAULT_MAX_DELAY, DEFAULT_MIN_DELAY
 from pyNN.connectors import FixedProbabilityConnector
 from pyNN.recording import get_io
 
+from ...base.errors import require
 from . import simulator
 from .populations import Population
 from .projections import Projection
@@ -39,6 +41,8 @@ def setup(
     Returns:
         The rank of this process, 0.
     """
+    is_time = isinstance(timestep, Real) and timestep > 0
+    require(is_time, "neurosim.pynn.setup.timestep", "must be > 0 ms", timestep)
     common.setup(timestep, min_delay, **extra_params)
     state = simulator.state
     state.clear()
