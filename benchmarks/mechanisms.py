@@ -68,10 +68,9 @@ MEMORIES: dict[str, Layers] = {
     "memora": [("memora", MEMORY | {"max_step": 1.0})],
     "deltanet": [("deltanet", {"num_heads": 1, "conv_size": 4})],
 }
-FAR = {"layers": 4, "kernel": 17, "dilation": 8}  # convolutions that reach 9,361 tokens
 IN_CHUNKS: dict[str, dict[str, Any]] = {
-    "convolutions": FAR,
-    "convolutions, simple": {**FAR, "simple": True},
+    "convolutions": {},
+    "convolutions, simple": {"simple": True},
     "averages": {"averages": "ema"},
     "averages, simple": {"averages": "ema", "simple": True},
     "neither": {"layers": 1, "kernel": 1},

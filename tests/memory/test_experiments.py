@@ -21,6 +21,7 @@ def test_every_experiment_has_curves_with_a_theory() -> None:
         "dense",
         "examples",
         "multitasking",
+        "multitasking-examples",
         "multitasking-phases",
         "dense-phases",
         "detection",
@@ -77,6 +78,7 @@ def test_the_command_writes_a_page(elsewhere: None) -> None:
     assert "Farthest from theory" in text and "delta, random keys" in text
     assert refused("memory", "associative", "pears") == (
         "neurosim: experiment: unknown name 'pears'; did you mean 'pairs'? choose from dense, dense-phases, "
-        "depth, detection, examples, hopfield, multitasking, multitasking-phases, pairs, sparse, tail"
+        "depth, detection, examples, hopfield, multitasking, multitasking-examples, multitasking-phases, pairs, "
+        "sparse, tail"
     )
     assert "seeds: must be >= 2 (got 1" in refused("memory", "associative", "pairs", "--seeds", "1")

@@ -11,7 +11,7 @@ import pytest
 from neurosim.app.runs.memory.associative import page
 from neurosim.app.runs.memory.associative.overview import overview_of
 from neurosim.app.runs.memory.associative.result import AssociativeResult
-from neurosim.base import NeurosimInputError
+from neurosim.base import CapacityWarning, NeurosimInputError
 from neurosim.memory import DenseHebbian, Hopfield
 from neurosim.memory.associative.common import tail
 from neurosim.memory.associative.dense import dense_bit_error
@@ -24,7 +24,7 @@ from neurosim.memory.associative.multitasking import (
 )
 from neurosim.memory.associative.pairs import chain_error, propagated_error
 from neurosim.memory.associative.phase_maps import PhaseMap
-from neurosim.memory.associative.simulations import warm_overlap
+from neurosim.memory.associative.simulations import learned_overlap, warm_overlap
 
 
 def signs(seed, *shape):
@@ -118,6 +118,56 @@ def test_phases_of_three_patterns():
         multitasking_phase(9, 0.5, 0.1)
     with pytest.raises(NeurosimInputError, match=r"multitasking_state\.temperature: must be >= 0"):
         multitasking_state(0.5, -0.1, [0.5])
+
+
+def test_patterns_learned_from_examples():
+    """Couplings are sums over pairs of units, in loops; whole examples are patterns; overlaps are near the equation."""
+    draws = np.random.default_rng(0)
+    archetypes = draws.choice([-1.0, 0.0, 1.0], (2, 24))
+    labels = [0] * 3 + [1] * 4
+    examples = archetypes[labels] * draws.choice([-1.0, 1.0], (7, 24), p=[0.2, 0.8])
+    supervised = Hopfield.supervised(examples, labels, 0.6)
+    unsupervised = Hopfield.unsupervised(examples, 2, 0.6)
+    for i, j in itertools.combinations(range(24), 2):
+        first = examples[:3, i].mean() * examples[:3, j].mean() / (0.36 + 0.64 / 3)
+        second = examples[3:, i].mean() * examples[3:, j].mean() / (0.36 + 0.64 / 4)
+        assert supervised.couplings[i, j] == pytest.approx((first + second) / 24, abs=1e-15)
+        product = np.mean(examples[:, i] * examples[:, j])
+        assert unsupervised.couplings[i, j] == pytest.approx(2 * product / 0.36 / 24, abs=1e-15)
+    whole = Hopfield.store(archetypes).couplings
+    for memory in (Hopfield.supervised(archetypes, [0, 1], 1.0), Hopfield.unsupervised(archetypes, 2, 1.0)):
+        np.testing.assert_allclose(memory.couplings, whole, rtol=0, atol=1e-15)
+    state = multitasking_state(0.3, 0.0, multitasking_overlaps(3, 0.3), 0.4, 31)
+    for kind in (True, False):
+        found = [learned_overlap(rank, 0.3, 31, 0.4, supervised=kind, units=1000)(1) for rank in range(3)]
+        assert found == pytest.approx(np.sort(np.abs(state.overlaps))[::-1], abs=0.06)
+    with pytest.raises(NeurosimInputError, match=r"Hopfield\.supervised: needs 7 labels \(got \(2,\)\)"):
+        Hopfield.supervised(examples, [0, 1], 0.6)
+    with pytest.warns(CapacityWarning, match="Hopfield: 4 archetypes are more than the 3 that 24 units recall"):
+        Hopfield.unsupervised(examples, 4, 0.6)
+    with pytest.raises(
+        NeurosimInputError, match=r"multitasking_state\.examples: must be >= 1, with \(examples \+ 2\)\^3"
+    ):
+        multitasking_state(0.3, 0.0, [0.1] * 3, 0.4, 100)
+
+
+def test_the_state_of_learned_patterns_is_that_of_an_enumeration():
+    """Two examples of two patterns: every agreement of every example at a unit, one by one."""
+    state = multitasking_state(0.3, 0.2, [0.7, 0.2], 0.6, 2)
+    units = []
+    for xi in itertools.product((-1, 0, 1), repeat=2):
+        for agree in itertools.product((0, 1), repeat=4):
+            chance = math.prod(0.3 if x == 0 else 0.35 for x in xi) * math.prod(0.8 if a else 0.2 for a in agree)
+            means = [agree[0] + agree[1] - 1, agree[2] + agree[3] - 1]
+            units.append([chance, *xi, *(x * mean for x, mean in zip(xi, means, strict=True))])
+    chance, *rows = np.array(units).T
+    xi = np.stack(rows[:2])
+    v = np.stack(rows[2:]) / math.sqrt(0.36 + 0.64 / 2)
+    n = np.array([0.7, 0.2])
+    for _ in range(500):
+        unit = chance * np.tanh(n @ v / 0.2)
+        n = v @ unit
+    assert state.overlaps == pytest.approx(xi @ unit, abs=1e-9)
 
 
 @pytest.mark.parametrize(("dilution", "share"), [(0.3, 0.1), (0.7, 0.1), (0.3, 0.6)])

@@ -24,6 +24,7 @@ from .simulations import (
     diluted_overlap,
     errors_from_examples,
     hopfield_recall,
+    learned_overlap,
     pair_error,
     rarest_class,
     sparse_errors,
@@ -32,6 +33,10 @@ from .simulations import (
 )
 from .sparse import radius_of, sparse_bit_error
 from .tail import OPTIMIZERS, tail_expected
+
+# Archetypes that are learned from examples: chance of a 0, and quality of the examples.
+LEARNED_DILUTION = 0.3
+LEARNED_QUALITY = 0.4
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,18 @@ def _multitasking() -> Iterator[Point]:
         for dilution in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
             theory = float(multitasking_overlaps(3, dilution)[rank])
             yield Point(f"{name} pattern", dilution, theory, diluted_overlap(rank, dilution))
+
+
+def _multitasking_examples() -> Iterator[Point]:
+    for rank, name in enumerate(("first", "second", "third")):
+        # Odd numbers: the mean of an even number may be 0, and then any state is as good.
+        for each in (1, 3, 7, 15, 31):
+            start = multitasking_overlaps(3, LEARNED_DILUTION)
+            state = multitasking_state(LEARNED_DILUTION, 0.0, start, LEARNED_QUALITY, each)
+            theory = float(np.sort(np.abs(state.overlaps))[::-1][rank])
+            for kind, supervised in (("supervised", True), ("unsupervised", False)):
+                simulate = learned_overlap(rank, LEARNED_DILUTION, each, LEARNED_QUALITY, supervised=supervised)
+                yield Point(f"{name} pattern, {kind}", each, theory, simulate)
 
 
 def _multitasking_phases() -> Iterator[Point]:
@@ -215,6 +232,14 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "overlap",
         _multitasking,
         "Agliari et al. 2012",
+    ),
+    "multitasking-examples": Experiment(
+        "Diluted archetypes, learned from noisy examples, that a network recalls at once",
+        "examples of each archetype",
+        "overlap",
+        _multitasking_examples,
+        "Agliari et al. 2023",
+        log_x=True,
     ),
     "multitasking-phases": Experiment(
         "Diluted patterns that a network recalls at a temperature",

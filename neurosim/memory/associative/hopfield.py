@@ -53,6 +53,54 @@ class Hopfield(Saved):
         # Not `add`: a warning names the line of the user, four calls up.
         return cls(np.zeros((units, units)))._added(patterns)
 
+    @classmethod
+    def supervised(cls, examples: object, labels: object, quality: float) -> Hopfield:
+        """Store noisy examples [M, N] of -1, 0 and 1 with labels [M]: one pattern for each label, their mean.
+
+        An example is 0 where its archetype is, and agrees elsewhere with chance (1 + quality) / 2. J = sum over labels
+        of w w^T / (N r^2 (1 + rho)), w the mean of n examples of quality r, rho = (1 - r^2) / (n r^2), so that fields
+        are as large as those of archetypes (Agliari et al. 2023, arXiv 2308.04106).
+
+        Raises:
+            NeurosimInputError: as `store`; labels of another number; a quality outside 0..1.
+        """
+        eta = check_patterns(examples, (-1, 0, 1))
+        label = np.asarray(labels)
+        require(label.shape == (len(eta),), "Hopfield.supervised", f"needs {len(eta)} labels", label.shape)
+        require(0 < quality <= 1, "Hopfield.supervised.quality", "must be in 0..1, 0 excluded", quality)
+        names, counts = np.unique(label, return_counts=True)
+        means = np.stack([eta[label == name].mean(axis=0) for name in names])
+        # r^2 (1 + rho), the mean square of w where the archetype is not 0.
+        power = quality**2 + (1 - quality**2) / counts
+        return cls._learned((means / power[:, None]).T @ means, len(names))
+
+    @classmethod
+    def unsupervised(cls, examples: object, archetypes: int, quality: float) -> Hopfield:
+        """Store noisy examples [M, N] without labels, as many of each archetype: J = K sum of eta eta^T / (M N r^2).
+
+        Args:
+            examples: as in `supervised`.
+            archetypes: K, the number of archetypes.
+            quality: r.
+
+        Raises:
+            NeurosimInputError: as `store`; no archetype; a quality outside 0..1.
+        """
+        eta = check_patterns(examples, (-1, 0, 1))
+        require(archetypes >= 1, "Hopfield.unsupervised.archetypes", "must be >= 1", archetypes)
+        require(0 < quality <= 1, "Hopfield.unsupervised.quality", "must be in 0..1, 0 excluded", quality)
+        return cls._learned(eta.T @ eta * (archetypes / len(eta) / quality**2), archetypes)
+
+    @classmethod
+    def _learned(cls, products: Array, stored: int) -> Hopfield:
+        """Return the memory of sums of products [N, N]."""
+        # Sums of fractions are symmetric but for rounding.
+        couplings = (products + products.T) / (2 * len(products))
+        np.fill_diagonal(couplings, 0.0)
+        if stored > ALPHA_C * len(products):
+            warn_full("Hopfield", f"{stored} archetypes", *_limit(len(products)))
+        return cls(couplings, stored)
+
     def add(self, patterns: object) -> Hopfield:
         """Return this memory with more patterns [K, N], as `store`."""
         return self._added(patterns)
@@ -66,12 +114,7 @@ class Hopfield(Saved):
         np.fill_diagonal(couplings, 0.0)
         stored = self.stored + len(xi)
         if stored > ALPHA_C * units:
-            warn_full(
-                "Hopfield",
-                f"{stored} patterns",
-                f"the {ALPHA_C * units:.0f} that {units} units recall (alpha_c = {ALPHA_C:.4f})",
-                "expected recall: an overlap of 0 in a large network, where no pattern is a stable state",
-            )
+            warn_full("Hopfield", f"{stored} patterns", *_limit(units))
         return Hopfield(couplings, stored)
 
     def recall(self, cue: object, seed: int = 0, sweeps: int = 100, temperature: float = 0.0) -> Recall:
@@ -160,6 +203,14 @@ class Hopfield(Saved):
         """Return -s J s / 2 of a state [N], which recall never raises."""
         s = check_cue(state, len(self.couplings))
         return float(-0.5 * s @ self.couplings @ s)
+
+
+def _limit(units: int) -> tuple[str, str]:
+    """Return the words of a warning beyond the capacity: how much that is, and what to expect."""
+    return (
+        f"the {ALPHA_C * units:.0f} that {units} units recall (alpha_c = {ALPHA_C:.4f})",
+        "expected recall: an overlap of 0 in a large network, where no pattern is a stable state",
+    )
 
 
 def hopfield_capacity() -> tuple[float, float]:

@@ -15,6 +15,8 @@ from .common import Array
 
 # Patterns of which all 3^K combinations at a unit are summed.
 MAX_PATTERNS = 8
+# Combinations of entries that patterns learned from examples may have at a unit.
+MAX_COMBINATIONS = 200_000
 # Rounds of the equation of states: near a transition its convergence is slow.
 MAX_ROUNDS = 5000
 # Share of the largest possible overlap below which a pattern is not recalled, or two are recalled alike.
@@ -26,7 +28,7 @@ class MultitaskingState:
     """State of a network of diluted patterns.
 
     Attributes:
-        overlaps: [K] overlap with each pattern.
+        overlaps: [K] overlap with each pattern, or with its archetype.
         free_energy: free energy a unit.
     """
 
@@ -82,22 +84,65 @@ def combinations(patterns: int, dilution: float) -> tuple[Array, Array]:
     return entries, np.where(entries == 0, dilution, (1 - dilution) / 2).prod(axis=1)
 
 
-def multitasking_state(dilution: float, temperature: float, start: object) -> MultitaskingState:
+def learned_combinations(patterns: int, dilution: float, quality: float, examples: int) -> tuple[Array, Array, Array]:
+    """Return the entries that K patterns learned from examples can have at a unit.
+
+    Where its archetype is not 0, the mean of M examples is w = 2k / M - 1, k of them 1, and the memory holds w / s with
+    s^2 the mean square of w.
+
+    Returns:
+        entries [(M + 2)^K, K] of the memory, the means [(M + 2)^K, K] of the archetypes given them, and the chance
+        [(M + 2)^K] of each.
+    """
+    from scipy.stats import binom
+
+    agree = np.arange(examples + 1)
+    means = 2 * agree / examples - 1
+    # Chance of each mean where the archetype is 1; where it is -1 they are mirrored.
+    of_plus = binom.pmf(agree, examples, (1 + quality) / 2)
+    of_minus = of_plus[::-1]
+    chance = np.append((1 - dilution) / 2 * (of_plus + of_minus), dilution)
+    archetype = np.append((of_plus - of_minus) / (of_plus + of_minus), 0.0)
+    spread = np.sqrt(quality**2 + (1 - quality**2) / examples)
+    entry = np.append(means / spread, 0.0)
+    places = np.array(list(itertools.product(range(len(entry)), repeat=patterns)))
+    return entry[places], archetype[places], chance[places].prod(axis=1)
+
+
+def multitasking_state(
+    dilution: float, temperature: float, start: object, quality: float = 1.0, examples: int = 1
+) -> MultitaskingState:
     """Return the state that a large network reaches from overlaps `start` [K], by the equation of its mean.
 
     m = E xi tanh(m . xi / T) over all patterns xi of K entries at a unit, each step half of the way; at T = 0 the sign
     in place of tanh. The free energy is m . m / 2 - T E log 2 cosh(m . xi / T) (Agliari et al. 2012; Amit, Gutfreund &
     Sompolinsky 1985 without dilution).
 
+    Patterns that `Hopfield.supervised` learned from examples have entries v of `learned_combinations`: n = E v tanh(n .
+    v / T), and the overlaps with archetypes are E xi tanh(n . v / T) (Agliari et al. 2023, arXiv 2308.04106).
+
+    Args:
+        start: overlaps with the patterns that the memory holds.
+        quality, examples: as in `Hopfield.supervised`.
+
     Raises:
-        NeurosimInputError: more than 8 patterns; a dilution outside 0..1; a temperature below 0.
+        NeurosimInputError: more than 8 patterns, or more than 200,000 combinations of entries; a dilution or a quality
+            outside 0..1; a temperature below 0.
     """
     overlaps = np.array(start, np.float64)
     few = overlaps.ndim == 1 and 1 <= overlaps.size <= MAX_PATTERNS
     require(few, "multitasking_state.start", f"must hold 1 to {MAX_PATTERNS} overlaps", overlaps.shape)
     require(0 <= dilution < 1, "multitasking_state.dilution", "must be in 0..1, 1 excluded", dilution)
     require(temperature >= 0, "multitasking_state.temperature", "must be >= 0", temperature)
-    entries, chance = combinations(overlaps.size, dilution)
+    require(0 < quality <= 1, "multitasking_state.quality", "must be in 0..1, 0 excluded", quality)
+    few = examples >= 1 and (examples + 2) ** overlaps.size <= MAX_COMBINATIONS
+    rule = f"must be >= 1, with (examples + 2)^{overlaps.size} <= {MAX_COMBINATIONS:,}"
+    require(few, "multitasking_state.examples", rule, examples)
+    if quality == 1:
+        entries, chance = combinations(overlaps.size, dilution)
+        archetypes = entries
+    else:
+        entries, archetypes, chance = learned_combinations(overlaps.size, dilution, quality, examples)
     for _ in range(MAX_ROUNDS):
         field = entries @ overlaps
         if temperature > 0:
@@ -115,7 +160,9 @@ def multitasking_state(dilution: float, temperature: float, start: object) -> Mu
         gain = temperature * np.logaddexp(field / temperature, -field / temperature)
     else:
         gain = np.abs(field)
-    return MultitaskingState(overlaps, float(overlaps @ overlaps / 2 - chance @ gain))
+    free_energy = float(overlaps @ overlaps / 2 - chance @ gain)
+    # Of whole patterns, both overlaps are the same.
+    return MultitaskingState(overlaps if quality == 1 else (chance * unit) @ archetypes, free_energy)
 
 
 def multitasking_phase(patterns: int, dilution: float, temperature: float) -> str:

@@ -101,16 +101,41 @@ def warm_overlap(rank: int, dilution: float, temperature: float, count: int = 3,
     return lambda seed: _warm_overlaps(dilution, temperature, count, units, seed)[rank]
 
 
+def learned_overlap(
+    rank: int, dilution: float, each: int, quality: float, *, supervised: bool, count: int = 3, units: int = UNITS
+) -> Simulation:
+    """Return the overlap of a rank with archetypes of which only noisy examples were stored, from their hierarchy."""
+
+    def simulate(seed: int) -> float:
+        archetypes, cue = _hierarchy(dilution, count, units, seed)
+        draws = np.random.default_rng(seed + 1000)
+        agree = draws.random((count, each, archetypes.shape[1])) < (1 + quality) / 2
+        examples = np.where(agree, archetypes[:, None], -archetypes[:, None]).reshape(count * each, -1)
+        if supervised:
+            memory = Hopfield.supervised(examples, np.repeat(np.arange(count), each), quality)
+        else:
+            memory = Hopfield.unsupervised(examples, count, quality)
+        return float(np.sort(np.abs(memory.recall(cue, seed).overlap(archetypes)))[::-1][rank])
+
+    return simulate
+
+
 @lru_cache(maxsize=16)
 def _warm_overlaps(dilution: float, temperature: float, count: int, units: int, seed: int) -> tuple[float, ...]:
     """Return the mean overlaps of such a network, the largest first; curves of several ranks need them."""
+    patterns, cue = _hierarchy(dilution, count, units, seed)
+    recall = Hopfield.store(patterns).recall(cue, seed, WARM_SWEEPS, temperature)
+    return tuple(float(m) for m in np.sort(np.abs(recall.overlap(patterns)))[::-1])
+
+
+def _hierarchy(dilution: float, count: int, units: int, seed: int) -> tuple[Array, Array]:
+    """Return patterns with every combination of entries at its frequency, and the state of their hierarchy."""
     entries, chance = combinations(count, dilution)
     patterns = np.repeat(entries, np.round(chance * units).astype(int), axis=0).T
     cue = np.random.default_rng(seed).choice([-1.0, 1.0], patterns.shape[1])
     for pattern in patterns[::-1]:
         cue = np.where(pattern != 0, pattern, cue)
-    recall = Hopfield.store(patterns).recall(cue, seed, WARM_SWEEPS, temperature)
-    return tuple(float(m) for m in np.sort(np.abs(recall.overlap(patterns)))[::-1])
+    return patterns, cue
 
 
 def warm_dense_overlap(units: int, order: int, load: float, temperature: float) -> Simulation:

@@ -31,6 +31,7 @@ def command(options: CommandOptions) -> AssociativeKind:
     dense         wrong bits against patterns, memories of order 2, 3 and 4
     examples      wrong bits of archetypes that are made of noisy examples, with labels and without
     multitasking  overlaps with three diluted patterns that are recalled at once
+    multitasking-examples  the same, of archetypes that are made of noisy examples
     multitasking-phases  the same at a temperature, and the diagram of its phases
     dense-phases  overlap of dense memories at a temperature, and the diagrams of their phases
     detection     wrong bits of archetypes made of 4,000 poor examples each
