@@ -188,7 +188,7 @@ class LongRecall(SequenceTask):
 
     min_tested: ClassVar[int] = 256
 
-    trained: tuple[int, int] = (16, 512)
+    trained: tuple[int, int] = (32, 512)
     sizes: tuple[int, ...] = (512, 2048, 8192)
     keys: int = 10
 
