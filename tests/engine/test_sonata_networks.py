@@ -227,6 +227,70 @@ def test_components_that_are_elsewhere_are_named_and_can_be_given(tmp_path: Path
     assert circuit.simulate().spikes["cells"].digest() == expected
 
 
+def rewrite(path: Path, **changes: object) -> Path:
+    """Replace tables of a configuration."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return path
+
+
+def test_paths_lie_beside_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without a variable or "./" in front, and from any working folder."""
+    write_network(tmp_path)
+    for name in ("circuit_config.json", "simulation_config.json", "config.json"):
+        text = (tmp_path / name).read_text().replace("$NETWORK/", "network/").replace("./drive.h5", "drive.h5")
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir("/")
+    assert read_circuit(tmp_path / "config.json").description.network.population("cells").size == 16
+
+
+def test_attributes_of_nodes_come_before_those_of_their_types(tmp_path: Path) -> None:
+    """A text in a group of nodes; numbers of synapses of a type of edges; words for no value in any case."""
+    path = write_network(tmp_path)
+    names = np.array([b"inh.json"] * 3 + [b""] * 13)
+    write_nodes(tmp_path / "network" / "cells.h5", "cells", [100] * 12 + [101] * 4, {"dynamics_params": names})
+    row = {"edge_type_id": 20, "syn_weight": 700.0, "nsyns": 3, "delay": "NaN", "weight_function": "null"}
+    write_table(tmp_path / "network" / "input_types.csv", [row])
+    net = read_circuit(path).description.network
+    np.testing.assert_allclose(net.population("cells").model.tau_mem, [0.008] * 3 + [0.012] * 9 + [0.008] * 4)  # type: ignore[attr-defined]
+    drive = next(p for p in net.projections if p.source == "drive")
+    assert drive.weight == pytest.approx(2.1e-9) and drive.delay == pytest.approx(1e-3)
+
+
+def test_node_sets_of_reports(tmp_path: Path) -> None:
+    write_network(tmp_path)
+    path = tmp_path / "simulation_config.json"
+
+    def report(cells: object) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        entry = {"variable_name": "V_m", "cells": cells, "start_time": 10.0}
+        circuit = read_circuit(rewrite(path, reports={"r": entry}, run={"tstop": 9.0, "tstart": 5.0}))
+        return tuple(unit for each in circuit.outputs.reports for unit in each.units), circuit.notes
+
+    assert report([3, 1])[0] == (1, 3)
+    assert report({"population": "cells", "node_id": [2, 0], "ei": "e"})[0] == (0, 2)
+    units, notes = report("drive")
+    assert units == () and len(notes) == 3
+    assert "tstart: has no effect" in notes[-1] and "start_time and end_time" in notes[0] and "no nodes" in notes[1]
+    assert "a node set names node_ids, an attribute that no node has" in report({"node_ids": [1]})[1][1]
+    with pytest.raises(NeurosimFormatError, match="must be a name, a list or a table of conditions"):
+        report(5)
+    for key in ("inputs", "reports"):
+        with pytest.raises(NeurosimFormatError, match=f'"{key}" must hold a table of tables'):
+            read_circuit(rewrite(path, **{"inputs": {}, "reports": {}, key: [1]}))
+
+
+def test_weights_under_another_name_are_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path)
+    write_table(tmp_path / "network" / "input_types.csv", [{"edge_type_id": 20, "weight": 700.0}])
+    with pytest.raises(NeurosimInputError, match="weight is not available; call the weights syn_weight"):
+        read_circuit(path)
+    columns = {"weight_function": np.array([b"wmax"] * 2), "syn_weight": [1.0, 2.0]}
+    write_edges(
+        tmp_path / "network" / "input.h5", "drive_to_cells", ("drive", "cells"), [0, 1], [1, 2], [20] * 2, columns
+    )
+    with pytest.raises(NeurosimInputError, match="weight_function of an edge is not available; give it to the types"):
+        read_circuit(path)
+
+
 @pytest.mark.data
 @pytest.mark.peer
 @pytest.mark.slow

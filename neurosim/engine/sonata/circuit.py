@@ -159,6 +159,8 @@ class _Reader:
         for key in ("tstop", "duration"):
             if key in self.run:
                 duration = self._number(self.run, key) * MS
+        if self._number(self.run, "tstart", 0.0) != 0:
+            self.notes.append("run.tstart: has no effect; a run begins at 0 ms")
         settings = Settings(duration=duration, clock=self.clock, precision="float64")
         description = Description(Network(populations, projections, stimuli), settings, tuple(probes), inputs)
         populations_out = tuple(part.output() for part in parts if part.model is not None)
@@ -292,7 +294,8 @@ class _Reader:
 
     def _synapses(self, table: EdgeTable, label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return weight and delay of each edge, in the units of its target's model and in ms."""
-        of_types: dict[str, dict[int, float]] = {"syn_weight": {}, "delay": {}, "sign": {}}
+        of_types: dict[str, dict[int, float]] = {"syn_weight": {}, "delay": {}, "sign": {}, "nsyns": {}}
+        self._check_columns(table, label)
         for number, row in table.rows.items():
             template = row.get("model_template", "static_synapse").rpartition(":")[2]
             parameters: dict[str, Any] = {}
@@ -321,11 +324,28 @@ class _Reader:
         weight = np.where(np.isnan(weight), 1.0, weight)
         sign = table.numbers("sign", of_types["sign"])
         weight = weight * np.where(np.isnan(sign), 1.0, sign)
-        if "nsyns" in table.columns:
-            # Synapses between the same two nodes at one place.
-            weight = weight * np.where(np.isnan(table.columns["nsyns"]), 1.0, table.columns["nsyns"])
+        # Synapses between the same two nodes at one place.
+        synapses = table.numbers("nsyns", of_types["nsyns"])
+        weight = weight * np.where(np.isnan(synapses), 1.0, synapses)
         delay = table.numbers("delay", of_types["delay"])
         return weight, np.where(np.isnan(delay), DEFAULT_DELAY, delay)
+
+    def _check_columns(self, table: EdgeTable, label: str) -> None:
+        """Refuse attributes that would change weights, and are read of types alone or under another name."""
+        for name in ("model_template", "weight_function", "dynamics_params"):
+            if name in table.columns:
+                raise NeurosimInputError(f"{label}: {name} of an edge is not available; give it to the types of edges")
+        attributes = {*table.columns, *(name for row in table.rows.values() for name in row)}
+        for name in ("weight", "weight_max"):
+            if name in attributes and "syn_weight" not in attributes:
+                raise NeurosimInputError(f"{label}: {name} is not available; call the weights syn_weight")
+
+    def _entries(self, key: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the tables of "inputs" or "reports", by name."""
+        entries: Mapping[str, Mapping[str, Any]] = self.tree.get(key, {})
+        if not isinstance(entries, Mapping) or not all(isinstance(each, Mapping) for each in entries.values()):
+            raise NeurosimFormatError(f'{self.path}: "{key}" must hold a table of tables, each with its name')
+        return entries
 
     def chosen(self, name: Any, part: Part) -> NDArray[np.int64]:
         """Return the units of a population that a node set chooses.
@@ -333,6 +353,9 @@ class _Reader:
         Raises:
             NeurosimFormatError: no such set.
         """
+        # Numbers are ids of nodes.
+        if isinstance(name, list) and name and all(type(each) is int for each in name):
+            name = {"node_id": name}
         # A list is the union of its sets.
         if isinstance(name, list):
             places = [self.chosen(each, part) for each in name]
@@ -348,13 +371,22 @@ class _Reader:
             conditions = {"population": conditions}
         if isinstance(conditions, list):
             return self.chosen(conditions, part)
+        if not isinstance(conditions, Mapping):
+            raise NeurosimFormatError(
+                f"{self.path}: a node set must be a name, a list or a table of conditions (got {conditions!r:.60})"
+            )
+        for attribute in conditions:
+            is_known = attribute in ("population", "node_id", "gid", "node_type_id")
+            if not is_known and not any(table.has(attribute) for table in self.nodes.values()):
+                note = f"a node set names {attribute}, an attribute that no node has, and chooses none"
+                self.notes += [note] * (note not in self.notes)
         return np.flatnonzero(part.table.select(conditions)[part.places])
 
     def _inputs(self, parts: list[Part]) -> tuple[dict[str, Any], list[Current]]:
         """Return the spikes of virtual nodes, and the currents."""
         spikes: dict[str, Any] = {}
         stimuli: list[Current] = []
-        for name, entry in self.tree.get("inputs", {}).items():
+        for name, entry in self._entries("inputs").items():
             if not entry.get("enabled", True):
                 continue
             label = f"{self.path}: input {name}"
@@ -424,7 +456,7 @@ class _Reader:
 
     def _reports(self, parts: list[Part]) -> list[Report]:
         made = []
-        for name, entry in self.tree.get("reports", {}).items():
+        for name, entry in self._entries("reports").items():
             if not entry.get("enabled", True) or entry.get("module") in ("spikes_report",):
                 continue
             module = entry.get("module", "membrane_report")
@@ -436,7 +468,10 @@ class _Reader:
             node_set = entry.get("cells", entry.get("node_set", "all"))
             if isinstance(node_set, Mapping) and "node_set" in node_set:
                 node_set = node_set["node_set"]
+            if {"start_time", "end_time"} & set(entry):
+                self.notes.append(f"report {name}: has all of the run; start_time and end_time have no effect")
             names = variables if isinstance(variables, list) else [variables]
+            before = len(made)
             for variable in names:
                 for part in parts:
                     units = self.chosen(node_set, part)
@@ -457,6 +492,8 @@ class _Reader:
                     made.append(
                         Report(label, file, variable, part.name, part.table.name, state, unit, interval, units_list)
                     )
+            if len(made) == before:
+                self.notes.append(f"report {name}: its node set has no nodes with a model, and it is not written")
         return made
 
     def _file_of(self, name: str, variable: str, part: Part, variables: list[str]) -> str:

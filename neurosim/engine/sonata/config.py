@@ -62,11 +62,11 @@ def _read(path: Path) -> dict[str, Any]:
     return replaced
 
 
-def _replaced(value: Any, variables: Mapping[str, str], path: Path) -> Any:
+def _replaced(value: Any, variables: Mapping[str, str], path: Path, key: str = "") -> Any:
     if isinstance(value, Mapping):
-        return {key: _replaced(each, variables, path) for key, each in value.items()}
+        return {name: _replaced(each, variables, path, name) for name, each in value.items()}
     if isinstance(value, list):
-        return [_replaced(each, variables, path) for each in value]
+        return [_replaced(each, variables, path, key) for each in value]
     if not isinstance(value, str):
         return value
     text = value
@@ -76,8 +76,8 @@ def _replaced(value: Any, variables: Mapping[str, str], path: Path) -> Any:
         text = VARIABLE.sub(lambda match: _variable(match[1], variables, path), text)
     if "$" in text:
         raise NeurosimFormatError(f"{path}: the variables of '{value}' name each other in a circle")
-    # What held a variable, or looks like a path from here, is one.
-    if text != value or text.startswith(("./", "../")):
+    # What held a variable, has a key of files or folders, or looks like a path from here, is one.
+    if text != value or key.endswith(("_file", "_dir")) or text.startswith(("./", "../")):
         return os.path.normpath(path.parent / text)
     return text
 

@@ -17,8 +17,8 @@ from ...base.raw import text_of
 from ...data.files.hdf5 import HDF5File, open_hdf5
 
 Rows = Mapping[int, Mapping[str, str]]
-# Words of a table for "no value".
-NO_VALUE = {"", "NULL", "NONE", "NA", "nan"}
+# Words of a table for "no value", in upper case.
+NO_VALUE = {"", "NULL", "NONE", "NA", "NAN", "<NA>"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +41,23 @@ class NodeTable:
     columns: Mapping[str, NDArray[Any]]
 
     def texts(self, name: str) -> list[str]:
-        """Return [nodes] an attribute of the types, "" where it has none."""
+        """Return [nodes] an attribute in text: of the node, or else of its type; "" where neither has it."""
         values = {number: row.get(name, "") for number, row in self.rows.items()}
-        return [values.get(number, "") for number in self.types.tolist()]
+        of_types = [values.get(number, "") for number in self.types.tolist()]
+        own = self.columns.get(name)
+        if own is None or own.dtype != object:
+            return of_types
+        return [text or other for text, other in zip(own.tolist(), of_types, strict=True)]
+
+    def has(self, name: str) -> bool:
+        """Return whether nodes or types of nodes have an attribute."""
+        return name in self.columns or any(name in row for row in self.rows.values())
 
     def select(self, conditions: Mapping[str, Any]) -> NDArray[np.bool_]:
-        """Return [nodes] whether all conditions hold: an attribute is a value, or among a list of values."""
+        """Return [nodes] whether all conditions hold: an attribute is a value, or among a list of values.
+
+        A condition on an attribute that neither a node nor its type has holds for none.
+        """
         chosen = np.ones(len(self.ids), bool)
         for name, value in conditions.items():
             wanted = value if isinstance(value, list) else [value]
@@ -56,7 +67,7 @@ class NodeTable:
                 chosen &= np.isin(self.ids, np.asarray(wanted, np.int64))
             elif name == "node_type_id":
                 chosen &= np.isin(self.types, np.asarray(wanted, np.int64))
-            elif name in self.columns:
+            elif name in self.columns and self.columns[name].dtype != object:
                 chosen &= np.isin(self.columns[name], np.asarray(wanted))
             else:
                 texts = {str(each) for each in wanted}
@@ -133,7 +144,7 @@ def read_types(path: str | None, key: str) -> dict[int, dict[str, str]]:
         name = entry.pop(key)
         if not name.isdigit():
             raise NeurosimFormatError(f"{path}: line {number}: {key} must be an integer (got {name})")
-        types[int(name)] = {column: text for column, text in entry.items() if text not in NO_VALUE}
+        types[int(name)] = {column: text for column, text in entry.items() if text.upper() not in NO_VALUE}
     return types
 
 
