@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from neurosim import Recordings
-from neurosim.app.runs import baselines
 from neurosim.app.runs.frame import beside
 from neurosim.app.runs.frame.beside import called_beside
 from neurosim.app.runs.frame.options import RunOptions
@@ -79,8 +78,8 @@ def test_others_beside_a_memory_have_the_same_answers(monkeypatch: pytest.Monkey
         yield partial(function, *copies)
 
     monkeypatch.setattr(items, "called_beside", called)
-    monkeypatch.setattr(baselines, "measure_baselines", lambda train, test: {train.digest(): len(test)})
-    monkeypatch.setattr(baselines, "train_frame_cnn", lambda *known: FrameCNN(parameters=known[2]))
+    monkeypatch.setattr(items, "measure_baselines", lambda train, test: {train.digest(): len(test)})
+    monkeypatch.setattr(items, "train_frame_cnn", lambda *known: FrameCNN(parameters=known[2]))
     monkeypatch.setattr(items, "MIN_BESIDE", 12)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     config = MemoryConfig.configure(None, ("data.name=digits",))

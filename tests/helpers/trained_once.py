@@ -21,7 +21,9 @@ def train_once(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     # Not in a process of their own, which remembers nothing.
     replace(items, "MIN_BESIDE", 10**9)
     for name in ("measure_baselines", "train_frame_cnn"):
-        replace(baselines, name, _remembering(getattr(baselines, name)))
+        once = _remembering(getattr(baselines, name))
+        replace(baselines, name, once)
+        replace(items, name, once)
 
 
 def _remembering(train: Callable[..., Any]) -> Callable[..., Any]:

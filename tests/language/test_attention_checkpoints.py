@@ -337,7 +337,8 @@ def test_a_model_without_memory_draws_no_weights() -> None:
 @pytest.mark.slow
 def test_reading_imports_no_compiler_of_torch(tmp_path: Path) -> None:
     """Which takes 80 MB and two seconds."""
-    write_model(tmp_path, LanguageModel(LanguageConfig((MixerSpec("softmax", {"num_heads": 2}),), width=8)))
+    mixers = (MixerSpec("softmax", {"num_heads": 2}), MixerSpec("gated_deltanet", {"num_heads": 1, "head_dim": 8}))
+    write_model(tmp_path, LanguageModel(LanguageConfig(mixers, width=8)))
     program = (
         "import sys; from neurosim.language import read_model; read_model(sys.argv[1]); "
         "print([name for name in sys.modules if name.startswith(('torch._dynamo.', 'sympy'))])"

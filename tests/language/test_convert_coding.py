@@ -92,6 +92,30 @@ def test_token_levels_are_those_of_the_kernel_bit_for_bit(k: float) -> None:
     assert np.array_equal(counts.numpy(), encode_reference(x, k)[0])
 
 
+@pytest.mark.parametrize(("price", "shrink"), [(0.0, 0.0), (0.3, 0.0), (0.3, 0.2)])
+def test_counts_without_gradients_are_those_with_them_bit_for_bit(price: float, shrink: float) -> None:
+    x = 5 * torch.randn(3, 50, 120, generator=torch.Generator().manual_seed(0))
+    # Counts beyond int8, and a token without activity.
+    x[..., 7] *= 300
+    x[1, 2] = 0
+    coder = ternary(2.5, shrink, price)
+    level = coder.level(x)
+    with torch.no_grad():
+        counts, levels = coder.coded(x)
+    assert level is not None and levels is not None
+    assert torch.equal(counts, coder.counts(x, level)) and torch.equal(levels, level)
+    assert counts.abs().max() > 127
+    coder.histogram = CountHistogram()
+    with torch.no_grad():
+        coder.coded(x)
+    assert coder.histogram.bins.sum() > 15_000
+    x[2, 49, 119] = torch.nan
+    coder.histogram = None
+    with torch.no_grad():
+        passed_on = coder.coded(x)[0]
+        assert passed_on.isnan().any() and torch.equal(passed_on[:2], counts[:2])
+
+
 def test_the_rule_of_spikingbrain() -> None:
     """v = clamp(mean |x| / k, 1e-5, 1e4), s = round(x / v)."""
     x = torch.tensor([[0.1, -0.5, 2.0, 0.2], [0.0, 0.0, 0.0, 0.0]])

@@ -19,7 +19,7 @@ from ...tools.intrinsics import restore_denormals as restore
 from ...tools.threads import spread
 from ..spike_linear.cpu import add_rows
 from .lif_back import replay, step_back
-from .reference import LATE, LIF, STRIDE, ZERO
+from .reference import INTEGRATOR, LATE, LIF, STRIDE, ZERO
 from .retreat import retreat
 from .steps import advance, copy, copy_rows
 
@@ -97,6 +97,31 @@ def _backward_lif(how, x, c, kept, g_out, g_state, g_x, first, last):
                 _ask(g_x, t - AHEAD, a, b)
                 row = g_out[rows * t, a:b]
                 step_back(how, distances[t - begin], theta, alpha, row, g_here, g_x[t, a:b], keep, work)
+        copy(g_here, g_state[0, a:b])
+    restore(control)
+
+
+@compiled
+def _backward_integrator(c, g_out, g_state, g_x, first, last):
+    """Run `_backward` for integrators whose constant is fixed: neither their input nor their states are needed.
+
+    It compiles in an eighth of the time of `_backward`, which a network of LIF with such a readout then never needs.
+    """
+    control = flush()
+    rows = min(1, g_out.shape[0] - 1)
+    for a in range(first, last, LANES):
+        b = min(a + LANES, last)
+        alpha = c[0, a:b].copy()
+        g_here = g_state[0, a:b].copy()
+        for t in range(g_x.shape[0] - 1, -1, -1):
+            _ask(g_out, rows * (t - AHEAD), a, b)
+            _ask(g_x, t - AHEAD, a, b)
+            row = g_out[rows * t, a:b]
+            into = g_x[t, a:b]
+            for j in range(b - a):
+                into[j] = g_here[j] + row[j]
+            for j in range(b - a):
+                g_here[j] = alpha[j] * into[j]
         copy(g_here, g_state[0, a:b])
     restore(control)
 
@@ -184,11 +209,14 @@ def backward(how, current, c, kept, g_out, g_state, trained):
         g_out = _lanes(g_out.contiguous())
     g_x = np.empty_like(x)
     g_c = np.zeros_like(constants)
-    fixed = how.kind == LIF and how.reset != LATE and not trained
+    is_lif = how.kind == LIF and how.reset != LATE and not trained
+    is_integrator = how.kind == INTEGRATOR and not trained
 
     def fill(a, b):
-        if fixed:
+        if is_lif:
             _backward_lif(settings, x, constants, kept, g_out, g_here, g_x, a, b)
+        elif is_integrator:
+            _backward_integrator(constants, g_out, g_here, g_x, a, b)
         else:
             _backward(settings, x, constants, kept, g_out, g_here, g_x, g_c, trained, a, b)
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -262,15 +263,30 @@ def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor], blocks: Coll
     model.load_state_dict({name: typed(name, value) for name, value in tensors.items()}, assign=True)
 
 
+# Functions of each element that first weights are computed with, and those that fill a tensor.
+OPERATORS = {"add", "div", "mul", "neg", "pow", "radd", "rmul", "rsub", "sub", "truediv"}
+ELEMENTWISE = OPERATORS | {"clamp", "exp", "expm1", "log"}
+DRAWS = {"normal_", "uniform_"}
+
+
 class WithoutDraws(TorchFunctionMode):
-    """A mode that draws no first weights: without memory, `normal_` would import torch's compiler, 80 MB in 2 s."""
+    """A mode that computes no first weights, for tensors without memory.
+
+    What an operation on such tensors would return is asked of torch's compiler, whose import takes 80 MB and 2 s.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        if getattr(func, "__module__", "") == nn.init.__name__ or name in ("normal_", "uniform_"):
+        if getattr(func, "__module__", "") == nn.init.__name__ or name in DRAWS:
             return args[0] if args else (kwargs or {})["tensor"]
+        if name.strip("_") in ELEMENTWISE:
+            tensors = [arg for arg in args if isinstance(arg, Tensor)]
+            if all(tensor.is_meta for tensor in tensors):
+                # `torch.broadcast_shapes` would import sympy.
+                shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+                return torch.empty(shape, dtype=tensors[0].dtype, device="meta")
         return func(*args, **(kwargs or {}))
 
 

@@ -196,8 +196,7 @@ class SpikedLinear(nn.Module):
         With int8 weights all products and sums are integers. Without products of integers, float32 represents them
         below 2^24, and float64 is used beyond: as exact as int32.
         """
-        level = self.coder.level(x)
-        counts = self.coder.counts(x, level)
+        counts, level = self.coder.coded(x)
         rows, steps = self._values(integers=takes_integers(counts))
         if rows.dtype == torch.int8:
             y = integer_product(counts, rows).to(counts.dtype)
@@ -247,7 +246,7 @@ class SpikedLinear(nn.Module):
         """Return [.., N] y without bias, by adding rows of V."""
         # Kernels count nothing: the histogram takes the counts of the simulated coder, which are the same.
         if self.coder.histogram is not None:
-            self.coder.counts(x, self.coder.level(x))
+            self.coder.coded(x)
         flat = x.detach().reshape(-1, self.in_features)
         # A GPU skips rows of V for a few tokens, and takes V [N, K] for a batch.
         on_gpu = flat.is_cuda

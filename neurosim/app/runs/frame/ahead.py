@@ -39,17 +39,6 @@ def _neurons() -> None:
     step_nobody(np.float32)  # type: ignore[no-untyped-call]
 
 
-def _gradient() -> None:
-    """Compile the gradient of a layer of neurons."""
-    import torch
-
-    from ....learning.layers.neurons import LIFLayer
-
-    layer = LIFLayer(1, train_tau=True)
-    out, _ = layer(torch.zeros(1, 1, 1))
-    out.sum().backward()
-
-
 def _memory() -> None:
     """Compile what a macrocolumn does with an item."""
     import numpy as np
@@ -88,7 +77,6 @@ class KernelPart:
 PARTS: Mapping[str, KernelPart] = {
     "engine": KernelPart("engine.clocked.loop.run", _engine),
     "neurons": KernelPart("engine.clocked.loop._step_neurons", _neurons),
-    "gradient": KernelPart("layers.scan.cpu._backward", _gradient),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
     "decoder": KernelPart("decode.vectors.cpu.normalise", _decoder),
 }
@@ -96,7 +84,7 @@ PARTS: Mapping[str, KernelPart] = {
 OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "demo": ("engine", "neurons"),
     "simulate": ("engine", "neurons"),
-    "train": ("engine", "gradient"),
+    "train": ("engine",),
     "memory store": ("memory",),
     "convert model": ("decoder",),
 }

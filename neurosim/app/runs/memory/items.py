@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,12 +21,12 @@ from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
 from ....memory.sdr.patch_code import PatchCode
 from .. import data
-from ..baselines import ComparisonConfig, measure_comparison
+from ..baselines import ComparisonConfig, measure_baselines
 from ..frame.beside import called_beside, has_free_core
 from ..frame.config import Data
 from ..frame.options import RunOptions
-from ..frame_cnn import train_image_cnn
-from ..score import OtherClassifiers
+from ..frame_cnn import train_frame_cnn, train_image_cnn
+from ..score import FrameCNN, OtherClassifiers
 from ..summary import labels_of
 from .config import Code, MemoryConfig, PatchesOptions
 from .patches import build_patch_code, pictures
@@ -34,8 +34,8 @@ from .patches import build_patch_code, pictures
 CHUNK = 512  # items whose vectors are in memory at a time
 FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
 MIN_AXIS = 5  # of an axis that is smoothed: two polarities are not neighbours
-# Stored items from which a process of their own for others that learn them, which takes some 3 s of imports, saves time
-# (`memory store digits` takes 21 s in place of 24); and events, or pixels, that are copied for it at most.
+# Stored items from which a process of its own for the network beside a memory, which takes some 3 s of imports, saves
+# time; and events, or pixels, that are copied for it at most.
 MIN_BESIDE = 300
 MAX_BESIDE = 20_000_000
 
@@ -234,25 +234,45 @@ def compare_items(config: ComparisonConfig, stored: Raw, other: Raw, weights: in
     Args:
         weights: of the run's own memory.
     """
+    return OtherClassifiers(baselines=_simple(stored, other), cnn=_convolutional(config, stored, other, weights))
+
+
+def _simple(stored: Raw, other: Raw) -> Mapping[str, float]:
+    """Return the accuracies of simple classifiers of recordings."""
     if isinstance(stored.source, Recordings) and isinstance(other.source, Recordings):
-        return measure_comparison(config, stored.source, other.source, weights)
-    images = (stored.source, other.source)
-    if not config.baselines.cnn or isinstance(images[0], Recordings) or isinstance(images[1], Recordings):
-        return OtherClassifiers()
+        return measure_baselines(stored.source, other.source)
+    return {}
+
+
+def _convolutional(config: ComparisonConfig, stored: Raw, other: Raw, weights: int) -> FrameCNN | None:
+    """Return what a small convolutional network reaches; None where the settings ask for none."""
+    if not config.baselines.cnn:
+        return None
     profile = config.energy.profile
-    return OtherClassifiers(cnn=train_image_cnn(images[0], stored.labels, images[1], other.labels, weights, profile))
+    sources = (stored.source, other.source)
+    if isinstance(sources[0], Recordings) and isinstance(sources[1], Recordings):
+        return train_frame_cnn(sources[0], sources[1], weights, profile)
+    assert not isinstance(sources[0], Recordings) and not isinstance(sources[1], Recordings)
+    return train_image_cnn(sources[0], stored.labels, sources[1], other.labels, weights, profile)
 
 
 @contextmanager
 def compared_beside(
     config: ComparisonConfig, stored: Raw, other: Raw, weights: int, options: RunOptions
 ) -> Iterator[Callable[[], OtherClassifiers]]:
-    """Begin `compare_items` in another process, where a core is free; yield a function that returns its result."""
-    if not (has_free_core(options) and len(stored) >= MIN_BESIDE and stored.size + other.size <= MAX_BESIDE):
+    """Train the network of `compare_items` in another process, where a core is free; yield a function that does the
+    rest of the comparison, which takes less time, and returns it."""
+    is_worth_it = config.baselines.cnn and len(stored) >= MIN_BESIDE and stored.size + other.size <= MAX_BESIDE
+    if not (has_free_core(options) and is_worth_it):
         yield functools.partial(compare_items, config, stored, other, weights)
         return
-    with called_beside(compare_items, config, stored, other, weights) as result:
-        yield result
+    with called_beside(_convolutional, config, stored, other, weights) as cnn:
+
+        def compare() -> OtherClassifiers:
+            baselines = _simple(stored, other)
+            return OtherClassifiers(baselines=baselines, cnn=cnn())
+
+        yield compare
 
 
 def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:
