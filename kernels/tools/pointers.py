@@ -16,7 +16,7 @@ from numba import cfunc, njit, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .compiled import callback
+from .written import callback
 
 
 # Intrinsics, not compiled functions: `carray` costs .1 s of compilation for every type of `address`, `n` and `like`.
@@ -94,5 +94,5 @@ def address_of(function: object, *kinds: object) -> int:
 def _compiled(function, signature):
     try:
         return callback(function, signature, error_model="numpy")
-    except RuntimeError:  # written by a program: there is no file beside which the code could lie
+    except RuntimeError:  # typed into an interpreter: there is no file beside which the code could lie
         return cfunc(signature, error_model="numpy")(function)

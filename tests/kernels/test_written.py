@@ -11,7 +11,7 @@ import pytest
 from numba import types as numba_types
 from numba.core import config
 
-from neurosim.kernels.tools import cache_folder, compiled, written
+from neurosim.kernels.tools import cache_folder, compiled, pointers, written
 from neurosim.network import equations
 from neurosim.network.neurons.trial import NeuronTrial
 
@@ -47,6 +47,12 @@ def test_the_same_text_is_compiled_once(own_folder: Path, monkeypatch: pytest.Mo
         assert other(1.5) == made.ctypes(1.5)
     assert hits == [(3.0, 0), (3.0, 1), (4.5, 0)]
     assert all(file.name.startswith("written_here.f-") for file in own_folder.glob("*.nb*"))
+
+
+def test_what_is_called_by_its_address_is_cached_too(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = written_module("written_there", "def add(x):\n    x[0] += 1\n", monkeypatch)
+    address = pointers.address_of(module.add, numba_types.CPointer(NUMBER))
+    assert address and list(own_folder.glob("written_there.add-*.nbc"))
 
 
 def test_a_change_of_what_a_text_imports_changes_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

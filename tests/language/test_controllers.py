@@ -113,6 +113,7 @@ def test_with_true_guesses_the_inputs_of_memories_have_the_gradient_of_the_whole
     assert all(mixer.on_inputs is None for mixer in model.body.mixers())
 
 
+@pytest.mark.slow
 def test_predictors_learn_the_gradients_of_a_model_that_stays() -> None:
     """Check that guesses of the writes' gradients come nearer to the true ones than zero is."""
     model = model_of()

