@@ -306,6 +306,8 @@ def test_what_cannot_be_traced_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     words = r"layers\.0\.mixer: torch function 'sort': no compiled operation computes it"
     with pytest.raises(NotCompiledError, match=words):
         Decoder(model_of("own", {}))
+    with pytest.raises(NotCompiledError, match=r"plstm\.states: has a compiled step for None \(got 2\)"):
+        Decoder(model_of("plstm", {"num_heads": 2, "states": 2}))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -23,9 +24,12 @@ def running(mixer: Mixer, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     return state["memory"], mixer.project(x, state, handed(x.shape[1]))[0]
 
 
-@pytest.mark.parametrize("kind", SMALL)
-def test_the_system_is_the_recurrence(kind: str) -> None:
-    mixer = mixer_of(kind, SMALL[kind])
+MIXED = ("plstm", {"num_heads": 2, "states": 3})  # states that a matrix mixes
+
+
+@pytest.mark.parametrize(("kind", "options"), [*SMALL.items(), MIXED])
+def test_the_system_is_the_recurrence(kind: str, options: dict[str, Any]) -> None:
+    mixer = mixer_of(kind, options)
     x = noise(2, 17, WIDTH)
     memory, inputs = running(mixer, x)
     try:

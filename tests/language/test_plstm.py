@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from neurosim.base import NeurosimInputError
 from neurosim.language import Depth, build
 from neurosim.language.attention.kinds.chunks import additive
-from neurosim.language.attention.kinds.plstm_2d import PLSTM2D, MatrixGates, over_grid
+from neurosim.language.attention.kinds.plstm import MatrixGates
+from neurosim.language.attention.kinds.plstm_2d import PLSTM2D, over_grid
 from neurosim.language.attention.kinds.plstm_graph import MODES, PLSTMGraph, line_graph, over_graph, single_paths
 
 
@@ -47,6 +48,41 @@ def paths(begin: Node, end: Node) -> Iterator[list[int]]:
     for direction, after in ((0, (begin[0], begin[1] + 1)), (1, (begin[0] + 1, begin[1]))):
         if after[0] <= end[0] and after[1] <= end[1]:
             yield from ([direction, *rest] for rest in paths(after, end))
+
+
+def chain_of_matrices(layer: Any, x: Tensor) -> list[Tensor]:
+    """What the heads of a chain read, token by token: J states [K, V] of each, in plain sums."""
+    heads, states, size = layer.heads, layer.states, layer.k_size
+    q, k, v = (p(x).view(len(x), heads, size) for p in (layer.q_proj, layer.k_proj, layer.v_proj))
+    outputs = []
+    memory = [[torch.zeros(size, size, dtype=x.dtype) for _ in range(states)] for _ in range(heads)]
+    for t, row in enumerate(x):
+        source, mark = layer.edge_proj(row).sigmoid().view(2, heads, states)
+        scales = (5 * layer.transitions.scale_proj(row)).tanh().view(heads, states)
+        out, into = layer.transitions.turn_proj(row).view(2, heads, states, states)
+        for h in range(heads):
+            turn = rotation(out[h]) @ torch.diag(scales[h]) @ rotation(into[h])
+            seen = sum(mark[h, j] * memory[h][j].T @ q[t, h] for j in range(states)) / size**0.5
+            outputs.append(seen + layer.direct[h] * (q[t, h] @ k[t, h]) / size**0.5 * v[t, h])
+            new = torch.outer(k[t, h], v[t, h])
+            before = memory[h]
+            memory[h] = [sum(turn[i, j] * before[j] for j in range(states)) + source[h, i] * new for i in range(states)]
+    return outputs
+
+
+def test_the_chain_of_matrices_is_its_equations() -> None:
+    """Against plain sums, over several chunks."""
+    torch.manual_seed(0)
+    layer: Any = build("plstm", 6, Depth(), {"num_heads": 2, "states": 2}).double()
+    layer.chunk = 4
+    x = noise(1, 11, 6)
+    with torch.no_grad():
+        for n, value in enumerate(layer.transitions.parameters()):
+            value.copy_(0.5 * noise(*value.shape, seed=n))
+        wanted = torch.stack(chain_of_matrices(layer, x[0])).view(11, 2, 3)
+        inputs, _ = layer.project(x, layer.initial(x), {})
+        _, out = layer.chunked(layer.initial(x)["memory"], inputs)
+        torch.testing.assert_close(out[0], wanted, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("keys", [3, 11], ids=["by states", "by weights"])

@@ -171,6 +171,14 @@ def _reads_before(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     """Return the system of `_reads_before`, with gates at writing and reading, and d (q . k) v."""
     q, k, v = (inputs[name] for name in "qkv")
+    if mixer.states is not None:
+        # State j of channel k is row j K + k: Lambda is T for every channel.
+        write, read = (
+            (gate[..., None] * x[..., None, :]).flatten(-2) for gate, x in ((inputs["source"], k), (inputs["mark"], q))
+        )
+        eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
+        mixing = torch.einsum("bthij,kl->bthikjl", inputs["transition"], eye).flatten(-2).flatten(-3, -2)
+        return LinearSystem(mixing, write[..., None], v[..., None, :], read, mixer.own(inputs), True)
     write = inputs["source"][..., None] * k
     read = inputs["mark"][..., None] * q
     return LinearSystem(_decays(inputs["g"], k), write[..., None], v[..., None, :], read, mixer.own(inputs), True)

@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ....base.rules import Rule
 from . import chunks
 from .base import Inputs, Shared, State, decayed, read
 from .modules import divide, linear, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
+from .tracing import leaf
 
 DIRECT = 4.0  # first bias of the transition gates: they keep sigmoid(4) = 0.98 of a state
+SATURATED = 5.0  # tanh(5 l): near 1 for first l = 1
+
+
+class MatrixGates(nn.Module):
+    """Transitions U diag(tanh(5 l)) V of J states, l = W x + b; U and V are rotations exp(A - A^T), A = W x + B.
+
+    First b = 1, B = 1 and W = 0: a node passes on tanh(5) of each state. Of one state T = tanh(5 l), which may be
+    negative (Poeppel et al. 2025, in their code `LongRangeTransitionLayer`).
+
+    Args:
+        width: channels of x.
+        count: number of transitions.
+        states: J.
+    """
+
+    def __init__(self, width: int, count: int, states: int) -> None:
+        super().__init__()
+        self.count = count
+        self.states = states
+        self.scale_proj = linear(width, count * states, True)
+        nn.init.ones_(self.scale_proj.bias)
+        # Without rotations a single state is scaled alone.
+        self.turn_proj = linear(width, 2 * count * states**2, True) if states > 1 else None
+        if self.turn_proj is not None:
+            with torch.no_grad():
+                self.turn_proj.bias.copy_(torch.eye(states).repeat(2 * count, 1, 1).flatten())
+            nn.init.zeros_(self.turn_proj.weight)
+        nn.init.zeros_(self.scale_proj.weight)
+
+    @leaf
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [.., count, J, J] of x [.., width]; the row is the state that leaves."""
+        scales = (SATURATED * self.scale_proj(x)).tanh().unflatten(-1, (self.count, self.states))
+        if self.turn_proj is None:
+            return scales[..., None]
+        turns = self.turn_proj(x).unflatten(-1, (2, self.count, self.states, self.states))
+        out, into = torch.matrix_exp(turns - turns.mT).unbind(-4)
+        return out * scales[..., None, :] @ into
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -21,29 +62,51 @@ class PLSTM(ConvolvedMixer, GatedMixer):
     """o = m S^T q + d (q . k) v, then S = t S + s k v^T (Poeppel et al. 2025, arXiv 2506.11997, on a chain).
 
     S is what the edge from the token before brings; source s, transition t and mark m are sigmoids of W x for each
-    head, d a weight of each head. q is scaled by K^-1/2.
+    head, d a weight of each head. q is scaled by K^-1/2. With J `states` a head has J such S, s and m are vectors of J
+    and t is a matrix that mixes them (`MatrixGates`): S_i = sum_j t_ij S_j + s_i k v^T, o = sum_j m_j S_j^T q.
 
     Args:
         num_heads: heads; width / num_heads channels each.
         gate_fn: activation of the output gate; None for no gate.
+        states: J; None: one state, whose transition is a sigmoid. States that are mixed have no compiled step.
+
+    The memory is [B, H, J K, V].
     """
 
     num_heads: int = 4
     gate_fn: str | None = "swish"
+    states: Annotated[int, Rule("> 0")] | None = None
 
     def build(self) -> None:
         self.heads = self.num_heads
         self.k_size = self.v_size = divide(self.width, self.num_heads, self.name("width"))
         self.project_qkv(self.width, self.width, self.width)
         self.convolve()
-        self.edge_proj = linear(self.width, 3 * self.heads, True)
-        nn.init.constant_(self.edge_proj.bias[self.heads : 2 * self.heads], DIRECT)
+        self.transitions: MatrixGates | None = None
+        if self.states is None:
+            self.edge_proj = linear(self.width, 3 * self.heads, True)
+            nn.init.constant_(self.edge_proj.bias[self.heads : 2 * self.heads], DIRECT)
+        else:
+            self.edge_proj = linear(self.width, 2 * self.heads * self.states, True)
+            self.transitions = MatrixGates(self.width, self.heads, self.states)
+            self.why_not_parallel = "its states are mixed by matrices"
         self.direct = nn.Parameter(torch.ones(self.heads))
         self.output()
+
+    def initial(self, x: Tensor) -> State:
+        state = super().initial(x)
+        if self.states is not None:
+            state["memory"] = x.new_zeros(len(x), self.heads, self.states * self.k_size, self.v_size)
+        return state
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         values, tails = self.convolved(x, state)
         q, k, v = (split_heads(value, self.k_size) for value in values)
+        if self.transitions is not None:
+            gates = self.edge_proj(x).sigmoid().unflatten(-1, (2, self.heads, -1))
+            source, mark = gates.unbind(-3)
+            inputs = {"q": q * self.k_size**-0.5, "k": k, "v": v, "transition": self.transitions(x)}
+            return inputs | {"source": source, "mark": mark}, tails
         source, transition, mark = self.edge_proj(x).chunk(3, -1)
         inputs = {"q": q * self.k_size**-0.5, "k": k, "v": v, "g": F.logsigmoid(transition)}
         return inputs | {"source": source.sigmoid(), "mark": mark.sigmoid()}, tails
@@ -53,13 +116,29 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         return ((inputs["q"] * inputs["k"]).sum(-1) * self.direct)[..., None] * inputs["v"]
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        if self.states is not None:
+            return self._mixed(memory, inputs)
         # o = m S^T q + d (q . k) v, with S before this token
         out = inputs["mark"][..., None] * read(memory, inputs["q"]) + self.own(inputs)
         new = (inputs["source"][..., None] * inputs["k"])[..., None] * inputs["v"][..., None, :]
         # S = t S + s k v^T, t = e^g
         return decayed(memory, inputs["g"]) + new, out
 
+    def _mixed(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return `recur` of states that a matrix mixes."""
+        seen = memory.unflatten(-2, (-1, self.k_size))
+        # sum over states of m_j S_j, then q: [B, H, V]
+        marked = torch.einsum("bhj,bhjkv->bhkv", inputs["mark"], seen)
+        out = read(marked, inputs["q"]) + self.own(inputs)
+        new = inputs["k"][..., None] * inputs["v"][..., None, :]
+        after = torch.einsum("bhij,bhjkv->bhikv", inputs["transition"], seen)
+        after = after + inputs["source"][..., None, None] * new[:, :, None]
+        return after.flatten(-3, -2), out
+
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        if self.states is not None:
+            after, out = _chunked_states(memory.unflatten(-2, (-1, self.k_size)), inputs, self.chunk)
+            return after.flatten(-3, -2), out + self.own(inputs)
         # The mark scales what is read, the source what is written: both go onto q and k.
         q = inputs["mark"][..., None] * inputs["q"]
         k = inputs["source"][..., None] * inputs["k"]
@@ -68,3 +147,39 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         after, out = chunks.additive(later, k, inputs["v"], memory, inputs["g"], self.chunk)
         out = torch.cat([read(memory, q[:, 0])[:, None], out[:, :-1]], 1)
         return after, out + self.own(inputs)
+
+
+def _chunked_states(states: Tensor, inputs: Inputs, chunk: int) -> tuple[Tensor, Tensor]:
+    """Return (states [B, H, J, K, V] after the tokens, what the tokens read [B, T, H, V]) of states before them.
+
+    Within a chunk a token reads earlier ones by the weights m_t . T_(t-1) .. T_(n+1) s_n, which are carried on for all
+    of them, and for all chunks, at once; from chunk to chunk the states are.
+    """
+    length = inputs["q"].shape[1]
+    size = min(chunk, length)
+    names = ("q", "k", "v", "source", "mark", "transition")
+    # Tokens that fill up the last chunk change no state: they have no source, and their transition is put to 1 below.
+    padded = (F.pad(inputs[name].movedim(1, -1), (0, -length % size)).movedim(-1, 1) for name in names)
+    q, k, v, source, mark, transition = (x.unflatten(1, (-1, size)) for x in padded)
+    eye = torch.eye(states.shape[2], dtype=q.dtype, device=q.device)
+    is_more = torch.arange(q.shape[1] * size, device=q.device).view(1, -1, size, 1, 1, 1) >= length
+    transition = torch.where(is_more, eye, transition)
+    passed = eye.expand(*transition[:, :, 0].shape)  # T_(t-1) .. of the chunk's first token
+    carried = source[:, :, :0]  # [B, C, tokens so far, H, J]
+    weights = []
+    leads = []
+    for t in range(size):
+        weights.append(F.pad((carried * mark[:, :, t, None]).sum(-1).movedim(2, -1), (0, size - t)))
+        leads.append((mark[:, :, t, :, None] @ passed)[..., 0, :])
+        step = transition[:, :, t]
+        carried = torch.cat([(step[:, :, None] @ carried[..., None])[..., 0], source[:, :, t, None]], 2)
+        passed = step @ passed
+    scores = torch.einsum("bcthk,bcnhk->bchtn", q, k) * torch.stack(weights, -2)
+    out = torch.einsum("bchtn,bcnhv->bcthv", scores, v)
+    added = torch.einsum("bcnhj,bcnhk,bcnhv->bchjkv", carried, k, v)
+    lead = torch.stack(leads, 2)
+    rest = []
+    for n in range(q.shape[1]):
+        rest.append(torch.einsum("bthj,bthk,bhjkv->bthv", lead[:, n], q[:, n], states))
+        states = torch.einsum("bhij,bhjkv->bhikv", passed[:, n], states) + added[:, n]
+    return states, (out + torch.stack(rest, 1)).flatten(1, 2)[:, :length]

@@ -10,10 +10,9 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup, require
 from .modules import divide, linear, split_heads
-from .plstm import DIRECT
+from .plstm import DIRECT, MatrixGates
 
 ANGLES = 2.0  # first biases of the angles: of the heads in turn, from this below 0 to this above, as published
-SATURATED = 5.0  # tanh(5 l): near 1 for first l = 1
 ANGLE_SCALE = 0.5  # of W x / D beside the first angles of the complement, as in the source's code
 
 
@@ -158,42 +157,6 @@ def _turning_left(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
 MODES = {"diffusive": _diffusive, "directional": _directional}
 TURNS = {"L": _turning_left, "R": _diffusive}
 NORMS = {"mean": False, "each": True}  # of the mean over flips, or of each flip
-
-
-class MatrixGates(nn.Module):
-    """Transitions U diag(tanh(5 l)) V of J states, l = W x + b; U and V are rotations exp(A - A^T), A = W x + B.
-
-    First b = 1, B = 1 and W = 0: a node passes on tanh(5) of each state. Of one state T = tanh(5 l), which may be
-    negative (Poeppel et al. 2025, in their code `LongRangeTransitionLayer`).
-
-    Args:
-        width: channels of x.
-        count: number of transitions.
-        states: J.
-    """
-
-    def __init__(self, width: int, count: int, states: int) -> None:
-        super().__init__()
-        self.count = count
-        self.states = states
-        self.scale_proj = linear(width, count * states, True)
-        nn.init.ones_(self.scale_proj.bias)
-        # Without rotations a single state is scaled alone.
-        self.turn_proj = linear(width, 2 * count * states**2, True) if states > 1 else None
-        if self.turn_proj is not None:
-            with torch.no_grad():
-                self.turn_proj.bias.copy_(torch.eye(states).repeat(2 * count, 1, 1).flatten())
-            nn.init.zeros_(self.turn_proj.weight)
-        nn.init.zeros_(self.scale_proj.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [.., count, J, J] of x [.., width]; the row is the state that leaves."""
-        scales = (SATURATED * self.scale_proj(x)).tanh().unflatten(-1, (self.count, self.states))
-        if self.turn_proj is None:
-            return scales[..., None]
-        turns = self.turn_proj(x).unflatten(-1, (2, self.count, self.states, self.states))
-        out, into = torch.matrix_exp(turns - turns.mT).unbind(-4)
-        return out * scales[..., None, :] @ into
 
 
 class PLSTM2D(nn.Module):

@@ -23,6 +23,7 @@ from ...attention.kinds.feature_maps import DPFP, FeatureMap, NormAware, Taylor
 from ...attention.kinds.gated_attention import dilated
 from ...attention.kinds.lightnet import soft_decays
 from ...attention.kinds.modules import Linear, ShortConv, l2_normalise, repeat_heads, token_shift
+from ...attention.kinds.plstm import MatrixGates
 from ...attention.kinds.rotary import Rotary
 from ...attention.kinds.sea import LearntPositions
 from ...attention.kinds.window_linear import WindowLinearAttention, joined
@@ -67,6 +68,11 @@ def _turned(angles: Rotary, x: Traced, position: Any) -> Traced:
     if not isinstance(position, Position) or position.ahead != 0:
         raise NotCompiledError("rotary positions: compiled for the tokens' own positions, state['position']")
     return Traced.of(x.builder, x.builder.rotary(x.token_rows, x.shape[-1], angles), x.shape)
+
+
+@lowers(MatrixGates.forward)
+def _mixed(layer: MatrixGates, x: Traced) -> Traced:
+    raise NotCompiledError(f"plstm.states: has a compiled step for None (got {layer.states})")
 
 
 @lowers(LearntPositions.forward)
