@@ -189,6 +189,7 @@ def test_a_liquid_plays_an_item_once_with_the_same_results(
     np.testing.assert_array_equal(cached_results[0], played_results[0])
 
 
+@pytest.mark.filterwarnings("ignore:sema. classes of different tasks")
 @pytest.mark.parametrize("name", sampled(BY_ITEM, ["plain", "macrocolumn"]))
 @pytest.mark.parametrize("scenario", ["class", "task"])
 def test_answers_are_among_what_an_item_can_be(name: str, scenario: Any) -> None:
