@@ -72,6 +72,17 @@ def prefetch_second(typing, address):
 
 
 @intrinsic
+def drain_stores(typing):
+    """Wait until stores past the caches are visible to other threads."""
+
+    def emit(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), emit
+
+
+@intrinsic
 def _load_acquire(typing, address):
     def emit(context, builder, signature, arguments):
         return builder.load_atomic(builder.inttoptr(arguments[0], INT64.as_pointer()), "acquire", 8)

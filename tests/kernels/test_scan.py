@@ -102,6 +102,23 @@ def test_fixed_constants_have_the_gradients_of_trained_ones(how: S.Recurrence, d
         assert torch.equal(fixed[0], trained[0]) and torch.equal(fixed[1], trained[1])
 
 
+@pytest.mark.parametrize("reset", [S.SUBTRACT, S.ZERO])
+def test_results_stored_past_the_caches_are_the_same_bits(reset: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = S.Recurrence(S.LIF, reset, False, S.ARCTAN, 1.7, 0.8)
+    # Rows begin at lines: 1,040 lanes, in blocks of 1,024 and 16.
+    current, state, c, *_ = inputs(how, batch=5, units=208)
+    results = []
+    for smallest in (0, 1 << 40):
+        monkeypatch.setattr(scan_rows, "STREAMED_BYTES", smallest)
+        leaf = current.clone().requires_grad_()
+        out, after = scan(leaf, state, c, how)
+        assert scan_rows._streams(out.detach().numpy().reshape(len(out), -1)) == (smallest == 0)
+        (out * current + after[0]).sum().backward()
+        results.append([out.detach(), after.detach(), leaf.grad])
+    for streamed, stored in zip(*results, strict=True):
+        assert torch.equal(streamed, stored)
+
+
 @pytest.mark.parametrize("how", [h for h in HOWS if h.surrogate == S.ARCTAN and h.kind != S.INTEGRATOR], ids=name)
 def test_feedback_is_the_reference(how: S.Recurrence) -> None:
     given = inputs(how, recurrent=True)
