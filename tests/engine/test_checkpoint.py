@@ -322,3 +322,17 @@ def test_every_way_rows_are_kept_goes_on(tmp_path: Path, kind: str) -> None:
     for name, spikes in whole.spikes.items():
         pieces = [piece.spikes[name] for piece in (first, expected)]
         assert np.array_equal(np.concatenate([piece.units for piece in pieces]), spikes.units)  # type: ignore[union-attr]
+
+
+def test_saved_states_lie_in_pieces_of_2048_units() -> None:
+    """So they lay in files when the run loop stepped as many at a time."""
+    network = Network([Population("cells", 2_500, LIF(), {"v": Uniform(0.0, 0.9)})], [], [])
+    simulation = Simulation(network, seed=1, threads=1)
+    simulation.run(0.001)
+    (saved,) = (values for name, values in simulation._runner.workspace.arrays().items() if name == "state.0")
+    v, refractory = simulation._runner.workspace.membrane(0)
+    expected = [v[:2048], refractory[:2048], v[2048:], refractory[2048:]]
+    assert np.array_equal(saved, np.concatenate(expected))
+    other = Simulation(network, seed=2, threads=1)
+    other._runner.workspace.restore(simulation._runner.workspace.arrays(), 1)
+    assert np.array_equal(other._runner.workspace.membrane(0)[0], v)

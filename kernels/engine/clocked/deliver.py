@@ -26,6 +26,7 @@ import numpy as np
 from numba import from_dtype, types, uint64
 
 from ...tools.compiled import compiled
+from ...tools.elementary import widest_vectors
 from ...tools.intrinsics import flags64, prefetch, trailing_zeros
 from ...tools.pointers import address_of, matrix, vector
 from .bits import sum_rows
@@ -381,6 +382,7 @@ def collect_within(spiked, n, log_at, used):
 @compiled
 def clear(values):
     """Set all values to zero."""
+    widest_vectors()
     for i in range(values.size):
         values[i] = 0
 
@@ -388,6 +390,7 @@ def clear(values):
 @compiled
 def set_counts(x, counts, weight):
     """Set x to weight * counts, and clear the counts."""
+    widest_vectors()
     for i in range(x.size):
         x[i] = x.dtype.type(counts[i]) * weight
         counts[i] = 0
@@ -396,6 +399,7 @@ def set_counts(x, counts, weight):
 @compiled
 def add_counts(x, counts, weight):
     """Add weight * counts to x, and clear the counts."""
+    widest_vectors()
     for i in range(x.size):
         x[i] += x.dtype.type(counts[i]) * weight
         counts[i] = 0
@@ -404,6 +408,7 @@ def add_counts(x, counts, weight):
 @compiled
 def add_sums(x, sums):
     """Add the sums to x, and clear them."""
+    widest_vectors()
     for i in range(x.size):
         x[i] += sums[i]
         sums[i] = 0
@@ -412,6 +417,7 @@ def add_sums(x, sums):
 @compiled
 def add_fixed(x, sums, unit):
     """Add unit * integer sums to x, and clear the sums."""
+    widest_vectors()
     for i in range(x.size):
         x[i] += x.dtype.type(sums[i]) * unit
         sums[i] = 0
@@ -420,6 +426,7 @@ def add_fixed(x, sums, unit):
 @compiled
 def set_fixed(x, sums, unit):
     """Set x to unit * integer sums, and clear the sums."""
+    widest_vectors()
     for i in range(x.size):
         x[i] = x.dtype.type(sums[i]) * unit
         sums[i] = 0

@@ -125,6 +125,9 @@ INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
     INPUT_COLUMNS,
 ) = range(8)
 
+# Bytes.
+PAGE = 4096
+
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(7)
 
@@ -162,14 +165,15 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     slots = sums.shape[1]
     pages = Pages(team.begin_block, team.end_block, arrivals.page_blocks, arrivals.block_slots, spikes.shape[0])
     due_rows = np.empty(1024, np.int64)
-    begin = np.empty((clock.interval, rows.shape[0] + 1), np.int64)
+    due_places = np.empty((clock.interval, rows.shape[0] + 1), np.int64)
+    begin = bare_matrix(due_places)
     again = np.empty(MAX_ROWS, np.int64)
     row_words = (slots + 511) // 512 * 8
     room = np.empty(8 * row_words + 8, np.uint64)
-    x = np.empty(receptors * PIECE, sums.dtype)
+    x = np.empty(receptors * PIECE + 2 * PAGE // sums.itemsize, sums.dtype)
     before = np.empty(PIECE, sums.dtype)
     former = np.empty(clock.states * PIECE, sums.dtype)
-    spiked = np.zeros(PIECE + 64, np.uint8)
+    spiked = np.zeros(PIECE + 128, np.uint8)
     words = np.empty(PIECE, np.uint32)
     drawing = np.zeros(CALL_ENTRIES, np.int64)
     due = np.zeros(counter_count + receptors, np.uint8)
@@ -188,10 +192,11 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     places.due = due.ctypes.data
     places.changes = counters.changes.ctypes.data + team.thread * counters.changes.shape[1] * 8
     places.drawn = counters.drawn.ctypes.data + team.thread * counters.drawn.shape[1] * 8
-    places.x = x.ctypes.data
+    # Half a page from states, which begin at one: a load waits for an earlier store whose address has the same 12 bits.
+    places.x = (x.ctypes.data + PAGE - 1) // PAGE * PAGE + PAGE // 2
     places.before = before.ctypes.data
     places.former = former.ctypes.data
-    places.spiked = spiked.ctypes.data
+    places.spiked = (spiked.ctypes.data + 63) // 64 * 64
     places.words = words.ctypes.data
     places.drawing = drawing.ctypes.data
     places.again = again.ctypes.data
@@ -217,10 +222,12 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
         at = (step - clock.log_start) * entries
         if _may_overflow(offsets, max_spikes, at, steps, spikes.shape[1]):
             break
-        need = schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, due_rows, begin)
+        listed = bare_vector(due_rows)
+        need = schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, listed, begin)
         if need < 0:
             due_rows = np.empty(-2 * need, np.int64)
-            schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, due_rows, begin)
+            listed = bare_vector(due_rows)
+            schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, listed, begin)
         if has_queue:
             for late in range(max(queued, clock.log_start), step):
                 late_at = (late - clock.log_start) * entries
@@ -232,7 +239,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
             # Plastic synapses add to sums.
             due[:counter_count] = 0
             due[counter_count:] = plastic.shape[0] > 0
-            _deliver(rows, row_weights, due_rows, begin[q], spikes, offsets, moment.step, pages, places)
+            _deliver(rows, row_weights, listed, begin[q], spikes, offsets, moment.step, pages, places)
             if plastic.shape[0]:
                 _learn_arrivals(units, plastic, spikes, offsets, moment.step, pages, context, sums)
             _advance(units, members, input_weights, plastic, posts, spikes, offsets, moment, pages, places, sums)
@@ -254,7 +261,8 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     counters.last_step[team.thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
     alive = again.size + room.size + x.size + before.size + former.size + spiked.size + words.size + drawing.size
-    return alive + due.size + request.size + context.size + reading.size + room_of_places.size
+    alive += due.size + request.size + context.size + reading.size + room_of_places.size
+    return alive + due_rows.size + due_places.size
 
 
 # The steps of the loop are inlined before types are inferred: as functions they took 2.5 s longer to compile.

