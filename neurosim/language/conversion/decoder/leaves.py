@@ -71,7 +71,7 @@ def _turned(angles: Rotary, x: Traced, position: Any) -> Traced:
 
 
 @lowers(MatrixGates.forward)
-def _mixed(layer: MatrixGates, x: Traced) -> Traced:
+def _mixed_states(layer: MatrixGates, x: Traced) -> Traced:
     raise NotCompiledError(f"plstm.states: has a compiled step for None (got {layer.states})")
 
 
