@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError
-from neurosim.data.series import read_series, rows_of
+from neurosim.data.series import decode_text, read_series, rows_of
 
 TABLE = "timestamp,value,kind\n2014-07-01 00:00:00,1.5,a\n2014-07-01T00:30:00+02:00,,b\n"
 
@@ -72,7 +72,7 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("t,v\n1,2\n2,high\n", "t.csv, line 3, column v: must be a number or empty (got 'high')"),
         ("t,v\n1,2\n2,inf\n", "t.csv, line 3, column v: must be finite (got 'inf')"),
         ("t,v\n1,2\nsoon,3\n", "t.csv, line 3, column t: must be a date such as 2014-07-01 00:30:00, or seconds"),
-        ("a,b\nx,y\n", "t.csv: has no column of numbers (got a, b)"),
+        ("a,b\nx,y\n", "t.csv: has no column of numbers (got a: 'x', b: 'y'); name one"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str) -> None:
@@ -84,6 +84,63 @@ def test_what_is_wrong_is_named(text: str, message: str) -> None:
 def test_a_column_that_is_not_there_is_refused() -> None:
     with pytest.raises(NeurosimInputError, match="column: unknown name 'valeu'; did you mean 'value'"):
         read_series(TABLE.splitlines(True), "t.csv", numbers=["valeu"])
+
+
+def times_of(text: str) -> list[float]:
+    _, rows = read_series(text.splitlines(True), "t.csv")
+    return [row.time for row in rows]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2014-07-01T00:30:00.000Z",
+        "2014-07-01 00:30:00 UTC",
+        "2014/7/1 0:30",
+        "2014.07.01 00:30",
+        "1.7.2014 0:30",
+        "2014-07-01 12:30:00 AM",
+        "201407010030",
+        "20140701003000",
+        "1404174600",
+        "1404174600000",
+        "1404174600000000",
+        "1404174600000000000",
+    ],
+)
+def test_times_as_other_programs_write_them(text: str) -> None:
+    # Digits alone need a name that says what they are.
+    if not text.startswith("2014070"):
+        assert times_of(f"when,v\n{text},2\n") == [1404174600.0]
+    assert times_of(f"timestamp,v\n{text},2\n{text},3\n") == [1404174600.0] * 2
+
+
+def test_times_that_are_less_than_a_moment() -> None:
+    july = 1404172800.0
+    assert times_of("month,v\n2014-07,2\n") == times_of("timestamp,v\n20140701,2\n") == [july]
+    # Dates and times of day in columns of their own; neither is a value.
+    columns, rows = read_series(["Date;Time;v\n", "1.7.2014;0:30;2,5\n", "1.7.2014;1:00 PM;3\n"], "t.csv")
+    assert (columns.time, columns.clock, columns.numbers) == ("Date", "Time", ("v",))
+    assert [(row.time - july, row.text, row.values["v"]) for row in rows] == [
+        (1800.0, "1.7.2014 0:30", 2.5),
+        (46800.0, "1.7.2014 1:00 PM", 3.0),
+    ]
+    # A number with a point is a value, no month; one of digits no date, unless the first time is one.
+    columns, rows = read_series(["a,t\n", "2014.07,5\n", "2,20140701\n"], "t.csv")
+    assert columns.numbers == ("a",) and [row.time for row in rows] == [5.0, 20140701.0]
+    with pytest.raises(NeurosimFormatError, match="write it year first: slashes do not say which number is the day"):
+        times_of("t,v\n07/01/2014 00:30,1\n")
+
+
+def test_columns_are_found_below_empty_cells_comments_and_numbers_of_rows() -> None:
+    columns, rows = read_series([",t,v\n", "0,1,\n", "1,2,nan\n", "2,3,4\n"], "t.csv")
+    assert (columns.time, columns.numbers) == ("t", ("v",))
+    assert [row.time for row in rows] == [1.0, 2.0, 3.0]
+    columns, _ = read_series(["# by a logger\n", "# t|v\n", "1|2\n"], "t.csv")
+    assert (columns.time, columns.numbers) == ("t", ("v",))
+    columns, rows = read_series(["# by a logger\n", "1404174600,2\n", "1404174900,3\n"], "t.csv")
+    assert (columns.time, columns.numbers) == ("column1", ("column2",)) and len(list(rows)) == 2
+    assert decode_text("t,v\n1,2\n".encode("utf-16")) == "t,v\n1,2\n"
 
 
 def test_arrays_are_rows() -> None:

@@ -221,6 +221,24 @@ def test_a_value_outside_of_the_range_so_far_scores_one() -> None:
     assert answer.score == 1.0 and answer.alarm
 
 
+def test_a_series_of_one_value_alarms_at_the_first_other_one() -> None:
+    detector = small(probation=20)
+    answers = [detector.step({"value": 0.5 if k in (60, 61) else 0.4}) for k in range(90)]
+    assert [k for k, each in enumerate(answers) if each.alarm] == [60]
+
+
+def test_scores_do_not_depend_on_the_unit_of_the_values() -> None:
+    values = np.random.default_rng(0).normal(size=120)
+    scores = []
+    for unit in (1.0, 2.0**-30):
+        span = -4 * unit, 4 * unit
+        detector = AnomalyDetector({"v": number_encoder(*span)}, "v", span, probation=40, predict=False, columns=256)
+        scores.append([detector.step({"v": value * unit})[:2] for value in values])
+    # Jumps alone would score: the memory sees the values, too.
+    assert len({anomaly for anomaly, _ in scores[1]}) > 5
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-9)
+
+
 def test_an_event_is_one_alarm() -> None:
     values = (
         [0.1 * (k % 5) for k in range(60)] + [2.0 + k for k in range(5)] + [0.1 * (k % 5) for k in range(60)] + [50.0]

@@ -182,9 +182,11 @@ class AnomalyDetector(SavedState):
         anomaly = self.memory.step(self.pooler.step(bits))
         expected = self._expected
         self._foresee(value)
-        score = self.likelihood.step(anomaly, value)
+        # Of small units, such as amperes: whether the values are flat must not depend on the unit.
+        scaled = value / min(self.range[1] - self.range[0], 1.0)
+        score = self.likelihood.step(anomaly, scaled)
         if self.watched:
-            score = max(score, self.jump_likelihood.step(self.jumps.step(value), value))
+            score = max(score, self.jump_likelihood.step(self.jumps.step(value), scaled))
         if self._leaves_range(value):
             score = 1.0
         score = self._after_pause(score)
@@ -233,7 +235,8 @@ class AnomalyDetector(SavedState):
         low, high = self._bounds
         self._bounds = (min(low, value), max(high, value))
         if not low < high:
-            return False
+            # Any other value than that of the whole probation leaves a range of one value.
+            return low == high != value and self.records > self.probation
         slack = self.margin * (high - low)
         return value > high + slack or value < low - slack
 
@@ -316,7 +319,7 @@ def number_encoder(low: float, high: float, seed: int = 0) -> RandomDistributedS
     """
     require(low <= high, "number_encoder", "needs low <= high", (low, high))
     width = (1 + 2 * PADDING) * (high - low) or 1.0
-    resolution = max(MIN_RESOLUTION, width / BUCKETS)
+    resolution = max(MIN_RESOLUTION * min(width, 1.0), width / BUCKETS)
     return RandomDistributedScalarEncoder(resolution, NUMBER_BITS, NUMBER_ACTIVE, seed)
 
 

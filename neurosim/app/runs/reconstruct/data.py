@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....base.errors import NeurosimMissingError, require
-from ....data.series import read_series
+from ....data.series import decode_text, read_series
 from ....learning.training.reconstruction import lorenz63
 from ..series.data import filled
 from .config import COMPUTED, ReconstructConfig
@@ -56,7 +56,7 @@ def read_system(config: ReconstructConfig) -> SystemData:
     path = Path(own.name)
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; give a table such as pendulum.csv, or {COMPUTED}")
-    text = path.read_text("utf-8", errors="replace")
+    text = decode_text(path.read_bytes())
     columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, own.columns)
     names = own.columns or columns.numbers
     values = filled(np.array([[float(row.values[name]) for name in names] for row in rows]).reshape(-1, len(names)))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....base.errors import NeurosimMissingError, require
-from ....data.series import read_series
+from ....data.series import decode_text, read_series
 from ....data.standard_series import STANDARD, standard_series
 from .config import FILE_HORIZONS, SeriesConfig
 
@@ -90,7 +90,7 @@ def _table(
     if not path.is_file():
         known = ", ".join(STANDARD)
         raise NeurosimMissingError(f"{path}: no such file; give a table such as load.csv, or one of {known}")
-    text = path.read_text("utf-8", errors="replace")
+    text = decode_text(path.read_bytes())
     wanted = dict.fromkeys([*([own.target] if own.target else []), *own.inputs])
     # Without a target all columns are read: the first of numbers is it.
     columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, tuple(wanted) if own.target else ())

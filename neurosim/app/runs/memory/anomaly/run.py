@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 from .....base.atomic import write_text
 from .....base.errors import NeurosimMissingError
-from .....data.series import SeriesColumns, SeriesRow, read_series, seconds_of
+from .....data.moments import seconds_of
+from .....data.series import SeriesColumns, SeriesRow, decode_text, read_series
 from .....memory.series.detector import AnomalyDetector
 from ...frame.folder import open_run
 from ...frame.kind import Inputs, Run
@@ -116,7 +117,9 @@ def work(run: AnomalyRun, on_record: Callable[[str], None] | None = None) -> Ano
     with run.time("detect"):
         seconds = _learn(run, detector, rows, on_record if is_stream else None)
     read = read_scores(path)
-    season = config.table.season or season_of(read.seconds())
+    season = config.table.season
+    if season is None and inputs.columns.time:
+        season = season_of(read.seconds())
     begins = first_alarms(read.alarms)
     errors, compared = errors_of(read, max(detector.probation - earlier, 0), season)
     return AnomalyResult(
@@ -204,7 +207,7 @@ def _read(path: Path) -> tuple[str, str]:
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; give a table such as nyc_taxi.csv, or - for standard input")
     content = path.read_bytes()
-    return content.decode("utf-8", errors="replace"), hashlib.sha256(content).hexdigest()
+    return decode_text(content), hashlib.sha256(content).hexdigest()
 
 
 def _stored(folder: Path) -> tuple[AnomalyDetector, str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .....base.atomic import write_text
 from .....base.errors import NeurosimFormatError, NeurosimMissingError
-from .....data.series import seconds_of
+from .....data.moments import seconds_of
 from .....memory.series.detector import AnomalyRecord
 
 SCORES = "scores.csv"
@@ -33,7 +33,7 @@ class Scores(NamedTuple):
     expected: NDArray[np.float64]
 
     def seconds(self) -> NDArray[np.float64]:
-        """Return [n] times in seconds; numbers of records are as good."""
+        """Return [n] times in seconds, or numbers of records of a table without times."""
         return np.array([seconds_of(text, SCORES) for text in self.texts], np.float64)
 
 

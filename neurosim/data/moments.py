@@ -1,0 +1,110 @@
+"""Times as tables write them: dates, and seconds, milliseconds, microseconds or nanoseconds since 1970."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+from ..base.errors import NeurosimFormatError
+
+# Numbers from these on count ms, us and ns since 1970: as seconds they would lie behind the year 5138.
+UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
+# Seconds of the years 1995 to 2100, by which a column without a name is known as one of times.
+EPOCH = (788_918_400.0, 4_102_444_800.0)
+# Dates of digits alone: 20140701, 201407010030, 20140701003000.
+_COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?")
+_ZONE_NAME = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
+# A month alone has no dot in front, which would be a decimal point.
+_YEAR_FIRST = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?|\.(\d{1,2})\.(\d{1,2}))(?:[T ]\s*(.+))?")
+# Dots mean day, month, year; slashes do not say which of both comes first.
+_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[T ,]\s*(.+))?")
+_SLASHES = re.compile(r"\d{1,2}/\d{1,2}/\d{2}")
+_HALF_DAY = re.compile(r"(\d{1,2})(:\d\d(?::\d\d(?:\.\d+)?)?)\s*([AP])\.?M\.?", re.IGNORECASE)
+_CLOCK = re.compile(r"(\d{1,2}):\d\d(:\d\d([.,]\d+)?)?(\s*[AP]\.?M\.?)?", re.IGNORECASE)
+
+
+def seconds_of(text: str, name: str) -> float:
+    """Return the seconds since 1970 of a date or a number; a zone is left out.
+
+    Raises:
+        NeurosimFormatError: neither of both; the text begins with `name`.
+    """
+    moment = date_of(text)
+    if moment is not None:
+        return moment.replace(tzinfo=timezone.utc).timestamp()
+    try:
+        number = float(text)
+    except ValueError:
+        rule = "must be a date such as 2014-07-01 00:30:00, or seconds since 1970"
+        step = "; write it year first: slashes do not say which number is the day" if _SLASHES.match(text) else ""
+        raise NeurosimFormatError(f"{name}: {rule} (got {text!r}){step}") from None
+    if not abs(number) < 1e22:
+        raise NeurosimFormatError(f"{name}: must be a time (got {text!r})")
+    for least, unit in UNITS:
+        if abs(number) >= least:
+            return number * unit
+    return number
+
+
+def date_of(text: str) -> datetime | None:
+    """Return the date that a text is, without its zone; None for another text.
+
+    ISO 8601; also with slashes or dots, the name UTC or GMT, AM and PM, or without a day; and 1.7.2014.
+    """
+    plain = _ZONE_NAME.sub("", text.strip())
+    if plain.isdigit():
+        return None
+    try:
+        return datetime.fromisoformat(plain).replace(tzinfo=None)
+    except ValueError:
+        pass
+    match = _YEAR_FIRST.fullmatch(plain)
+    if match is not None:
+        year, month, day, other_month, other_day, rest = match.groups()
+        return _joined(f"{year}-{int(month or other_month):02d}-{int(day or other_day or 1):02d}", rest)
+    match = _DAY_FIRST.fullmatch(plain)
+    if match is not None:
+        day, month, year, rest = match.groups()
+        return _joined(f"{year}-{int(month):02d}-{int(day):02d}", rest)
+    return None
+
+
+def spell_out(text: str) -> str:
+    """Return a date of digits alone, such as 201407010030, in ISO 8601; "" for another text."""
+    match = _COMPACT.fullmatch(text.strip())
+    if match is None:
+        return ""
+    try:
+        return datetime(*(int(part) for part in match.groups(default="0"))).isoformat()  # type: ignore[arg-type]
+    except ValueError:
+        return ""
+
+
+def is_clock(text: str) -> bool:
+    """Return whether a text is a time of day, such as 00:30 or 12:30:05 PM."""
+    return _CLOCK.fullmatch(text.strip()) is not None
+
+
+def is_epoch(text: str) -> bool:
+    """Return whether a text is an integer that counts s, ms, us or ns since 1970, of the years 1995 to 2100."""
+    if not re.fullmatch(r"\d{9,19}(\.0+)?", text):
+        return False
+    low, high = EPOCH
+    return low <= seconds_of(text, "") <= high
+
+
+def _joined(date: str, rest: str | None) -> datetime | None:
+    """Return a date with a time of day, which may have AM or PM behind it, or be missing."""
+    clock = rest or "00:00"
+    half = _HALF_DAY.fullmatch(clock)
+    if half is not None:
+        hour = int(half[1]) % 12
+        if half[3] in "pP":
+            hour += 12
+        clock = f"{hour:02d}{half[2]}"
+    if re.match(r"\d:", clock):
+        clock = f"0{clock}"
+    try:
+        return datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=None)
+    except ValueError:
+        return None
