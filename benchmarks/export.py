@@ -22,7 +22,7 @@ from torch import nn
 from neurosim import Recordings
 from neurosim.data import catalog
 from neurosim.learning import Augment, Binning, EventNet, NetworkSpec, SpikingNet, Trainer, TrainingSpec
-from neurosim.learning.training.trainer import scores
+from neurosim.learning.training.scoring import scores
 
 PASSES = 5
 DESIGNS = {

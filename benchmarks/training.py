@@ -41,7 +41,7 @@ from neurosim.base.measure import estimates
 from neurosim.data import catalog
 from neurosim.engine import LayerCounts, measure
 from neurosim.learning import AttentionNet, Binning, EventNet, SpikingNet, Trainer
-from neurosim.learning.training.trainer import scores
+from neurosim.learning.training.scoring import scores
 
 SETS = ("nmnist", "shd", "speakers", "digits")
 

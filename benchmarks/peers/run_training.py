@@ -37,8 +37,8 @@ GAIN = 3.0
 def neurosim(options: argparse.Namespace) -> dict[str, float]:
     from neurosim.data import catalog
     from neurosim.learning import Binning, SpikingNet, Trainer
+    from neurosim.learning.training.scoring import scores
     from neurosim.learning.training.specs import NetworkSpec, TrainingSpec
-    from neurosim.learning.training.trainer import scores
 
     root = Path(os.environ.get("NEUROSIM_DATA", "")) / "NMNIST"
     train, test = (catalog.load("nmnist", part, root if root.is_dir() else None) for part in ("train", "test"))

@@ -20,7 +20,7 @@ from neurosim import NeurosimError
 from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.learning import NetworkSpec, SpikingNet, Trainer, TrainingSpec
 from neurosim.learning.training.saved import load, save
-from neurosim.learning.training.trainer import scores
+from neurosim.learning.training.scoring import scores
 
 TESTS = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("one_thread")

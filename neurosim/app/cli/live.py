@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...base.errors import NeurosimInputError, require
+from ...base.errors import require
+from ..runs.frame.arguments import numbers_of
 from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
@@ -32,7 +33,12 @@ BETWEEN = 1.0
     "--max-behind", type=float, default=0.2, show_default=True, metavar="SECONDS", help="Packets later than that drop."
 )
 @click.option("--page", type=click.IntRange(0, 65535), metavar="PORT", help="Show the answers there; 0: a free port.")
-@click.option("--shape", metavar="P,Y,X", help="Sensor of datagrams and tables, before the filters; default the run's.")
+@click.option(
+    "--shape",
+    callback=numbers_of("P,Y,X, e.g. 2,480,640"),
+    metavar="P,Y,X",
+    help="Sensor of datagrams and tables, before the filters; default the run's.",
+)
 @click.option("--format", metavar="NAME", help="Format of a file; default by its first bytes or suffix.")
 @common(without=("config", "sets", "seed", "out"))
 def command(
@@ -44,7 +50,7 @@ def command(
     speed: float,
     max_behind: float,
     page: int | None,
-    shape: str | None,
+    shape: tuple[int, ...] | None,
     format: str | None,
 ) -> CommandResult:
     """Answer what SOURCE shows, packet by packet, with the liquid or the networks that RUN trained.
@@ -76,7 +82,7 @@ def command(
     reading = {**model.options, **({} if format is None else {"format": format})}
     options.say(f"{run}: compiling; an answer looks at the latest {model.window:g} s")
     warm_up(model, packet)
-    opened = open_source(source, model.shape, packet, reading, _shape(shape))
+    opened = open_source(source, model.shape, packet, reading, shape)
     shown = None if page is None else LivePage(page, f"{source} by {run}", model.classes)
     if shown is not None:
         options.say(f"the page is at http://127.0.0.1:{shown.port}/")
@@ -140,12 +146,3 @@ def _words(totals: LiveTotals) -> str:
         parts.append(f"one core {totals.busy / totals.seconds:.0%} busy")
     parts.append(f"{totals.dropped_packets:,} packets with {totals.dropped_events:,} events dropped")
     return "; ".join(parts)
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise NeurosimInputError(f"--shape: must read P,Y,X, e.g. 2,480,640 (got {text})")
-    return tuple(int(part) for part in parts)

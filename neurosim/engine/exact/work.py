@@ -36,28 +36,34 @@ def _layer(
     arrivals: int,
 ) -> LayerCounts:
     cells = compiled.cells[p]
-    size = compiled.network.populations[p].size
-    routes = [r for r, route in enumerate(compiled.routes) if route.target == p]
+    populations = compiled.network.populations
+    size = populations[p].size
+    numbers = [r for r, route in enumerate(compiled.routes) if route.target == p]
+    routes = [compiled.routes[r] for r in numbers]
     noises = [noise for noise in compiled.noises if noise.population == p]
-    sources = {compiled.routes[r].source for r in routes}
+    sources = {route.source for route in routes}
+    # Noise comes to each unit from a source of its own, by one weight.
+    noisy = size * len(noises)
+    nonzero_noisy = size * sum(noise.weight != 0 for noise in noises)
     return LayerCounts(
         name=cells.population.name,
-        inputs=sum(compiled.network.populations[source].size for source in sources) + size * len(noises),
+        inputs=sum(populations[source].size for source in sources) + noisy,
         outputs=size,
-        weights=sum(len(compiled.routes[r]) for r in routes) + size * len(noises),
-        nonzero_weights=sum(compiled.routes[r].nonzero for r in routes) + size * sum(n.weight != 0 for n in noises),
+        weights=sum(len(route) for route in routes) + noisy,
+        nonzero_weights=sum(route.nonzero for route in routes) + nonzero_noisy,
         weight_bits=REAL.itemsize * 8,
         steps=None,
         input_events=sum(int(tallies[source].sum()) for source in sources) + arrivals,
         output_events=int(tallies[p].sum()),
         output_entries=None,
-        synaptic_operations=sum(int(operations[r]) for r in routes) + arrivals,
+        synaptic_operations=sum(int(operations[r]) for r in numbers) + arrivals,
         binary_input=True,
         dense_operations=None,
         membrane_updates=flows,
         dense_membrane_updates=None,
+        # A unit also has the moment of its state, float64.
         state_bytes=cells.initial.nbytes + 8 * size,
-        parameter_bytes=sum(compiled.routes[r].nbytes for r in routes) + cells.constants.nbytes,
+        parameter_bytes=sum(route.nbytes for route in routes) + cells.constants.nbytes,
         spiking=True,
         reasons=dict.fromkeys(STEPPED, NO_STEPS),
         state_bits=REAL.itemsize * 8,

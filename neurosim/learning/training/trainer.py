@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, final
+from typing import TYPE_CHECKING, NoReturn, final
 
 import numpy as np
 import torch
@@ -22,52 +22,20 @@ from ...base.random import rng_key
 from ...data.spikes import Recordings
 from .augment import Augment
 from .binning import BinnedRecordings, Binning, EventBatch, ListedBatch
+from .items import Batches, Labelled
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
 from .saved import read_checkpoint, write_checkpoint
+from .scoring import device_of, loss_and_accuracy, scores_of_batches, tensors_of
 from .specs import TrainingSpec
 
 if TYPE_CHECKING:
     from .saved import TrainableNet
 
-# Recordings at a time where no gradient is needed.
-EVALUATION_BATCH = 128
 # Number of batches within which recordings are sorted by duration, so that few steps are padding.
 SORTED_BATCHES = 8
 OPTIMIZERS: dict[str, type[AdamW | Adamax]] = {"adamw": AdamW, "adamax": Adamax}
 log = logging.getLogger(__name__)
-
-
-class Labelled(Protocol):
-    """Training items: `Recordings`, or others that a `Batches` takes."""
-
-    @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """Classes [n]."""
-
-    @property
-    def durations(self) -> NDArray[np.float64]:
-        """Duration of each item, s."""
-
-    def __len__(self) -> int: ...
-
-
-class Batches(Protocol):
-    """Conversion of items to tensors: `Binning` of recordings, or another."""
-
-    @property
-    def units(self) -> int:
-        """Units of a step."""
-
-    def batch(
-        self,
-        recordings: Any,
-        chosen: NDArray[np.int64],
-        augment: Augment | None = None,
-        seed: int = 0,
-        epoch: int = 0,
-    ) -> EventBatch:
-        """Return the `chosen` items."""
 
 
 def _ignore(progress: EpochProgress) -> None:
@@ -189,7 +157,7 @@ class Trainer:
         batch = self._batch(chosen[share])
         draws = rng_key(self.seed, "training", "dropout", str(self.state.step)) >> 1
         device = device_of(self.net)
-        x, lengths, labels = _tensors(batch, device)
+        x, lengths, labels = tensors_of(batch, device)
         masks = [mask[share].to(device) for mask in self.net.dropout(len(chosen), draws)]
         self.net.train()
         began = time.perf_counter()
@@ -307,7 +275,7 @@ class Trainer:
         batch_of: Callable[[NDArray[np.int64]], EventBatch | ListedBatch] = partial(self.binning.batch, recordings)
         if recordings is self.validation and self._validated is not None:
             batch_of = partial(self._of_binned, self._validated)
-        out[share] = torch.from_numpy(_scores(self.net, batch_of, recordings.durations, every[share]))
+        out[share] = torch.from_numpy(scores_of_batches(self.net, batch_of, recordings.durations, every[share]))
         self.team.add([out])
         return out.numpy()
 
@@ -330,58 +298,6 @@ def _binned_once(binning: Batches, items: Labelled, augment: Augment) -> BinnedR
     if not BinnedRecordings.fits(items):
         return None
     return BinnedRecordings(binning, items)
-
-
-def scores(
-    net: TrainableNet, binning: Batches, recordings: Labelled, chosen: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
-    """Return [n, classes] scores of a network for recordings as they are, or for those that are `chosen`."""
-    if chosen is None:
-        every = np.arange(len(recordings))
-    else:
-        every = chosen
-    return _scores(net, partial(binning.batch, recordings), recordings.durations, every)
-
-
-@torch.no_grad()
-def _scores(
-    net: TrainableNet,
-    batch_of: Callable[[NDArray[np.int64]], EventBatch | ListedBatch],
-    durations: NDArray[np.float64],
-    chosen: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """Return [n, classes] scores of the `chosen` [n] items, of which `batch_of` makes batches."""
-    net.eval()
-    out = np.empty((len(chosen), net.classes), np.float32)
-    # By duration: recordings of a batch then need little padding.
-    order = np.argsort(durations[chosen], kind="stable")
-    for first in range(0, len(chosen), EVALUATION_BATCH):
-        part = order[first : first + EVALUATION_BATCH]
-        x, lengths, _ = _tensors(batch_of(chosen[part]), device_of(net))
-        out[part] = net(x, lengths).cpu().numpy()
-    return out
-
-
-def loss_and_accuracy(scores: NDArray[np.float32], recordings: Labelled) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy of scores [n, classes]."""
-    assert recordings.labels is not None  # checked by the binning
-    labels = torch.from_numpy(recordings.labels)
-    outputs = torch.from_numpy(np.asarray(scores))
-    loss = nn.functional.cross_entropy(outputs, labels)
-    return float(loss), float((outputs.argmax(dim=1) == labels).double().mean())
-
-
-def device_of(net: nn.Module) -> torch.device:
-    """Return the device of the weights of a network."""
-    return next(net.parameters()).device
-
-
-def _tensors(batch: EventBatch | ListedBatch, device: torch.device) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    """Return what `trace` takes for x, a tensor or a list, and lengths and labels."""
-    lengths, labels = (torch.from_numpy(part).to(device) for part in (batch.lengths, batch.labels))
-    if isinstance(batch, ListedBatch):
-        return batch.x, lengths, labels
-    return torch.from_numpy(batch.x).to(device), lengths, labels
 
 
 def _rates(spikes: tuple[torch.Tensor, ...], lengths: torch.Tensor) -> list[torch.Tensor]:

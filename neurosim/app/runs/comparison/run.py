@@ -72,19 +72,17 @@ def read_run(path: Path) -> RunRead:
     result = kind.result.from_dict(read_metrics(folder))
     manifest = folder.manifest
     config = path / CONFIG
+    settings: dict[str, object] = {}
+    if config.is_file():
+        settings = dict(_leaves(read_toml(config)))
     origin = {
         **{f"version of {name}": version for name, version in manifest.versions.items()},
         "commit": manifest.git_commit,
         **{f"machine.{key}": value for key, value in _leaves(manifest.machine)},
         **{f"data.{key}": value for key, value in _leaves(manifest.data or {})},
     }
-    return RunRead(
-        folder,
-        kind.overview(result).facts,
-        dict(_leaves(read_toml(config))) if config.is_file() else {},
-        origin,
-        numbers.number(result.timings.get("total")),
-    )
+    seconds = numbers.number(result.timings.get("total"))
+    return RunRead(folder, kind.overview(result).facts, settings, origin, seconds)
 
 
 def work(run: Run[Sequence[Path], Sequence[RunRead]]) -> ComparisonResult:
@@ -104,15 +102,15 @@ def work(run: Run[Sequence[Path], Sequence[RunRead]]) -> ComparisonResult:
 def figures_of(facts: Sequence[Sequence[Fact]]) -> tuple[ComparedRow, ...]:
     """Return a row for each figure that any run knows, in the order of their pages."""
     by_label = [{fact.label: fact for fact in each if fact.value is not None} for each in facts]
-    labels = dict.fromkeys(fact.label for each in facts for fact in each if fact.value is not None)
-    return tuple(
-        ComparedRow(
-            name=label,
-            texts=tuple(numbers.text(each[label].text) if label in each else "" for each in by_label),
-            values=tuple(numbers.number(each[label].value) if label in each else None for each in by_label),
-        )
-        for label in labels
-    )
+    labels = dict.fromkeys(label for each in by_label for label in each)
+    return tuple(_figure(label, [each.get(label) for each in by_label]) for label in labels)
+
+
+def _figure(label: str, facts: Sequence[Fact | None]) -> ComparedRow:
+    """Return the row of a figure; the cell of a run that does not know it is empty."""
+    texts = ["" if fact is None else numbers.text(fact.text) for fact in facts]
+    values = [None if fact is None else numbers.number(fact.value) for fact in facts]
+    return ComparedRow(name=label, texts=tuple(texts), values=tuple(values))
 
 
 def write_csv(folder: Path, result: ComparisonResult) -> None:
@@ -136,16 +134,20 @@ def _kind_name(folder: RunFolder) -> str:
     """Return the kind of a run, with the command where one kind has several."""
     kind = folder.manifest.kind or UNNAMED
     command = folder.manifest.facts.get("command_kind")
-    return f"{kind} {command}" if isinstance(command, str) and command != kind else kind
+    if isinstance(command, str) and command != kind:
+        return f"{kind} {command}"
+    return kind
 
 
 def _described(runs: Sequence[RunRead]) -> Iterator[ComparedRun]:
     names = [each.folder.path.name for each in runs]
     for each, name in zip(runs, names, strict=True):
         path = str(each.folder.path)
+        # Runs of one name lie in different folders, and are told apart by their paths.
+        is_unique = names.count(name) == 1
         yield ComparedRun(
             path=path,
-            label=name if names.count(name) == 1 else path,
+            label=name if is_unique else path,
             status=present_status(each.folder),
             seed=each.folder.manifest.seed,
             started=each.folder.manifest.started,
@@ -154,6 +156,7 @@ def _described(runs: Sequence[RunRead]) -> Iterator[ComparedRun]:
 
 
 def _rows(trees: Sequence[Mapping[str, object]]) -> list[ComparedRow]:
+    """Return a row for each key that any of the trees has."""
     keys = dict.fromkeys(key for tree in trees for key in tree)
     return [
         ComparedRow(

@@ -60,6 +60,25 @@ def integers(context: click.Context, parameter: click.Parameter, text: str | Non
         raise NeurosimInputError(f"{parameter.opts[0]}: must be integers such as 1,5,20 (got {text})") from None
 
 
+def numbers_of(form: str, count: int | None = None) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return a callback of an option: numbers of pixels between commas, or x, as a tuple.
+
+    Args:
+        form: what the text must read, with an example.
+        count: how many there must be; None: any number of them.
+    """
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+        if text is None:
+            return None
+        parts = text.replace("x", ",").split(",")
+        if not all(part.strip().isdecimal() for part in parts) or count not in (None, len(parts)):
+            raise NeurosimInputError(f"{parameter.opts[0]}: must read {form} (got {text})")
+        return tuple(int(part) for part in parts)
+
+    return read
+
+
 def setting_argument(key: str, metavar: str, **attributes: Any) -> Callable[[Command], Command]:
     """Return an argument, which may be left out, that gives a setting of the config."""
     return click.argument(_parameter(key), metavar=metavar, required=False, **attributes)

@@ -17,7 +17,7 @@ from ....learning.training.binning import Binning
 from ....learning.training.export import EventNet
 from ....learning.training.net import SpikingNet
 from ....learning.training.saved import load
-from ....learning.training.trainer import scores
+from ....learning.training.scoring import scores
 from ..frame.folder import READOUT, open_run
 from . import KIND
 from .config import TrainConfig

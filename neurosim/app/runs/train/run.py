@@ -39,7 +39,8 @@ try:
     from ....learning.training.parallel import Team
     from ....learning.training.records import EpochProgress
     from ....learning.training.saved import load
-    from ....learning.training.trainer import Trainer, scores
+    from ....learning.training.scoring import scores
+    from ....learning.training.trainer import Trainer
     from .played import NET, TrainRun, in_engine, in_spikes, numbered, over_pixels
 except ImportError as error:
     raise NeurosimMissingError(f"train: needs torch ({error}); run: {install('train')}") from None

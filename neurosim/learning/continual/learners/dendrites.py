@@ -20,7 +20,7 @@ from ....base.rules import Count, Rule
 from ....engine.result import Result
 from ....memory.dendrites.layer import LEVEL, Prototypes
 from ....memory.dendrites.torch_layer import DendriteNetwork
-from ...training.trainer import device_of
+from ...training.scoring import device_of
 from ..encoding import spike_counts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task

@@ -21,7 +21,7 @@ from ...hlop.export import OUTPUT, run_in_engine
 from ...hlop.network import HLOPNetwork
 from ...hlop.projected import FEEDBACKS
 from ...hlop.trainings import TRAININGS, HLOPTraining
-from ...training.trainer import device_of
+from ...training.scoring import device_of
 from ..encoding import spike_counts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Problem, Task

@@ -20,7 +20,7 @@ from ....base.rules import Count, Positive
 from ...layers.counts import count_linear
 from ...layers.linear import SpikeLinear
 from ...layers.neurons import LIFLayer
-from ...training.trainer import device_of
+from ...training.scoring import device_of
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
 from . import common

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ....base.errors import NeurosimInputError, lookup, require
@@ -89,6 +89,7 @@ def equations(
     given = dict(parameters or {})
     starts = dict(initial or {})
     statements = _changed_by(reset, read_statements(text), given, starts)
+    # A refractory time is the value of a parameter; what is left is a condition.
     seconds = _refractory_time(refractory)
     if seconds is not None:
         require("t_refractory" not in given, "equations.refractory", "must stand without t_refractory", refractory)
@@ -100,15 +101,9 @@ def equations(
     for receptor in positive:
         lookup(targets, receptor, "equations.positive")
     require(name.isidentifier(), "equations.name", "must be a name of a class", name)
-    condition = model.reader.condition(threshold, "threshold") if threshold else None
-    stays = _refractory_condition(refractory, model.reader) if refractory else None
-    if stays is not None:
-        require("t_refractory" not in values, "equations.refractory", "must stand without t_refractory", refractory)
-    resets = read_reset(reset, model.states, model.reader)
-    known = model.check_units(units or {}, resets)
-    for label, each in (("threshold", condition), ("refractory", stays)):
-        if each is not None:
-            dimension(each, known, label)
+    firing = _read_firing(model, threshold, refractory, reset)
+    known = model.check_units(units or {}, firing.resets)
+    firing.check_units(known)
     if method in EXACT:
         model.check_linear(method)
         method = None
@@ -117,9 +112,9 @@ def equations(
         equations=model.equations,
         linear=model.linear(method),
         method=method,
-        threshold=model.closed(condition),
-        refractory=model.closed(stays),
-        reset=[(state, model.closed(value)) for state, value in resets],
+        threshold=model.closed(firing.threshold),
+        refractory=model.closed(firing.refractory),
+        reset=[(state, model.closed(value)) for state, value in firing.resets],
         parameters=values,
         receptors=targets,
         inputs=model.inputs,
@@ -130,12 +125,48 @@ def equations(
         timed=model.timed,
         frozen=model.frozen,
     )
-    # The docstring of the class: the equations as they were given, threshold and reset.
+    return class_of(module_text(parts, name, _docstring(text, threshold, reset)), name)
+
+
+@dataclass(frozen=True)
+class _Firing:
+    """Expressions of a spike, as they were read.
+
+    Attributes:
+        threshold: condition of a spike; None: never.
+        refractory: condition under which no other spike follows; None: a time, or none.
+        resets: variables and their values after a spike, in order.
+    """
+
+    threshold: Any
+    refractory: Any
+    resets: Sequence[tuple[str, Any]]
+
+    def check_units(self, known: Mapping[str, Dimension]) -> None:
+        """Check that both sides of each comparison have one unit."""
+        for label, condition in (("threshold", self.threshold), ("refractory", self.refractory)):
+            if condition is not None:
+                dimension(condition, known, label)
+
+
+def _read_firing(model: _Model, threshold: str, refractory: str, reset: str) -> _Firing:
+    condition = None
+    if threshold:
+        condition = model.reader.condition(threshold, "threshold")
+    stays = None
+    if refractory:
+        stays = _refractory_condition(refractory, model.reader)
+        is_alone = "t_refractory" not in model.values
+        require(is_alone, "equations.refractory", "must stand without t_refractory", refractory)
+    return _Firing(condition, stays, read_reset(reset, model.states, model.reader))
+
+
+def _docstring(text: str, threshold: str, reset: str) -> list[str]:
+    """Return the lines of the class's docstring: the equations as they were given, threshold and reset."""
     doc = lines(text, "equations")
     if threshold:
         doc.append(f"{threshold}: spike, then")
-    doc += lines(reset, "reset")
-    return class_of(module_text(parts, name, doc), name)
+    return doc + lines(reset, "reset")
 
 
 class _Model:
@@ -166,12 +197,7 @@ class _Model:
             (*self.states, *others), {label: array.values.ndim for label, array in timed.items()}
         )
         self._named = {each.name: self.reader.expression(each.value, each.name) for each in named}
-        self._written = []
-        for each in slopes:
-            self.reader.shared = "shared" in each.flags
-            slope = self.reader.expression(each.value, f"d{each.name}/dt")
-            self._written.append(Equation(each.name, slope, each.unit, "unless refractory" in each.flags))
-        self.reader.shared = False
+        self._written = [self._slope(each) for each in slopes]
         self._every = in_order(self._named)
         over_dt = [each.name for each in named if "constant over dt" in each.flags]
         self._order = [name for name in self._every if name not in over_dt]
@@ -180,6 +206,13 @@ class _Model:
         for name, value in self.frozen.items():
             require(not noises(value), f"equations: {name}", "must have no white noise (constant over dt)", value)
         self.equations = [Equation(e.name, self.closed(e.slope), e.unit, e.held) for e in self._written]
+
+    def _slope(self, each: Statement) -> Equation:
+        # White noise that is read meanwhile is one number for all units, or one for each.
+        self.reader.shared = "shared" in each.flags
+        slope = self.reader.expression(each.value, f"d{each.name}/dt")
+        self.reader.shared = False
+        return Equation(each.name, slope, each.unit, "unless refractory" in each.flags)
 
     def closed(self, expression: Any) -> Any:
         """Return an expression with subexpressions written out and units of literals as numbers."""
@@ -198,6 +231,7 @@ class _Model:
         if method is not None:
             return linear_part(())
         drives = self.reader.drives
+        # What changes within a step, or differs from step to step, is no constant of an exact step.
         moving = [name for equation in self.equations for name in noises(equation.slope)]
         steady = [name for name in drives if name != "t" and name not in moving]
         steady += [*self.reader.lookups, *self.frozen]
@@ -220,6 +254,7 @@ class _Model:
         reader = EquationReader(self.reader.names)
         read = {state: reader.expression(str(starts.get(state, 0.0)), f"initial {state}") for state in self.states}
         closed = {state: reader.plain(self.closed(value)) for state, value in read.items()}
+        # A value made of other values gets them written out, so that parameters alone are left.
         for state in in_order(closed):
             closed = {name: each.subs(symbol(state), closed[state]) for name, each in closed.items()}
         for state, value in closed.items():
