@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,14 @@ def _run_path(context: click.Context, parameter: click.Parameter, value: Any) ->
 
     def path_of(given: Path) -> Path:
         below = RUNS / given
-        return below if not given.exists() and (below / MANIFEST).is_file() else given
+        # A folder of this name here comes first.
+        if not given.exists() and (below / MANIFEST).is_file():
+            return below
+        return given
 
-    return tuple(map(path_of, value)) if isinstance(value, tuple) else path_of(value)
+    if isinstance(value, tuple):
+        return tuple(path_of(given) for given in value)
+    return path_of(value)
 
 
 _run = click.argument("run", type=click.Path(path_type=Path), callback=_run_path)
@@ -89,17 +95,22 @@ def listed(
     entries = IndexFilter(kind=kind, status=status, name=name, limit=limit).apply(every)
     heads = ("RUN", "KIND", "NAME", "STATUS", "STARTED", "FIGURES")
     rows = [(e.path, e.kind, e.name, e.status, text(date(e.started) or ""), e.key_figures) for e in entries]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)
-    ]
-    if not every:
-        lines = [f"no runs in {folder}; run 'neurosim demo'"]
-    elif not entries:
+    if entries:
+        lines = _aligned([heads, *rows])
+    elif every:
         lines = [f"none of the {len(every)} runs in {folder} fits; leave out --kind, --status or --name"]
+    else:
+        lines = [f"no runs in {folder}; run 'neurosim demo'"]
     lines += [f"{folder / each.path} was {each.status}; {each.next_step}" for each in entries if each.next_step]
     data = {"folder": str(folder), "page": str(page), "runs": to_plain(entries)}
     return CommandResult(data, "\n".join([*lines, f"page  {page}"]))
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines, each column as wide as its longest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return ["  ".join(row).rstrip() for row in padded]
 
 
 @click.command(cls=Command)
@@ -223,7 +234,5 @@ def remove(options: CommandOptions, runs: tuple[Path, ...], yes: bool) -> Comman
         click.confirm(f"Remove {counted(len(known), 'run')}?", abort=True, err=True)
     for each in known:
         remove_run(each.path)
-    return CommandResult(
-        {"removed": [{"run": str(each.path), "files": each.files, "bytes": each.size} for each in known]},
-        "\n".join(f"removed {line}" for line in lines),
-    )
+    removed = [{"run": str(each.path), "files": each.files, "bytes": each.size} for each in known]
+    return CommandResult({"removed": removed}, "\n".join(f"removed {line}" for line in lines))
