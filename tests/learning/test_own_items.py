@@ -120,6 +120,35 @@ def test_without_test_items_a_fifth_of_each_class_is_drawn(tmp_path: Path) -> No
     assert np.bincount(base.test.y).tolist() == [2] * 4 and np.bincount(base.train.y).tolist() == [8] * 4
 
 
+def test_rare_classes_keep_items_to_learn_from(tmp_path: Path) -> None:
+    x, _ = features()
+    y = np.repeat(np.arange(4), [31, 5, 3, 1])
+    np.savez(tmp_path / "rare.npz", x=x, y=y)
+    base = load(str(tmp_path / "rare.npz"))
+    assert np.bincount(base.test.y, minlength=4).tolist() == [6, 1, 1, 0]
+    assert np.bincount(base.train.y).tolist() == [25, 4, 2, 1]
+    # Nothing would test the second of these tasks.
+    Split(source=str(tmp_path / "rare.npz"), each=3, groups=((0, 1), (2, 3))).build(0)
+    with pytest.raises(
+        NeurosimInputError, match=r"must have test items of every task; these have none \(got \['3'\]\)"
+    ):
+        Split(source=str(tmp_path / "rare.npz"), groups=((0, 1, 2), (3,))).build(0)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("X_train", "Y_train", "X_test", "Y_test"), ("train_features", "train_labels", "test_features", "test_labels")],
+)
+def test_names_and_labels_of_other_programs(names: tuple[str, ...], tmp_path: Path) -> None:
+    x, y = features()
+    parts = (x[:30], y[:30, None].astype(float), x[30:], y[30:, None].astype(float))
+    np.savez(tmp_path / "named.npz", **dict(zip(names, parts, strict=True)))
+    np.savez(tmp_path / "plain.npz", embeddings=x, targets=y > 1)
+    base = load(str(tmp_path / "named.npz"))
+    assert base.classes == ("0", "1", "2", "3") and np.array_equal(base.train.y, y[:30])
+    assert load(str(tmp_path / "plain.npz")).classes == ("0", "1")
+
+
 def test_bytes_are_drives_as_they_are(tmp_path: Path) -> None:
     images, labels = bars(10)
     coloured = np.stack([images, images // 2, images * 0], axis=3)
@@ -129,6 +158,10 @@ def test_bytes_are_drives_as_they_are(tmp_path: Path) -> None:
     assert grey.picture == (12, 12) and np.array_equal(grey.train.x, images.reshape(10, 1, 144))
     colour = load(str(tmp_path / "colour.npz"))
     assert colour.shape == (3, 12, 12) and np.array_equal(colour.train.x[:, 0, :144], images.reshape(10, 144))
+    planes = coloured.transpose(0, 3, 1, 2)
+    np.savez(tmp_path / "planes.npz", x_train=planes, y_train=labels, x_test=planes, y_test=labels)
+    front = load(str(tmp_path / "planes.npz"))
+    assert front.shape == (3, 12, 12) and np.array_equal(front.train.x, colour.train.x)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +171,8 @@ def test_bytes_are_drives_as_they_are(tmp_path: Path) -> None:
         ({"x": np.zeros((3, 2)), "y": np.zeros(4, int)}, r"y: must have a label for each of 3 items \(got 4\)"),
         ({"x": np.zeros(3), "y": np.zeros(3, int)}, r"x: must be numbers \[n, features\]"),
         ({"x": np.full((3, 2), np.nan), "y": np.arange(3)}, r"x: must be finite; 6 values are not"),
-        ({"x": np.zeros((3, 2)), "y": np.zeros(3)}, r"y: must be integers or text"),
+        ({"x": np.zeros((3, 2)), "y": np.eye(3)}, r"y: must have a label for each of 3 items \(got \[3, 3\]\)"),
+        ({"x": np.zeros((3, 2)), "y": np.full(3, 0.5)}, r"y: must be integers or text"),
         ({"x": np.zeros((3, 2, 2, 2)), "y": np.arange(3)}, r"x: must be bytes with four axes"),
     ],
 )

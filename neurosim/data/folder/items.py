@@ -18,7 +18,7 @@ from ..files.idx import read_idx
 from .options import ROWS, SETTINGS, FolderOptions
 
 LABEL_FILES = ("labels.csv", "labels.toml", SETTINGS)
-IMAGES = (".png", ".pgm", ".ppm", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
+IMAGES = (".png", ".pgm", ".ppm", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # Splits by the names of their folders.
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),

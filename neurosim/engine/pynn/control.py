@@ -21,7 +21,7 @@ simulator.state.builder = Built
 
 
 def setup(
-    timestep: float = simulator.DEFAULT_TIMESTEP,
+    timestep: Any = simulator.DEFAULT_TIMESTEP,
     min_delay: Any = DEFAULT_MIN_DELAY,
     *,
     seed: int = 0,

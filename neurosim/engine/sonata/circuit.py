@@ -455,7 +455,7 @@ class _Reader:
         return made
 
     def _reports(self, parts: list[Part]) -> list[Report]:
-        made = []
+        made: list[Report] = []
         for name, entry in self._entries("reports").items():
             if not entry.get("enabled", True) or entry.get("module") in ("spikes_report",):
                 continue

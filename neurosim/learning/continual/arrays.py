@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimFormatError, NeurosimInputError, require
 from ...base.random import rng_key
 from ...data.files.numpy_files import read_arrays
-from .tasks import FULL, Items, in_turn
+from .tasks import FULL, Items
 
-# Names of the arrays of a split, as PyTorch's and Keras's examples write them.
-NAMES = {
-    "train": (("x_train", "y_train"), ("train_x", "train_y")),
-    "test": (("x_test", "y_test"), ("test_x", "test_y")),
-}
-WHOLE = ("x", "y")
+# Words of the arrays' names, beside those of a split: x_train, train_features, Y_test, embeddings, labels.
+ITEMS = ("x", "features", "embeddings", "images", "data")
+LABELS = ("y", "labels", "targets", "label", "target")
+SPLITS = ("train", "test")
 # Share of each class that is tested on, where the file has no test items.
 TEST = 0.2
 # Share of the training values of a feature below and above the range of its drive.
@@ -50,7 +48,8 @@ def read_items(path: Path) -> ArrayItems:
     """Return the items of an .npz file.
 
     `x_train` and `y_train`, with `x_test` and `y_test`; or `x` and `y`, a fifth of each class being drawn for the test.
-    Labels are integers or text. Features are [n, features], or [n, steps, features]: each is scaled, its range over the
+    Words of `ITEMS` and `LABELS` in their place, and the order of both words, are understood. Labels are integers or
+    text. Features are [n, features], or [n, steps, features]: each is scaled, its range over the
     training items without the outermost .5 % on both sides becoming drives of 0 to 255. Bytes (uint8) are drives as
     they are: [n, units], images [n, height, width] or [n, height, width, colours].
 
@@ -65,6 +64,7 @@ def read_items(path: Path) -> ArrayItems:
     classes = tuple(str(label) for label in labels)
     numbers = numbers.reshape(-1).astype(np.int64)
     if x_train.dtype == np.uint8:
+        x_train, x_test = _colours_last(x_train), _colours_last(x_test)
         shape = _sensor(x_train.shape[1:])
         train, test = (_unfolded(x) for x in (x_train, x_test))
         remark = "bytes are drives as they are"
@@ -93,42 +93,69 @@ def scaled(train: NDArray, test: NDArray) -> tuple[NDArray[np.uint8], NDArray[np
 def _splits(path: Path, arrays: Mapping[str, NDArray]) -> list[tuple[NDArray, NDArray]]:
     """Return x and y of the training and of the test items."""
     found = {}
-    for split, pairs in NAMES.items():
-        names = next((pair for pair in pairs if set(pair) <= set(arrays)), None)
+    for split in SPLITS:
+        names = _names(arrays, split)
         if names is not None:
             found[split] = _checked(path, arrays, *names)
-    if len(found) == len(NAMES):
+    if len(found) == len(SPLITS):
         x, y = zip(*found.values(), strict=True)
         good = x[0].shape[1:] == x[1].shape[1:] and x[0].dtype.kind == x[1].dtype.kind
         name = f"{path}: test items"
         require(good, name, f"must be like training items, {x[0].dtype} {list(x[0].shape[1:])}", x[1].shape)
         return list(found.values())
-    if not set(WHOLE) <= set(arrays):
+    whole = _names(arrays, "")
+    if whole is None:
         raise NeurosimFormatError(f"{path}: expected arrays of items and labels, got {sorted(arrays)[:8]}; {LAYOUT}")
-    x, y = _checked(path, arrays, *WHOLE)
+    x, y = _checked(path, arrays, *whole)
     order = np.random.Generator(np.random.Philox(key=rng_key(0, "continual", "arrays"))).permutation(len(y))
-    _, numbers = np.unique(y, return_inverse=True)
-    # Even over the classes, as limits of a stream are.
-    tested = in_turn(numbers.reshape(-1).astype(np.int64), order)[: max(round(TEST * len(y)), 1)]
+    _, numbers, counts = np.unique(y, return_inverse=True, return_counts=True)
+    numbers = numbers.reshape(-1).astype(np.int64)
+    # The first of each class in this order; a rare class keeps items to learn from.
+    shares = np.maximum(np.rint(TEST * counts).astype(np.int64), counts > 1)
+    shuffled = numbers[order]
+    by_class = np.argsort(shuffled, kind="stable")
+    ranked = shuffled[by_class]
+    rank = np.arange(len(y)) - np.searchsorted(ranked, ranked)
+    tested = np.sort(order[by_class][rank < shares[ranked]])
     rest = np.setdiff1d(np.arange(len(y)), tested)
-    tested = np.sort(tested)
     return [(x[rest], y[rest]), (x[tested], y[tested])]
+
+
+def _names(arrays: Mapping[str, NDArray], split: str) -> tuple[str, str] | None:
+    """Return the names of the items and the labels of a split ("": of all items); None where they are not there."""
+    by_words = {frozenset(name.lower().split("_")): name for name in arrays}
+    extra = {split} if split else set()
+    found = [[by_words.get(frozenset({word, *extra})) for word in words] for words in (ITEMS, LABELS)]
+    items, labels = (next((name for name in names if name is not None), None) for names in found)
+    return None if items is None or labels is None else (items, labels)
 
 
 def _checked(path: Path, arrays: Mapping[str, NDArray], items: str, labels: str) -> tuple[NDArray, NDArray]:
     x = arrays[items]
-    y = arrays[labels].reshape(-1)
+    y = arrays[labels]
+    # Labels of PyTorch's and Keras's datasets may be a column, floats that are integers, or conditions.
+    y = y.reshape(-1) if y.shape[1:] in ((), (1,)) else y
+    if y.dtype.kind == "b" or (y.dtype.kind == "f" and bool((y == np.rint(y)).all())):
+        y = y.astype(np.int64)
     numeric = x.dtype.kind in "fiu" and 2 <= x.ndim <= 4 and x.size > 0
     rule = "must be numbers [n, features], [n, steps, features], or bytes of images"
     require(numeric, f"{path}: {items}", rule, f"{x.dtype} {list(x.shape)}")
     require(x.ndim < 4 or x.dtype == np.uint8, f"{path}: {items}", "must be bytes with four axes", x.dtype)
-    require(len(y) == len(x), f"{path}: {labels}", f"must have a label for each of {len(x)} items", len(y))
+    rule = f"must have a label for each of {len(x)} items"
+    require(y.shape == x.shape[:1], f"{path}: {labels}", rule, len(y) if y.ndim == 1 else list(y.shape))
     require(y.dtype.kind in "iuSU", f"{path}: {labels}", "must be integers or text", y.dtype)
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise NeurosimInputError(f"{path}: {items}: must be finite; {int((~np.isfinite(x)).sum())} values are not")
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8")
     return x, y
+
+
+def _colours_last(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images of bytes [n, height, width, colours]; PyTorch has the colours in front."""
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] not in (1, 2, 3, 4):
+        return x.transpose(0, 2, 3, 1)
+    return x
 
 
 def _sensor(shape: tuple[int, ...]) -> tuple[int, ...]:

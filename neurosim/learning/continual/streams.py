@@ -347,6 +347,9 @@ class Split(OneSource):
         rule = f"must divide the {len(known)} classes into tasks of two at least"
         require(self.scenario == "class" or short > 1, "stream.each", rule, self.each)
         names = tuple(", ".join(base.classes[c] for c in sorted(group)) for group in groups)
+        tested = {int(k) for k in np.unique(base.test.y)}
+        untested = [name for name, group in zip(names, groups, strict=True) if not tested & set(group)]
+        require(not untested, f"stream: {self.source}", "must have test items of every task; these have none", untested)
 
         def make(index: int) -> Task:
             return self._task(names[index], index, base, groups[index], seed)

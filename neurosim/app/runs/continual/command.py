@@ -85,6 +85,8 @@ def run(
         return ContinualKind(workers, cluster, learners, data=with_folder({"data.name": str(file)}))
     if file is not None and file.suffix == ARRAYS:
         return ContinualKind(workers, cluster, learners, data={"stream.source": str(file)})
+    if file is not None and file.suffix == ".npy":
+        raise NeurosimInputError(f"{file}: holds one array; save items x and labels y together with numpy.savez")
     return ContinualKind(workers, cluster, learners, file)
 
 
