@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def text_of(value: NDArray) -> str:
+def text_of(value: NDArray[Any]) -> str:
     """Return an attribute of an HDF5 file as text, of bytes or of text."""
     one = value.item() if value.size == 1 else value
     if isinstance(one, bytes):

@@ -27,7 +27,7 @@ class Distribution(ABC):
 
 SAMPLE = 16  # values of a distribution that stand for all where units are checked
 PLAIN = (float, int, bool, type(None))
-Value: TypeAlias = float | NDArray | Distribution
+Value: TypeAlias = float | NDArray[Any] | Distribution
 
 if TYPE_CHECKING:
     # To type checkers, what may be set (any value) differs from what `Neuron.constants` reads (a number).
@@ -122,7 +122,7 @@ def check_voltage(value: Value, name: str) -> None:
         )
 
 
-def _sample(value: Value) -> NDArray:
+def _sample(value: Value) -> NDArray[Any]:
     """Return the numbers of a value; of a distribution the first few."""
     if isinstance(value, Distribution):
         return value.draw(0, 0, SAMPLE)

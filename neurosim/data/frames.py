@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,7 +227,7 @@ def _by_count(events: Spikes | Recordings, cut: Cut, threads: int, out: NDArray[
     return result
 
 
-def _room(out: NDArray | None, shape: tuple[int, ...], dtype: type) -> NDArray:
+def _room(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
     if out is None:
         return np.empty(shape, dtype)
     # Format the message only if needed: it costs as much as the frames of a recording.
@@ -241,7 +241,7 @@ def _spread(fill: Callable[[int, int], None], offsets: NDArray[np.int64], thread
     spread(fill, offsets, threads, grain)
 
 
-def _ticks(recordings: Recordings) -> tuple[NDArray, float]:
+def _ticks(recordings: Recordings) -> tuple[NDArray[Any], float]:
     """Return ticks of a type that compiled code has, and microseconds a tick."""
     ticks = recordings.ticks
     if ticks.dtype == np.float16:

@@ -26,7 +26,7 @@ CAMERA = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
 LINE = np.dtype([("t", int), ("x", int), ("p", int)])
 
 
-def to_events(spikes: Spikes) -> NDArray:
+def to_events(spikes: Spikes) -> NDArray[Any]:
     """Return a recording in tonic's form: fields x, y, t, p for a shape (polarities, height, width), else t, x, p = 1.
 
     Times are cut to integers of microseconds, as in tonic's datasets.
@@ -41,7 +41,7 @@ def to_events(spikes: Spikes) -> NDArray:
     return events
 
 
-def from_events(events: NDArray, sensor_size: Sequence[int], duration: float | None = None) -> Spikes:
+def from_events(events: NDArray[Any], sensor_size: Sequence[int], duration: float | None = None) -> Spikes:
     """Return a recording of tonic as ours, with events in order of time.
 
     Args:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class Population(Shown):
     shape: tuple[int, ...]
     model: Model
     initial: Mapping[str, Value] = field(default_factory=dict)
-    positions: NDArray | None = None
+    positions: NDArray[Any] | None = None
 
     if TYPE_CHECKING:  # a number of units is accepted too; the attribute is always a tuple
 
@@ -69,7 +69,7 @@ class Population(Shown):
             shape: int | Sequence[int],
             model: Model,
             initial: Mapping[str, Value] = ...,
-            positions: NDArray | None = None,
+            positions: NDArray[Any] | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -171,7 +171,7 @@ class Projection(Shown):
     homeostasis: Homeostasis | None = field(default=None, metadata=LATER)
     keep: bool = field(default=False, metadata=LATER)
     learn: bool = field(default=True, metadata=LATER)
-    learned: NDArray | None = field(default=None, metadata=LATER)
+    learned: NDArray[Any] | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -240,7 +240,7 @@ class Projection(Shown):
             self.check_bounds(weights[(close < low) | (close > high)])
         object.__setattr__(self, "learned", weights)
 
-    def check_bounds(self, weights: NDArray) -> None:
+    def check_bounds(self, weights: NDArray[Any]) -> None:
         """Raise `NeurosimInputError` where a plastic projection would start with weights beyond its rule's bounds."""
         rule = self.plasticity
         if rule is None:
@@ -423,7 +423,7 @@ class Network(Shown):
             remaining = {name: model for name, model in remaining.items() if name in fed}
         return ordered
 
-    def with_learned(self, learned: Mapping[str, Mapping[str, NDArray]], *, learn: bool) -> Network:
+    def with_learned(self, learned: Mapping[str, Mapping[str, NDArray[Any]]], *, learn: bool) -> Network:
         """Return the network with windowed populations and projections that start from learned state.
 
         Args:

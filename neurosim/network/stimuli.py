@@ -36,8 +36,8 @@ class PoissonSource:
         times: [times] s, ascending from 0: start of each rate, rounded to steps. None: the rate stays.
     """
 
-    rate: float | NDArray
-    times: NDArray | None = field(default=None, metadata=LATER)
+    rate: float | NDArray[Any]
+    times: NDArray[Any] | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         _check_rates(self, "PoissonSource")
@@ -59,11 +59,11 @@ class PoissonInput:
     """
 
     target: str
-    rate: float | NDArray
+    rate: float | NDArray[Any]
     weight: float
     receptor: str | None = None
     name: str | None = None
-    times: NDArray | None = field(default=None, metadata=LATER)
+    times: NDArray[Any] | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -87,7 +87,7 @@ class Current(ABC):
 
     target: str
     name: str | None = field(default=None, kw_only=True)
-    units: Sequence[int] | NDArray | None = field(default=None, kw_only=True)
+    units: Sequence[int] | NDArray[Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -122,8 +122,8 @@ class StepCurrent(Current):
     Source: PyNN's StepCurrentSource, NEST's step_current_generator.
     """
 
-    times: NDArray
-    amplitudes: NDArray
+    times: NDArray[Any]
+    amplitudes: NDArray[Any]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -190,8 +190,8 @@ class NoiseCurrent(Current):
     Source: Uhlenbeck & Ornstein 1930; PyNN's NoisyCurrentSource, NEST's noise_generator.
     """
 
-    mean: float | NDArray
-    sd: float | NDArray
+    mean: float | NDArray[Any]
+    sd: float | NDArray[Any]
     tau: float
 
     def __post_init__(self) -> None:
@@ -282,7 +282,7 @@ def _check_rates(owner: PoissonSource | PoissonInput, name: str) -> None:
     require(fits, f"{name}.rate", f"must be [{len(times)}] or [{len(times)}, units], one a time", rate.shape)
 
 
-def _ascends(times: NDArray) -> bool:
+def _ascends(times: NDArray[Any]) -> bool:
     """Return whether an array holds at least one time, all finite and ascending."""
     return times.ndim == 1 and times.size > 0 and bool(np.isfinite(times).all() and (np.diff(times) > 0).all())
 

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, NamedTuple, final
+from typing import Annotated, Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,11 +172,11 @@ class WindowState(ABC):
         return [self.step(arrivals, learn=learn) for arrivals in windows]
 
     @abstractmethod
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of all arrays that later windows depend on."""
 
     @abstractmethod
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays of another state of the same model.
 
         Raises:
@@ -250,7 +250,7 @@ class Windowed(Shown):
     model: WindowModel
     window: float
     learn: bool = True
-    learned: Mapping[str, NDArray] | None = field(default=None)
+    learned: Mapping[str, NDArray[Any]] | None = field(default=None)
     reading_unit: ReadingUnit | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
@@ -312,10 +312,10 @@ class _ReadingState(WindowState):
     def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
         return [self._with_unit(output) for output in self.state.run(windows, learn=learn)]
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return self.state.arrays()
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.state.restore(arrays)
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
@@ -331,7 +331,7 @@ class _ReadingState(WindowState):
         return output._replace(units=np.concatenate([output.units, own]))
 
 
-def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, NDArray]]) -> list[LayerCounts]:
+def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, NDArray[Any]]]) -> list[LayerCounts]:
     """Return the work of a model alone in the windows of a recording, without learning; the model stays as it is.
 
     Args:
@@ -355,8 +355,12 @@ def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, 
 
 
 def array_of(
-    arrays: Mapping[str, NDArray], name: str, like: NDArray, low: float | None = None, high: float | None = None
-) -> NDArray:
+    arrays: Mapping[str, NDArray[Any]],
+    name: str,
+    like: NDArray[Any],
+    low: float | None = None,
+    high: float | None = None,
+) -> NDArray[Any]:
     """Return an array of a saved state, with the shape and type of `like` and values in `low`..`high`, if given.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,10 @@ STATELESS = "no membrane potentials were recorded"
 
 def count(
     name: str,
-    weights: NDArray,
-    inputs: NDArray,
-    outputs: NDArray,
-    potentials: NDArray | None = None,
+    weights: NDArray[Any],
+    inputs: NDArray[Any],
+    outputs: NDArray[Any],
+    potentials: NDArray[Any] | None = None,
     *,
     spiking: bool = True,
     parameter_bytes: int | None = None,
@@ -72,7 +73,7 @@ def count(
     )
 
 
-def _shapes(weights: NDArray, inputs: NDArray, outputs: NDArray) -> tuple[int, int, int]:
+def _shapes(weights: NDArray[Any], inputs: NDArray[Any], outputs: NDArray[Any]) -> tuple[int, int, int]:
     require(weights.ndim == 2, "measure.count.weights", "must be [inputs, outputs]", weights.shape)
     require(inputs.ndim == 3, "measure.count.inputs", "must be [samples, steps, inputs]", inputs.shape)
     samples, steps, fan_in = inputs.shape
@@ -84,7 +85,7 @@ def _shapes(weights: NDArray, inputs: NDArray, outputs: NDArray) -> tuple[int, i
     return samples, steps, fan_in
 
 
-def _state(potentials: NDArray | None, outputs: NDArray) -> tuple[int | None, int, int, Mapping[str, str]]:
+def _state(potentials: NDArray[Any] | None, outputs: NDArray[Any]) -> tuple[int | None, int, int, Mapping[str, str]]:
     """Return membrane updates, bytes of state, bits of one variable, and reasons."""
     if potentials is None:
         return None, 0, 0, {"membrane_updates": STATELESS}

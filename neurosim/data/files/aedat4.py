@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -165,7 +166,7 @@ class Aedat4Decoder(EventDecoder):
 
     def decode(self, data: NDArray[np.uint8], byte: int, end: int) -> DecodedPiece:
         shape = self.shape or (2, 0, 0)
-        pieces: list[NDArray] = [np.empty(0, EVENT)]
+        pieces: list[NDArray[Any]] = [np.empty(0, EVENT)]
         used = 0
         error = None
         try:
@@ -192,7 +193,7 @@ class Aedat4Decoder(EventDecoder):
         report = ReadReport("aedat4", (self.zero or 0) * MICROSECOND)
         return counted(report, self.path, error or self.cut, self.skipped)
 
-    def _events_of(self, byte: int, number: int, packet: NDArray[np.uint8]) -> NDArray | None:
+    def _events_of(self, byte: int, number: int, packet: NDArray[np.uint8]) -> NDArray[Any] | None:
         """Return the events of a packet of the stream `first`; None for others, whose content is counted.
 
         Raises:
@@ -218,7 +219,7 @@ class Aedat4Decoder(EventDecoder):
 
 
 def first_fault(
-    path: object, events: NDArray, sensor: Sensor, before: int = 0, done: int = 0
+    path: object, events: NDArray[Any], sensor: Sensor, before: int = 0, done: int = 0
 ) -> tuple[int, NeurosimFormatError | None]:
     """Return the place of the first event that breaks a rule, and the error; the number of events and None for none.
 
@@ -315,7 +316,7 @@ def _streams(text: bytes) -> dict[int, _Stream]:
     return streams
 
 
-def _events(data: NDArray[np.uint8]) -> NDArray:
+def _events(data: NDArray[np.uint8]) -> NDArray[Any]:
     """Return the events of a packet: a FlatBuffer after its size."""
     if data.size < 12 or data[8:12].tobytes() != b"EVTS":
         raise _Broken("another kind of packet")

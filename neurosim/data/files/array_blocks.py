@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class StoredArray(Protocol):
     @property
     def dtype(self) -> np.dtype: ...
 
-    def read(self, begin: int, end: int) -> NDArray:
+    def read(self, begin: int, end: int) -> NDArray[Any]:
         """Return entries of a list, or rows [rows, 4] of a matrix."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from ...base.atomic import write_bytes
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 
 
-def read_arrays(path: str | os.PathLike[str], *names: str) -> dict[str, NDArray]:
+def read_arrays(path: str | os.PathLike[str], *names: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of these names in a safetensors file, or all of them.
 
     Raises:
@@ -37,7 +38,7 @@ def read_arrays(path: str | os.PathLike[str], *names: str) -> dict[str, NDArray]
         raise NeurosimFormatError(f"{path}: expected a safetensors file ({reason}); write or fetch it again") from None
 
 
-def first_nan(array: NDArray) -> tuple[int, ...] | None:
+def first_nan(array: NDArray[Any]) -> tuple[int, ...] | None:
     """Return the index of the first NaN of an array; None if there is none. The array is read once."""
     if array.dtype.kind != "f" or not array.size:
         return None
@@ -48,7 +49,7 @@ def first_nan(array: NDArray) -> tuple[int, ...] | None:
     return tuple(int(place) for place in np.unravel_index(int(np.isnan(array).argmax()), array.shape))
 
 
-def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray]) -> None:
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Replace `path` by these arrays in one step.
 
     Raises:

@@ -26,7 +26,7 @@ class DatasetSpec(NamedTuple):
     attributes: Mapping[str, Any]
 
 
-Put = Callable[[str, NDArray], None]
+Put = Callable[[str, NDArray[Any]], None]
 
 
 def write_bulk(
@@ -54,7 +54,7 @@ def write_bulk(
         places = _lay_out(temporary, specs, groups)
         with open(temporary, "r+b") as file:
 
-            def put(name: str, piece: NDArray) -> None:
+            def put(name: str, piece: NDArray[Any]) -> None:
                 if piece.size == 0:
                     return
                 data = np.ascontiguousarray(piece, specs[name].dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +116,7 @@ def _place(file: HDF5File) -> str:
 
 
 def _table(
-    path: object, place: str, where: str, events: Mapping[str, NDArray], start: float, first_row: int = 0
+    path: object, place: str, where: str, events: Mapping[str, NDArray[Any]], start: float, first_row: int = 0
 ) -> EventTable:
     # Prophesee and DSEC document polarity 1 as a rise of light; other tables say nothing.
     polarity_1 = "brighter" if place else NOT_STATED

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class WordDecoder(EventDecoder):
     kernel: Callable
     kind: str
     each: int
-    count: Callable[[NDArray], int]
+    count: Callable[[NDArray[Any]], int]
     options: tuple[object, ...] = ()
     swapped: bool = False
     state: NDArray[np.int64] = field(default_factory=start_state)
@@ -153,7 +154,7 @@ class WordDecoder(EventDecoder):
             columns = max(columns, int((places & 0x3FFF).max(initial=0)))
         return (2, rows + 1, columns + 1)
 
-    def words(self, data: NDArray[np.uint8]) -> NDArray:
+    def words(self, data: NDArray[np.uint8]) -> NDArray[Any]:
         """Return the complete records of bytes as words, [n] or [n, each]."""
         whole = data[: data.size // self.record * self.record]
         words = np.frombuffer(whole.data, self.kind)

@@ -81,7 +81,7 @@ class HDF5File:
             return self.root.get(last, getclass=True, getlink=True) is not None
         return self.has(parent) and last in self.names(parent)
 
-    def attributes(self, name: str, *keys: str) -> dict[str, NDArray]:
+    def attributes(self, name: str, *keys: str) -> dict[str, NDArray[Any]]:
         """Return the attributes of a group or dataset among `keys`: numbers, short lists of them, or text.
 
         Raises:
@@ -106,7 +106,7 @@ class HDF5File:
             values[key] = np.asarray(attrs[key])
         return values
 
-    def numbers(self, name: str, kinds: str, length: int | None = None) -> NDArray:
+    def numbers(self, name: str, kinds: str, length: int | None = None) -> NDArray[Any]:
         """Return the one-dimensional dataset `name`, of numbers whose numpy kind is among `kinds` ("iu", "f").
 
         Raises:
@@ -122,7 +122,7 @@ class HDF5File:
         values = self._elements(name, node, node.dtype)
         return values.astype(node.dtype.newbyteorder("="), copy=False)
 
-    def table(self, name: str) -> NDArray:
+    def table(self, name: str) -> NDArray[Any]:
         """Return the dataset `name` of any rank, of numbers or of records of numbers.
 
         Raises:
@@ -147,7 +147,7 @@ class HDF5File:
             raise self.error(f"/{name}", f"entries of {node.dtype.itemsize} bytes", stored, LAYOUT)
         return node
 
-    def array(self, name: str, kinds: str) -> NDArray:
+    def array(self, name: str, kinds: str) -> NDArray[Any]:
         """Return the dataset `name` of any rank, of numbers whose numpy kind is among `kinds` ("b": booleans).
 
         Raises:
@@ -183,7 +183,7 @@ class HDF5File:
 
         return h5py.check_string_dtype(self.dataset(name, rank=None).dtype) is not None
 
-    def ragged(self, name: str, kinds: str) -> tuple[NDArray, NDArray[np.int64]]:
+    def ragged(self, name: str, kinds: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return the rows of a variable-length dataset, end to end, and their offsets [rows + 1].
 
         Raises:
@@ -278,7 +278,7 @@ class HDF5File:
                 raise self.error(f"/{name}", f"datasets of at most {bound} bytes, as the file could hold", total)
         return size
 
-    def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
+    def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray[Any]:
         """Return all entries of a dataset, end to end, as they are on disk."""
         size = self.check_size(name, node, dtype)
         stored = node.id.get_type().get_size()
@@ -307,7 +307,7 @@ class HDF5File:
             raise self.error(f"/{name}", f"{size} bytes at byte {start}", f"a file of {len(self.raw)} bytes")
         return self.raw[start : start + size]
 
-    def _chunks(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
+    def _chunks(self, name: str, node: Any, dtype: np.dtype) -> NDArray[Any]:
         codes = filters_of(node)
         if not codes <= UNDO.keys():
             self.check_filters(name, node, dtype)
@@ -331,7 +331,7 @@ class HDF5File:
             expected = "deflate, lzf, blosc, lz4, zstd or nothing"
             raise self.error(f"/{name}", expected, names, "repack it with h5repack")
 
-    def _rows(self, name: str, rows: NDArray, itemsize: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _rows(self, name: str, rows: NDArray[Any], itemsize: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the bytes of variable-length rows, end to end, and the number of items of each row."""
         lengths = rows["length"].astype(np.int64)
         total = int(lengths.sum()) * itemsize

@@ -59,7 +59,7 @@ class Chunks:
         if len(self.infos) != len(infos):
             raise file.error(f"/{name}", "chunks that tile the dataset", "one missing")
 
-    def read(self, tile: tuple[int, ...]) -> NDArray:
+    def read(self, tile: tuple[int, ...]) -> NDArray[Any]:
         """Return the entries of a chunk, also those beyond the dataset.
 
         Raises:

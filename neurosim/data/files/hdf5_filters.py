@@ -156,7 +156,7 @@ def undo(path: object, name: str, code: int, data: bytes, size: int, itemsize: i
 
 def read_by_library(
     path: object, name: str, node: Any, codes: set[int], begin: int | None = None, end: int | None = None
-) -> NDArray:
+) -> NDArray[Any]:
     """Return all entries of a dataset that the HDF5 library unpacks, or those of the rows from `begin` to `end`.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,10 @@ class DatasetRows:
         self.dtype: np.dtype = self._node.dtype
         file.check_size(name, self._node, self.dtype)
         self._chunks: Chunks | None = None
-        self._whole: NDArray | None = None
+        self._whole: NDArray[Any] | None = None
         # The latest chunk: blocks of rows end within chunks.
         self._number = -1
-        self._latest: NDArray = np.empty(0)
+        self._latest: NDArray[Any] = np.empty(0)
         is_rows = len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] in (1, 4))
         if self._node.chunks and filters_of(self._node) <= UNDO.keys() and is_rows:
             self._chunks = Chunks(file, name, self._node, self.dtype)
@@ -46,7 +47,7 @@ class DatasetRows:
             is_matrix = len(self.shape) == 2 and self.shape[0] == 4
             self._whole = whole.T if is_matrix else whole.reshape(-1)
 
-    def read(self, begin: int, end: int) -> NDArray:
+    def read(self, begin: int, end: int) -> NDArray[Any]:
         """Return the rows from `begin` to `end`.
 
         Raises:
@@ -72,7 +73,7 @@ class DatasetRows:
             rows = self._file.slice(self._name, start, (end - begin) * each).view(self.dtype).reshape(shape)
         return rows.reshape(-1) if self.shape[1:] == (1,) else rows
 
-    def _rows(self, number: int) -> NDArray:
+    def _rows(self, number: int) -> NDArray[Any]:
         """Return the rows of the chunks at `number` along the first dimension."""
         assert self._chunks is not None
         if number != self._number:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Images:
         return len(self.pixels)
 
 
-def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArray:
+def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArray[Any]:
     """Return the array of an IDX file, in native byte order; gzip is recognised by its first bytes.
 
     Args:
@@ -97,7 +98,7 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArra
     return values.byteswap(inplace=True).view(kind.newbyteorder("="))
 
 
-def write_idx(values: NDArray) -> bytes:
+def write_idx(values: NDArray[Any]) -> bytes:
     """Return an array as the bytes of an IDX file, not gzipped.
 
     Raises:

@@ -101,7 +101,7 @@ class Journal:
             raise _refused(where, error) from error
         return cls(where, about, handle, size)
 
-    def append(self, tag: int, number: int, parts: Sequence[NDArray]) -> None:
+    def append(self, tag: int, number: int, parts: Sequence[NDArray[Any]]) -> None:
         """Append a block of the bytes of `parts`, end to end.
 
         Raises:

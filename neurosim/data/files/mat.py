@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def read_mat(
 
 def _spikes(
     path: object,
-    tables: Mapping[str, Mapping[str, NDArray]],
+    tables: Mapping[str, Mapping[str, NDArray[Any]]],
     shape: tuple[int, ...] | None,
     tick: float | None,
     columns: str | None,
@@ -83,11 +84,11 @@ def _spikes(
     return spikes_of(EventTable(path, where or name, events, "matlab"), shape, tick)
 
 
-def _is_spike_trains(array: NDArray | None) -> bool:
+def _is_spike_trains(array: NDArray[Any] | None) -> bool:
     return array is not None and array.ndim == 2 and array.shape[0] == TAXELS * TAXELS + 1
 
 
-def _of_spike_trains(path: object, trains: NDArray, shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
+def _of_spike_trains(path: object, trains: NDArray[Any], shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
     """Return the events of ST-MNIST: a row for each taxel, with 1 and -1 where it has an event, and a row of times, s.
 
     Source: See et al. 2020, "ST-MNIST: the spiking tactile MNIST neuromorphic dataset".
@@ -103,12 +104,12 @@ def _of_spike_trains(path: object, trains: NDArray, shape: tuple[int, ...] | Non
     return spikes_of(table, shape or (2, TAXELS, TAXELS), tick or 1.0)
 
 
-def _has_columns(table: Mapping[str, NDArray]) -> bool:
+def _has_columns(table: Mapping[str, NDArray[Any]]) -> bool:
     """Return whether a structure has names for times and for places of events."""
     return {"t", "x"} <= {KEYS.get(key.lower()) for key in table}
 
 
-def _has_matrix(table: Mapping[str, NDArray]) -> bool:
+def _has_matrix(table: Mapping[str, NDArray[Any]]) -> bool:
     """Return whether a structure has a matrix of four columns or four rows."""
     return any(array.ndim == 2 and 4 in array.shape for array in table.values())
 
@@ -121,7 +122,7 @@ def _variables(path: object, raw: NDArray[np.uint8]) -> dict[str, object]:
         raise format_error(path, "variables", "an intact MATLAB file", error, "fetch it again") from None
 
 
-def _tables(variables: Mapping[str, object], name: str = "") -> Iterator[tuple[str, dict[str, NDArray]]]:
+def _tables(variables: Mapping[str, object], name: str = "") -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
     """Yield the arrays of numbers of each structure, by its name; "" for the variables themselves."""
     for key, value in variables.items():
         if isinstance(value, dict):
@@ -131,9 +132,9 @@ def _tables(variables: Mapping[str, object], name: str = "") -> Iterator[tuple[s
         yield name, arrays
 
 
-def _hdf5_tables(file: HDF5File, name: str, depth: int) -> Iterator[tuple[str, dict[str, NDArray]]]:
+def _hdf5_tables(file: HDF5File, name: str, depth: int) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
     """Yield the arrays of numbers of each group, as `_tables`."""
-    arrays: dict[str, NDArray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for key in file.names(name)[:MAX_NAMES]:
         full = f"{name}/{key}".strip("/")
         # References of cells.

@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +153,7 @@ def _matrix(data: memoryview, order: str, depth: int) -> tuple[str, object]:
     return name, values.reshape(shape, order="F")
 
 
-def _numbers(element: _Element | None, order: str) -> NDArray:
+def _numbers(element: _Element | None, order: str) -> NDArray[Any]:
     if element is None or element.kind not in KINDS:
         raise DamagedMat("no numbers where some must be")
     dtype = np.dtype(order + KINDS[element.kind])

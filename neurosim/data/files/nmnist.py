@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +49,8 @@ def read_nmnist(
         if raw.size < RECORD or not until_fault:
             raise error
         raw = raw[: raw.size // RECORD * RECORD]
-    times: NDArray = np.empty(raw.size // RECORD, np.float64)
-    units: NDArray = np.empty(raw.size // RECORD, np.int32)
+    times: NDArray[Any] = np.empty(raw.size // RECORD, np.float64)
+    units: NDArray[Any] = np.empty(raw.size // RECORD, np.int32)
     events, fault, at = decode.nmnist(raw, height, width, MICROSECOND, times, units)
     if fault:
         error = event_fault(path, at * RECORD, fault, shape)
@@ -86,8 +87,8 @@ class NmnistDecoder(EventDecoder):
     def decode(self, data: NDArray[np.uint8], byte: int, end: int) -> DecodedPiece:
         rest = data.size % RECORD
         room = data.size // RECORD
-        times: NDArray = np.empty(room, np.float64)
-        units: NDArray = np.empty(room, np.int32)
+        times: NDArray[Any] = np.empty(room, np.float64)
+        units: NDArray[Any] = np.empty(room, np.int32)
         shape = self.shape or SENSOR
         whole = data[: room * RECORD]
         events, fault, at = decode.nmnist_careful(whole, *shape[1:], MICROSECOND, times, units, self.state)
@@ -148,8 +149,8 @@ def decode_nmnist(
     height, width = _sensor(shape)
     # Arrays grow with the blocks; `first` counts the recordings decoded before a block, `done` their events.
     size = 2 * height * width
-    ticks: NDArray = np.empty(0, np.uint32)
-    units: NDArray = np.empty(0, np.uint16 if size <= 1 << 16 else np.int32)
+    ticks: NDArray[Any] = np.empty(0, np.uint32)
+    units: NDArray[Any] = np.empty(0, np.uint16 if size <= 1 << 16 else np.int32)
     events = np.zeros(len(names), np.int64)
     first = 0
     done = 0
@@ -194,7 +195,7 @@ def _records_in(block: FileBlock, names: Sequence[object]) -> int:
     return len(block.raw) // RECORD
 
 
-def _grown(array: NDArray, used: int, room: int) -> NDArray:
+def _grown(array: NDArray[Any], used: int, room: int) -> NDArray[Any]:
     larger = np.empty(room, array.dtype)
     larger[:used] = array[:used]
     return larger
@@ -237,7 +238,7 @@ def encode_nmnist(spikes: Spikes) -> bytes:
     return records.tobytes()
 
 
-def _pack(x: NDArray, y: NDArray, word: NDArray) -> NDArray[np.uint8]:
+def _pack(x: NDArray[Any], y: NDArray[Any], word: NDArray[Any]) -> NDArray[np.uint8]:
     return np.stack([x, y, word >> 16, word >> 8 & 255, word & 255], axis=1).astype(np.uint8)
 
 

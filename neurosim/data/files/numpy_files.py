@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def read_npy(
     return spikes_of(EventTable(path, where, events, "numpy"), shape, tick)
 
 
-def _array(path: object, name: str, raw: NDArray[np.uint8]) -> NDArray:
+def _array(path: object, name: str, raw: NDArray[np.uint8]) -> NDArray[Any]:
     """Return the array in the bytes of an .npy file, without a copy."""
     # The header follows the magic string, the version and its own length, at most 12 bytes.
     head = _head(path, name, raw[: MAX_HEADER + 12].tobytes(), raw.size)
@@ -111,7 +111,7 @@ def _head(path: object, name: str, start: bytes, size: int) -> _Head:
         raise format_error(path, where, "a NumPy array, version 1 or 2", reason, LAYOUT) from None
 
 
-def _members(path: object, raw: NDArray[np.uint8]) -> dict[str, NDArray]:
+def _members(path: object, raw: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     """Return the arrays of an .npz file, by name."""
     with _intact(path), zipfile.ZipFile(io.BytesIO(raw.data)) as archive:
         infos = _infos(path, archive, raw.size)
@@ -174,14 +174,14 @@ class _FileArray:
         self._begins = [head.begin + k * (count // columns) * self._item for k in range(columns)]
         self._files = [opened() for _ in range(columns)]
 
-    def read(self, begin: int, end: int) -> NDArray:
+    def read(self, begin: int, end: int) -> NDArray[Any]:
         with _intact(self._path):
             columns = [self._one(k, begin, end) for k in range(len(self._files))]
         if len(columns) == 1:
             return columns[0]
         return np.stack(columns, axis=1)
 
-    def _one(self, column: int, begin: int, end: int) -> NDArray:
+    def _one(self, column: int, begin: int, end: int) -> NDArray[Any]:
         file = self._files[column]
         file.seek(self._begins[column] + begin * self._item)
         data = file.read((end - begin) * self._item)
@@ -191,7 +191,7 @@ class _FileArray:
         return values.reshape(-1, self._width) if self._width > 1 else values
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """Return the arrays of an .npz file, by name. Nothing is unpickled.
 
     Raises:
@@ -256,11 +256,11 @@ def _stored_arrays(path: str | os.PathLike[str]) -> Iterator[dict[str, _FileArra
         yield arrays
 
 
-def _stated_shape(arrays: Mapping[str, NDArray]) -> tuple[int, ...] | None:
+def _stated_shape(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, ...] | None:
     """Return the sensor by the numbers `height` and `width` of an archive; None without them."""
     sizes = [int(arrays[name].item()) for name in SIZES if name in arrays and _is_count(arrays[name])]
     return (2, *sizes) if len(sizes) == 2 else None
 
 
-def _is_count(array: NDArray) -> bool:
+def _is_count(array: NDArray[Any]) -> bool:
     return array.size == 1 and array.dtype.kind in "iu" and bool((array > 0).all() and (array < 1 << 15).all())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class StateSamples:
     units: NDArray[np.int64]
     start: float
     interval: float
-    values: NDArray
+    values: NDArray[Any]
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -47,7 +48,7 @@ def write_sample_pieces(
     path: str | os.PathLike[str],
     states: Mapping[str, StateSamples],
     samples: Mapping[str, int],
-    fill: Callable[[Callable[[str, NDArray], None]], None],
+    fill: Callable[[Callable[[str, NDArray[Any]], None]], None],
 ) -> None:
     """Replace `path` by samples in pieces, which need not fit into memory together.
 
@@ -113,7 +114,7 @@ def read_samples(path: str | os.PathLike[str]) -> dict[str, StateSamples]:
     return states
 
 
-def _mapping(samples: StateSamples, count: int) -> dict[str, NDArray]:
+def _mapping(samples: StateSamples, count: int) -> dict[str, NDArray[Any]]:
     return {
         "node_ids": samples.units.astype("<u8"),
         "index_pointer": np.arange(len(samples.units) + 1, dtype="<u8"),

@@ -8,6 +8,7 @@ networks".
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,9 @@ def shd_extent(path: str | os.PathLike[str]) -> tuple[int, tuple[str, ...]]:
         return int(units.max(initial=0)) + 1, classes
 
 
-def _check_events(file: HDF5File, times: NDArray, units: NDArray, offsets: NDArray[np.int64], size: int) -> None:
+def _check_events(
+    file: HDF5File, times: NDArray[Any], units: NDArray[Any], offsets: NDArray[np.int64], size: int
+) -> None:
     if units.size and not 0 <= units.min() <= units.max() < size <= 1 << 31:
         at = int(np.argmax((units < 0) | (units >= size)))
         raise file.error(f"/spikes/units event {at}", f"0 <= channel < {size}", units[at], "give channels=")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Extent:
 
 
 # put(population, times in s, units) appends events.
-PutSpikes = Callable[[str, NDArray, NDArray], None]
+PutSpikes = Callable[[str, NDArray[Any], NDArray[Any]], None]
 
 
 def write_sonata(path: str | os.PathLike[str], populations: Mapping[str, Spikes]) -> None:
@@ -158,7 +159,7 @@ def write_sonata_pieces(
         specs[f"{group}/node_ids"] = DatasetSpec((extent.events,), "<u8", {})
 
     def fill_both(put: Put) -> None:
-        def put_spikes(name: str, times: NDArray, units: NDArray) -> None:
+        def put_spikes(name: str, times: NDArray[Any], units: NDArray[Any]) -> None:
             put(f"spikes/{name}/timestamps", times)
             put(f"spikes/{name}/node_ids", units)
 

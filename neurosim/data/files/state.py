@@ -43,7 +43,7 @@ HEADER = "neurosim"
 _MISFITS = (
     NeurosimInputError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, ArithmeticError,
 )  # fmt: skip
-Arrays = Mapping[str, NDArray]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def write_state(
@@ -71,7 +71,7 @@ def write_state(
 
 def read_state(
     path: str | os.PathLike[str], kind: str, version: int, with_nan: Collection[str] = ()
-) -> tuple[PlainTree, dict[str, NDArray]]:
+) -> tuple[PlainTree, dict[str, NDArray[Any]]]:
     """Return the settings and arrays that `write_state` wrote.
 
     Args:
@@ -159,7 +159,7 @@ class SavedState:
 
     VERSION: ClassVar[int] = 1
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of all arrays that learning changes, by name."""
         raise NotImplementedError
 

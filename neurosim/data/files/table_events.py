@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +119,7 @@ class TableScan:
         )
         return TableLayout(unit, counts_from_1, sensor, report)
 
-    def _add_polarities(self, table: EventTable, p: NDArray | None, count: int) -> None:
+    def _add_polarities(self, table: EventTable, p: NDArray[Any] | None, count: int) -> None:
         if not count:
             return
         if p is None:
@@ -135,7 +136,7 @@ class TableScan:
             at = int(np.argmin(allowed))
             raise format_error(table.path, table.row(at, "p"), "polarities 0 and 1, or -1 and 1", p[at], LAYOUT)
 
-    def _add_times(self, table: EventTable, t: NDArray) -> None:
+    def _add_times(self, table: EventTable, t: NDArray[Any]) -> None:
         # The comparisons refuse NaN too.
         rising = t[1:] >= t[:-1]
         is_behind = not len(t) or self.last is None or bool(t[0] >= self.last)
@@ -201,7 +202,7 @@ class TableLayout:
         return Spikes.unchecked(times, units.astype(np.int32), math.prod(self.sensor), last, self.sensor, self.report)
 
 
-def _numbers(table: EventTable, key: str, array: NDArray) -> NDArray:
+def _numbers(table: EventTable, key: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "iufb" or array.dtype.itemsize > 8:
         raise format_error(table.path, f"{table.prefix}{key}", "numbers", array.dtype, LAYOUT)
     if array.dtype.kind == "b":
@@ -232,7 +233,7 @@ def _sensor(table: EventTable, highest: Sequence[float], shape: tuple[int, ...] 
     return shape
 
 
-def _check_places(table: EventTable, coordinates: Sequence[NDArray], sensor: tuple[int, ...]) -> None:
+def _check_places(table: EventTable, coordinates: Sequence[NDArray[Any]], sensor: tuple[int, ...]) -> None:
     for values, size in zip(coordinates, sensor, strict=True):
         inside = (values >= 0) & (values < size)
         if values.dtype.kind == "f":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ KEYS: Mapping[str, str] = {name: key for key, names in NAMES.items() for name in
 # Orders of columns without names that are tried.
 ORDERS = ("txyp", "xytp", "xypt")
 LAYOUT = "is this a table of events?"
-Columns = Mapping[str, NDArray]
+Columns = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class TablePlan(NamedTuple):
     columns: Mapping[str, str]
 
 
-def find_columns(path: object, arrays: Mapping[str, NDArray], order: str | None) -> tuple[str, Columns]:
+def find_columns(path: object, arrays: Mapping[str, NDArray[Any]], order: str | None) -> tuple[str, Columns]:
     """Return the columns of events among named arrays, and the name of the array that has them, "" if they are several.
 
     Raises:
@@ -147,7 +147,7 @@ def _by_name(names: Sequence[str]) -> dict[str, str]:
     return {}
 
 
-def by_order(path: object, name: str, rows: NDArray, order: str | None) -> dict[str, NDArray]:
+def by_order(path: object, name: str, rows: NDArray[Any], order: str | None) -> dict[str, NDArray[Any]]:
     """Return the columns of rows [n, 4], in a given order or in the one that fits."""
     if order is None:
         return find_order(path, name or "array", rows)[1]
@@ -160,7 +160,7 @@ def check_order(order: str) -> None:
     require(sorted(order) == sorted("txyp"), "read.columns", "must be an order of t, x, y and p", order)
 
 
-def find_order(path: object, where: str, rows: NDArray) -> tuple[str, dict[str, NDArray]]:
+def find_order(path: object, where: str, rows: NDArray[Any]) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return the one of `ORDERS` in which four columns [n, 4] are events, and the columns.
 
     Raises:
@@ -181,7 +181,7 @@ class OrderScan:
         self._last = dict.fromkeys(ORDERS, -math.inf)
         self._off: dict[str, set[int]] = {letters: set() for letters in ORDERS}
 
-    def add(self, rows: NDArray) -> None:
+    def add(self, rows: NDArray[Any]) -> None:
         """Take the next rows [n, 4]."""
         self._fitting = [letters for letters in self._fitting if self._fits(letters, rows)]
 
@@ -197,7 +197,7 @@ class OrderScan:
             raise format_error(path, where, expected, got, "give columns= in their order, e.g. 'txyp'")
         return self._fitting[0]
 
-    def _fits(self, letters: str, rows: NDArray) -> bool:
+    def _fits(self, letters: str, rows: NDArray[Any]) -> bool:
         columns = dict(zip(letters, rows.T, strict=True))
         t = columns["t"]
         p = columns["p"]

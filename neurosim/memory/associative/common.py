@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import CapacityWarning, require
 
-Array = NDArray
+Array = NDArray[Any]
 
 
 def warn_full(name: str, stored: str, capacity: str, expected: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         """Methods of a torch tensor that are used here."""
 
         def detach(self) -> Tensor: ...
-        def numpy(self) -> NDArray: ...
+        def numpy(self) -> NDArray[Any]: ...
 
     class TrainedELM(Protocol):
         """Attributes of a `layers.ELM` that are used here."""
@@ -60,15 +60,15 @@ class ELMUnits(WindowModel):
 
     dt: Annotated[float, Rule("> 0 s")]
     decay: Annotated[float, Rule(">= 0 and < 1")]
-    rows: NDArray
-    hidden_bias: NDArray
-    keep: NDArray
-    gain: NDArray
-    bias: NDArray
-    inner: NDArray
-    outer: NDArray
-    readout: NDArray
-    offset: NDArray
+    rows: NDArray[Any]
+    hidden_bias: NDArray[Any]
+    keep: NDArray[Any]
+    gain: NDArray[Any]
+    bias: NDArray[Any]
+    inner: NDArray[Any]
+    outer: NDArray[Any]
+    readout: NDArray[Any]
+    offset: NDArray[Any]
 
     def __post_init__(self) -> None:
         check_rules(self)
@@ -164,10 +164,10 @@ class _ELMState(WindowState):
         read = model.inner.size + on * model.keep.size + model.readout.size
         return Output(np.array([y.argmax()], np.int32), len(units) * self.drive.size + read, tuple(y.tolist()))
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return {"drive": self.drive.copy(), "memory": self.memory.copy()}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         limit = float(np.finfo(np.float32).max)
         restored = {name: array_of(arrays, name, getattr(self, name), -limit, limit) for name in ("drive", "memory")}
         for name, array in restored.items():

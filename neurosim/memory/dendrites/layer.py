@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, final
+from typing import Annotated, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from ...network.neurons.base import LATER
 from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .inputs import integer
 
-Array = NDArray
+Array = NDArray[Any]
 INPUT = "input"
 CONTEXT = "context"
 TARGET = "target"
@@ -193,13 +193,13 @@ class _LayerState(WindowState):
             self.gate[units] = sigmoid(_strongest(self.segments[units], self.context)[0])
         return int(np.count_nonzero(self.mask[rows])) + len(active) * len(units)
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         if not self.learns:
             return {"gate": self.gate.copy()}
         names = ("gate", "context", "bias", "segments")
         return {"weights": self.rows.T.copy()} | {name: getattr(self, name).copy() for name in names}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.gate[:] = array_of(arrays, "gate", self.gate, 0.0, 1.0)
         if not self.learns:
             return

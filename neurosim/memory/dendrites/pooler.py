@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,7 +199,7 @@ class SpatialPooler(SavedState, WindowModel):
         high = self._rules.connected + np.floor((draw - 0.5) * 2 * (ONE + 1 - self._rules.connected))
         values = np.where(draw < 0.5, low, high).astype(np.int16)
         permanences = np.full((n, m), -1, np.int16)
-        reach: NDArray
+        reach: NDArray[Any]
         for column in range(n):
             if near is None:
                 reach = np.arange(m)
@@ -278,7 +278,7 @@ class SpatialPooler(SavedState, WindowModel):
         steps = self._field.permanence
         return np.where(steps < 0, np.nan, steps / ONE)
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of everything that steps change, and of the order of ties.
 
         By name: "counts" [1] int64, number of steps; "permanence" [columns, inputs] int16 in steps of 1e-4, -1 outside
@@ -286,7 +286,7 @@ class SpatialPooler(SavedState, WindowModel):
         """
         return {name: getattr(self._field, name).copy() for name in STATE}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         from ...kernels.memory.pooler.cpu import connect
 
         bounds = {"counts": (0, MAX_COUNT), "permanence": (-1, ONE), "active_duty": (0, 1), "overlap_duty": (0, 1)}
@@ -330,10 +330,10 @@ class _PoolerState(WindowState):
         winners = self.pooler.step(SDR.unchecked(arrivals["input"].units, self.pooler._input_size), learn=learn)
         return Output(winners.indices, int(self.pooler._field.overlap.sum()))
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return self.pooler.state()
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.pooler.restore(arrays)
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,10 +163,10 @@ class _SegmentsState(WindowState):
         self.window += 1
         return Output(active_units(self.rules, self.segments), visited, (anomaly,))
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return {name: array.copy() for name, array in self._by_name().items()} | {"before": self.before.copy()}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         from ...kernels.memory.permanence import ONE
         from ...kernels.memory.segments.reference import NONE
 
@@ -189,7 +189,7 @@ class _SegmentsState(WindowState):
             own[name][...] = array
         self.before = before.copy()
 
-    def _by_name(self) -> dict[str, NDArray]:
+    def _by_name(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of one shape from window to window, without copies."""
         return {**self.segments._asdict(), "window": self.window}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class SegmentUnits:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    synapses: NDArray
+    synapses: NDArray[Any]
     size: int
     threshold: int
 

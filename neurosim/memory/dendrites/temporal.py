@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,7 +218,7 @@ class TemporalMemory(SavedState, WindowModel):
         max_segments = self.columns * self.cells_per_column * self.max_segments
         return nbytes(self.columns, self._rules, max_segments, max_chunks(self.columns, self._rules))
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of everything that steps change.
 
         By name, int32 but for "step":
@@ -243,7 +243,7 @@ class TemporalMemory(SavedState, WindowModel):
         arrays["step"] = store.counts[:1].copy()
         return arrays
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         from ...kernels.memory.temporal import store as tables
         from ...kernels.memory.temporal.cpu import relink
 
@@ -266,7 +266,7 @@ class TemporalMemory(SavedState, WindowModel):
         relink(self._rules, store)
         self._store = store
 
-    def _check(self, arrays: Mapping[str, NDArray], n: int, cells: int) -> None:
+    def _check(self, arrays: Mapping[str, NDArray[Any]], n: int, cells: int) -> None:
         """Raise for indices that lead outside their arrays: the kernels do not check them."""
         shapes = dict.fromkeys(SEGMENT_COLUMNS, (n,)) | dict.fromkeys(SYNAPSE_COLUMNS, (n, self.max_synapses))
         for name, array in arrays.items():
@@ -296,7 +296,7 @@ class TemporalMemory(SavedState, WindowModel):
         for name in ("active", "winners"):
             require(bool((np.diff(arrays[name]) > 0).all()), name, "must rise", len(arrays[name]))
 
-    def _cells(self, bits: NDArray) -> SDR:
+    def _cells(self, bits: NDArray[Any]) -> SDR:
         return SDR.unchecked(bits.copy(), self.columns * self.cells_per_column)
 
     def _count(self, name: str) -> int:
@@ -341,10 +341,10 @@ class _MemoryState(WindowState):
         cells = self.memory._count("ACTIVE")
         return Output(store.active[:cells].copy(), self.memory.visits, (anomaly, predicted))
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return self.memory.state()
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.memory.restore(arrays)
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from ...base.errors import require
 from ...data.spikes import Recordings
 
 
-def on_off_pixels(images: NDArray, threshold: int | Sequence[int] = 100) -> NDArray[np.uint8]:
+def on_off_pixels(images: NDArray[Any], threshold: int | Sequence[int] = 100) -> NDArray[np.uint8]:
     """Return grey levels [n, height, width] as inputs [n, 1, 2 levels height width]: on above each threshold, then off.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +142,7 @@ class Hierarchy(WindowModel):
         """
         return self._run(memory, self._frames(frames, fresh=traces is None), traces, back_off=back_off)
 
-    def store_many(self, memory: HierarchyMemory, items: NDArray, threads: int = 1) -> tuple[LevelBatch, ...]:
+    def store_many(self, memory: HierarchyMemory, items: NDArray[Any], threads: int = 1) -> tuple[LevelBatch, ...]:
         """Store many sequences of the same length, one after the other.
 
         Args:
@@ -157,7 +158,7 @@ class Hierarchy(WindowModel):
         return batches
 
     def recall_many(
-        self, memory: HierarchyMemory, items: NDArray, threads: int = 1, *, back_off: bool = False
+        self, memory: HierarchyMemory, items: NDArray[Any], threads: int = 1, *, back_off: bool = False
     ) -> tuple[LevelBatch, ...]:
         """Return the codes of many sequences, in the order of `store_many`; the memory does not change."""
         return self._run(memory, self._sequences(items), None, back_off=back_off, threads=threads)
@@ -207,7 +208,7 @@ class Hierarchy(WindowModel):
         return seen
 
     def _votes(
-        self, memory: HierarchyMemory, i: int, codes: NDArray, size: int, *, everyone: bool = False
+        self, memory: HierarchyMemory, i: int, codes: NDArray[Any], size: int, *, everyone: bool = False
     ) -> NDArray[np.int64]:
         """Return [size] number of winners that learned from each unit below.
 
@@ -237,7 +238,7 @@ class Hierarchy(WindowModel):
             frames = [frames]
         return sequence(frames, self.inputs, apart=False, fresh=fresh)
 
-    def _sequences(self, items: NDArray) -> Frames:
+    def _sequences(self, items: NDArray[Any]) -> Frames:
         items = np.asarray(items)
         good = items.ndim == 3 and items.shape[2] == self.inputs
         require(good, "Hierarchy", f"needs items [items, frames, {self.inputs}]", items.shape)

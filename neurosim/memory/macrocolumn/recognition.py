@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,9 @@ class Recogniser(Shown):
         counts = tuple(np.zeros(shape, np.uint32) for shape in shapes)
         return RecogniserMemory(self.hierarchy.memory(), counts, np.zeros(self.classes, np.int64))
 
-    def store(self, memory: RecogniserMemory, items: NDArray, labels: NDArray, threads: int = 1) -> NDArray[np.int64]:
+    def store(
+        self, memory: RecogniserMemory, items: NDArray[Any], labels: NDArray[Any], threads: int = 1
+    ) -> NDArray[np.int64]:
         """Store items, each once and in this order; several calls are equal to one with all items.
 
         Args:
@@ -126,7 +128,7 @@ class Recogniser(Shown):
             return np.concatenate(operations)
         return np.zeros(0, np.int64)
 
-    def recognise(self, memory: RecogniserMemory, items: NDArray, threads: int = 1) -> Recognition:
+    def recognise(self, memory: RecogniserMemory, items: NDArray[Any], threads: int = 1) -> Recognition:
         """Return the most likely class of each item; the memory does not change.
 
         Raises:
@@ -146,7 +148,7 @@ class Recogniser(Shown):
             operations[part] = self._operations(batches) + self._winners
         return Recognition(scores.argmax(axis=1), scores, operations)
 
-    def work(self, memory: RecogniserMemory, items: NDArray, threads: int = 1) -> list[LayerCounts]:
+    def work(self, memory: RecogniserMemory, items: NDArray[Any], threads: int = 1) -> list[LayerCounts]:
         """Return the work of recognising items: of every level, and of the votes of its codes for the classes.
 
         Raises:
@@ -177,7 +179,7 @@ class Recogniser(Shown):
         require(got == shapes, "memory", f"must be of this recogniser: counts {shapes}", got)
         self.hierarchy._belongs(memory.hierarchy)
 
-    def _items(self, items: NDArray) -> NDArray:
+    def _items(self, items: NDArray[Any]) -> NDArray[Any]:
         items = np.asarray(items)
         shape = (self.frames, self.hierarchy.inputs)
         good = items.ndim == 3 and items.shape[1:] == shape
@@ -206,7 +208,7 @@ class Recogniser(Shown):
         return np.log((counts + self.smoothing) / (total + self.smoothing * units)).astype(np.float32)
 
 
-def _vote(votes: Callable[..., None], codes: NDArray, logs: NDArray, out: NDArray, threads: int) -> None:
+def _vote(votes: Callable[..., None], codes: NDArray[Any], logs: NDArray[Any], out: NDArray[Any], threads: int) -> None:
     """Add the votes to `out`; threads share the items."""
     from ...kernels.tools.threads import spread
 

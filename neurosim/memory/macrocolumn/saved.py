@@ -18,7 +18,7 @@ from .state import ColumnMemory
 
 VERSION = 1
 KIND = "macrocolumn"
-Arrays = dict[str, NDArray]
+Arrays = dict[str, NDArray[Any]]
 Owner = Macrocolumn | Hierarchy | Recogniser
 OwnerMemory = ColumnMemory | HierarchyMemory | RecogniserMemory
 
@@ -111,7 +111,7 @@ def _join_memory(arrays: Arrays, prefix: str, values: PlainTree, empty: ColumnMe
     return ColumnMemory(**restored, afferents=empty.afferents, stored=stored, warned=bool(values["warned"]))
 
 
-def _like(arrays: Arrays, name: str, like: NDArray) -> NDArray:
+def _like(arrays: Arrays, name: str, like: NDArray[Any]) -> NDArray[Any]:
     array = arrays[name]
     good = array.shape == like.shape and array.dtype == like.dtype
     require(good, name, f"must be {like.dtype} {like.shape}", f"{array.dtype} {array.shape}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,11 +92,11 @@ def _full_match(items: int, active: int, inputs: int, units: int) -> float:
     return float(np.sum(stored.pmf(n) * on**active))
 
 
-def _sigmoid_of_2010(v: NDArray, g: float, units: int, s: Selection) -> NDArray:
+def _sigmoid_of_2010(v: NDArray[Any], g: float, units: int, s: Selection) -> NDArray[Any]:
     return 1.0 + 1e4 * g**7 / (1.0 + np.exp(-(26.0 * v - 13.0)))
 
 
-def _sigmoid_of_2017(v: NDArray, g: float, units: int, s: Selection) -> NDArray:
+def _sigmoid_of_2017(v: NDArray[Any], g: float, units: int, s: Selection) -> NDArray[Any]:
     eta = 1.0 + max(0.0, (g - s.g_min) / (1.0 - s.g_min)) ** s.gamma * s.chi * units
     return 1.0 + (eta - 1.0) / (1.0 + (0.1 * np.exp(-4.0 * (v - 1.0))) ** 8)
 

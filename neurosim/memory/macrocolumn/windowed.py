@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +68,8 @@ class ColumnsState(WindowState):
         rows = zip(_units(batches), np.asarray(operations).tolist(), familiarity.tolist(), strict=True)
         return [Output(units, count, (g,)) for units, count, g in rows]
 
-    def arrays(self) -> dict[str, NDArray]:
-        arrays: dict[str, NDArray] = {"fresh": np.array([self.traces is None])}
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        arrays: dict[str, NDArray[Any]] = {"fresh": np.array([self.traces is None])}
         for i, memory in enumerate(self.memories):
             arrays |= {f"{i}.{name}": array.copy() for name, array in _memory_arrays(memory).items()}
             arrays[f"{i}.stored"] = np.array([memory.stored, memory.warned], np.int64)
@@ -80,7 +80,7 @@ class ColumnsState(WindowState):
             arrays |= {f"{i}.trace.{f.name}": getattr(trace, f.name).copy() for f in fields(ColumnTrace)}
         return arrays
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         fresh = bool(array_of(arrays, "fresh", np.array([True]))[0])
         traces = []
         for i, memory in enumerate(self.memories):
@@ -126,9 +126,9 @@ class ColumnsState(WindowState):
         return ColumnTrace.fresh(len(self.memories[level].u), self.modules[level])
 
 
-def _memory_arrays(memory: ColumnMemory) -> dict[str, NDArray]:
+def _memory_arrays(memory: ColumnMemory) -> dict[str, NDArray[Any]]:
     """Return the arrays of a memory by name, without copies."""
-    arrays: dict[str, NDArray] = {name: getattr(memory, name) for name in ("u", "h", "d", "clock")}
+    arrays: dict[str, NDArray[Any]] = {name: getattr(memory, name) for name in ("u", "h", "d", "clock")}
     for name in ("stages", "last"):
         arrays |= {f"{name}{t}": array for t, array in enumerate(getattr(memory, name))}
     return arrays

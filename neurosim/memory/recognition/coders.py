@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,11 @@ class ItemCoder(Shown, ABC):
         """Return the number of features of a code."""
 
     @abstractmethod
-    def store(self, items: NDArray, threads: int) -> None:
+    def store(self, items: NDArray[Any], threads: int) -> None:
         """Store items, each once."""
 
     @abstractmethod
-    def encode(self, items: NDArray, threads: int) -> Coded:
+    def encode(self, items: NDArray[Any], threads: int) -> Coded:
         """Return the codes of items with what is stored so far."""
 
     @abstractmethod
@@ -76,10 +76,10 @@ class ColumnCoder(ItemCoder):
     def features(self) -> int:
         return self.frames * self.hierarchy.outputs
 
-    def store(self, items: NDArray, threads: int) -> None:
+    def store(self, items: NDArray[Any], threads: int) -> None:
         self.hierarchy.store_many(self.memory, items, threads)
 
-    def encode(self, items: NDArray, threads: int) -> Coded:
+    def encode(self, items: NDArray[Any], threads: int) -> Coded:
         batches = self.hierarchy.recall_many(self.memory, items, threads)
         winners = [batch.codes.reshape(len(items), -1) for batch in batches]
         codes = winner_codes(np.concatenate(winners, axis=1), self._first)
@@ -122,7 +122,7 @@ class PatchCoder(ItemCoder):
     def features(self) -> int:
         return self.frames * sum(code.outputs for code in self.codes)
 
-    def store(self, items: NDArray, threads: int) -> None:
+    def store(self, items: NDArray[Any], threads: int) -> None:
         pictures = items.reshape(-1, items.shape[-1])
         for code in self.codes:
             if code.stored < code.units:
@@ -132,7 +132,7 @@ class PatchCoder(ItemCoder):
             if code is not self.codes[-1]:
                 pictures = code.encode(pictures, threads).reshape(len(pictures), -1)
 
-    def encode(self, items: NDArray, threads: int) -> Coded:
+    def encode(self, items: NDArray[Any], threads: int) -> Coded:
         pictures = items.reshape(-1, items.shape[-1])
         layers = []
         work = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ TOLERANCE = 1e-5
 MAX_ITERATIONS = 500
 
 
-def sparse_codes(values: NDArray) -> SparseCodes:
+def sparse_codes(values: NDArray[Any]) -> SparseCodes:
     """Return codes from values [items, features], most of them 0."""
     dense = np.asarray(values)
     require(dense.ndim == 2, "sparse_codes", "needs [items, features]", dense.shape)
@@ -67,15 +67,15 @@ class CodeReadout(Shown, ABC):
         """
 
     @abstractmethod
-    def weights(self) -> tuple[NDArray, NDArray[np.float64]]:
+    def weights(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Return weights [features, classes] and biases [classes] after the codes so far."""
 
     @abstractmethod
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of everything that learning changes."""
 
     @abstractmethod
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays of another readout of the same settings.
 
         Raises:
@@ -168,13 +168,13 @@ class RateReadout(CodeReadout):
         self._check(codes, labels)
         learn_rates(*codes, labels.astype(np.int64), self.rate, self._weights, self._power)
 
-    def weights(self) -> tuple[NDArray, NDArray[np.float64]]:
+    def weights(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         return self._weights, np.zeros(self.classes)
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return {"weights": self._weights.copy(), "power": self._power.copy()}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         weights = array_of(arrays, "weights", self._weights, -MAX_WEIGHT, MAX_WEIGHT)
         power = array_of(arrays, "power", self._power, 0.0, MAX_POWER)
         self._weights[...] = weights
@@ -204,7 +204,7 @@ class RidgeReadout(CodeReadout):
         check_rules(self)
         self._parts: list[SparseCodes] = []
         self._labels: list[NDArray[np.int64]] = []
-        self._solution: tuple[NDArray, NDArray[np.float64]] | None = None
+        self._solution: tuple[NDArray[Any], NDArray[np.float64]] | None = None
 
     def learn(self, codes: SparseCodes, labels: NDArray[np.int64]) -> None:
         self._check(codes, labels)
@@ -212,16 +212,16 @@ class RidgeReadout(CodeReadout):
         self._labels.append(labels.astype(np.int64))
         self._solution = None
 
-    def weights(self) -> tuple[NDArray, NDArray[np.float64]]:
+    def weights(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         if self._solution is None:
             self._solution = self._solve()
         return self._solution
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         codes, labels = self._joined()
         return {**codes._asdict(), "labels": labels.copy()}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         items = len(np.atleast_1d(arrays.get("labels", np.zeros(0))))
         number = len(np.atleast_1d(arrays.get("features", np.zeros(0))))
         codes = SparseCodes(
@@ -250,7 +250,7 @@ class RidgeReadout(CodeReadout):
             self._labels = [np.concatenate(self._labels or [np.zeros(0, np.int64)])]
         return self._parts[0], self._labels[0]
 
-    def _solve(self) -> tuple[NDArray, NDArray[np.float64]]:
+    def _solve(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         from ...kernels.memory.code_readout.cpu import scores, spread
 
         codes, labels = self._joined()

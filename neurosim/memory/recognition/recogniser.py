@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class CodeRecogniser(Shown):
         self.readout = readout
         self.stored = stored
 
-    def store(self, items: NDArray, labels: NDArray, threads: int = 1) -> None:
+    def store(self, items: NDArray[Any], labels: NDArray[Any], threads: int = 1) -> None:
         """Store items [n, frames, inputs] with labels [n], each once and in this order.
 
         Raises:
@@ -69,7 +69,7 @@ class CodeRecogniser(Shown):
             self.readout.learn(self.coder.encode(items[part], threads).codes, labels[part])
         self.stored += len(items)
 
-    def recognise(self, items: NDArray, threads: int = 1) -> Answers:
+    def recognise(self, items: NDArray[Any], threads: int = 1) -> Answers:
         """Return the most likely class of each item, and the work; nothing changes.
 
         Raises:
@@ -91,7 +91,7 @@ class CodeRecogniser(Shown):
         Raises:
             NeurosimWriteError: the disk refuses.
         """
-        arrays: dict[str, NDArray] = {}
+        arrays: dict[str, NDArray[Any]] = {}
         kind = next(name for name, owner in CODERS.items() if isinstance(self.coder, owner))
         coder = self.coder.split(arrays)
         arrays.update({f"readout.{name}": array for name, array in self.readout.arrays().items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class SDR:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    indices: NDArray
+    indices: NDArray[Any]
     size: int
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +32,12 @@ class ExpansionEncoder(Encoder):
         scale: [size] float32, factors of the sums; None for 1.
     """
 
-    mean: NDArray
+    mean: NDArray[Any]
     size: int
     active: int
     fan: int = 16
     seed: int = 0
-    scale: NDArray | None = None
+    scale: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         mean = np.asarray(self.mean, np.float32)
@@ -52,7 +53,7 @@ class ExpansionEncoder(Encoder):
         object.__setattr__(self, "scale", scale)
 
     @classmethod
-    def fitted(cls, vectors: NDArray, size: int, active: int, fan: int = 16, seed: int = 0) -> ExpansionEncoder:
+    def fitted(cls, vectors: NDArray[Any], size: int, active: int, fan: int = 16, seed: int = 0) -> ExpansionEncoder:
         """Return an encoder with mean and scale of `vectors` [n, inputs]."""
         from ...kernels.memory.expansion.reference import sums
 
@@ -77,7 +78,7 @@ class ExpansionEncoder(Encoder):
         require(vector.ndim == 1, "ExpansionEncoder.encode", f"needs [{self.mean.size}]", vector.shape)
         return SDR(self.bits(vector[None])[0], self.size)
 
-    def bits(self, vectors: NDArray, threads: int = 1) -> NDArray[np.int32]:
+    def bits(self, vectors: NDArray[Any], threads: int = 1) -> NDArray[np.int32]:
         """Return [n, active] active bits of vectors [n, inputs], ascending; equal for any number of threads."""
         from ...kernels.memory.expansion.launch import expand
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +130,7 @@ class PatchCode(SavedState, WindowModel):
         """[stored, planes, height, width] weights of the units that hold a patch."""
         return self._rows[:, : self._stored].T.reshape(self._stored, self._planes, *self._side).copy()
 
-    def store(self, items: NDArray) -> int:
+    def store(self, items: NDArray[Any]) -> int:
         """Store patches of items [n, inputs], in this order, while there is room; return the number of items read.
 
         Items without contrast store nothing.
@@ -145,7 +145,7 @@ class PatchCode(SavedState, WindowModel):
             self._store(item)
         return len(pictures)
 
-    def encode(self, items: NDArray, threads: int = 1) -> NDArray[np.int32]:
+    def encode(self, items: NDArray[Any], threads: int = 1) -> NDArray[np.int32]:
         """Return [n, units, rows, columns] numbers of places of each region where a unit won, of items [n, inputs].
 
         Raises:
@@ -154,7 +154,7 @@ class PatchCode(SavedState, WindowModel):
         counts, _ = self._encode(self._items(items), threads)
         return counts.reshape(-1, *self.output_shape)
 
-    def work(self, items: NDArray, threads: int = 1, name: str = "patches") -> list[LayerCounts]:
+    def work(self, items: NDArray[Any], threads: int = 1, name: str = "patches") -> list[LayerCounts]:
         """Return the work of `encode` on items [n, inputs].
 
         Raises:
@@ -163,7 +163,7 @@ class PatchCode(SavedState, WindowModel):
         return [self.encode_counted(items, threads, name)[1]]
 
     def encode_counted(
-        self, items: NDArray, threads: int = 1, name: str = "patches"
+        self, items: NDArray[Any], threads: int = 1, name: str = "patches"
     ) -> tuple[NDArray[np.int32], LayerCounts]:
         """Return the answers of `encode`, and the work of computing them.
 
@@ -179,7 +179,7 @@ class PatchCode(SavedState, WindowModel):
     def start(self) -> WindowState:
         return _PatchState(copy.deepcopy(self))
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of everything that storing changes.
 
         By name: "rows" [size, units] float32, weights by input of a patch, 0 where a unit holds none; "stored", "seen"
@@ -188,7 +188,7 @@ class PatchCode(SavedState, WindowModel):
         numbers = {"stored": np.array([self._stored]), "seen": np.array([self._seen])}
         return {"rows": self._rows.copy(), **numbers}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         one = np.zeros(1, np.int64)
         rows = array_of(arrays, "rows", self._rows, -1, 1)
         stored = array_of(arrays, "stored", one, 0, self.units)
@@ -214,13 +214,13 @@ class PatchCode(SavedState, WindowModel):
             regions=(down[:, None] * self._pool[1] + across).ravel().astype(np.int32),
         )
 
-    def _items(self, items: NDArray) -> NDArray:
+    def _items(self, items: NDArray[Any]) -> NDArray[Any]:
         pictures = np.asarray(items)
         good = pictures.ndim == 2 and pictures.shape[1] == self.inputs
         require(good, "PatchCode", f"needs items [n, {self.inputs}]", pictures.shape)
         return pictures
 
-    def _store(self, item: NDArray) -> None:
+    def _store(self, item: NDArray[Any]) -> None:
         """Store `patches` patches of an item, or as many as there is room for."""
         places = self._places
         # a - mean(a) of every place, and its length.
@@ -235,7 +235,7 @@ class PatchCode(SavedState, WindowModel):
             self._rows[:, self._stored] = squares[place] / contrasts[place]
             self._stored += 1
 
-    def _encode(self, items: NDArray, threads: int = 1) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _encode(self, items: NDArray[Any], threads: int = 1) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         from ...kernels.memory.patch_code.launch import encode
 
         regions = math.prod(self._pool)
@@ -284,10 +284,10 @@ class _PatchState(WindowState):
         units = np.repeat(np.arange(len(flat), dtype=np.int32), flat)
         return Output(units, int(operations[0]))
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return self.code.state()
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.code.restore(arrays)
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:

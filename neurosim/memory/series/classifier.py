@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,12 +87,12 @@ class SDRClassifier:
         bucket = int(np.searchsorted(np.cumsum(probabilities), 0.5))
         return float(self._means[min(bucket, self.buckets - 1)])
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of everything that learning changes: the rows of bits that learned, and their numbers."""
         rows = np.flatnonzero(self._weights.any(axis=1))
         return {"rows": rows.astype(np.int64), "weights": self._weights[rows], "means": self._means.copy()}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays that `state` returned.
 
         Raises:

@@ -240,7 +240,7 @@ class AnomalyDetector(SavedState):
         slack = self.margin * (high - low)
         return value > high + slack or value < low - slack
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of all arrays that records change: those of each part as "part/name", and the detector's own.
 
         Infinity stands for a number that is not there, as a file holds no NaN.
@@ -254,7 +254,7 @@ class AnomalyDetector(SavedState):
             arrays |= {f"{part}/{name}": array for name, array in owner.state().items()}
         return arrays
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         for part, owner in self._owners().items():
             prefix = f"{part}/"
             own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,7 @@ class AnomalyLikelihood:
         self._distribution[0] = max(float(means.mean()), MIN_MEAN)
         self._distribution[1] = math.sqrt(max(float(means.var()), MIN_VARIANCE))
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of everything that steps change."""
         return {
             RUN: self._run.copy(),
@@ -131,7 +132,7 @@ class AnomalyLikelihood:
             LAST: np.array([self._last]),
         }
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays that `state` returned.
 
         Raises:
@@ -193,11 +194,11 @@ class JumpSurprise:
         insort(self._sorted, jump)
         return min(-math.log10(tail) / DECADES, 1.0)
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the changes, in the order of their arrival, and the last value (infinite: none)."""
         return {"jumps": np.array(self._jumps, np.float64), LAST: np.nan_to_num([self._last], nan=np.inf)}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays that `state` returned.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numba import njit
@@ -100,7 +100,7 @@ class AdaptiveLIF(DeltaNeuron):
         return (*decays, rest, self.v_threshold, self.v_reset, self.beta, hold)
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         a = state[2]
@@ -139,7 +139,7 @@ class AdaptiveLIF(DeltaNeuron):
         return (*taus, rest, *voltages, self.t_refractory)
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         # The membrane is clamped until the refractory period ends, then decays to rest; the threshold always decays.
         clamped = min(elapsed, state[1])
         state[1] -= clamped
@@ -147,7 +147,7 @@ class AdaptiveLIF(DeltaNeuron):
         state[2] *= math.exp(-elapsed / c[1])
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         tau_mem = c[0]
         tau_adapt = c[1]
         rest = c[2]
@@ -157,7 +157,7 @@ class AdaptiveLIF(DeltaNeuron):
         return state[1] + two_exponentials(rest - threshold, state[0] - rest, tau_mem, -a, tau_adapt)
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         state[0] = c[4]
         state[1] = c[6]
         state[2] += c[5]
@@ -232,7 +232,7 @@ class AdEx(ExactNeuron):
         return (step, step_w, *decays, *voltages, *others, 0.5)
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         w = state[2]
@@ -303,7 +303,7 @@ class AdEx(ExactNeuron):
         return (*tolerances, fall_e, fall_h, first, self.tau_mem, self.tau_w, *voltages, *others)
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         v = state[0]
         w = state[2]
         e = state[3]
@@ -319,11 +319,11 @@ class AdEx(ExactNeuron):
         state[0], state[2], state[3], state[4] = _adex_advance(v, w, e, h, elapsed - clamped, c)
 
     @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+    def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
         state[3 + receptor] += weight
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         v = state[0]
         clamped = state[1]
         w = state[2]
@@ -338,7 +338,7 @@ class AdEx(ExactNeuron):
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         state[0] = c[10]
         state[1] = c[16]
         state[2] += c[15]
@@ -392,7 +392,7 @@ class Izhikevich(ExactNeuron):
         return (dt, *shape, self.a, self.b, self.d, self.v_threshold, self.v_reset, 0.5)
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         recovery = state[1]
         arriving = inputs[0]
@@ -432,18 +432,18 @@ class Izhikevich(ExactNeuron):
         return (*tolerances, 0.0, 0.0, 2e-4, *shape, self.a, self.b, self.d, self.v_threshold, self.v_reset)
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         state[0], state[1], _, _ = _izhikevich_advance(state[0], state[1], 0.0, 0.0, elapsed, c)
 
     @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+    def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
         state[0] += weight
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         return _izhikevich_find(state[0], state[1], 0.0, 0.0, c[11], c)
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         state[0] = c[12]
         state[1] += c[10]

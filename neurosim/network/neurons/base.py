@@ -109,7 +109,7 @@ class Neuron(ABC):
 
     @staticmethod
     @abstractmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         """Compute one grid step of n units, in place.
 
         Args:
@@ -125,7 +125,7 @@ class Neuron(ABC):
         variable at a time) where it would branch. Literals come as `c.dtype.type(1)`, or they widen float32.
         """
 
-    quiet: ClassVar[Callable[[NDArray, NDArray, NDArray, NDArray[np.uint8]], None] | None] = None
+    quiet: ClassVar[Callable[[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.uint8]], None] | None] = None
     """A shorter form of `step` for n units none of which is refractory and to which nothing arrives, or None.
 
     It computes what `step` computes of inputs and `refractory` that are zero, and does not read these.
@@ -149,17 +149,17 @@ class ExactNeuron(Neuron):
 
     @staticmethod
     @abstractmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         """Move the state on by `elapsed` seconds without events, however far the next crossing is."""
 
     @staticmethod
     @abstractmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+    def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
         """Add a weight that arrives at a receptor."""
 
     @staticmethod
     @abstractmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         """Return the seconds until the neuron fires if nothing arrives: 0 for now, inf for never; `state` stays.
 
         A negative number -h means: not within h seconds; it is called again then, if nothing has arrived. So a model
@@ -168,7 +168,7 @@ class ExactNeuron(Neuron):
 
     @staticmethod
     @abstractmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         """Apply the spike to `state`, the state at the moment of the crossing."""
 
 
@@ -178,7 +178,7 @@ class DeltaNeuron(ExactNeuron):
     receptors: ClassVar[tuple[str, ...]] = ("input",)
 
     @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+    def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
         # While refractory, input is lost.
         if state[1] <= 0.0:
             state[0] += weight

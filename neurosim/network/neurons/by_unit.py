@@ -33,7 +33,7 @@ def _at(constant, i):
     return lambda constant, i: constant
 
 
-def varied(neuron: Any) -> dict[str, NDArray | Distribution]:
+def varied(neuron: Any) -> dict[str, NDArray[Any] | Distribution]:
     """Return the parameters that are vectors or distributions, by name."""
     values = {field.name: getattr(neuron, field.name) for field in fields(neuron)}
     return {name: value for name, value in values.items() if varies(value)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numba import njit
@@ -90,7 +90,7 @@ class CobaLIF(ExactNeuron):
         return (*numbers, self.v_threshold, self.v_reset, hold_steps(self.t_refractory, dt))
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         g_excitatory = state[2]
@@ -145,7 +145,7 @@ class CobaLIF(ExactNeuron):
         return (*head, self.tau_mem, rest, self.r, *reversals, self.v_threshold, self.v_reset, self.t_refractory)
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         e = state[2]
         h = state[3]
         clamped = min(elapsed, state[1])
@@ -156,11 +156,11 @@ class CobaLIF(ExactNeuron):
         state[0], _, state[2], state[3] = _advance(state[0], 0.0, e, h, elapsed - clamped, c)
 
     @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+    def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
         state[2 + receptor] += weight
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         e = state[2]
         h = state[3]
         clamped = state[1]
@@ -179,6 +179,6 @@ class CobaLIF(ExactNeuron):
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         state[0] = c[11]
         state[1] = c[12]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 from numba import njit
@@ -154,7 +154,7 @@ class CobaAdEx(_ConductanceAdEx):
         return (*self._membrane(dt), *numbers)
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         w = state[2]
@@ -262,7 +262,7 @@ class AlphaCobaAdEx(_ConductanceAdEx):
         return (*self._membrane(dt), *numbers, math.e)
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         w = state[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,7 @@ class AlphaCobaLIF(Neuron):
         return (*numbers, *reversals, self.v_threshold, self.v_reset, hold_steps(self.t_refractory, dt))
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         g_excitatory = state[2]

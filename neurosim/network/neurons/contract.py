@@ -194,7 +194,7 @@ def _interpreted(trial: NeuronTrial) -> str:
     return ""
 
 
-End = tuple[NDArray, NDArray[np.uint8]]  # states and spikes of a run
+End = tuple[NDArray[Any], NDArray[np.uint8]]  # states and spikes of a run
 
 
 def _compare(trial: NeuronTrial, real: np.dtype, one: End, other: End, remedy: str) -> None:

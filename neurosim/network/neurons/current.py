@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,7 @@ class CubaLIF(_CurrentLIF):
         return (*decays, self.v_threshold, self.v_reset, hold, float(self.soft_reset))
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         i_excitatory = state[2]
@@ -144,7 +144,7 @@ class CubaLIF(_CurrentLIF):
         return (mem, *taus, *factors, self._rest, self.r, *ends)
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         membrane = CubaMembrane(c[0], c[1], c[2], c[3], c[4], c[5], c[6])
         rest = c[7]
         r = c[8]
@@ -162,11 +162,11 @@ class CubaLIF(_CurrentLIF):
         state[3] = h
 
     @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+    def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
         state[2 + receptor] += weight
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         membrane = CubaMembrane(c[0], c[1], c[2], c[3], c[4], c[5], c[6])
         rest = c[7]
         r = c[8]
@@ -183,7 +183,7 @@ class CubaLIF(_CurrentLIF):
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         state[0] = c[10] + c[12] * (state[0] - c[9])
         state[1] = c[11]
 
@@ -238,7 +238,7 @@ class AlphaLIF(_CurrentLIF):
         return (*numbers, math.exp(-dt / self.tau_mem), self.v_threshold, self.v_reset, hold)
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         i_excitatory = state[2]
@@ -297,7 +297,7 @@ class AlphaLIF(_CurrentLIF):
         return (mem, *taus, *factors, self._rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         membrane = AlphaMembrane(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
         rest = c[9]
         r = c[10]
@@ -318,11 +318,11 @@ class AlphaLIF(_CurrentLIF):
         state[5] = q
 
     @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+    def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
         state[3 + 2 * receptor] += math.e * weight
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         membrane = AlphaMembrane(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
         rest = c[9]
         r = c[10]
@@ -339,6 +339,6 @@ class AlphaLIF(_CurrentLIF):
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         state[0] = c[12]
         state[1] = c[13]

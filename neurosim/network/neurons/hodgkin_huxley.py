@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 from numba import njit
@@ -127,7 +127,7 @@ class HodgkinHuxley(Neuron):
         return (-dt / self.c_mem, dt * 1e3, *channels, self.v_offset, *synapses, *reversals, self.v_threshold)
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         m = state[1]
         h = state[2]

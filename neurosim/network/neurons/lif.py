@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class LIF(DeltaNeuron):
         return math.exp(-dt / self.tau_mem), rest, self.v_threshold, self.v_reset, soft, hold
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         arriving = inputs[0]
@@ -91,18 +91,18 @@ class LIF(DeltaNeuron):
         return self.tau_mem, rest, self.v_threshold, self.v_reset, float(self.soft_reset), self.t_refractory
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         # Clamped until the refractory period ends, then v - rest decays.
         clamped = min(elapsed, state[1])
         state[1] -= clamped
         state[0] = c[1] + (state[0] - c[1]) * math.exp(-(elapsed - clamped) / c[0])
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         return state[1] + relaxation_crossing(state[0], c[1], c[2], c[0])
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         state[0] = c[3] + c[4] * (state[0] - c[2])
         state[1] = c[5]
 
@@ -143,7 +143,7 @@ class IF(DeltaNeuron):
         return self.r * self.i_offset * dt, self.v_threshold, self.v_reset, soft, hold
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         arriving = inputs[0]
@@ -178,13 +178,13 @@ class IF(DeltaNeuron):
         return drift, self.v_threshold, self.v_reset, float(self.soft_reset), self.t_refractory
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         clamped = min(elapsed, state[1])
         state[1] -= clamped
         state[0] += c[0] * (elapsed - clamped)
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         # v rises by drift a second from the end of the refractory period on.
         if state[0] > c[1]:
             return state[1]
@@ -193,7 +193,7 @@ class IF(DeltaNeuron):
         return math.inf
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         state[0] = c[2] + c[3] * (state[0] - c[1])
         state[1] = c[4]
 
@@ -229,7 +229,7 @@ class LI(ExactNeuron):
         return math.exp(-dt / self.tau_mem), self.v_leak + self.r * self.i_offset
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         arriving = inputs[0]
         decay = c[0]
@@ -243,17 +243,17 @@ class LI(ExactNeuron):
         return self.tau_mem, self.v_leak + self.r * self.i_offset
 
     @staticmethod
-    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+    def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         state[0] = c[1] + (state[0] - c[1]) * math.exp(-elapsed / c[0])
 
     @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+    def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
         state[0] += weight
 
     @staticmethod
-    def crossing(state: NDArray, c: NDArray) -> float:
+    def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         return math.inf
 
     @staticmethod
-    def fire(state: NDArray, c: NDArray) -> None:
+    def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
         pass

@@ -59,8 +59,8 @@ class NeuronTrial:
 
     def steps(
         self,
-        state: NDArray,
-        inputs: NDArray,
+        state: NDArray[Any],
+        inputs: NDArray[Any],
         count: int,
         dt: float | None = None,
         *,
@@ -85,14 +85,14 @@ class NeuronTrial:
                 step(state, inputs, c, fired[k])
         return fired
 
-    def states(self, real: Any, units: int, spread: float = 1.0) -> NDArray:
+    def states(self, real: Any, units: int, spread: float = 1.0) -> NDArray[Any]:
         """Return [states, units] around the initial state, from half a size below to one above, times `spread`."""
         rng = np.random.default_rng(0)
         offsets = rng.uniform(-0.5, 1, (len(self.sizes), units))
         state = self.initial[:, None] + spread * self.sizes[:, None] * offsets
         return np.ascontiguousarray(state.astype(real))
 
-    def inputs(self, real: Any, units: int, receptor: int | None = None, weights: Any = 0.0) -> NDArray:
+    def inputs(self, real: Any, units: int, receptor: int | None = None, weights: Any = 0.0) -> NDArray[Any]:
         """Return the input of every step, [receptors and drives, units]: `weights` at one receptor, 0 elsewhere."""
         inputs = np.zeros((len(self.neuron.receptors) + len(self.neuron.drives), units), real)
         if receptor is not None:
@@ -108,7 +108,7 @@ class NeuronTrial:
         *,
         compiled: bool = True,
         by_unit: bool = False,
-    ) -> tuple[NDArray, NDArray[np.uint8]]:
+    ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Return states after some steps, and spikes, of the units in `part`.
 
         Units start from different states, with inputs from 0 to twice the weight that makes the neuron fire.
@@ -119,7 +119,7 @@ class NeuronTrial:
         inputs = np.ascontiguousarray(inputs[:, part])
         return state, self.steps(state, inputs, count, compiled=compiled, by_unit=by_unit)
 
-    def apart(self, a: NDArray, b: NDArray) -> float:
+    def apart(self, a: NDArray[Any], b: NDArray[Any]) -> float:
         """Return the largest difference of two states, relative to the usual size of each variable."""
         size = np.maximum(np.maximum(self.sizes, np.abs(self.initial)), 1e-300)[:, None]
         scale = np.maximum(np.maximum(np.abs(a), np.abs(b)), size)

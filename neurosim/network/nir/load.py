@@ -123,7 +123,7 @@ class _Loader:
         projections = []
         stimuli = []
         # Paths of spikes: target, path, and factor of the weights.
-        routes: list[tuple[str, _Path, NDArray]] = []
+        routes: list[tuple[str, _Path, NDArray[Any]]] = []
         models: dict[str, Neuron] = {}
         for name, node in nodes.items():
             if self.kind(name) not in PARAMETERS:
@@ -347,7 +347,7 @@ class _Loader:
         node = self.graph.nodes[name]
         return self.kind(name) == "Input" and str(node.metadata.get("model", "")) == "PoissonInput"
 
-    def stimulus(self, path: _Path, target: str, factor: NDArray) -> PoissonInput:
+    def stimulus(self, path: _Path, target: str, factor: NDArray[Any]) -> PoissonInput:
         title = self.title(path.source)
         node = self.graph.nodes[path.source]
         if path.matrix is None:
@@ -373,7 +373,7 @@ class _Loader:
                 return str(receptor)
         return None
 
-    def projection(self, path: _Path, target: str, factor: NDArray, label: str) -> Projection:
+    def projection(self, path: _Path, target: str, factor: NDArray[Any], label: str) -> Projection:
         pattern, weight, pre, post = self.synapses(path, target, factor)
         delay = self.delay(path, target, pre, post)
         if isinstance(delay, np.ndarray) and not isinstance(pattern, FromList):
@@ -382,7 +382,9 @@ class _Loader:
                 weight = np.broadcast_to(weight, pre.shape)
         return Projection(path.source, target, pattern, weight, delay, self.receptor(path), label)
 
-    def synapses(self, path: _Path, target: str, factor: NDArray) -> tuple[Pattern, Any, NDArray, NDArray]:
+    def synapses(
+        self, path: _Path, target: str, factor: NDArray[Any]
+    ) -> tuple[Pattern, Any, NDArray[Any], NDArray[Any]]:
         """Return pattern and weights of a path, and the source and target of each synapse."""
         convolution = self._convolution(path, target, factor)
         size = math.prod(self.shape(path.source))
@@ -404,7 +406,7 @@ class _Loader:
             return AllToAll(), _plain(weight), pre, post
         return FromList(pre, post), _plain(weight), pre, post
 
-    def _convolution(self, path: _Path, target: str, factor: NDArray) -> tuple[Convolution, float] | None:
+    def _convolution(self, path: _Path, target: str, factor: NDArray[Any]) -> tuple[Convolution, float] | None:
         """Return pattern and factor of a single plain Conv2d, whose kernel is stored once; None for other paths."""
         kinds = [self.kind(name) for name in path.through]
         is_alone = [kind for kind in kinds if kind != "Delay"] == ["Conv2d"]
@@ -424,7 +426,7 @@ class _Loader:
             return None
         return pattern, float(factor[0])
 
-    def delay(self, path: _Path, target: str, pre: NDArray, post: NDArray) -> float | NDArray:
+    def delay(self, path: _Path, target: str, pre: NDArray[Any], post: NDArray[Any]) -> float | NDArray[Any]:
         total = np.full(pre.shape, path.wait)
         for delay, units in ((path.at_target, post), (path.at_signal, pre)):
             total = total + (delay[units] if delay.size > 1 else delay)
@@ -442,7 +444,7 @@ class _Loader:
 _KNOWN = {*TRANSFORMS, *PARAMETERS, "Input", "Output"}
 
 
-def _plain(weight: NDArray[np.float64]) -> float | NDArray:
+def _plain(weight: NDArray[np.float64]) -> float | NDArray[Any]:
     if weight.size and (weight == weight[0]).all():
         return float(weight[0])
     return weight

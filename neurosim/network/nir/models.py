@@ -76,7 +76,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _lif(p: Values, bias: NDArray, dt: float, hold: Value, soft: bool) -> Cell:
+def _lif(p: Values, bias: NDArray[Any], dt: float, hold: Value, soft: bool) -> Cell:
     factor = _near_one(p["r"] * dt / p["tau"])
     passive = _short({"tau_mem": p["tau"], "v_leak": p["v_leak"], "r": p["r"], "i_offset": bias})
     if "v_threshold" not in p:
@@ -84,12 +84,12 @@ def _lif(p: Values, bias: NDArray, dt: float, hold: Value, soft: bool) -> Cell:
     return Cell(LIF(**passive, **_short(_ends(p, bias)), t_refractory=hold, soft_reset=soft), factor)
 
 
-def _if(p: Values, bias: NDArray, dt: float, hold: Value, soft: bool) -> Cell:
+def _if(p: Values, bias: NDArray[Any], dt: float, hold: Value, soft: bool) -> Cell:
     parameters = _short({**_ends(p, bias), "r": p["r"], "i_offset": bias})
     return Cell(IF(**parameters, t_refractory=hold, soft_reset=soft), _near_one(p["r"] * dt))
 
 
-def _cuba(p: Values, bias: NDArray, dt: float, hold: Value, soft: bool) -> Cell:
+def _cuba(p: Values, bias: NDArray[Any], dt: float, hold: Value, soft: bool) -> Cell:
     current = p["w_in"] * bias
     passive = {key: p[key] for key in ("tau_mem", "tau_syn", "v_leak", "r")} | {"i_offset": current}
     model = CubaLIF(**_short({**passive, **_ends(p, bias)}), t_refractory=hold, soft_reset=soft)
@@ -131,7 +131,7 @@ def _plain(values: NDArray[np.float64]) -> Value:
     return float(values) if np.ndim(values) == 0 else values
 
 
-def _ends(p: Values, bias: NDArray) -> dict[str, NDArray[np.float64]]:
+def _ends(p: Values, bias: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """Return threshold and reset; without a threshold one that is out of reach."""
     threshold = p.get("v_threshold", np.full(bias.shape, NEVER))
     reset = p.get("v_reset", np.zeros(bias.shape))
@@ -143,7 +143,7 @@ def _short(values: Values) -> dict[str, Value]:
     return {name: float(each[0]) if (each == each[0]).all() else each for name, each in values.items()}
 
 
-_MAKE: Mapping[str, Callable[[Values, NDArray, float, Value, bool], Cell]] = {
+_MAKE: Mapping[str, Callable[[Values, NDArray[Any], float, Value, bool], Cell]] = {
     "CubaLI": _cuba,
     "CubaLIF": _cuba,
     "I": _if,
@@ -153,7 +153,7 @@ _MAKE: Mapping[str, Callable[[Values, NDArray, float, Value, bool], Cell]] = {
 }
 
 
-def _exactly(converted: Cell, node: Any, title: str, values: Values, bias: NDArray, dt: float) -> Cell:
+def _exactly(converted: Cell, node: Any, title: str, values: Values, bias: NDArray[Any], dt: float) -> Cell:
     """Return the neuron in the metadata if it equals the node up to the rounding of float32, else the converted one."""
     model = MODELS.get(str(_text(node.metadata.get("model", ""))))
     if model is None or bias.any():

@@ -105,7 +105,7 @@ def _conv1d(node: Any, title: str, shape: Shape) -> Transform:
 
 
 def _convolve(
-    kernel: NDArray, node: Any, title: str, shape: Shape, stride: Pair, dilation: Pair, ends: tuple[Pair, Pair]
+    kernel: NDArray[Any], node: Any, title: str, shape: Shape, stride: Pair, dilation: Pair, ends: tuple[Pair, Pair]
 ) -> Transform:
     matrix, output = convolution(kernel, title, shape, stride, ends, dilation, int(node.groups))
     bias = _bias(node, title, kernel.shape[0])
@@ -142,7 +142,7 @@ TRANSFORMS: Mapping[str, Callable[[Any, str, Shape], Transform]] = {
 
 
 def convolution(
-    kernel: NDArray,
+    kernel: NDArray[Any],
     title: str,
     shape: Shape,
     stride: Pair,

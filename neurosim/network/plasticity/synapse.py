@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,6 @@ class SynapseModel(LearningRule):
         return Terms(w_min=self.w_min, w_max=self.w_max, tau_plus=1.0, tau_minus=1.0)
 
 
-def numbers_of(model: SynapseModel, dt: float, rows: list[int]) -> NDArray:
+def numbers_of(model: SynapseModel, dt: float, rows: list[int]) -> NDArray[Any]:
     """Return the vector that the functions of a model read: constants, then the rows of the states that it reads."""
     return np.array([*model.constants(dt), *rows], np.float64)

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class Side:
     """
 
     shape: tuple[int, ...]
-    positions: NDArray | None = None
+    positions: NDArray[Any] | None = None
 
     @property
     def size(self) -> int:

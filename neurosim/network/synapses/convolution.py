@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class Convolution(Pattern):
         stride, padding: units, the same along both dimensions.
     """
 
-    kernel: NDArray
+    kernel: NDArray[Any]
     stride: int = 1
     padding: int = 0
 
@@ -74,7 +74,7 @@ class Convolution(Pattern):
         places = np.arange(size)[:, None] + self.padding - np.arange(count) * self.stride
         return ((places >= 0) & (places < kernel)).sum(axis=1)
 
-    def _rows(self, units: NDArray, shape: tuple[int, ...], to: tuple[int, ...]) -> Rows:
+    def _rows(self, units: NDArray[Any], shape: tuple[int, ...], to: tuple[int, ...]) -> Rows:
         """Return the rows of some units of a source of one shape onto a target of another."""
         _, height, width = to
         filters, _, high, wide = self.kernel.shape

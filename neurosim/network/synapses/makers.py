@@ -6,6 +6,7 @@ A part of the targets, `onto`, is half-open: the first target and the one after 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
     def rows(first: int, last: int, onto: tuple[int, int]) -> Rows:
         before = np.empty(last - first, np.int64)
 
-        def fill(offsets: NDArray, out: NDArray) -> int:
+        def fill(offsets: NDArray[Any], out: NDArray[Any]) -> int:
             return bit_rows(bits, RowRange(first, last, *onto), targets, skip, before, offsets, out)
 
         expected = n * ((last - first) / sources) * ((onto[1] - onto[0]) / targets)
@@ -72,7 +73,7 @@ def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) ->
         degrees = np.diff(first_synapse[first : last + 1])
         before = np.empty(last - first, np.int64)
 
-        def fill(offsets: NDArray, out: NDArray) -> int:
+        def fill(offsets: NDArray[Any], out: NDArray[Any]) -> int:
             span = RowRange(first, last, low, high)
             return fixed_rows_part(np.uint64(key), span, degrees, targets, with_replacement, skip, before, offsets, out)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ class BetweenParts(Pattern):
         return self.pattern.expected(_side(source, sources), _side(target, targets))
 
 
-def _checked(part: Part, name: str) -> NDArray | str | None:
+def _checked(part: Part, name: str) -> NDArray[Any] | str | None:
     """Return a part as [n] integers, as text, or None.
 
     Raises:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,7 @@ class FixedProbability(Pattern):
         low, high = onto or (0, target.size)
 
         def rows(first: int, last: int) -> Rows:
-            def fill(offsets: NDArray, out: NDArray) -> int:
+            def fill(offsets: NDArray[Any], out: NDArray[Any]) -> int:
                 return bernoulli_rows(np.uint64(key), RowRange(first, last, low, high), p, skip, offsets, out)
 
             return grown_rows((last - first) * (high - low) * p, last - first, fill)
@@ -235,7 +235,7 @@ class DistanceDependentProbability(Pattern):
         rule = DistanceRule(self.p_max, self.length, self.exponent)
 
         def rows(first: int, last: int) -> Rows:
-            def fill(offsets: NDArray, out: NDArray) -> int:
+            def fill(offsets: NDArray[Any], out: NDArray[Any]) -> int:
                 return distance_rows(np.uint64(key), RowRange(first, last, low, high), a, b, rule, skip, offsets, out)
 
             # How many there are depends on the positions: room for 16 a source, and more as it is needed.
@@ -256,8 +256,8 @@ class FromList(Pattern):
         pre, post: [n] integers.
     """
 
-    pre: NDArray
-    post: NDArray
+    pre: NDArray[Any]
+    post: NDArray[Any]
 
     def __post_init__(self) -> None:
         for name in ("pre", "post"):
