@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,19 +12,19 @@ from helpers.docs_tools import ROOT, load_tool
 
 gallery = load_tool("gallery")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-# The sample of the quick run.
-QUICK = {"03_sdr"}
-CASES = [
-    pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else [pytest.mark.slow])
-    for path in EXAMPLES
-    if path.stem not in gallery.examples()
-]
+CASES = [pytest.param(path, id=path.stem) for path in EXAMPLES if path.stem not in gallery.examples()]
 
 
 def test_examples_are_short() -> None:
     assert [path.name for path in EXAMPLES if len(path.read_text().splitlines()) > 70] == []
 
 
+def test_an_example_runs_in_this_process(capsys: pytest.CaptureFixture[str], elsewhere: None) -> None:
+    runpy.run_path(str(ROOT / "examples" / "03_sdr.py"), run_name="__main__")
+    assert "matches with chance" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CASES)
 def test_an_example_without_a_picture_runs(path: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, path], check=False, cwd=tmp_path, capture_output=True, text=True)
