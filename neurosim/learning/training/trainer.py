@@ -159,7 +159,9 @@ class Trainer:
         device = device_of(self.net)
         x, lengths, labels = tensors_of(batch, device)
         masks = [mask[share].to(device) for mask in self.net.dropout(len(chosen), draws)]
-        self.net.train()
+        # Walks through all modules, and only an evaluation changes it.
+        if not self.net.training:
+            self.net.train()
         began = time.perf_counter()
         trace = self.net.trace(x, lengths, masks)
         self._layer_seconds += time.perf_counter() - began
