@@ -150,6 +150,22 @@ def test_missing_extra_and_misshapen_tensors_are_named(gla: Path) -> None:
         read_model(gla)
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+def test_rates_of_positions_and_names_of_wrappers_are_passed_over(gla: Path, prefix: str) -> None:
+    tokens = torch.arange(5)[None]
+    with torch.no_grad():
+        expected = read_model(gla)(tokens)
+
+    def wrap(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["model.layers.0.attn.rotary_emb.inv_freq"] = torch.ones(4)
+        for name in list(tensors):
+            tensors[prefix + name] = tensors.pop(name)
+
+    rewrite(gla, wrap)
+    with torch.no_grad():
+        assert torch.equal(read_model(gla)(tokens), expected)
+
+
 @pytest.mark.parametrize("kind", FLA)
 def test_names_there_and_back(kind: str) -> None:
     extra = {"head_dim": 16} if kind != "gla" else {}

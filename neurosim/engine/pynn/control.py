@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 from pyNN import common
@@ -41,7 +40,7 @@ def setup(
     Returns:
         The rank of this process, 0.
     """
-    is_time = isinstance(timestep, Real) and timestep > 0
+    is_time = isinstance(timestep, int | float) and timestep > 0
     require(is_time, "neurosim.pynn.setup.timestep", "must be > 0 ms", timestep)
     common.setup(timestep, min_delay, **extra_params)
     state = simulator.state

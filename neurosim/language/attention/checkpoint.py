@@ -156,12 +156,20 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
         built = own_config(config, stored)
     else:
         reader = reader_of(kind, _checkpoint_config(config, stored), f"{where}: model_type")
-        stored = {name: entry for name, entry in stored.items() if not name.startswith(reader.other_parts)}
+        stored = {_unwrapped(name, stored): entry for name, entry in stored.items() if reader.takes(name)}
         source = _checkpoint_config(config, stored)
         built = reader.config(source)
         source.warn(where)
     built = _with_norm_eps(built, norm_eps)
     return load_model(built, stored, reader, str(folder), aligned=kind == OWN).eval()
+
+
+def _unwrapped(name: str, stored: Collection[str]) -> str:
+    """Return the name of a tensor without what torch.compile and parallel training put in front of all names."""
+    for prefix in ("module.", "_orig_mod."):
+        if all(each.startswith(prefix) for each in stored):
+            return name.removeprefix(prefix)
+    return name
 
 
 def _with_norm_eps(config: LanguageConfig, eps: float | None) -> LanguageConfig:

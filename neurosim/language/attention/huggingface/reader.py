@@ -12,6 +12,8 @@ from .config import CheckpointConfig
 
 Tensors = dict[str, Tensor]
 
+# Rates of rotary positions, which follow from the config: older libraries stored them in every layer.
+COMPUTED = (".rotary_emb.inv_freq",)
 GATED = {"norm": "attn_norm", "mixer": "attn", "mlp_norm": "mlp_norm", "mlp": "mlp"}
 
 
@@ -47,6 +49,10 @@ class CheckpointReader:
     layers: str = "layers"
     also: Mapping[str, str] = field(default_factory=dict)
     other_parts: tuple[str, ...] = ()
+
+    def takes(self, name: str) -> bool:
+        """Return whether a tensor is a weight of the language model."""
+        return not name.startswith(self.other_parts) and not name.endswith(COMPUTED)
 
     def ours(self, name: str) -> str:
         """Return our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
