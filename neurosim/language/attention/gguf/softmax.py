@@ -1,0 +1,106 @@
+"""Llama and Qwen in GGUF files, and what all architectures share: entries as a config.json has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..huggingface import READERS
+from ..huggingface.config import CheckpointConfig
+from ..huggingface.reader import Tensors
+from ..model import LanguageConfig
+from ..tensors import MappedFiles
+from .metadata import Metadata
+
+GATED = {"ffn_norm": "mlp_norm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+SOFTMAX = {"attn_q": "mixer.q_proj", "attn_k": "mixer.k_proj", "attn_v": "mixer.v_proj", "attn_output": "mixer.o_proj"}
+SOFTMAX |= {"attn_norm": "norm", "attn_q_norm": "mixer.q_norm", "attn_k_norm": "mixer.k_norm"}
+
+
+def tree_of(meta: Metadata, **more: object) -> dict[str, object]:
+    """Return the entries of a config.json that all architectures have."""
+    words, width = meta.shape("token_embd.weight", 2)
+    return {
+        "hidden_size": width,
+        "vocab_size": words,
+        "num_hidden_layers": meta.integer("block_count"),
+        "tie_word_embeddings": not meta.has("output.weight"),
+        **more,
+    }
+
+
+def read_config(model_type: str, tree: Mapping[str, object]) -> LanguageConfig:
+    """Return the config that a Hugging Face folder with these entries would have."""
+    return READERS[model_type].config(CheckpointConfig(tree))
+
+
+def _positions(meta: Metadata, head: int) -> dict[str, object]:
+    """Return the entries of rotary positions."""
+    turned = meta.integer("rope.dimension_count", head)
+    entries: dict[str, object] = {
+        "rope_theta": meta.number("rope.freq_base", 10000.0),
+        "partial_rotary_factor": turned / head,
+    }
+    kind = meta.get("rope.scaling.type", "none")
+    factor = meta.get("rope.scaling.factor")
+    if meta.has("rope_freqs.weight"):
+        stored = MappedFiles().load(meta.file.tensors["rope_freqs.weight"]).float().flatten()
+        entries |= {"rope_type": "divided", "divisors": stored.tolist()}
+    elif kind == "linear":
+        entries |= {"rope_type": "linear", "factor": meta.number("rope.scaling.factor", 1.0)}
+    elif kind == "yarn":
+        length = meta.integer("rope.scaling.original_context_length", meta.integer("context_length"))
+        entries |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": length}
+    elif kind != "none":
+        meta.refuse("rope.scaling.type", "must be none, linear or yarn", kind)
+    return {"rope_parameters": entries}
+
+
+def softmax_tree(meta: Metadata) -> dict[str, object]:
+    """Return the entries of the Llama family."""
+    experts = meta.get("expert_count", 0)
+    if experts:
+        meta.refuse(
+            "expert_count", "must be 0: experts are not read from GGUF files; use the Hugging Face folder", experts
+        )
+    heads = meta.integer("attention.head_count")
+    width = meta.shape("token_embd.weight", 2)[1]
+    head = meta.integer("attention.key_length", max(width // heads, 1))
+    values = meta.integer("attention.value_length", head)
+    if values != head:
+        meta.refuse("attention.value_length", f"must be {head}, as attention.key_length", values)
+    return tree_of(
+        meta,
+        intermediate_size=meta.integer("feed_forward_length"),
+        num_attention_heads=heads,
+        num_key_value_heads=meta.integer("attention.head_count_kv", heads),
+        head_dim=head,
+        rms_norm_eps=meta.number("attention.layer_norm_rms_epsilon", 1e-6),
+        max_position_embeddings=meta.integer("context_length", 1),
+        **_positions(meta, head),
+    )
+
+
+def config_of_llama(meta: Metadata) -> LanguageConfig:
+    biases = {"attention_bias": meta.has("blk.0.attn_q.bias"), "mlp_bias": meta.has("blk.0.ffn_gate.bias")}
+    return read_config("llama", softmax_tree(meta) | biases)
+
+
+def config_of_qwen(meta: Metadata, model_type: str) -> LanguageConfig:
+    return read_config(model_type, softmax_tree(meta))
+
+
+def unpaired(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Put the rows of q and k, of which a file has rotary pairs side by side, into the order [pair's first, second]."""
+    changed = dict(tensors)
+    for name, value in tensors.items():
+        part = name.split(".")[-2]
+        if part in ("q_proj", "k_proj"):
+            # [heads, pairs, 2] in the file, [heads, 2, pairs] here.
+            options: Mapping[str, Any] = config.layers[0].options
+            heads = options["num_heads" if part == "q_proj" else "num_kv_heads"]
+            rows = torch.arange(len(value)).view(heads, -1, 2).mT.flatten()
+            changed[name] = value.index_select(0, rows.to(value.device))
+    return changed
