@@ -40,7 +40,10 @@ def to_pandas(value: Result | Mapping[str, Spikes | Recordings] | Spikes | Recor
     if isinstance(value, Recordings):
         recording = np.repeat(np.arange(len(value)), np.diff(value.offsets))
         return pandas.DataFrame({"recording": recording, "time": value.ticks * value.tick, "unit": value.units})
-    spikes = value.spikes if isinstance(value, Result) else value
+    if isinstance(value, Result):
+        spikes = value.spikes
+    else:
+        spikes = value
     rule = "must be a Result, its spikes, or Connections"
     require(isinstance(spikes, Mapping), "to_pandas.value", rule, type(value).__name__)
     tables = [to_pandas(each).assign(population=name) for name, each in spikes.items()]
@@ -64,21 +67,25 @@ def to_xarray(result: Result) -> Any:
     coordinates: dict[str, NDArray[Any]] = {}
     for probe in result.probes:
         samples = result.states[probe.name]
-        many = isinstance(samples, list)
-        pieces = samples if isinstance(samples, list) else [samples]
-        longest = max(len(piece) for piece in pieces)
-        filled = np.full((len(pieces), longest, pieces[0].shape[1]), np.nan, pieces[0].dtype)
-        for row, piece in zip(filled, pieces, strict=True):
-            row[: len(piece)] = piece
-        dimensions = [f"{probe.name} time", f"{probe.name} unit"]
-        variables[probe.name] = (
-            ["recording", *dimensions] if many else dimensions,
-            filled if many else filled[0],
-            {"interval": probe.interval},
-        )
-        coordinates[dimensions[0]] = result.sample_times(probe, longest)
-        coordinates[dimensions[1]] = _units(probe, filled.shape[2])
+        time = f"{probe.name} time"
+        unit = f"{probe.name} unit"
+        dimensions = [time, unit]
+        if isinstance(samples, list):
+            samples = _filled(samples)
+            dimensions = ["recording", *dimensions]
+        variables[probe.name] = (dimensions, samples, {"interval": probe.interval})
+        coordinates[time] = result.sample_times(probe, samples.shape[-2])
+        coordinates[unit] = _units(probe, samples.shape[-1])
     return xarray.Dataset(variables, coordinates)
+
+
+def _filled(pieces: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return [recording, time, unit] samples, of which shorter recordings are filled up with NaN."""
+    longest = max(len(piece) for piece in pieces)
+    filled = np.full((len(pieces), longest, pieces[0].shape[1]), np.nan, pieces[0].dtype)
+    for row, piece in zip(filled, pieces, strict=True):
+        row[: len(piece)] = piece
+    return filled
 
 
 def to_neo(result: Result) -> Any:

@@ -140,13 +140,28 @@ def _toml_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Listing:
-    # A row names a file by its path from the root, or by its name alone where only one file has it.
+    """Return the recordings that a file of labels names; others below `root` are left out with a remark."""
     by_path = {file.relative_to(root).as_posix(): file for file in _all_files(root)}
+    items = _named_items(root, path, rows, by_path)
+    lacking = [item.path.name for item in items if (item.split is None) != (items[0].split is None)]
+    if lacking:
+        raise NeurosimInputError(f"{path}: {printable(lacking[0])}: give all recordings a split, or none")
+    named = {path, *(item.path for item in items)}
+    unnamed = [file for file in by_path.values() if file not in named and _is_recording(file)]
+    remarks = []
+    if unnamed:
+        example = printable(unnamed[0].name)
+        remarks.append(f"{len(unnamed)} files that {path.name} does not name are left out, e.g. {example}")
+    return Listing(tuple(items), tuple(remarks))
+
+
+def _named_items(root: Path, path: Path, rows: Sequence[Mapping[str, str]], by_path: Mapping[str, Path]) -> list[Item]:
+    """Return an item for each row; `by_path` are the files below `root`."""
+    # A row names a file by its path from the root, or by its name alone where only one file has it.
     by_name: dict[str, list[Path]] = {}
     for file in by_path.values():
         by_name.setdefault(file.name, []).append(file)
-    items = []
-    named: set[Path] = set()
+    items: dict[Path, Item] = {}
     absent = []
     for row in rows:
         name = row["file"].replace("\\", "/").removeprefix("./")
@@ -160,29 +175,26 @@ def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Lis
         if not files:
             absent.append(printable(name))
             continue
-        if files[0] in named:
+        (file,) = files
+        if file in items:
             raise NeurosimInputError(f"{path}: {printable(name)}: is named twice; keep one of its lines")
-        named.add(files[0])
-        split = row.get(SPLIT) or None
-        split = split and printable(SPLITS.get(split.lower(), split))
-        others = {key: value for key, value in row.items() if key not in (*REQUIRED, SPLIT) and value}
-        groups = {printable(key): printable(value) for key, value in others.items()}
-        items.append(Item(files[0], printable(row["label"]), split, groups))
+        items[file] = _item(file, row)
     if absent:
+        more = ""
         if len(absent) > 1:
             more = f" and {len(absent) - 1} more"
-        else:
-            more = ""
         raise NeurosimMissingError(f"{path}: names {absent[0]}{more}, not in {root}; add the file or remove the line")
-    lacking = [item.path.name for item in items if (item.split is None) != (items[0].split is None)]
-    if lacking:
-        raise NeurosimInputError(f"{path}: {printable(lacking[0])}: give all recordings a split, or none")
-    unnamed = [file for file in by_path.values() if file not in named and file != path and _is_recording(file)]
-    remarks = []
-    if unnamed:
-        example = printable(unnamed[0].name)
-        remarks.append(f"{len(unnamed)} files that {path.name} does not name are left out, e.g. {example}")
-    return Listing(tuple(items), tuple(remarks))
+    return list(items.values())
+
+
+def _item(file: Path, row: Mapping[str, str]) -> Item:
+    """Return the item of a row; columns of other names are its groups."""
+    split = row.get(SPLIT) or None
+    if split is not None:
+        split = printable(SPLITS.get(split.lower(), split))
+    others = {key: value for key, value in row.items() if key not in (*REQUIRED, SPLIT) and value}
+    groups = {printable(key): printable(value) for key, value in others.items()}
+    return Item(file, printable(row["label"]), split, groups)
 
 
 def _from_idx(root: Path) -> Listing | None:
@@ -204,19 +216,13 @@ def _from_idx(root: Path) -> Listing | None:
 
 def _from_folders(root: Path) -> Listing:
     """Return a recording for each file, by name and then by path; its class is the folder below `root` or a split."""
-    folders = _folders_in(root)
-    splits = {path: SPLITS[path.name.lower()] for path in folders if path.name.lower() in SPLITS}
-    if splits and len(splits) < len(folders):
-        other = next(path for path in folders if path not in splits)
-        names = f"{next(iter(splits)).name}) and others ({other.name}"
-        raise NeurosimInputError(f"{root}: has folders of splits ({names}); keep one kind")
     items = []
     remarks = []
     strange = []
     empty = []
-    parents: Mapping[Path, str | None] = splits or {root: None}
+    # By class the names of the folders in its folder, see `_exchanged`.
     inner: dict[str, set[str]] = {}
-    for parent, split in parents.items():
+    for parent, split in _splits_in(root).items():
         for folder in _folders_in(parent):
             label = printable(folder.name)
             files = _all_files(folder)
@@ -242,6 +248,19 @@ def _from_folders(root: Path) -> Listing:
     if empty:
         remarks.append(f"folders without recordings are no classes: {', '.join(sorted(set(empty))[:8])}")
     return Listing(tuple(items), tuple(remarks))
+
+
+def _splits_in(root: Path) -> Mapping[Path, str | None]:
+    """Return the split of each folder that holds folders of classes: those below `root`, or `root` itself with None."""
+    folders = _folders_in(root)
+    splits = {path: SPLITS[path.name.lower()] for path in folders if path.name.lower() in SPLITS}
+    if not splits:
+        return {root: None}
+    if len(splits) < len(folders):
+        other = next(path for path in folders if path not in splits)
+        names = f"{next(iter(splits)).name}) and others ({other.name}"
+        raise NeurosimInputError(f"{root}: has folders of splits ({names}); keep one kind")
+    return splits
 
 
 def _exchanged(inner: Mapping[str, set[str]]) -> Iterable[str]:

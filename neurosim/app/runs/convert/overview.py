@@ -54,25 +54,22 @@ def _compared(result: ConversionResult | CurveResult) -> str:
 
 
 def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overview:
+    scheme = ""
     if result.scheme:
         meaning = result.scheme.rstrip(".")
         scheme = f"scheme: {meaning[:1].lower()}{meaning[1:]}"
-    else:
-        scheme = ""
     unit = result.unit
+    closing = list(result.remarks)
     floats = "; ".join(f"{what} ({', '.join(names)})" for what, names in grouped(result.operators).items())
+    if floats:
+        closing = [f"On floats: {floats}", *closing]
     return Overview(
         title=title,
         lead=[lead[0], scheme, lead[1], _compared(result)],
         facts=[*_losses(result), *_costs(result), *_execution(result)],
         tables={
             "choice": _choice(result),
-            "layers": Table(
-                f"By layer and {unit} of text: operations, bytes of weights read (a row for every spike; once for all "
-                "spikes of a count), and energy.",
-                (*SPIKES, f"Same {unit}", *COSTS),
-                [_layer(layer, result.alone.get(layer.name)) for layer in result.layers],
-            ),
+            "layers": _by_layer(result),
             "others": Table(
                 "Where q, k and the state are coded", ("In spikes", "Loss alone", f"Same {unit}"), _others(result)
             ),
@@ -84,8 +81,17 @@ def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overvi
             "baselines": _energies(result),
             "states": _states(result),
         },
-        closing=[f"On floats: {floats}", *result.remarks] if floats else [*result.remarks],
+        closing=closing,
     )
+
+
+def _by_layer(result: ConversionResult) -> Table:
+    caption = (
+        f"By layer and {result.unit} of text: operations, bytes of weights read (a row for every spike; once for all "
+        "spikes of a count), and energy."
+    )
+    heads = (*SPIKES, f"Same {result.unit}", *COSTS)
+    return Table(caption, heads, [_layer(layer, result.alone.get(layer.name)) for layer in result.layers])
 
 
 def _choice(result: ConversionResult) -> Table:
