@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..experts import ExpertsSpec
 from ..model import LanguageConfig, MixerSpec
@@ -125,17 +126,7 @@ def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
         options: dict[str, Any] = dict(config.layers[int(path[1])].options) if part else {}
         place = ".".join(path[:3])
         if part in ("in_proj_qkvz", "in_proj_ba"):
-            shares = options["num_v_heads"] // options["num_heads"]
-            values = shares * options["head_v_dim"]
-            # A group of heads after the other, each with its q, k, values and gates, or its b and a.
-            if part == "in_proj_qkvz":
-                names = "qkvg"
-                sizes = [options["head_dim"]] * 2 + [values] * 2
-            else:
-                names = "ba"
-                sizes = [shares] * 2
-            parts = value.unflatten(0, (options["num_heads"], -1)).split(sizes, 1)
-            changed |= {f"{place}.{n}_proj.weight": p.flatten(0, 1) for n, p in zip(names, parts, strict=True)}
+            changed |= _cut_groups(place, part, value, options)
         elif part in ("conv1d", "in_proj_qkv"):
             keys = options["num_heads"] * options["head_dim"]
             parts = value.split([keys, keys, len(value) - 2 * keys])
@@ -157,6 +148,20 @@ def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
         else:
             changed[_expert(name, {"gate": "router", "shared_expert": "shared"})] = value
     return changed
+
+
+def _cut_groups(place: str, part: str, value: Tensor, options: dict[str, Any]) -> Tensors:
+    """Cut a projection of one group of heads after the other, each with its q, k, values and gates, or its b and a."""
+    # Heads of values that share a head of keys.
+    shares = options["num_v_heads"] // options["num_heads"]
+    if part == "in_proj_qkvz":
+        names = "qkvg"
+        sizes = [options["head_dim"]] * 2 + [shares * options["head_v_dim"]] * 2
+    else:
+        names = "ba"
+        sizes = [shares] * 2
+    parts = value.unflatten(0, (options["num_heads"], -1)).split(sizes, 1)
+    return {f"{place}.{name}_proj.weight": each.flatten(0, 1) for name, each in zip(names, parts, strict=True)}
 
 
 def _expert(name: str, parts: dict[str, str], inside: dict[str, str] | None = None) -> str:
@@ -183,14 +188,7 @@ def _kimi_linear(source: CheckpointConfig) -> LanguageConfig:
     count = source.layers()
     eps = source.eps(1e-5, "rms_norm_eps")
     inner = source.table("linear_attn_config") or CheckpointConfig({}, prefix="linear_attn_config.")
-    default = ["full_attention" if i and i % 4 == 0 else "linear_attention" for i in range(count)]
-    if inner.get("full_attn_layers") is not None:
-        full = set(_some_layers(inner, "full_attn_layers", count, first=1))
-        linear = set(_some_layers(inner, "kda_layers", count, first=1))
-        rule = "must be the layers that are not full_attn_layers"
-        require(full | linear == set(range(count)) and not full & linear, "kda_layers", rule, sorted(linear))
-        default = ["full_attention" if i in full else "linear_attention" for i in range(count)]
-    kinds = _kinds(source, count, default)
+    kinds = _kimi_kinds(source, inner, count)
     source.entries_read.update(_KIMI_IGNORED.split())
     nope = source.flag("mla_use_nope", True)
     require(nope, "mla_use_nope", "must be true: rotary positions of latent attention are not supported", nope)
@@ -210,21 +208,6 @@ def _kimi_linear(source: CheckpointConfig) -> LanguageConfig:
         "attention_bias": source.flag("attention_bias", False),
     }
     mixers = {"full_attention": MixerSpec("latent", latent), "linear_attention": MixerSpec("kda", delta)}
-    score = source.word("moe_router_activation_func", "sigmoid")
-    require(score == "sigmoid", "moe_router_activation_func", "must be 'sigmoid'", score)
-    experts = _either(source, 256, "num_experts", "num_local_experts")
-    hidden = source.integer("moe_intermediate_size", 1024)
-    spec = ExpertsSpec(
-        experts,
-        _either(source, 8, "num_experts_per_token", "num_experts_per_tok"),
-        hidden,
-        hidden * _either(source, 1, "num_shared_experts", "n_shared_experts"),
-        scores=score,
-        normalise=source.flag("moe_renormalize", source.flag("norm_topk_prob", True)),
-        scale=source.number("routed_scaling_factor", 2.446),
-        groups=_either(source, 1, "num_expert_group", "n_group"),
-        top_groups=source.integer("topk_group", 1),
-    )
     return LanguageConfig(
         tuple(mixers[kind] for kind in kinds),
         source.integer("vocab_size"),
@@ -233,8 +216,40 @@ def _kimi_linear(source: CheckpointConfig) -> LanguageConfig:
         gate_act=activation(source),
         eps=eps,
         tied=source.flag("tie_word_embeddings", False),
-        experts=spec,
+        experts=_kimi_experts(source),
         dense_layers=_dense_layers(source, count),
+    )
+
+
+def _kimi_kinds(source: CheckpointConfig, inner: CheckpointConfig, count: int) -> list[str]:
+    """Return the kind of each layer; `inner`, the table of linear attention, lists them from 1 on."""
+    if inner.get("full_attn_layers") is None:
+        full = set(range(4, count, 4))
+    else:
+        full = set(_some_layers(inner, "full_attn_layers", count, first=1))
+        linear = set(_some_layers(inner, "kda_layers", count, first=1))
+        rule = "must be the layers that are not full_attn_layers"
+        require(full | linear == set(range(count)) and not full & linear, "kda_layers", rule, sorted(linear))
+    default = ["full_attention" if i in full else "linear_attention" for i in range(count)]
+    return _kinds(source, count, default)
+
+
+def _kimi_experts(source: CheckpointConfig) -> ExpertsSpec:
+    score = source.word("moe_router_activation_func", "sigmoid")
+    require(score == "sigmoid", "moe_router_activation_func", "must be 'sigmoid'", score)
+    hidden = source.integer("moe_intermediate_size", 1024)
+    # Configs name some of these entries in one of two ways.
+    return ExpertsSpec(
+        _either(source, 256, "num_experts", "num_local_experts"),
+        _either(source, 8, "num_experts_per_token", "num_experts_per_tok"),
+        hidden,
+        # The experts that all tokens share are one, as wide as all of them together.
+        hidden * _either(source, 1, "num_shared_experts", "n_shared_experts"),
+        scores=score,
+        normalise=source.flag("moe_renormalize", source.flag("norm_topk_prob", True)),
+        scale=source.number("routed_scaling_factor", 2.446),
+        groups=_either(source, 1, "num_expert_group", "n_group"),
+        top_groups=source.integer("topk_group", 1),
     )
 
 
