@@ -14,6 +14,7 @@ from helpers.browser import Browser
 from helpers.command import neurosim
 
 from neurosim.app import open_run, write_page
+from neurosim.app.runs.frame.registry import kind_of
 from neurosim.app.runs.memory.learned import LEARNED, MEMORY
 from neurosim.app.runs.memory.page import PICTURES
 from neurosim.base.json_toml import read_json, write_json
@@ -128,7 +129,8 @@ def test_text_answers(ran: dict[str, dict[str, Any]]) -> None:
     assert "Accuracy" in text and "Next: neurosim memory recall runs/" in text and "store-digits" in text
     heads = {"noise": "Whole codes", "capacity": "random items", "familiarity": "Known from new"}
     for kind, words in heads.items():
-        assert words in neurosim("memory", kind, "--quiet", *SMALL).stdout
+        owner = kind_of(open_run(Path(ran[kind]["run"])))
+        assert words in owner.render_text(owner.result.from_dict(ran[kind]))
     listed = neurosim("memory").stdout
     assert all(f"\n  {kind}" in listed for kind in (*KINDS, "recall"))
 

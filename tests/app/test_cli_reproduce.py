@@ -85,6 +85,7 @@ def test_a_run_has_the_published_figure_beside_its_own() -> None:
     assert write_page(Path("run")).read_text("utf-8") == page
 
 
+@pytest.mark.slow
 def test_an_interrupted_preset_goes_on() -> None:
     seen = []
 
