@@ -191,6 +191,10 @@ def read_edges(
         columns = read_columns(neurons)
         lookup(columns, id, f"{neurons}: column")
         ids = columns.pop(id)
+    for name in names[2:]:
+        column = table[name]
+        is_number = column.dtype.kind in "iufb"
+        require(is_number, f"{path}: column {name}", "must be numbers", ", ".join(map(str, column[:3])))
     weights = table[weight] * weight_scale if isinstance(weight, str) else weight
     delays = table[delay] * delay_scale if isinstance(delay, str) else delay
     return Edges.between(table[pre], table[post], weights, delays, ids=ids, columns=columns)
@@ -201,6 +205,9 @@ def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind == "O":
         array = np.array(array.tolist())
+    # A table whose column once had an empty entry has its integers as floats.
+    if array.dtype.kind == "f" and array.size and bool((array == np.rint(array)).all()) and np.abs(array).max() < 2**53:
+        array = array.astype(np.int64)
     kind = array.dtype.kind
     valid = array.ndim == 1 and (kind in "iuU" or array.size == 0)
     require(valid, name, "must be a vector of integers or texts", f"{array.dtype} {list(array.shape)}")

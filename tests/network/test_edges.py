@@ -131,6 +131,18 @@ def test_a_table_is_read_with_its_scales(tmp_path: Path) -> None:
     assert one.weight == 2.0 and one.delay == 1e-3 and one.ids.tolist() == [7, 9]
 
 
+@pytest.mark.parametrize("parted", [",", ";", "\t"])
+def test_tables_of_spreadsheets(parted: str, tmp_path: Path) -> None:
+    """A mark of the encoding, tabs or semicolons, and ids that became floats."""
+    text = "\ufeffpre,post,weight\r\n7.0,9,3\r\n9.0,7,1\r\n"
+    (tmp_path / "edges.csv").write_text(text.replace(",", parted))
+    edges = read_edges(tmp_path / "edges.csv")
+    assert edges.ids.tolist() == [7, 9] and edges.ids.dtype == np.int64 and np.allclose(edges.weight, [3, 1])
+    (tmp_path / "edges.csv").write_text("pre;post;weight\n7;9;3,5\n")
+    with pytest.raises(NeurosimInputError, match=r"column weight: must be numbers \(got 3,5\)"):
+        read_edges(tmp_path / "edges.csv")
+
+
 ONE = np.array([1, 2])
 
 

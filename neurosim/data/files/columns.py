@@ -99,6 +99,14 @@ def _delimiter(path: Path) -> str:
     return ","
 
 
+def _delimiter_of(path: Path, line: str) -> str:
+    """Return what parts the entries of a file: of a line of names without commas, semicolons or tabs."""
+    usual = _delimiter(path)
+    if usual in line:
+        return usual
+    return next((other for other in (",", ";", "\t") if other in line), usual)
+
+
 def _arrow(module: str, path: Path) -> ModuleType:
     try:
         return importlib.import_module(module)
@@ -134,8 +142,11 @@ def _of_arrow(path: Path, name: str, column: Any) -> NDArray[Any]:
 
 
 def _read_text(path: Path, names: Sequence[str] | None) -> dict[str, NDArray[Any]]:
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        reader = csv.reader(file, delimiter=_delimiter(path))
+    # Spreadsheets begin a file with a mark of its encoding.
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        line = file.readline()
+        file.seek(0)
+        reader = csv.reader(file, delimiter=_delimiter_of(path, line))
         try:
             heads = [head.strip() for head in next(reader, [])]
             chosen = _chosen(path, heads, names)
