@@ -56,7 +56,7 @@ class _Sizes(NamedTuple):
     multiply_accumulates: int
 
 
-def train_frame_cnn(train: Recordings, test: Recordings, parameters: int, profile: str, seed: int = 0) -> FrameCNN:
+def train_frame_cnn(train: Recordings, test: Recordings, parameters: int, profile: str) -> FrameCNN:
     """Train two convolutions and two dense layers on frames of counts, and answer the test recordings.
 
     A camera's frames are the square roots of the counts of its pixels in three equal windows; a cochlea's is a picture
@@ -65,10 +65,9 @@ def train_frame_cnn(train: Recordings, test: Recordings, parameters: int, profil
     Args:
         parameters: number that the network should have, within bounds.
         profile: energy profile, as `measure.profiles.find` takes it.
-        seed: key of its first weights and batches.
     """
     chosen = train.select(even(labels_of(train), MAX_TRAIN))
-    return _train_beside(_pictures_of(chosen), lambda: _pictures_of(test), parameters, profile, seed)
+    return _train_beside(_pictures_of(chosen), lambda: _pictures_of(test), parameters, profile)
 
 
 def train_image_cnn(
@@ -78,18 +77,17 @@ def train_image_cnn(
     test_labels: NDArray[np.int64],
     parameters: int,
     profile: str,
-    seed: int = 0,
 ) -> FrameCNN:
     """Train the network of `train_frame_cnn` on all of some images [n, height, width], and answer others.
 
     Args:
-        parameters, profile, seed: as for `train_frame_cnn`.
+        parameters, profile: as for `train_frame_cnn`.
     """
 
     def pictures(images: NDArray[np.uint8], classes: NDArray[np.int64]) -> _Pictures:
         return _Pictures(images[:, None].astype(np.float32) / np.float32(255), classes)
 
-    return _train_beside(pictures(train, labels), lambda: pictures(test, test_labels), parameters, profile, seed)
+    return _train_beside(pictures(train, labels), lambda: pictures(test, test_labels), parameters, profile)
 
 
 class _Pictures(NamedTuple):
@@ -103,9 +101,7 @@ def _pictures_of(recordings: Recordings) -> _Pictures:
     return _Pictures(frames(recordings), labels_of(recordings))
 
 
-def _train_beside(
-    train: _Pictures, read_test: Callable[[], _Pictures], parameters: int, profile: str, seed: int
-) -> FrameCNN:
+def _train_beside(train: _Pictures, read_test: Callable[[], _Pictures], parameters: int, profile: str) -> FrameCNN:
     """Return the figures of a network that learned pictures; the test pictures are read where it was trained."""
     if importlib.util.find_spec("torch") is None:
         return FrameCNN(reason="needs torch, of the extra 'train'")
@@ -124,7 +120,7 @@ def _train_beside(
         reason = f"not trained: {work:.1e} multiply-accumulates of training, more than some seconds"
         return replace(network, reason=reason)
     test = read_test()
-    answers = FrameClassifier.fitted(train, sizes, epochs, seed).answer(test.pictures)
+    answers = FrameClassifier.fitted(train, sizes, epochs, seed=0).answer(test.pictures)
     return replace(network, accuracy=float(np.mean(answers == test.labels)))
 
 

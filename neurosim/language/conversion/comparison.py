@@ -26,6 +26,7 @@ LENGTH = 128
 STREAMS = 32
 VALUES = 2**20  # of the widest layer that exist at a time, 4 MB; a coder makes some copies of them
 HIDDEN = 2**23  # values of the residual stream that exist at a time, 32 MB
+AT_ONCE = 16  # windows of `compare_windows`, each without context
 
 
 class _Reader:
@@ -217,19 +218,11 @@ def _widest(model: LanguageModel) -> int:
     return max(layer.out_features for name, layer in layers if name != "lm_head")
 
 
-def compare_windows(
-    dense: LanguageModel,
-    spiking: LanguageModel,
-    tokens: Tensor,
-    length: int,
-    batch: int = 16,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Comparison:
-    """Compare both models on windows of tokens [n] that begin without context, `batch` of them at a time.
+def compare_windows(dense: LanguageModel, spiking: LanguageModel, tokens: Tensor, length: int) -> Comparison:
+    """Compare both models on windows of tokens [n] that begin without context.
 
     Args:
         length: tokens of a window; a shorter rest at the end is not read.
-        on_progress: called with (tokens read, tokens in all).
 
     Raises:
         NeurosimInputError: fewer tokens than a window and the one after it.
@@ -238,8 +231,8 @@ def compare_windows(
     require(count > 0, "compare_windows.tokens", f"must be at least {length + 1}", len(tokens))
     sums = [0.0, 0.0]
     agreed = 0.0
-    for first in range(0, count, batch):
-        streams = min(batch, count - first)
+    for first in range(0, count, AT_ONCE):
+        streams = min(AT_ONCE, count - first)
         part = tokens[first * length : (first + streams) * length + 1]
         comparison = compare_models(dense, spiking, part, length, streams)
         sums = [
@@ -247,9 +240,8 @@ def compare_windows(
             for total, mean in zip(sums, (comparison.dense, comparison.spiking), strict=True)
         ]
         agreed += comparison.agreement * comparison.tokens
-        if on_progress is not None:
-            on_progress((first + streams) * length, count * length)
-    return Comparison(count * length, sums[0] / (count * length), sums[1] / (count * length), agreed / (count * length))
+    read = count * length
+    return Comparison(read, sums[0] / read, sums[1] / read, agreed / read)
 
 
 def each_layer_alone(
