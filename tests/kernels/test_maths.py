@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neurosim.kernels.tools.elementary import exp, log_of_fraction, turn
+from neurosim.kernels.tools.elementary import exp, log_of_fraction, turn, widest_vectors
 
 
 @njit
@@ -50,3 +50,20 @@ def test_logarithms_and_turns_of_fractions() -> None:
     assert np.abs(log / np.log(wide) - 1).max() < 2 * np.finfo(float).eps
     angle = 2 * np.pi * wide
     assert max(np.abs(c - np.cos(angle)).max(), np.abs(s - np.sin(angle)).max()) < 4 * np.finfo(float).eps
+
+
+@njit
+def doubled(x, out):  # type: ignore[no-untyped-def]
+    widest_vectors()
+    for i in range(x.size):
+        out[i] = x[i] + x[i]
+
+
+def test_a_loop_may_ask_for_the_widest_vectors() -> None:
+    x = np.arange(37, dtype=np.float32)
+    out = np.empty_like(x)
+    doubled(x, out)
+    assert np.array_equal(out, 2 * x)
+    (code,) = doubled.inspect_llvm().values()
+    assert '"prefer-vector-width"="512"' in code
+    widest_vectors()
