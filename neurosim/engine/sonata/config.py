@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,82 @@ from ...base.json_toml import read_json
 
 # Variables within variables are replaced at most this often.
 MAX_DEPTH = 20
+MS = 1e-3
 VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+
+
+@dataclass(eq=False)
+class Configuration:
+    """A configuration, its settings checked as they are asked for.
+
+    Attributes:
+        path: of the file.
+        tree: what it says, see `read_config`.
+        elsewhere: folder of the components; None: as the configuration says.
+        notes: what the engine leaves out, a line each.
+    """
+
+    path: Path
+    tree: dict[str, Any]
+    elsewhere: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.run: Mapping[str, Any] = self.tree.get("run", {})
+        self.clock = self.number(self.run, "dt", 0.1) * MS
+        self._components: dict[Path, dict[str, Any]] = {}
+
+    def networks(self, key: str) -> list[Mapping[str, Any]]:
+        """Return the entries of the files of "nodes" or "edges"."""
+        entries: list[Mapping[str, Any]] = self.tree["networks"].get(key, [])
+        valid = isinstance(entries, list) and all(isinstance(e, Mapping) and f"{key}_file" in e for e in entries)
+        if not valid:
+            raise NeurosimFormatError(f'{self.path}: networks.{key} must be a list of tables with "{key}_file"')
+        return entries
+
+    def number(self, tree: Mapping[str, Any], key: str, default: float | None = None) -> float:
+        """Return a number of a table of the configuration."""
+        value = tree.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise NeurosimFormatError(f'{self.path}: "{key}" must be a number (got {value!r:.60})')
+        return float(value)
+
+    def entries(self, key: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the tables of "inputs" or "reports", by name."""
+        entries: Mapping[str, Mapping[str, Any]] = self.tree.get(key, {})
+        if not isinstance(entries, Mapping) or not all(isinstance(each, Mapping) for each in entries.values()):
+            raise NeurosimFormatError(f'{self.path}: "{key}" must hold a table of tables, each with its name')
+        return entries
+
+    def node_sets(self) -> dict[str, Any]:
+        """Return the node sets, of the configuration and of the file that it names."""
+        sets = self.tree.get("node_sets", {})
+        name = self.tree.get("node_sets_file")
+        if name:
+            sets = {**read_json(name), **sets}
+        return dict(sets)
+
+    def component(self, key: str, name: str) -> Mapping[str, Any]:
+        """Return the parameters in a file of the components.
+
+        Raises:
+            NeurosimMissingError: no such file.
+        """
+        folder = Path(str(self.tree.get("components", {}).get(key, self.path.parent)))
+        if self.elsewhere is not None:
+            folder = self.elsewhere / folder.name
+        path = folder / name
+        if path not in self._components:
+            if not path.is_file():
+                raise NeurosimMissingError(
+                    f"{path}: no such file of parameters; give the folder that holds {folder.name}: "
+                    "--set sonata.components=FOLDER"
+                )
+            tree = read_json(path)
+            if not isinstance(tree, dict):
+                raise NeurosimFormatError(f"{path}: must hold a table of parameters")
+            self._components[path] = tree
+        return self._components[path]
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -316,3 +316,11 @@ def read_spike_table(path: str, population: str) -> tuple[NDArray[np.float64], N
     times = [number_of(entry.get("timestamps", ""), path) for entry in entries]
     nodes = [number_of(entry.get(names[0], ""), path) for entry in entries]
     return np.array(times, np.float64), np.array(nodes, np.int64)
+
+
+def scalar_if_equal(values: NDArray[np.float64]) -> Any:
+    """Return a number if all values are equal, else the values."""
+    array = np.asarray(values, np.float64)
+    if array.size and bool((array == array[0]).all()):
+        return float(array[0])
+    return array
