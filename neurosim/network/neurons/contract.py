@@ -165,7 +165,7 @@ def _declared(neuron: Neuron, dt: float) -> str:
         raise Broken(f"constants({dt:g}) must hold no NaN (got {constants})")
     if neuron.constants(dt) != constants or neuron.initial() != initial:
         raise Broken("initial() and constants(dt) must give the same numbers every time")
-    return f"{len(states)} states, {len(receptors)} receptors, {len(constants)} constants"
+    return f"state {', '.join(states)}; receptors {', '.join(receptors)}; constants {len(constants)}"
 
 
 @_rule("step compiles")
