@@ -454,6 +454,7 @@ def _dense_not_finite() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: Decoder(convert(model_of("gla"))), r"Decoder.model: must be a LanguageModel; .*\(got Converted\)"),
         (lambda: Decoder(model_of("gla"), 17), r"Decoder.tokens: must be 1 to 16 side by side \(got 17\)"),
         (lambda: Decoder(model_of("gla"), threads=0), r"Decoder.threads: must be at least 1 \(got 0\)"),
         (lambda: Decoder(model_of("gla")).step([256]), r"token: must be >= 0 and < 256 \(got 256\)"),

@@ -98,7 +98,8 @@ class Decoder(Uncopied):
 
     Raises:
         NotCompiledError: a part that no compiled operation computes: names it.
-        NeurosimInputError: tokens, threads or sizes out of range. Copies and pickles of a decoder are refused, too.
+        NeurosimInputError: no `LanguageModel`; tokens, threads or sizes out of range. Copies and pickles of a decoder
+            are refused, too.
     """
 
     COPY = "make another, Decoder(model, tokens), and restore a snapshot of this one, or step the same tokens"
@@ -106,6 +107,8 @@ class Decoder(Uncopied):
     def __init__(
         self, model: LanguageModel, tokens: int = 1, threads: int = 1, sizes: Iterable[int] = (), chunk: int = 1
     ) -> None:
+        must_be = "must be a LanguageModel; of what `convert` returns, give `.model`"
+        require(isinstance(model, LanguageModel), "Decoder.model", must_be, type(model).__name__)
         require(1 <= tokens <= MAX_TOKENS, "Decoder.tokens", f"must be 1 to {MAX_TOKENS} side by side", tokens)
         require(threads >= 1, "Decoder.threads", "must be at least 1", threads)
         require(1 <= chunk <= MAX_CHUNK, "Decoder.chunk", f"must be 1 to {MAX_CHUNK} tokens", chunk)
