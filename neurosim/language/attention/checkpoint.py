@@ -294,8 +294,18 @@ class WithoutDraws(TorchFunctionMode):
             if all(tensor.is_meta for tensor in tensors):
                 # `torch.broadcast_shapes` would import sympy.
                 shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-                return torch.empty(shape, dtype=tensors[0].dtype, device="meta")
+                # Of no elements, the function itself says what type of numbers it returns.
+                none = [_without_elements(arg) for arg in args]
+                return torch.empty(shape, dtype=func(*none, **(kwargs or {})).dtype, device="meta")
         return func(*args, **(kwargs or {}))
+
+
+def _without_elements(argument: Any) -> Any:
+    """Return a tensor of no elements for a tensor, with one dimension or, as a number, none; all else as it is."""
+    if not isinstance(argument, Tensor):
+        return argument
+    shape = (0,) if argument.dim() else ()
+    return torch.empty(shape, dtype=argument.dtype, device="cpu")
 
 
 def empty_model(config: LanguageConfig, where: str) -> LanguageModel:
