@@ -46,7 +46,7 @@ from tqdm import tqdm
 from neurosim.data import catalog
 from neurosim.language.attention.kinds.feature_maps import NormAware, feature_map
 from neurosim.language.attention.kinds.lightnet import LightNet2D
-from neurosim.language.attention.kinds.plstm_2d import PLSTM2D, Edges
+from neurosim.language.attention.kinds.plstm_2d import PLSTM2D, EdgeGates
 from neurosim.language.attention.kinds.plstm_graph import PLSTMGraph
 
 WIDTH = 48
@@ -116,7 +116,7 @@ class Unconnected(PLSTM2D):
         super().__init__(WIDTH, HEADS)
         gates = self.gates
 
-        def first_step(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+        def first_step(edges: EdgeGates) -> tuple[Tensor, Tensor, Tensor]:
             source, transition, mark = gates(edges)
             return source, torch.zeros_like(transition), mark
 

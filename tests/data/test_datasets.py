@@ -35,7 +35,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def made(cache: Path) -> Path:
-    """All 1,797 recordings, made once for the tests of every file and only read here."""
+    """Return all 1,797 recordings, made once for the tests of every file and only read here."""
     root = catalog.cache_folder(digits.INFO)
     digits.load("test", root)
     return root

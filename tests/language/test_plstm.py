@@ -51,7 +51,7 @@ def paths(begin: Node, end: Node) -> Iterator[list[int]]:
 
 
 def chain_of_matrices(layer: Any, x: Tensor) -> list[Tensor]:
-    """What the heads of a chain read, token by token: J states [K, V] of each, in plain sums."""
+    """Return what the heads of a chain read, token by token: J states [K, V] of each, in plain sums."""
     heads, states, size = layer.heads, layer.states, layer.k_size
     q, k, v = (p(x).view(len(x), heads, size) for p in (layer.q_proj, layer.k_proj, layer.v_proj))
     outputs = []

@@ -105,7 +105,7 @@ def test_the_commands_of_the_readme_are_there() -> None:
 
 
 def test_the_commands_of_the_page_of_kinds_have_their_options() -> None:
-    """All settings of each are read, by --show-config; commands with a word to be filled in, as TASK, are left out."""
+    """Read all settings of each, by --show-config; commands with a word to be filled in, as TASK, are left out."""
     pytest.importorskip("torch")
     from click.testing import CliRunner
 

@@ -16,7 +16,7 @@ from ...network.network import Network, Population
 from ...network.stimuli import SpikeSource
 from ..description.description import Description, Settings
 from ..result import Progress, Result
-from .config import MS, Configuration, read_config
+from .config import MS, CircuitConfig, read_config
 from .edges import projections_of
 from .inputs import inputs_of
 from .models import PointModel, model_of
@@ -65,7 +65,7 @@ def read_circuit(path: str | os.PathLike[str], components: str | os.PathLike[str
         NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
         NeurosimInputError: something that the engine does not have.
     """
-    config = Configuration(Path(path), read_config(path), None if components is None else Path(components))
+    config = CircuitConfig(Path(path), read_config(path), None if components is None else Path(components))
     tables = [
         table
         for entry in config.networks("nodes")
@@ -102,7 +102,7 @@ def read_circuit(path: str | os.PathLike[str], components: str | os.PathLike[str
     return Circuit(description, Outputs(populations_out, tuple(reports)), tuple(config.notes))
 
 
-def _parts(config: Configuration, table: NodeTable) -> list[Part]:
+def _parts(config: CircuitConfig, table: NodeTable) -> list[Part]:
     """Return the populations of the engine of a population of nodes: one for each model."""
     kinds = table.texts("model_type")
     templates = table.texts("model_template")
@@ -129,7 +129,7 @@ def _parts(config: Configuration, table: NodeTable) -> list[Part]:
     return parts
 
 
-def _population(config: Configuration, part: Part) -> Population:
+def _population(config: CircuitConfig, part: Part) -> Population:
     size = len(part.places)
     if part.model is None:
         return Population(part.name, size, SpikeSource())

@@ -19,7 +19,7 @@ VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
 @dataclass(eq=False)
-class Configuration:
+class CircuitConfig:
     """A configuration, its settings checked as they are asked for.
 
     Attributes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimFormatError, NeurosimInputError
 from ...network.network import Projection
 from ...network.synapses.patterns import FromList
-from .config import MS, Configuration
+from .config import MS, CircuitConfig
 from .parts import Part
 from .tables import EdgeTable, NodeTable, number_of, placed, scalar_if_equal
 
@@ -20,7 +20,7 @@ DEFAULT_DELAY = 1.0
 
 
 def projections_of(
-    config: Configuration, table: EdgeTable, nodes: Mapping[str, NodeTable], parts: Sequence[Part]
+    config: CircuitConfig, table: EdgeTable, nodes: Mapping[str, NodeTable], parts: Sequence[Part]
 ) -> list[Projection]:
     """Return the projections of a table of edges: one for each pair of populations and each receptor."""
     label = f"{config.path}: edges {table.name}"
@@ -63,7 +63,7 @@ def projections_of(
     return made
 
 
-def _synapses(config: Configuration, table: EdgeTable, label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _synapses(config: CircuitConfig, table: EdgeTable, label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return weight and delay of each edge, in the units of its target's model and in ms."""
     of_types: dict[str, dict[int, float]] = {"syn_weight": {}, "delay": {}, "sign": {}, "nsyns": {}}
     _check_columns(table, label)

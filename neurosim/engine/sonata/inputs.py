@@ -14,13 +14,13 @@ from ...data.files.hdf5 import open_hdf5
 from ...data.files.sonata import read_sonata
 from ...data.spikes import Spikes
 from ...network.stimuli import Current, StepCurrent
-from .config import MS, Configuration
+from .config import MS, CircuitConfig
 from .parts import NodeSets, Part
 from .tables import placed, read_spike_table
 
 
 def inputs_of(
-    config: Configuration, node_sets: NodeSets, parts: Sequence[Part]
+    config: CircuitConfig, node_sets: NodeSets, parts: Sequence[Part]
 ) -> tuple[dict[str, Spikes], list[Current]]:
     """Return the spikes of virtual nodes, and the currents."""
     spikes: dict[str, Spikes] = {}
@@ -47,7 +47,7 @@ def inputs_of(
 
 
 def _spikes(
-    config: Configuration, label: str, entry: Mapping[str, Any], node_sets: NodeSets, parts: Sequence[Part]
+    config: CircuitConfig, label: str, entry: Mapping[str, Any], node_sets: NodeSets, parts: Sequence[Part]
 ) -> dict[str, Spikes]:
     """Return the spikes of an input, by population of virtual nodes."""
     module = entry.get("module", "h5")
@@ -78,7 +78,7 @@ def _spikes(
 
 
 def _clamps(
-    config: Configuration, name: str, entry: Mapping[str, Any], node_sets: NodeSets, parts: Sequence[Part]
+    config: CircuitConfig, name: str, entry: Mapping[str, Any], node_sets: NodeSets, parts: Sequence[Part]
 ) -> list[Current]:
     """Return the currents of a clamp: amplitudes in pA for NEST, else in nA, between times in ms."""
     label = f"{config.path}: input {name}"

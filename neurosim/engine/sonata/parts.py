@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimFormatError
-from .config import Configuration
+from .config import CircuitConfig
 from .models import PointModel
 from .reports import Nodes
 from .tables import NodeTable
@@ -60,7 +60,7 @@ class NodeSets:
         nodes: populations of SONATA, by name.
     """
 
-    config: Configuration
+    config: CircuitConfig
     sets: Mapping[str, Any]
     nodes: Mapping[str, NodeTable]
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...base.errors import NeurosimInputError
-from .config import MS, Configuration
+from .config import MS, CircuitConfig
 from .parts import NodeSets, Part
 from .reports import Report
 
 
-def reports_of(config: Configuration, node_sets: NodeSets, parts: Sequence[Part]) -> list[Report]:
+def reports_of(config: CircuitConfig, node_sets: NodeSets, parts: Sequence[Part]) -> list[Report]:
     """Return the reports of membranes that the configuration names."""
     made: list[Report] = []
     for name, entry in config.entries("reports").items():

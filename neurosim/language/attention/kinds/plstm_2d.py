@@ -87,7 +87,7 @@ def _nodes(rows: int, columns: int) -> list[Tensor]:
     return list(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
 
 
-class Edges(NamedTuple):
+class EdgeGates(NamedTuple):
     """Gates of the nodes of an image in (0, 1), with J states an edge.
 
     Attributes:
@@ -102,15 +102,15 @@ class Edges(NamedTuple):
     mark: Tensor
     angle: Tensor
 
-    def of_flip(self, n: int) -> Edges:
+    def of_flip(self, n: int) -> EdgeGates:
         """Return the gates of one flip, of those of all [B, X, Y, flips, H, ..]."""
         angle = self.angle[..., n, :] if self.angle.numel() else self.angle
         source, transition, mark = (gate[:, :, :, n] for gate in self[:3])
-        return Edges(source, transition, mark, angle)
+        return EdgeGates(source, transition, mark, angle)
 
 
 class Places(NamedTuple):
-    """Where the gates of a flip and head lie among the outputs of a layer; `transition` is empty for matrices."""
+    """Places of the gates of a flip and head among the outputs of a layer; `transition` is empty for matrices."""
 
     source: list[int]
     mark: list[int]
@@ -123,7 +123,7 @@ def _of_both(gate: Tensor) -> Tensor:
     return gate.expand(*gate.shape[:-2], 2, -1)
 
 
-def _directional(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+def _directional(edges: EdgeGates) -> tuple[Tensor, Tensor, Tensor]:
     """Return s, t and m of the P-mode: an angle splits what leaves a node between right and down: nothing grows."""
     shares = torch.stack([edges.angle, 1 - edges.angle], -1)[..., None]
     rows = edges.transition * shares[..., None]
@@ -131,7 +131,7 @@ def _directional(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
     return edges.source * shares, both, _of_both(edges.mark)
 
 
-def _complement(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+def _complement(edges: EdgeGates) -> tuple[Tensor, Tensor, Tensor]:
     """Return s, t and m of the P-mode in the source's code: right a s and a t, down 1 - a s and 1 - a t."""
     angle = edges.angle[..., None, None]
     right = angle * edges.source
@@ -141,14 +141,14 @@ def _complement(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat([right, 1 - right], -2), both, _of_both(edges.mark)
 
 
-def _diffusive(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+def _diffusive(edges: EdgeGates) -> tuple[Tensor, Tensor, Tensor]:
     """Return s, t and m of the D-mode: straight on both ways, and one of the two turns, from left to down."""
     right, down, turn = edges.transition.unbind(-3)
     rows = [torch.stack([right, turn], -3), torch.stack([torch.zeros_like(right), down], -3)]
     return _of_both(edges.source), torch.stack(rows, -4), _of_both(edges.mark)
 
 
-def _turning_left(edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+def _turning_left(edges: EdgeGates) -> tuple[Tensor, Tensor, Tensor]:
     """Return `_diffusive` with the other turn, from above to the right."""
     source, transition, mark = _diffusive(edges)
     return source, transition.transpose(-3, -4), mark
@@ -247,7 +247,7 @@ class PLSTM2D(nn.Module):
             self.conv = nn.Conv2d(width, width, conv_size, padding=conv_size - 1, groups=width)
         self.passthrough = nn.Parameter(torch.ones(width)) if passthrough else None
 
-    def edges(self, x: Tensor) -> Edges:
+    def edges(self, x: Tensor) -> EdgeGates:
         """Return the gates of each flip and head, [B, X, Y, flips, H, ..]."""
         logits = self.edge_proj(x).unflatten(-1, (4, self.heads, -1))
         gates = logits.sigmoid()
@@ -258,7 +258,7 @@ class PLSTM2D(nn.Module):
         sources, marks = (
             gates[..., places].unflatten(-1, (-1, self.states)) for places in (self.places.source, self.places.mark)
         )
-        return Edges(sources, transition, marks, self._angles(logits))
+        return EdgeGates(sources, transition, marks, self._angles(logits))
 
     def _angles(self, logits: Tensor) -> Tensor:
         """Return the angles of the P-mode; in the D-mode an empty tensor."""
