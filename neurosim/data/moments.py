@@ -13,7 +13,9 @@ UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 EPOCH = (788_918_400.0, 4_102_444_800.0)
 # Dates of digits alone: 20140701, 201407010030, 20140701003000.
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?")
-_ZONE_NAME = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
+_ZONE_NAME = re.compile(r"\s*(?:UTC|GMT|Z)$", re.IGNORECASE)
+_OFFSET = re.compile(r"(:\d\d(?:[.,]\d+)?)\s*[+-]\d\d(?::?\d\d)?$")
+_FRACTION = re.compile(r"(:\d\d)[.,](\d{1,6})\d*$")
 # A month alone has no dot in front, which would be a decimal point.
 _YEAR_FIRST = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?|\.(\d{1,2})\.(\d{1,2}))(?:[T ]\s*(.+))?")
 # Dots mean day, month, year; slashes do not say which of both comes first.
@@ -54,10 +56,10 @@ def date_of(text: str) -> datetime | None:
     plain = _ZONE_NAME.sub("", text.strip())
     if plain.isdigit():
         return None
-    try:
-        return datetime.fromisoformat(plain).replace(tzinfo=None)
-    except ValueError:
-        pass
+    plain = _OFFSET.sub(r"\1", plain)
+    moment = _iso(plain)
+    if moment is not None:
+        return moment
     match = _YEAR_FIRST.fullmatch(plain)
     if match is not None:
         year, month, day, other_month, other_day, rest = match.groups()
@@ -104,7 +106,14 @@ def _joined(date: str, rest: str | None) -> datetime | None:
         clock = f"{hour:02d}{half[2]}"
     if re.match(r"\d:", clock):
         clock = f"0{clock}"
+    return _iso(f"{date}T{clock}")
+
+
+def _iso(text: str) -> datetime | None:
+    """Return the date of a text in ISO 8601, without its zone; None for another text."""
+    # Python 3.10 knows fractions of a second with 3 or 6 digits behind a dot alone.
+    text = _FRACTION.sub(lambda match: f"{match[1]}.{match[2]:0<6}", text)
     try:
-        return datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=None)
+        return datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
         return None
