@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,8 @@ LINKED = ("kernels", "datasets")
 
 
 def build_wheel(checkout: Path, out: Path) -> Path:
+    # setuptools puts what earlier builds left there into the wheel, also modules that are gone.
+    shutil.rmtree(checkout / "build" / "lib", ignore_errors=True)
     # The environment of the tests has the tools of the build: another one, and their download, would take most of it.
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(checkout)]
     built = subprocess.run(command, check=False, capture_output=True, text=True)
