@@ -21,9 +21,9 @@ from ...network.neurons.conductance_alpha import AlphaCobaLIF
 from ...network.neurons.current import AlphaLIF, CubaLIF
 from ...network.neurons.hodgkin_huxley import HodgkinHuxley
 from ...network.neurons.lif import LIF
+from .config import MS
 
 Values = Mapping[str, NDArray[np.float64]]
-MS = 1e-3
 MV = 1e-3
 PA = 1e-12
 PF = 1e-12
