@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def read_items(path: Path) -> ArrayItems:
     return ArrayItems(Items(train, numbers[:n]), Items(test, numbers[n:]), classes, shape, remark)
 
 
-def scaled(train: NDArray, test: NDArray) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def scaled(train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return features [n, (steps,) features] of both splits as drives [n, steps, features]."""
     parts = [np.asarray(x, np.float64).reshape(len(x), -1, x.shape[-1]) for x in (train, test)]
     rows = parts[0].reshape(-1, train.shape[-1])
@@ -90,7 +91,7 @@ def scaled(train: NDArray, test: NDArray) -> tuple[NDArray[np.uint8], NDArray[np
     return drives[0], drives[1]
 
 
-def _splits(path: Path, arrays: Mapping[str, NDArray]) -> list[tuple[NDArray, NDArray]]:
+def _splits(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return x and y of the training and of the test items."""
     found = {}
     for split in SPLITS:
@@ -121,7 +122,7 @@ def _splits(path: Path, arrays: Mapping[str, NDArray]) -> list[tuple[NDArray, ND
     return [(x[rest], y[rest]), (x[tested], y[tested])]
 
 
-def _names(arrays: Mapping[str, NDArray], split: str) -> tuple[str, str] | None:
+def _names(arrays: Mapping[str, NDArray[Any]], split: str) -> tuple[str, str] | None:
     """Return the names of the items and the labels of a split ("": of all items); None where they are not there."""
     by_words = {frozenset(name.lower().split("_")): name for name in arrays}
     extra = {split} if split else set()
@@ -130,7 +131,9 @@ def _names(arrays: Mapping[str, NDArray], split: str) -> tuple[str, str] | None:
     return None if items is None or labels is None else (items, labels)
 
 
-def _checked(path: Path, arrays: Mapping[str, NDArray], items: str, labels: str) -> tuple[NDArray, NDArray]:
+def _checked(
+    path: Path, arrays: Mapping[str, NDArray[Any]], items: str, labels: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
     x = arrays[items]
     y = arrays[labels]
     # Labels of PyTorch's and Keras's datasets may be a column, floats that are integers, or conditions.

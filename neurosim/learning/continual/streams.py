@@ -152,7 +152,7 @@ class StreamRecipe(ABC):
         self,
         base: Base,
         names: tuple[str, ...],
-        change: Callable[[NDArray[np.uint8], int], NDArray],
+        change: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]],
         seed: int,
         shape: tuple[int, ...] = (),
         scenario: Scenario = "domain",

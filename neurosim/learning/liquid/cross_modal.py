@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, final
+from typing import Annotated, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,13 @@ class Contrast:
     def __post_init__(self) -> None:
         check_rules(self)
 
-    def fit(self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray) -> CrossModal:
+    def fit(
+        self,
+        seen: NDArray[np.floating],
+        seen_labels: NDArray[Any],
+        heard: NDArray[np.floating],
+        heard_labels: NDArray[Any],
+    ) -> CrossModal:
         """Return projections trained on features of two senses, [n, f] with labels [n] and [m, g] with labels [m].
 
         Raises:
@@ -121,10 +127,10 @@ class SharedProjection:
         weights: [features, dimensions].
     """
 
-    mean: NDArray
-    weights: NDArray
+    mean: NDArray[np.floating]
+    weights: NDArray[np.floating]
 
-    def __call__(self, x: NDArray) -> NDArray[np.float64]:
+    def __call__(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return [n, dimensions] points of length 1 for features [n, features]."""
         fits = x.ndim == 2 and x.shape[1] == len(self.mean)
         require(fits, "SharedProjection", f"needs {len(self.mean)} features", x.shape)
@@ -141,7 +147,11 @@ class CrossModal:
     hear: SharedProjection
 
     def accuracy(
-        self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray
+        self,
+        seen: NDArray[np.floating],
+        seen_labels: NDArray[Any],
+        heard: NDArray[np.floating],
+        heard_labels: NDArray[Any],
     ) -> tuple[float, float]:
         """Return the accuracies of matching examples of one sense with labels of the other, means of both directions.
 
@@ -161,14 +171,18 @@ class CrossModal:
         return single, mean
 
 
-def _mean(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray) -> float:
+def _mean(
+    x: NDArray[np.floating], labels: NDArray[Any], others: NDArray[np.floating], other_labels: NDArray[Any]
+) -> float:
     """Return the accuracy of the nearest mean of the other sense's examples of each label."""
     known = np.unique(other_labels)
     centres = np.stack([others[other_labels == label].mean(axis=0) for label in known])
     return float(np.mean(known[(x @ centres.T).argmax(axis=1)] == labels))
 
 
-def _single(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray) -> float:
+def _single(
+    x: NDArray[np.floating], labels: NDArray[Any], others: NDArray[np.floating], other_labels: NDArray[Any]
+) -> float:
     """Return the probability that the cosine with a right example exceeds those with one example of each other label.
 
     It is exact: for a right example at cosine c the product over the other labels of the fraction of their examples
@@ -193,11 +207,11 @@ def _single(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray)
 class _Whitening:
     """The first principal components of features, each of variance 1."""
 
-    mean: NDArray
-    axes: NDArray
+    mean: NDArray[np.floating]
+    axes: NDArray[np.floating]
 
     @classmethod
-    def of(cls, x: NDArray, components: int, seed: int) -> _Whitening:
+    def of(cls, x: NDArray[np.floating], components: int, seed: int) -> _Whitening:
         from sklearn.utils.extmath import randomized_svd
 
         mean = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
@@ -207,8 +221,8 @@ class _Whitening:
         count = int(np.count_nonzero(spread > 1e-5 * spread[0]))
         return cls(mean, axes[:count].T * (math.sqrt(len(x)) / spread[:count]))
 
-    def __call__(self, x: NDArray) -> NDArray[np.float64]:
+    def __call__(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
         return (x - self.mean) @ self.axes
 
-    def into(self, weights: NDArray) -> SharedProjection:
+    def into(self, weights: NDArray[np.floating]) -> SharedProjection:
         return SharedProjection(self.mean, self.axes @ weights)

@@ -110,7 +110,7 @@ class Liquid(Shown):
     own_pace: bool = True
     hot_filter: bool = True
     seed: Annotated[int, NotASetting()] = 0
-    gains: Annotated[NDArray | None, NotASetting()] = None
+    gains: Annotated[NDArray[np.float64] | None, NotASetting()] = None
     pace: Annotated[Pace | None, NotASetting()] = None
     hot: Annotated[HotFilter | None, NotASetting()] = None
 
@@ -146,7 +146,7 @@ class Liquid(Shown):
     def network(self) -> Network:
         """Return populations "input" and "liquid" and the projections between them."""
         if self.gains is None:
-            gains: NDArray = np.ones(self.neurons)
+            gains: NDArray[np.float64] = np.ones(self.neurons)
         else:
             gains = self.gains
         return self._network(gains)
@@ -200,7 +200,7 @@ class Liquid(Shown):
         Raises:
             NeurosimInputError: recordings of another shape.
         """
-        gains: NDArray = np.ones(self.neurons)
+        gains: NDArray[np.float64] = np.ones(self.neurons)
         started = time.perf_counter()
         seconds = float(recordings.durations.sum())
         for k in range(ROUNDS if seconds else 0):
@@ -214,7 +214,7 @@ class Liquid(Shown):
             gains = gains * np.clip((self.rate / np.maximum(rates, self.rate / 50)) ** DAMPING, *BOUNDS)
         return self.knowing(recordings, gains)
 
-    def knowing(self, recordings: Recordings, gains: NDArray) -> Liquid:
+    def knowing(self, recordings: Recordings, gains: NDArray[np.float64]) -> Liquid:
         """Return the liquid with gains, and with the pace of these recordings and the busiest pixels of a camera."""
         is_camera = len(self._space) >= 2
         hot = HotFilter.of(recordings) if is_camera else None
@@ -238,7 +238,7 @@ class Liquid(Shown):
                 pass
         return float(np.abs(np.linalg.eigvals(matrix.toarray())).max())
 
-    def _network(self, gains: NDArray) -> Network:
+    def _network(self, gains: NDArray[np.float64]) -> Network:
         layers = []
         for name, wires in self._written.items():
             if not len(wires.pre):

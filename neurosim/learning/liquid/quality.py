@@ -122,7 +122,7 @@ def distance(a: Recordings, b: Recordings, tau: float = TAU, moments: int = 50) 
     return np.stack(distances, axis=1) / np.sqrt(a.size)
 
 
-def separation(x: NDArray, labels: object) -> float:
+def separation(x: NDArray[np.floating], labels: object) -> float:
     """Return the separation of classes relative to their spread: C_d / (C_v + 1) (Norton & Ventura 2010).
 
     C_d is the mean distance between the mean states of two classes, over all ordered pairs of classes, a class with
@@ -151,7 +151,7 @@ def separation(x: NDArray, labels: object) -> float:
     return between / (within + 1)
 
 
-def rank(x: NDArray, tolerance: float = 0.01) -> int:
+def rank(x: NDArray[np.floating], tolerance: float = 0.01) -> int:
     """Return the rank of x [recordings, neurons]: the number of singular values above `tolerance` of the largest.
 
     For states of different inputs it is the kernel quality, the number of inputs that a linear readout can separate
@@ -170,7 +170,7 @@ def rank(x: NDArray, tolerance: float = 0.01) -> int:
     return int(np.count_nonzero(values > threshold))
 
 
-def effective_rank(x: NDArray) -> float:
+def effective_rank(x: NDArray[np.floating]) -> float:
     """Return exp(entropy of the singular values as fractions of their sum) (Roy & Vetterli 2007); 0 for silence."""
     values = np.linalg.svd(x, compute_uv=False)
     shares = values[values > 0] / max(float(values.sum()), 1e-300)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,14 +110,16 @@ class Readout(Shown):
             # All classifiers need only the products of the vectors: [n, n] in place of [n, 20,000 features].
             gram = (z @ z.T).astype(np.float64)
             penalty = fraction * max(float(np.trace(gram)) / len(z), 1e-12)
-            alpha, bias, after = CLASSIFIERS[self.kind](gram, column, penalty, self)
-            weights = (alpha.T.astype(np.float32) @ z) / scale
+            trained = CLASSIFIERS[self.kind](gram, column, penalty, self)
+            rows = (trained.coefficients.T.astype(np.float32) @ z) / scale
         # Shift and scale go into weights and bias: a feature of a silent neuron stays zero and costs nothing.
-        first = weights.astype(np.float32), bias - weights @ mean
+        weights = rows.astype(np.float32)
+        bias = trained.bias - rows @ mean
         duration = float(spikes.durations.max())
-        if after is None:
-            return TrainedReadout(self, classes, *first, duration=duration)
-        return TrainedReadout(self, classes, *after, *first, duration=duration)
+        if trained.last is None:
+            return TrainedReadout(self, classes, weights, bias, duration=duration)
+        last = trained.last
+        return TrainedReadout(self, classes, last.weights, last.bias, weights, bias, duration=duration)
 
     def _shares(self, n: int) -> NDArray[np.float64]:
         """Return [n] weights of features that give cuts into many windows no more influence than cuts into few."""
@@ -178,7 +180,7 @@ class TrainedReadout(Saved):
     readout: Readout
     labels: NDArray[np.int64]
     weights: NDArray[np.float32]
-    bias: NDArray
+    bias: NDArray[np.float64]
     hidden_weights: NDArray[np.float32] | None = None
     hidden_bias: NDArray[np.float64] | None = None
     duration: Annotated[float, Rule(">= 0 s and finite")] = 0.0
@@ -266,7 +268,7 @@ class TrainedReadout(Saved):
         return layers
 
     @property
-    def _first(self) -> NDArray:
+    def _first(self) -> NDArray[np.floating]:
         """Weights of the features."""
         if self.hidden_weights is None:
             return self.weights
@@ -277,22 +279,24 @@ class TrainedReadout(Saved):
         require(spikes.size == size, "TrainedReadout.scores", f"needs spikes of {size} neurons", spikes.size)
         return self.readout.vectors(spikes)
 
-    def _between(self, x: NDArray) -> NDArray[np.float64]:
+    def _between(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return [recordings, hidden] values of the hidden units."""
         assert self.hidden_weights is not None and self.hidden_bias is not None  # checked for "ann"
         return np.maximum(_each(self.hidden_weights, x) + self.hidden_bias, 0.0)
 
-    def _last(self, x: NDArray) -> NDArray[np.float64]:
+    def _last(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
         return _each(self.weights, x) + self.bias
 
 
-def _layer(name: str, weights: NDArray, x: NDArray, outputs: NDArray) -> LayerCounts:
+def _layer(
+    name: str, weights: NDArray[np.floating], x: NDArray[np.floating], outputs: NDArray[np.floating]
+) -> LayerCounts:
     """Return the work of one product, each recording being a step."""
     none = np.zeros((*outputs.shape[:1], 1, outputs.shape[1], 0), np.float32)
     return count(name, weights.T, x[:, None], outputs[:, None], none, spiking=False)
 
 
-def _each(weights: NDArray, x: NDArray) -> NDArray[np.float64]:
+def _each(weights: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return [recordings, rows of weights] products."""
     products = np.empty((len(x), len(weights)))
     with one_thread():
@@ -302,13 +306,28 @@ def _each(weights: NDArray, x: NDArray) -> NDArray[np.float64]:
     return products
 
 
-Trained = tuple[NDArray, NDArray, "tuple[NDArray, NDArray] | None"]
-"""Coefficients of the training vectors [n, units], biases [units]; and weights [classes, units] and biases [classes] of
-a layer after them, if there is one."""
-Classifier = Callable[[NDArray, NDArray, float, Readout], Trained]
+class LastLayer(NamedTuple):
+    """Weights [classes, units] and biases [classes] of the last layer."""
+
+    weights: NDArray[np.floating]
+    bias: NDArray[np.float64]
 
 
-def _ridge(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
+class TrainedSums(NamedTuple):
+    """A trained classifier: units that are sums of the training vectors, and perhaps a layer after them."""
+
+    coefficients: NDArray[np.floating]
+    """[n, units] of the training vectors."""
+    bias: NDArray[np.floating]
+    """[units]."""
+    last: LastLayer | None = None
+    """Layer of the classes; None where the units are the classes."""
+
+
+Classifier = Callable[[NDArray[np.float64], NDArray[np.int64], float, Readout], TrainedSums]
+
+
+def _ridge(gram: NDArray[np.float64], column: NDArray[np.int64], penalty: float, readout: Readout) -> TrainedSums:
     """Solve ridge regression from the centred products of the training vectors [n, n] and their classes [n].
 
     The minimum of |Y - Z w - b|^2 + penalty |w|^2, Y being 1 for the right class and -1 for others. scikit-learn's
@@ -319,10 +338,11 @@ def _ridge(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> 
 
     targets = np.where(column[:, None] == np.arange(column.max() + 1), 1.0, -1.0)
     bias = targets.mean(axis=0)
-    return KernelRidge(alpha=penalty, kernel="precomputed").fit(gram, targets - bias).dual_coef_, bias, None
+    model = KernelRidge(alpha=penalty, kernel="precomputed").fit(gram, targets - bias)
+    return TrainedSums(model.dual_coef_, bias)
 
 
-def _logistic(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
+def _logistic(gram: NDArray[np.float64], column: NDArray[np.int64], penalty: float, readout: Readout) -> TrainedSums:
     """Solve multinomial logistic regression from the same products.
 
     It depends on the vectors only through their products, so the rows of a Cholesky factor, n coordinates with these
@@ -334,11 +354,11 @@ def _logistic(gram: NDArray, column: NDArray, penalty: float, readout: Readout) 
     # Products in single precision may miss being positive definite by their rounding.
     factor = np.linalg.cholesky(gram + (1e-7 * np.trace(gram) + 1e-12) * np.eye(n))
     model = LogisticRegression(C=1 / penalty, max_iter=ITERATIONS).fit(factor, column)
-    weights, bias = _both(model.coef_, model.intercept_)
-    return np.linalg.solve(factor.T, weights.T), bias, None
+    rows = _of_all_classes(model.coef_, model.intercept_)
+    return TrainedSums(np.linalg.solve(factor.T, rows.weights.T), rows.bias)
 
 
-def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
+def _ann(gram: NDArray[np.float64], column: NDArray[np.int64], penalty: float, readout: Readout) -> TrainedSums:
     """Train a hidden layer by Adam on the principal coordinates of the training vectors, computed from products."""
     import warnings
 
@@ -366,14 +386,15 @@ def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Tr
         ).fit(coordinates, column)
     first, last = model.coefs_
     first_bias, last_bias = model.intercepts_
-    return axes[:, above] / roots * scale @ first, first_bias, _both(last.T, last_bias.astype(np.float64))
+    coefficients = axes[:, above] / roots * scale @ first
+    return TrainedSums(coefficients, first_bias, _of_all_classes(last.T, last_bias.astype(np.float64)))
 
 
-def _both(weights: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
-    """Return weights [classes, n] and biases [classes]; for two classes scikit-learn has only their difference."""
+def _of_all_classes(weights: NDArray[np.floating], bias: NDArray[np.float64]) -> LastLayer:
+    """Return a row for each class; for two classes scikit-learn has one row, of their difference."""
     if len(weights) > 1:
-        return weights, bias
-    return np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
+        return LastLayer(weights, bias)
+    return LastLayer(np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2]))
 
 
 CLASSIFIERS: dict[str, Classifier] = {"ridge": _ridge, "logistic": _logistic, "ann": _ann}

@@ -42,7 +42,7 @@ class RidgeRegression(Shown):
         good = len(self.penalties) > 0 and min(self.penalties) > 0
         require(good, "RidgeRegression.penalties", "must hold numbers > 0", self.penalties)
 
-    def fit(self, states: NDArray, targets: NDArray[np.float64]) -> TrainedRegression:
+    def fit(self, states: NDArray[np.floating], targets: NDArray[np.float64]) -> TrainedRegression:
         """Return the trained regression.
 
         Args:
@@ -101,7 +101,7 @@ class TrainedRegression(Saved):
         require(self.penalties.shape == (targets,), "penalties", f"must hold {targets}", self.penalties.shape)
         check_finite({"weights": self.weights, "bias": self.bias, "penalties": self.penalties})
 
-    def predict(self, states: NDArray) -> NDArray[np.float64]:
+    def predict(self, states: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return [n, targets] predictions.
 
         Raises:
@@ -133,7 +133,7 @@ class _Spectrum(NamedTuple):
     products: NDArray[np.float64]
 
     @classmethod
-    def of(cls, states: NDArray, targets: NDArray[np.float64]) -> _Spectrum:
+    def of(cls, states: NDArray[np.floating], targets: NDArray[np.float64]) -> _Spectrum:
         x = states.astype(np.float64)
         mean = x.mean(axis=0)
         x -= mean

@@ -91,7 +91,7 @@ class ReadNoiseLIF(Neuron):
         return decay, rest, to_v, i_decay, self.v_threshold, self.v_reset, hold, self.key_high, self.key_low
 
     @staticmethod
-    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+    def step(state: NDArray[Any], inputs: NDArray[Any], c: NDArray[Any], spiked: NDArray[np.uint8]) -> None:
         v = state[0]
         refractory = state[1]
         current = state[2]

@@ -72,13 +72,13 @@ def width(windows: int | Sequence[int], timing: str, units: int) -> int:
     return len(TIMINGS[timing]) * sum(check_windows(windows, "features.windows")) * units
 
 
-def _counts(spikes: Recordings, edges: NDArray, tau: float) -> NDArray[np.float32]:
+def _counts(spikes: Recordings, edges: NDArray[np.float64], tau: float) -> NDArray[np.float32]:
     # With a tick of 1, times are in ticks, as the edges are.
     counts = replace(spikes, tick=1.0).window_counts(edges)
     return np.sqrt(counts, out=counts)
 
 
-def _traces(spikes: Recordings, edges: NDArray, tau: float) -> NDArray[np.float32]:
+def _traces(spikes: Recordings, edges: NDArray[np.float64], tau: float) -> NDArray[np.float32]:
     from ...kernels.io.traces.cpu import sampled_traces
 
     # Integer ticks as the engine gives them, else float64: two compiled forms, and no copy of the usual one.
@@ -107,7 +107,7 @@ def _by_spikes(spikes: Recordings, windows: int) -> NDArray[np.float64]:
     return _closed(spikes, _at(spikes, np.arange(windows + 1) / windows))
 
 
-def _at(spikes: Recordings, fractions: NDArray) -> NDArray[np.float64]:
+def _at(spikes: Recordings, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return [recordings, fractions] the ticks by which these fractions of a recording's spikes have come."""
     start = spikes.offsets[:-1, None]
     count = np.diff(spikes.offsets)[:, None]
@@ -119,14 +119,14 @@ def _at(spikes: Recordings, fractions: NDArray) -> NDArray[np.float64]:
     return np.where(count > 0, spikes.ticks[np.minimum(index, len(spikes.ticks) - 1)], silent)
 
 
-def _closed(spikes: Recordings, edges: NDArray) -> NDArray[np.float64]:
+def _closed(spikes: Recordings, edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the edges, with the first window starting at 0 and the last ending with the recording."""
     edges[:, 0] = 0.0
     edges[:, -1] = spikes.durations / spikes.tick
     return edges
 
 
-FEATURES: dict[str, Callable[[Recordings, NDArray, float], NDArray[np.float32]]] = {
+FEATURES: dict[str, Callable[[Recordings, NDArray[np.float64], float], NDArray[np.float32]]] = {
     "counts": _counts,
     "traces": _traces,
 }

@@ -26,7 +26,7 @@ class Wires:
 
 
 # Logarithms of the probability of a source, from its squared distance and the radius.
-WIRINGS: dict[str, Callable[[NDArray, float], NDArray]] = {
+WIRINGS: dict[str, Callable[[NDArray[np.float64], float], NDArray[np.float64]]] = {
     "distance": lambda squared, radius: -squared / (2 * radius**2),
     "uniform": lambda squared, radius: np.zeros_like(squared),
 }
@@ -84,7 +84,7 @@ def draw_recurrent(
     *,
     inhibitory: float,
     in_degree: int,
-    log_weight: Callable[[NDArray], NDArray],
+    log_weight: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     weight: float,
     inhibition: float,
     max_delay: int,

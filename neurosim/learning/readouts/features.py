@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +78,11 @@ class Features:
         self.window += 1
         return self._changed[:n], self._delta[:n]
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of the arrays that later windows depend on."""
         return {"sums": self._sums.copy(), "window": np.array([self.window], np.int64)}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays of other features of the same rules.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,13 +202,13 @@ class LateralState:
         self._grow()
         self._answer(slice(0, self.end), x)
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of the arrays that later windows depend on."""
-        arrays: dict[str, NDArray] = {"rows": self.rows, "velocity": self._velocity, "power": self._power}
+        arrays: dict[str, NDArray[Any]] = {"rows": self.rows, "velocity": self._velocity, "power": self._power}
         arrays |= {"answers": self._answers, "sent": self._sent, "task": np.array([self.task], np.int64)}
         return {name: array.copy() for name, array in arrays.items()}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays of another circuit with the same settings.
 
         Raises:
@@ -217,7 +217,7 @@ class LateralState:
         last = len(self.circuit.rows) - 1
         task = array_of(arrays, "task", np.zeros(1, np.int64), 0, last)
         levels = self.circuit.levels
-        bounds: dict[str, tuple[NDArray, float, float]] = {
+        bounds: dict[str, tuple[NDArray[Any], float, float]] = {
             "rows": (self.rows, -MAX_WEIGHT, MAX_WEIGHT),
             "velocity": (self._velocity, -MAX_WEIGHT, MAX_WEIGHT),
             "power": (self._power, 0.0, MAX_ANSWER),

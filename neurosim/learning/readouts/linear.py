@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol, final
+from typing import Annotated, Any, Literal, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,13 @@ class TrainedWeights(Protocol):
     @property
     def readout(self) -> _Settings: ...
     @property
-    def labels(self) -> NDArray: ...
+    def labels(self) -> NDArray[Any]: ...
     @property
-    def weights(self) -> NDArray: ...
+    def weights(self) -> NDArray[Any]: ...
     @property
-    def bias(self) -> NDArray: ...
+    def bias(self) -> NDArray[Any]: ...
     @property
-    def hidden_weights(self) -> NDArray | None: ...
+    def hidden_weights(self) -> NDArray[Any] | None: ...
 
 
 @final
@@ -61,12 +61,12 @@ class LinearReadout(WindowModel):
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    weights: NDArray
-    bias: NDArray | None = None
+    weights: NDArray[Any]
+    bias: NDArray[Any] | None = None
     features: Literal["counts", "roots", "traces"] = "counts"
     decay: Annotated[float, Rule(">= 0 and < 1")] = 0.0
     gain: Positive = 1.0
-    labels: NDArray | None = None
+    labels: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         weights = np.ascontiguousarray(self.weights, np.float32)
@@ -170,10 +170,10 @@ class _LinearState(WindowState):
         winner = np.array([self.scores.argmax()], np.int32)
         return Output(winner, len(changed) * len(self.weights), tuple(self.scores.tolist()))
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         return {"scores": self.scores.copy(), **self.features.arrays()}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         scores = array_of(arrays, "scores", self.scores, -MAX_SCORE, MAX_SCORE)
         self.features.restore(arrays)
         self.scores[:] = scores

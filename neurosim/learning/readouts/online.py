@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +169,7 @@ class OnlineReadout(WindowModel):
     def start(self) -> WindowState:
         return OnlineState(self)
 
-    def next_task(self, learned: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    def next_task(self, learned: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return what was learned, after the announcement of a new task; for `Windowed.learned`.
 
         Raises:
@@ -269,9 +269,9 @@ class OnlineState(WindowState):
         self.lateral.next_task(self.features.x)
         self._items = 0
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         self._rescore()
-        arrays: dict[str, NDArray] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
+        arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
         if self.model.input_rates:
             arrays["power"] = self.power
         if self.model.penalty:
@@ -284,7 +284,7 @@ class OnlineState(WindowState):
             lateral = self.lateral.arrays()
         return copies | self.features.arrays() | {f"lateral.{name}": array for name, array in lateral.items()}
 
-    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         weights = array_of(arrays, "weights", self.weights, -MAX_WEIGHT, MAX_WEIGHT)
         scores = array_of(arrays, "scores", self.scores, -MAX_SCORE, MAX_SCORE)
         seen = array_of(arrays, "seen", self.seen)

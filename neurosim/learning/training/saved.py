@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -199,7 +199,7 @@ def _moments(saved: Weights, name: str, parameter: Tensor, size: str) -> dict[st
     return moments
 
 
-def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray]]:
+def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray[Any]]]:
     return read_state(path, kind, VERSION)
 
 
@@ -209,9 +209,9 @@ def _facts(net: TrainableNet | _Training) -> dict[str, object]:
     return {"shape": list(net.shape), "classes": net.classes, "dt": net.dt, **spec}
 
 
-def _arrays(tensors: Weights, prefix: str) -> dict[str, NDArray]:
+def _arrays(tensors: Weights, prefix: str) -> dict[str, NDArray[Any]]:
     return {prefix + name: np.array(value.detach().cpu().numpy()) for name, value in tensors.items()}
 
 
-def _tensors(arrays: Mapping[str, NDArray], prefix: str) -> dict[str, Tensor]:
+def _tensors(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, Tensor]:
     return {name[len(prefix) :]: torch.from_numpy(a) for name, a in arrays.items() if name.startswith(prefix)}

@@ -12,7 +12,7 @@ from ...base.errors import NeurosimInputError, require
 from .base import Maker, Pattern, Rows, Side
 from .convolution import Convolution
 
-Part: TypeAlias = "NDArray | str | slice | range | None"
+Part: TypeAlias = "NDArray[Any] | str | slice | range | None"
 
 
 @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from .records import LinearisationState
 KIND = "Linearisation"
 VERSION = 1
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-Arrays = Mapping[str, NDArray]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def write_checkpoint(
@@ -79,6 +80,6 @@ def restore(
             optimiser.state[parameter] = state
 
 
-def _array(value: Tensor) -> NDArray:
+def _array(value: Tensor) -> NDArray[Any]:
     """Return a copy of a tensor, which later updates do not change."""
     return np.array(value.detach().cpu().numpy())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ class Linearisation:
         if self.spec.match.steps and self.spec.match.attention:
             _check_weights(student)
         self.state = LinearisationState()
-        self._saved: Mapping[str, NDArray] = {}
+        self._saved: Mapping[str, NDArray[Any]] = {}
         if checkpoint is not None and checkpoint.is_file():
             self.state, self._saved = read_checkpoint(checkpoint)
 
