@@ -21,12 +21,31 @@ _YEAR_FIRST = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?|\.(\d{1,2})
 # Dots mean day, month, year; slashes do not say which of both comes first.
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[T ,]\s*(.+))?")
 _SLASHES = re.compile(r"\d{1,2}/\d{1,2}/\d{2}")
+# English names of months: 1 Mar 2024 0:30, Mar 1, 2024 0:30, Fri Mar  1 00:30:00 2024; a day of the week may lead.
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july"),
+    *("august", "september", "october", "november", "december"),
+)
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+)?"
+_WITH_MONTH = tuple(
+    re.compile(_WEEKDAY + rest, re.IGNORECASE)
+    for rest in (
+        r"(?P<day>\d{1,2})(?:\.\s*|[\s-])(?P<month>[a-z]{3,9})[\s,.-]+(?P<year>\d{4})(?:[,\s]\s*(?P<clock>.+))?",
+        r"(?P<month>[a-z]{3,9})\.?\s+(?P<day>\d{1,2}),?\s+(?P<year>\d{4})(?:[,\s]\s*(?P<clock>.+))?",
+        r"(?P<month>[a-z]{3,9})\s+(?P<day>\d{1,2})\s+(?P<clock>\d\d:\d\d:\d\d)\s+(?P<year>\d{4})",
+    )
+)
 _HALF_DAY = re.compile(r"(\d{1,2})(:\d\d(?::\d\d(?:\.\d+)?)?)\s*([AP])\.?M\.?", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2}):\d\d(:\d\d([.,]\d+)?)?(\s*[AP]\.?M\.?)?", re.IGNORECASE)
 
 
-def seconds_of(text: str, name: str) -> float:
+def seconds_of(text: str, name: str, unit: float = 1.0) -> float:
     """Return the seconds since 1970 of a date or a number; a zone is left out.
+
+    Args:
+        text: the date or the number.
+        name: of the cell, for errors.
+        unit: of a number too small to count ms since 1970, s.
 
     Raises:
         NeurosimFormatError: neither of both; the text begins with `name`.
@@ -38,20 +57,23 @@ def seconds_of(text: str, name: str) -> float:
         number = float(text)
     except ValueError:
         rule = "must be a date such as 2014-07-01 00:30:00, or seconds since 1970"
-        step = "; write it year first: slashes do not say which number is the day" if _SLASHES.match(text) else ""
+        step = "; write it year first: slashes do not say which number is the day" if has_slashes(text) else ""
+        if is_clock(text):
+            step = "; a time of day alone needs a column of dates beside it"
         raise NeurosimFormatError(f"{name}: {rule} (got {text!r}){step}") from None
     if not abs(number) < 1e22:
         raise NeurosimFormatError(f"{name}: must be a time (got {text!r})")
-    for least, unit in UNITS:
+    for least, scale in UNITS:
         if abs(number) >= least:
-            return number * unit
-    return number
+            return number * scale
+    return number * unit
 
 
 def date_of(text: str) -> datetime | None:
     """Return the date that a text is, without its zone; None for another text.
 
-    ISO 8601; also with slashes or dots, the name UTC or GMT, AM and PM, or without a day; and 1.7.2014.
+    ISO 8601; also with slashes or dots, the name UTC or GMT, AM and PM, or without a day; 1.7.2014; and English names
+    of months, as in 1 Jul 2014, Jul 1, 2014 and Tue Jul  1 00:30:00 2014.
     """
     plain = _ZONE_NAME.sub("", text.strip())
     if plain.isdigit():
@@ -68,7 +90,7 @@ def date_of(text: str) -> datetime | None:
     if match is not None:
         day, month, year, rest = match.groups()
         return _joined(f"{year}-{int(month):02d}-{int(day):02d}", rest)
-    return None
+    return _with_month(plain)
 
 
 def spell_out(text: str) -> str:
@@ -82,6 +104,11 @@ def spell_out(text: str) -> str:
         return ""
 
 
+def has_slashes(text: str) -> bool:
+    """Return whether a text is a date such as 07/01/2014, which does not say which number is the day."""
+    return _SLASHES.match(text) is not None
+
+
 def is_clock(text: str) -> bool:
     """Return whether a text is a time of day, such as 00:30 or 12:30:05 PM."""
     return _CLOCK.fullmatch(text.strip()) is not None
@@ -93,6 +120,19 @@ def is_epoch(text: str) -> bool:
         return False
     low, high = EPOCH
     return low <= seconds_of(text, "") <= high
+
+
+def _with_month(text: str) -> datetime | None:
+    """Return the date of a text with the name of a month; None for another text."""
+    for form in _WITH_MONTH:
+        match = form.fullmatch(text)
+        if match is None:
+            continue
+        name = match["month"].lower()
+        months = [k for k, month in enumerate(_MONTHS, 1) if month.startswith(name)]
+        if months:
+            return _joined(f"{match['year']}-{months[0]:02d}-{int(match['day']):02d}", match["clock"])
+    return None
 
 
 def _joined(date: str, rest: str | None) -> datetime | None:

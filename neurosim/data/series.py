@@ -3,9 +3,10 @@
     timestamp,value
     2014-07-01 00:00:00,10844
 
-The first line names the columns, or the columns are numbered; lines in front of it that begin with # are passed over.
-Times are dates (see `moments`), or seconds, ms, us or ns since 1970; a zone is left out, so that times of day are those
-of the clock that wrote them. A column of times of day joins a column of dates. An empty cell is a missing value. Where
+The first line names the columns, or the columns are numbered; empty lines in front of it, and lines that begin with #
+or are a spreadsheet's sep=;, are passed over. Times are dates (see `moments`), or seconds, ms, us or ns since 1970, or
+of the unit that the column's name ends with, as in "Time (min)"; a zone is left out, so that times of day are those of
+the clock that wrote them. A column of times of day joins a column of dates. An empty cell is a missing value. Where
 semicolons part the columns, the comma in 0,5 is a decimal comma, as spreadsheets write it in much of Europe.
 """
 
@@ -22,16 +23,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base.errors import NeurosimFormatError, NeurosimInputError, lookup, require
-from .moments import date_of, is_clock, is_epoch, seconds_of, spell_out
+from .moments import date_of, has_slashes, is_clock, is_epoch, seconds_of, spell_out
 
 # Names of a column of times that holds numbers.
 TIME_NAMES = ("time", "timestamp", "date", "datetime", "t", "ts", "ds", "epoch", "unix", "unixtime")
-# Names of a column that numbers the rows, as pandas writes it.
-INDEX_NAMES = ("", "unnamed: 0")
+# Names of a column that numbers the rows, as pandas and databases write it.
+INDEX_NAMES = ("", "unnamed: 0", "index", "id", "row")
 SEPARATORS = ",;\t|"
 # Rows that are read at once, at most, until every column has had a cell that is not empty.
 MAX_SAMPLE = 1000
-MISSING = ("", "nan", "na", "null", "none")
+MISSING = ("", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "?")
+# Seconds of the units that follow a name of `TIME_NAMES`, as in time_ms, Time (s) and t [min].
+TIME_UNITS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_NAME_WITH_UNIT = re.compile(rf"(?:{'|'.join(TIME_NAMES)})(?:[ _]?[(\[]| ?_)({'|'.join(TIME_UNITS)})[)\]]?")
+# A first line by which spreadsheets know the separator.
+_SEPARATOR_LINE = re.compile(r"sep=.", re.IGNORECASE)
 # Group 1 is in front of the comma.
 _DECIMAL_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)")
 
@@ -41,7 +47,8 @@ class SeriesRow(NamedTuple):
 
     Attributes:
         time: seconds since 1970 on the clock of the table; NaN where the table has no times.
-        text: the time as it stands in the table, or the number of the record.
+        text: the time as it stands in the table, or in seconds where its column has another unit, or the number of the
+            record.
         values: numbers, NaN where one is missing, and texts, by column.
     """
 
@@ -59,12 +66,14 @@ class SeriesColumns:
         numbers: columns of numbers.
         texts: columns of categories.
         clock: column of times of day, where `time` has dates alone; "" for none.
+        unit: of numbers in the column of times, s.
     """
 
     time: str
     numbers: tuple[str, ...]
     texts: tuple[str, ...] = ()
     clock: str = ""
+    unit: float = 1.0
 
 
 def read_series(
@@ -89,37 +98,42 @@ def read_series(
         NeurosimInputError: a column that is not there.
     """
     source = iter(lines)
-    first, source = _first_line(source)
+    first, start, source = _first_line(source)
     require(first.strip() != "", name, "must have a line of names or values", "an empty file")
     separator = max(SEPARATORS, key=first.count)
     head = next(csv.reader([first], delimiter=separator))
     cells = _cells(head, separator)
+    twice = next((cell for k, cell in enumerate(cells) if cell and cell in cells[:k]), "")
     if any(_is_number(cell) or date_of(cell) is not None for cell in cells):
         names = [f"column{k}" for k in range(1, len(cells) + 1)]
         source = chain([first], source)
-        start = 1
     else:
+        require(twice == "", name, "must have columns of different names; rename one", twice)
         names = cells
-        start = 2
+        start += 1
     # These rows decide which columns hold numbers; they are read again below.
     sample, seen = _sample(source, names, separator, f"{name}, line {start}")
     columns = _columns(sample, name, time, numbers, texts)
     return columns, _rows(chain(seen, source), name, start, names, separator, columns)
 
 
-def _first_line(source: Iterator[str]) -> tuple[str, Iterator[str]]:
-    """Return the line of names or values, and the lines behind it: without comments, unless one holds the names."""
+def _first_line(source: Iterator[str]) -> tuple[str, int, Iterator[str]]:
+    """Return the line of names or values, its number, and the lines behind it: without comments, unless one holds the
+    names."""
     line = next(source, "").lstrip("\ufeff")
+    number = 1
     comment = ""
-    while line.startswith("#"):
-        comment = line
+    while line.startswith("#") or line.isspace() or _SEPARATOR_LINE.fullmatch(line.strip()):
+        if line.startswith("#"):
+            comment = line
         line = next(source, "")
+        number += 1
     names = comment.lstrip("# ")
     separator = max(SEPARATORS, key=line.count)
     are_names = comment != "" and separator in line and names.count(separator) == line.count(separator)
     if are_names and any(_is_number(cell) for cell in line.strip().split(separator)):
-        return names, chain([line], source)
-    return line, source
+        return names, number - 1, chain([line], source)
+    return line, number, source
 
 
 def _sample(
@@ -133,6 +147,10 @@ def _sample(
         if line is None and seen:
             break
         cells = _cells(next(csv.reader([line or ""], delimiter=separator), []), separator)
+        if line is not None and not cells:
+            seen.append(line)
+            continue
+        cells = _without_empty_ends(cells, len(names))
         if len(cells) != len(names):
             # Later lines of a wrong length are named when they are read.
             if seen:
@@ -153,7 +171,9 @@ def _columns(
         lookup(sample, asked, "column")
     if time is None:
         dates = [key for key, cell in sample.items() if date_of(cell) is not None and not _is_number(cell)]
-        named = [key for key in sample if key.lower() in TIME_NAMES]
+        named = [key for key in sample if key.lower() in TIME_NAMES or _NAME_WITH_UNIT.fullmatch(key.lower())]
+        # Their order of day and month is not known: reading the first one says how to write them.
+        dates += [key for key, cell in sample.items() if has_slashes(cell)]
         counted = [key for key, cell in sample.items() if is_epoch(cell)]
         time = next(iter([*dates, *named, *counted[:1]]), "")
     clock = ""
@@ -164,9 +184,11 @@ def _columns(
         numbers = [key for key in others if _is_number(sample[key])]
     if not numbers and not texts:
         shown = ", ".join(f"{key}: {cell!r:.30}" for key, cell in sample.items())
-        step = "name one with --value; columns are parted by one of , ; | or tabs"
+        step = "name one with --value; columns are parted by one of , ; | or tabs, lines in front of names begin with #"
         raise NeurosimInputError(f"{name}: has no column of numbers (got {shown:.200}); {step}")
-    return SeriesColumns(time, tuple(numbers), tuple(texts), clock)
+    match = _NAME_WITH_UNIT.fullmatch(time.lower())
+    unit = TIME_UNITS[match[1]] if match else 1.0
+    return SeriesColumns(time, tuple(numbers), tuple(texts), clock, unit)
 
 
 def _rows(
@@ -178,9 +200,9 @@ def _rows(
         if not cells:
             continue
         where = f"{name}, line {number}"
-        plain = _cells(cells, separator)
-        if len(cells) != len(names):
-            raise NeurosimFormatError(f"{where}: must have {len(names)} cells (got {len(cells)})")
+        plain = _without_empty_ends(_cells(cells, separator), len(names))
+        if len(plain) != len(names):
+            raise NeurosimFormatError(f"{where}: must have {len(names)} cells (got {len(plain)})")
         values: dict[str, float | str] = {}
         for key in columns.numbers:
             values[key] = _number(plain[place[key]], f"{where}, column {key}")
@@ -195,7 +217,10 @@ def _rows(
                 text = spell_out(text) or text
             if columns.clock:
                 text = f"{text} {plain[place[columns.clock]]}"
-            yield SeriesRow(seconds_of(text, f"{where}, column {columns.time}"), text, values)
+            moment = seconds_of(text, f"{where}, column {columns.time}", columns.unit)
+            if columns.unit != 1.0 and _is_number(text):
+                text = f"{moment:.12g}"
+            yield SeriesRow(moment, text, values)
         else:
             yield SeriesRow(math.nan, str(number - start), values)
 
@@ -206,6 +231,13 @@ def _cells(cells: Sequence[str], separator: str) -> list[str]:
     if separator != ";":
         return stripped
     return [_DECIMAL_COMMA.sub(r"\1.\2", cell) if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in stripped]
+
+
+def _without_empty_ends(cells: list[str], count: int) -> list[str]:
+    """Return cells without empty ones behind the first `count`, which a separator at the end of a line makes."""
+    while len(cells) > count and not cells[-1]:
+        cells = cells[:-1]
+    return cells
 
 
 def decode_text(content: bytes) -> str:

@@ -76,6 +76,28 @@ def test_a_run_is_listed_repeated_and_swept() -> None:
     assert alarms[0] >= alarms[1]
 
 
+def test_a_wrong_row_of_a_stream_loses_nothing_before_it() -> None:
+    words = small("--probation", "100", "--value", "value")
+    lines = table(160).splitlines(True)
+    whole = CliRunner().invoke(main, ["memory", "anomaly", "-", *words, "--out", "whole"], "".join(lines))
+    wrong = [*lines[:131], "2014-07-06T10:00,high,day\n"]
+    broken = CliRunner().invoke(main, ["memory", "anomaly", "-", *words, "--out", "a"], "".join(wrong))
+    assert whole.exit_code == 0 and broken.exit_code == 2
+    assert "line 132, column value: must be a number or empty (got 'high')" in broken.output
+    rest = [lines[0], *lines[131:]]
+    resumed = CliRunner().invoke(main, ["memory", "anomaly", "--resume", "a"], "".join(rest))
+    assert resumed.exit_code == 0, resumed.output
+    assert Path("a/scores.csv").read_bytes() == Path("whole/scores.csv").read_bytes()
+
+
+def test_columns_and_order_of_a_table_are_said() -> None:
+    lines = table(60).splitlines()
+    Path("newest.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]))
+    shown = neurosim("memory", "anomaly", "newest.csv", *small("--value", "value", "--out", "a")).stdout
+    assert "reads value, times of timestamp" in shown
+    assert "59 (records earlier than the one before; sort the table by time)" in shown
+
+
 def test_a_stream_says_the_same_as_a_file() -> None:
     words = small("--probation", "100", "--value", "value")
     Path("whole.csv").write_text(table(260))

@@ -72,6 +72,13 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("t,v\n1,2\n2,high\n", "t.csv, line 3, column v: must be a number or empty (got 'high')"),
         ("t,v\n1,2\n2,inf\n", "t.csv, line 3, column v: must be finite (got 'inf')"),
         ("t,v\n1,2\nsoon,3\n", "t.csv, line 3, column t: must be a date such as 2014-07-01 00:30:00, or seconds"),
+        ("t,v,v\n1,2,3\n", "t.csv: must have columns of different names; rename one (got v)"),
+        ("\n# by a logger\nt,v\n1,2\n\n2,high\n", "t.csv, line 6, column v: must be a number"),
+        (
+            "when,v\n07/13/2014,2\n",
+            "t.csv, line 2, column when: must be a date such as 2014-07-01 00:30:00, or seconds",
+        ),
+        ("time,v\n00:30,2\n", "t.csv, line 2, column time: must be a date such as 2014-07-01 00:30:00, or seconds"),
         ("a,b\nx,y\n", "t.csv: has no column of numbers (got a: 'x', b: 'y'); name one"),
     ],
 )
@@ -102,6 +109,11 @@ def times_of(text: str) -> list[float]:
         "2014.07.01 00:30",
         "1.7.2014 0:30",
         "2014-07-01 12:30:00 AM",
+        "1 Jul 2014 00:30",
+        "01-July-2014 12:30 AM",
+        '"Jul 1, 2014 0:30:00"',
+        '"Tue, 01 Jul 2014 00:30:00 GMT"',
+        "Tue Jul  1 00:30:00 2014",
         "201407010030",
         "20140701003000",
         "1404174600",
@@ -143,6 +155,26 @@ def test_columns_are_found_below_empty_cells_comments_and_numbers_of_rows() -> N
     columns, rows = read_series(["# by a logger\n", "1404174600,2\n", "1404174900,3\n"], "t.csv")
     assert (columns.time, columns.numbers) == ("column1", ("column2",)) and len(list(rows)) == 2
     assert decode_text("t,v\n1,2\n".encode("utf-16")) == "t,v\n1,2\n"
+
+
+def test_numbers_have_the_unit_of_their_column() -> None:
+    for name, text, seconds in (("Time (min)", "1.5", 90.0), ("t [ms]", "1500", 1.5), ("time_h", "2", 7200.0)):
+        columns, rows = read_series([f"{name},v\n", f"{text},2\n"], "t.csv")
+        (row,) = rows
+        assert (columns.time, columns.numbers) == (name, ("v",))
+        # The text is read again by those who have no columns.
+        assert row.time == seconds and float(row.text) == seconds
+    # Large numbers count since 1970, dates have no unit, and a longer word is no time.
+    assert times_of("timestamp_ms,v\n1404174600000,2\n") == times_of("time_s,v\n2014-07-01 00:30,2\n") == [1404174600.0]
+    assert read_series(["timer_s,v\n", "1,2\n"], "t.csv")[0].numbers == ("timer_s", "v")
+
+
+def test_what_exports_add_to_a_table_is_passed_over() -> None:
+    lines = ["sep=;\n", "\n", "id;t;v\n", "7;1;2,5;\n", "8;2;N/A\n", "9;3;-\n"]
+    columns, rows = read_series(lines, "t.csv")
+    assert (columns.time, columns.numbers) == ("t", ("v",))
+    values = [float(row.values["v"]) for row in rows]
+    assert values[0] == 2.5 and all(map(math.isnan, values[1:])) and len(values) == 3
 
 
 def test_arrays_are_rows() -> None:

@@ -25,12 +25,15 @@ def overview_of(result: AnomalyResult) -> Overview:
     lead = [f"{numbers.plain(result.records)} records of {source}"]
     if result.earlier:
         lead.append(f"after {numbers.plain(result.earlier)} of an earlier run")
+    times = f"times of {result.time}" if result.time else "without times"
+    lead.append(f"reads {', '.join(result.read)}, {times}")
     lead.append(f"{numbers.plain(result.columns)} columns, {numbers.plain(result.cells)} cells")
     return Overview(
         title=f"Anomalies of {named}",
         lead=lead,
         facts=[
             Fact(label="Alarms", value=len(result.alarms), note=_rule(result)),
+            *_order(result),
             *_errors(result),
             Fact(
                 label="Time of a record",
@@ -54,6 +57,13 @@ def overview_of(result: AnomalyResult) -> Overview:
 def _rule(result: AnomalyResult) -> str:
     threshold = numbers.plain(result.threshold, 3)
     return f"score of at least {threshold}, after {numbers.plain(result.probation)} records"
+
+
+def _order(result: AnomalyResult) -> list[Fact]:
+    if not result.unordered:
+        return []
+    note = "records earlier than the one before; sort the table by time"
+    return [Fact(label="Out of order", value=result.unordered, note=note)]
 
 
 def _errors(result: AnomalyResult) -> list[Fact]:

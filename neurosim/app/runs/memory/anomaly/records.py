@@ -116,5 +116,6 @@ def _date_encoder(parts: Sequence[str], times: NDArray[np.float64]) -> DateEncod
 def _range_of(rows: Sequence[SeriesRow], key: str) -> tuple[float, float]:
     values = np.array([row.values[key] for row in rows], np.float64)
     finite = values[np.isfinite(values)]
-    require(finite.size > 0, f"column {key}", "must have a number among the records of the probation", len(rows))
+    rule = "must have a number among the records of the probation; name the other columns with --value"
+    require(finite.size > 0, f"column {key}", rule, f"none in {len(rows)}")
     return float(finite.min()), float(finite.max())

@@ -15,7 +15,10 @@ class AnomalyResult(RunResult):
     Attributes:
         table: name of the file, "-" for standard input.
         watched: column whose values are predicted; "" for none.
+        time: column of times; "" for none.
+        read: columns of values and categories that are read.
         records: number of records, and `earlier`, those that the detector had learned in an earlier run.
+        unordered: number of records whose time is earlier than that of the record before.
         probation: records at the beginning without alarms.
         threshold: score of an alarm.
         alarms: times of the alarms; of alarms at neighbouring records the first alone.
@@ -32,9 +35,12 @@ class AnomalyResult(RunResult):
     kind: str = "anomaly"
     table: str = ""
     watched: str = ""
+    time: str = ""
+    read: tuple[str, ...] = ()
     seed: int | None = None
     records: int = 0
     earlier: int = 0
+    unordered: int = 0
     probation: int = 0
     threshold: float | None = None
     alarms: tuple[str, ...] = ()

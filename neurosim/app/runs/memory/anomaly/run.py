@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from .....base.atomic import write_text
-from .....base.errors import NeurosimMissingError
+from .....base.errors import NeurosimError, NeurosimMissingError
 from .....data.moments import seconds_of
 from .....data.series import SeriesColumns, SeriesRow, decode_text, read_series
 from .....memory.series.detector import AnomalyDetector
@@ -125,8 +127,11 @@ def work(run: AnomalyRun, on_record: Callable[[str], None] | None = None) -> Ano
     return AnomalyResult(
         table=config.table.file,
         watched=detector.watched,
+        time=inputs.columns.time,
+        read=(*inputs.columns.numbers, *inputs.columns.texts),
         seed=detector.seed,
         records=len(read.texts),
+        unordered=int(np.count_nonzero(np.diff(read.seconds()) < 0)) if inputs.columns.time else 0,
         earlier=earlier,
         probation=detector.probation,
         threshold=detector.threshold,
@@ -178,11 +183,12 @@ def _learn(
                     file.flush()
                     detector.save(run.path / DETECTOR)
                     saved = time.monotonic()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, NeurosimError) as error:
+            # A stream is not read again: what it held until a wrong row is kept for a resumed run.
             file.flush()
             detector.save(run.path / DETECTOR)
             # Ctrl-C ends a stream as its end does; a file has records left.
-            if not is_stream:
+            if not is_stream or isinstance(error, NeurosimError):
                 raise
     detector.save(run.path / DETECTOR)
     count = detector.records - begin
