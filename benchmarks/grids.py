@@ -20,12 +20,12 @@ graphs: is there a path from one node of a directed graph without cycles to anot
 The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
 feed-forward layer, and the mean over patches; for rays and overlapping the largest value of each channel over them, for
 in a mean the two that matter count the less, the larger the grid. Layers: PLSTM2D in its two modes, the directional one
-also with 4 heads in place of 2, and without transitions, so that only neighbours see each other, and both modes with
-4 heads and the gates and norms of the source's code ("published"), the diffusive one also with transitions that are
-matrices of 2 states; LightNet2D with and without positions, a convolution
-of 3 x 3 patches, and none, which is the feed-forward layer alone. By name alone: attention of every patch to all by a
-feature map, "elu", "hedgehog", "norm_aware 1", "norm_aware 3" and "norm_aware trained". --keep saves each result as
-soon as it is there, and a second call begins behind the last.
+also with 4 heads in place of 2, and without transitions, so that only neighbours see each other; both modes with 4
+heads and the gates and norms of the source's code, of its single layer ("published") and of its models of images
+("closed"); the diffusive one with transitions that are matrices of 2 states; LightNet2D with and without positions, a
+convolution of 3 x 3 patches, and none, which is the feed-forward layer alone. By name alone: attention of every patch
+to all by a feature map, "elu", "hedgehog", "norm_aware 1", "norm_aware 3" and "norm_aware trained". --keep saves each
+result as soon as it is there, and a second call begins behind the last.
 """
 
 from __future__ import annotations
@@ -130,6 +130,10 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "plstm without transitions": Unconnected,
     "plstm published": lambda: PLSTM2D(WIDTH, 4, complement=True, norm="each"),
     "plstm diffusive published": lambda: PLSTM2D(WIDTH, 4, "diffusive", chirality="L", by_direction=True, norm="each"),
+    "plstm closed": lambda: PLSTM2D(WIDTH, 4, complement=True, norm="sum", states=1, closed=True),
+    "plstm diffusive closed": lambda: PLSTM2D(
+        WIDTH, 4, "diffusive", chirality="L", by_direction=True, norm="sum", states=1, closed=True
+    ),
     "plstm diffusive of 2 states": lambda: PLSTM2D(
         WIDTH, 4, "diffusive", chirality="L", by_direction=True, norm="each", states=2
     ),

@@ -283,14 +283,19 @@ def node_by_node(layer: PLSTM2D, x: Tensor, complement: bool) -> Tensor:
                 came_up = down.get((i - up, j), nothing)
                 read = torch.einsum("hj,hjkv->hkv", g["m_l"], came_left)
                 read = read + torch.einsum("hj,hjkv->hkv", g["m_u"], came_up)
-                direct = (layer.direct * (q[here] * k[here]).sum(-1))[:, None] * v[here]
-                out[here] = torch.einsum("hk,hkv->hv", q[here], read) + direct
+                out[here] = torch.einsum("hk,hkv->hv", q[here], read)
                 for name, edges in (("r", right), ("d", down)):
                     edges[here] = g[f"s_{name}"][:, :, None, None] * new[:, None]
                     for came, state in (("l", came_left), ("u", came_up)):
                         edges[here] = edges[here] + torch.einsum("hij,hjkv->hikv", g[f"t_{name}{came}"], state)
-        outputs.append(layer.norm(out))
-    y = layer.o_proj(torch.stack(outputs).mean(0).flatten(-2))
+        outputs.append(out)
+    weight = layer.direct.sigmoid() if layer.closed else layer.direct
+    direct = (weight * (q * k).sum(-1))[..., None] * v
+    if layer.share is None:
+        normed = torch.stack([layer.norm(direct + out) for out in outputs]).mean(0)
+    else:
+        normed = layer.norm(direct + sum(outputs))
+    y = layer.o_proj(normed.flatten(-2))
     return y if layer.passthrough is None else y + layer.passthrough * x
 
 
@@ -302,19 +307,50 @@ def node_by_node(layer: PLSTM2D, x: Tensor, complement: bool) -> Tensor:
         {"mode": "diffusive", "chirality": "L", "by_direction": True, "states": 2},
         {"mode": "directional", "complement": True, "states": 3, "conv_size": 3},
         {"mode": "directional", "states": 2, "passthrough": True},
+        {"mode": "directional", "complement": True, "states": 2, "closed": True, "norm": "sum"},
+        {"mode": "diffusive", "chirality": "L", "by_direction": True, "states": 2, "closed": True, "norm": "sum"},
     ],
-    ids=["P", "D with a convolution", "D of matrices", "P of matrices", "shares of matrices"],
+    ids=["P", "D with a convolution", "D of matrices", "P of matrices", "shares of matrices", "P closed", "D closed"],
 )
 def test_gates_and_norms_as_in_the_sources_code(options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    layer = PLSTM2D(6, 2, norm="each", **options).double()
+    layer = PLSTM2D(8, 2, **{"norm": "each"} | options).double()
     with torch.no_grad():
         for n, (name, value) in enumerate(layer.named_parameters()):
             if "edge_proj.weight" in name or "transitions" in name or name == "passthrough":
                 value.copy_(0.5 * noise(*value.shape, seed=n))
-        x = noise(1, 4, 3, 6)
+        x = noise(1, 4, 3, 8)
         wanted = node_by_node(layer, x[0], "complement" in options)
         torch.testing.assert_close(layer(x)[0], wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("states", [None, 1, 2])
+@pytest.mark.parametrize("mode", ["directional", "diffusive"])
+def test_closed_gates_see_a_part_of_the_channels(mode: str, states: int | None) -> None:
+    """Channel c moves the gates of flip c // 4 and head c // 2 % 2 alone; angles see all channels."""
+    layer = PLSTM2D(16, 2, mode, states=states, closed=True).double()
+    x = noise(1, 1, 1, 16)
+    first = layer.edges(x)
+    torch.testing.assert_close(first.source, torch.full_like(first.source, 1 / (1 + math.e**4)))
+    torch.testing.assert_close(first.mark, first.source)
+    with torch.no_grad():
+        for n, value in enumerate(layer.parameters()):
+            value.copy_(noise(*value.shape, seed=n))
+        before = layer.edges(x)
+        for c in range(16):
+            moved = x.clone()
+            moved[..., c] += 1
+            for name, old, new in zip(before._fields, before, layer.edges(moved), strict=True):
+                if name == "angle":
+                    assert bool((old != new).all())
+                    continue
+                changed = (old != new).flatten(5).any(-1)[0, 0, 0]
+                wanted = torch.zeros(4, 2, dtype=torch.bool)
+                wanted[c // 4, c // 2 % 2] = True
+                assert torch.equal(changed, wanted), name
+    saved = PLSTM2D(16, 2, mode, states=states, closed=True).double()
+    saved.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(saved(x), layer(x), rtol=0, atol=0)
 
 
 def test_a_single_state_has_a_transition_that_may_be_negative() -> None:
@@ -350,12 +386,13 @@ def test_the_turns_are_mirrored() -> None:
         ({"by_direction": True}, r"PLSTM2D.by_direction: needs mode 'diffusive' \(got directional\)"),
         ({"mode": "diffusive", "complement": True}, r"PLSTM2D.complement: needs mode 'directional'"),
         ({"states": 0}, r"PLSTM2D.states: must be >= 1 or None \(got 0\)"),
+        ({"closed": True, "num_heads": 4}, r"PLSTM2D.width: must be a multiple of 16 and > 0 \(got 8\)"),
         ({"conv_size": -1}, r"PLSTM2D.conv_size: must be >= 0 squares \(got -1\)"),
     ],
 )
 def test_options_of_the_other_mode_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(NeurosimInputError, match=message):
-        PLSTM2D(8, 2, **options)
+        PLSTM2D(8, **{"num_heads": 2} | options)
 
 
 def test_first_gates_reach_across_the_image() -> None:

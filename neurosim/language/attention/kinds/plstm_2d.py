@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from ....base.errors import lookup, require
 from .modules import divide, linear, split_heads
@@ -14,6 +15,8 @@ from .plstm import DIRECT, MatrixGates
 
 ANGLES = 2.0  # first biases of the angles: of the heads in turn, from this below 0 to this above, as published
 ANGLE_SCALE = 0.5  # of W x / D beside the first angles of the complement, as in the source's code
+CLOSED = -4.0  # first biases of sources and marks, and of the direct weight, in the source's models of images
+CLOSED_DIRECT = -6.0
 
 
 def over_grid(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:
@@ -156,16 +159,30 @@ def _turning_left(edges: EdgeGates) -> tuple[Tensor, Tensor, Tensor]:
 
 MODES = {"diffusive": _diffusive, "directional": _directional}
 TURNS = {"L": _turning_left, "R": _diffusive}
-NORMS = {"mean": False, "each": True}  # of the mean over flips, or of each flip
+# Share of each flip in what one norm sees; None: each flip has its norm.
+NORMS = {"mean": 0.25, "sum": 1.0, "each": None}
+
+
+class Masked(nn.Module):
+    """W times a mask: outputs see some of the inputs."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.mask
 
 
 class PLSTM2D(nn.Module):
     """pLSTM over an image: y = W_o norm(o), o the mean over four flips of `over_grid` plus d (q . k) v.
 
     `layer(x)`, x [B, X, Y, width] to y alike, any X and Y. The gates are sigmoids of W x, for each flip and head. The
-    source's code has `norm="each"`, `complement=True` in the P-mode, in the D-mode `by_direction=True` and
-    `chirality="L"`, and `states=1`; its layer, not its published models of images, has `conv_size=3` and
-    `passthrough=True`.
+    source's code has `complement=True` in the P-mode, in the D-mode `by_direction=True` and `chirality="L"`, and
+    `states=1`. Beside them its models of images have `closed=True` and `norm="sum"`, its single layer `norm="each"`,
+    `conv_size=3` and `passthrough=True`.
 
     Args:
         mode: 'directional' (P) for what travels along a line, or 'diffusive' (D) for what spreads.
@@ -173,16 +190,19 @@ class PLSTM2D(nn.Module):
         by_direction: sources and marks of the D-mode differ between the two edges of a node.
         complement: in the P-mode what does not go right goes down, 1 - a s and 1 - a t, and not (1 - a) s and
             (1 - a) t; its angles are a = sigmoid(b + W x / (2 width)).
-        norm: 'mean' for the norm of the mean over flips, 'each' for the mean of the norms.
+        norm: 'mean' for the norm of the mean over flips, 'sum' for that of their sum, 'each' for the mean of the norms.
         states: J, number of states of an edge, which `MatrixGates` mix: transitions are matrices, sources and marks
             vectors of J. None: one state, whose transition is a sigmoid.
         conv_size: rows and columns of a convolution of each channel, over the squares up to each; q, k and the gates
             see its output, v sees x. 0: none.
         passthrough: add each channel of x to y times a weight, 1 at first.
+        closed: sources and marks begin at sigmoid(-4) in place of 1/2, and d at sigmoid(-6), a sigmoid of a weight, in
+            place of 1. The gates of a flip and head see a part of x alone, width / (4 num_heads) channels; angles see
+            all.
 
     Raises:
         NeurosimInputError: no such mode, chirality or norm, an option of the other mode, a size out of range, or a
-            width that the heads do not divide.
+            width that the heads, of closed gates the heads and flips, do not divide.
     """
 
     def __init__(
@@ -198,12 +218,13 @@ class PLSTM2D(nn.Module):
         states: int | None = None,
         conv_size: int = 0,
         passthrough: bool = False,
+        closed: bool = False,
     ) -> None:
         super().__init__()
         self.heads = num_heads
         self.size = divide(width, num_heads, "PLSTM2D.width")
         self.gates = lookup(MODES, mode, "PLSTM2D.mode")
-        self.norm_each = lookup(NORMS, norm, "PLSTM2D.norm")
+        self.share = lookup(NORMS, norm, "PLSTM2D.norm")
         turned = lookup(TURNS, chirality, "PLSTM2D.chirality")
         self.is_diffusive = mode == "diffusive"
         if self.is_diffusive:
@@ -237,6 +258,9 @@ class PLSTM2D(nn.Module):
             if not self.is_diffusive:
                 first[..., self.places.angle] = torch.linspace(-ANGLES, ANGLES, num_heads)
         self.direct = nn.Parameter(torch.ones(num_heads))
+        self.closed = closed
+        if closed:
+            self._close()
         self.norm = nn.RMSNorm(self.size, 1e-5)
         self.angle_scale = 1.0
         if complement:
@@ -246,6 +270,27 @@ class PLSTM2D(nn.Module):
         if conv_size:
             self.conv = nn.Conv2d(width, width, conv_size, padding=conv_size - 1, groups=width)
         self.passthrough = nn.Parameter(torch.ones(width)) if passthrough else None
+
+    @torch.no_grad()
+    def _close(self) -> None:
+        """Begin with gates that are nearly closed, each of which sees a part of the channels."""
+        flips_heads = 4 * self.heads
+        width = self.edge_proj.in_features
+        size = divide(width, flips_heads, "PLSTM2D.width")
+        nn.init.constant_(self.direct, CLOSED_DIRECT)
+        first = self.edge_proj.bias.view(flips_heads, -1)
+        first[:, [*self.places.source, *self.places.mark]] = CLOSED
+        sight = torch.eye(flips_heads).repeat_interleave(size, 1)
+        layers = [(self.edge_proj, 1)]
+        if self.transitions is not None:
+            # Rotations are two for each transition, the outputs of one before those of the other.
+            layers += [(self.transitions.scale_proj, 1)]
+            layers += [] if self.transitions.turn_proj is None else [(self.transitions.turn_proj, 2)]
+        for layer, sets in layers:
+            mask = sight[:, None].repeat(sets, layer.out_features // (sets * flips_heads), 1)
+            if layer is self.edge_proj and not self.is_diffusive:
+                mask[:, self.places.angle] = 1
+            parametrize.register_parametrization(layer, "weight", Masked(mask.flatten(0, 1)))
 
     def edges(self, x: Tensor) -> EdgeGates:
         """Return the gates of each flip and head, [B, X, Y, flips, H, ..]."""
@@ -281,7 +326,8 @@ class PLSTM2D(nn.Module):
         q, k, v = (split_heads(layer(values), self.size) for layer, values in layers)
         q = q * self.size**-0.5
         edges = self.edges(seen)
-        out = ((q * k).sum(-1) * self.direct)[..., None] * v
+        direct = self.direct.sigmoid() if self.closed else self.direct
+        out = ((q * k).sum(-1) * direct)[..., None] * v
         flips = ((), (1,), (2,), (1, 2))
         # The four flips are computed side by side, as one batch.
         each = [(q, k, v, *self.gates(edges.of_flip(n))) for n in range(len(flips))]
@@ -290,11 +336,11 @@ class PLSTM2D(nn.Module):
             for same in zip(*each, strict=True)
         )
         flows = [flow.flip(axes) for flow, axes in zip(over_grid(*parts).chunk(len(flips)), flips, strict=True)]
-        if self.norm_each:
+        if self.share is None:
             normed = torch.stack([self.norm(out + flow) for flow in flows]).mean(0)
         else:
             for flow in flows:
-                out = out + flow / len(flips)
+                out = out + self.share * flow
             normed = self.norm(out)
         y = self.o_proj(normed.flatten(-2))
         return y if self.passthrough is None else y + self.passthrough * x
