@@ -112,7 +112,7 @@ for part, kernel, words in (
     assert len(kernel.signatures) == 1, kernel.signatures
 main(["train", "digits", "--epochs", "1", "--set", "baselines.cnn=false", *FEW], standalone_mode=False)
 # The way back of general recurrences takes 6 s to compile, which a network of LIF and an integrator does not need.
-assert not scan._backward.signatures and len(scan._backward_lif.signatures) == 1
+assert not scan._backward.signatures and len(scan.backward_lif.signatures) == 1
 assert len(loop.run.signatures) == 1
 assert len(loop._step_neurons.signatures) == 1
 """

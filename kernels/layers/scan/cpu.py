@@ -10,41 +10,23 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 
 from ...tools.compiled import compiled
-from ...tools.intrinsics import drain_stores, prefetch_second
 from ...tools.intrinsics import flush_denormals as flush
 from ...tools.intrinsics import restore_denormals as restore
-from ...tools.pointers import vector
 from ...tools.threads import spread
 from ..spike_linear.cpu import add_rows
-from .lif_rows import advance_lif, replay, step_back
-from .reference import ARCTAN, INTEGRATOR, LATE, LIF, STRIDE, ZERO
+from .lanes import AHEAD, LANES, LINE, ask
+from .lif_lanes import backward_lif, forward_lif
+from .reference import ARCTAN, INTEGRATOR, LATE, LIF, STRIDE
 from .retreat import retreat
 from .steps import advance, copy, copy_rows
 
-# Lanes of a block: a page of float32, and rows that stay in the first cache.
-LANES = 1024
 # Steps of a lane that are worth a thread.
 GRAIN = 1 << 17
-LINE = 64  # bytes
-AHEAD = 2  # steps by which rows are asked for
 # Results from this size on are stored past the caches, which would otherwise read each line before it is written.
 # LIF of 4,096, 500 steps, batch 16: forward 22 ms for 31, back 55 for 63 (memory that the system has cleared).
 STREAMED_BYTES = 1 << 23
-
-
-@njit(inline="always")
-def _ask(x, t, a, b):
-    """Ask for lanes a to b of step t of x [T, M], if there is such a step.
-
-    The rows of a block lie so far apart that the processor fetches none ahead by itself.
-    """
-    if 0 <= t < x.shape[0]:
-        begin = x.ctypes.data + x.itemsize * (t * x.shape[1] + a)
-        for i in range(0, (b - a) * x.itemsize, LINE):
-            prefetch_second(begin + i)
 
 
 @compiled
@@ -58,52 +40,10 @@ def _forward(how, x, state, c, out, kept, first, last):
         for t in range(x.shape[0]):
             if t % STRIDE == 0 and kept.shape[0]:
                 copy_rows(here, kept[t // STRIDE, :, a:b])
-            _ask(x, t + AHEAD, a, b)
-            _ask(out, t + AHEAD, a, b)
+            ask(x, t + AHEAD, a, b)
+            ask(out, t + AHEAD, a, b)
             advance(how[0], how[1], x[t, a:b], here, constants, out[t, a:b])
         copy_rows(here, state[:, a:b])
-    restore(control)
-
-
-@njit(inline="always")
-def _lanes_of(x, t, first, size):
-    """Return lanes `first` to `first + size` of step t of x [T, M], without its owner."""
-    return vector(x.ctypes.data + x.itemsize * (t * x.shape[1] + first), size, x.dtype.type(0))
-
-
-@njit(inline="always")
-def _room(space, row, size):
-    """Return `size` numbers of a row of work space [rows, LANES + 2 lines], which begins at a line."""
-    begin = space.ctypes.data
-    begin += -begin % LINE
-    return vector(begin + space.itemsize * row * (LANES + LINE // space.itemsize), size, space.dtype.type(0))
-
-
-@compiled
-def _forward_lif(how, x, state, c, out, kept, streaming, first, last):
-    """Run `_forward` for LIF whose reset is not LATE."""
-    control = flush()
-    keep = x.dtype.type(0 if how[1] == ZERO else 1)
-    space = np.empty((4, LANES + LINE // x.itemsize), x.dtype)
-    for a in range(first, last, LANES):
-        size = min(LANES, last - a)
-        v = _room(space, 0, size)
-        alpha = _room(space, 1, size)
-        theta = _room(space, 2, size)
-        copy(_lanes_of(state, 0, a, size), v)
-        copy(_lanes_of(c, 0, a, size), alpha)
-        copy(_lanes_of(c, 1, a, size), theta)
-        for t in range(x.shape[0]):
-            if t % STRIDE == 0 and kept.shape[0]:
-                copy(v, kept[t // STRIDE, 0, a : a + size])
-            if not streaming:
-                _ask(x, t + AHEAD, a, a + size)
-                _ask(out, t + AHEAD, a, a + size)
-            advance_lif(_lanes_of(x, t, a, size), v, alpha, theta, keep, _lanes_of(out, t, a, size), streaming)
-        copy(v, _lanes_of(state, 0, a, size))
-    space[0, 0] = 0  # numba frees an array after its last mention
-    if streaming:
-        drain_stores()
     restore(control)
 
 
@@ -112,48 +52,9 @@ def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
     """Fill states [end - begin, states, n] of lanes a to b before each step, from the stored one."""
     copy_rows(kept[begin // STRIDE, :, a:b], here)
     for t in range(begin, end):
-        _ask(x, t + AHEAD, a, b)
+        ask(x, t + AHEAD, a, b)
         copy_rows(here, states[t - begin])
         advance(how[0], how[1], x[t, a:b], here, c, nowhere)
-
-
-@compiled
-def _backward_lif(how, x, c, kept, g_out, g_state, g_x, streaming, first, last):
-    """Run `_backward` for LIF whose constants are fixed and whose reset is not LATE."""
-    control = flush()
-    steps = x.shape[0]
-    rows = min(1, g_out.shape[0] - 1)
-    keep = x.dtype.type(0 if how[1] == ZERO else 1)
-    space = np.empty((STRIDE + 6, LANES + LINE // x.itemsize), x.dtype)
-    for a in range(first, last, LANES):
-        size = min(LANES, last - a)
-        alpha = _room(space, STRIDE, size)
-        theta = _room(space, STRIDE + 1, size)
-        g_here = _room(space, STRIDE + 2, size)
-        here = _room(space, STRIDE + 3, size)
-        work = _room(space, STRIDE + 4, size)
-        copy(_lanes_of(c, 0, a, size), alpha)
-        copy(_lanes_of(c, 1, a, size), theta)
-        copy(_lanes_of(g_state, 0, a, size), g_here)
-        for begin in range((kept.shape[0] - 1) * STRIDE, -1, -STRIDE):
-            end = min(begin + STRIDE, steps)
-            copy(kept[begin // STRIDE, 0, a : a + size], here)
-            for t in range(begin, end):
-                _ask(x, t + AHEAD, a, a + size)
-                replay(_lanes_of(x, t, a, size), here, alpha, theta, keep, _room(space, t - begin, size))
-            for t in range(end - 1, begin - 1, -1):
-                _ask(g_out, rows * (t - AHEAD), a, a + size)
-                if not streaming:
-                    _ask(g_x, t - AHEAD, a, a + size)
-                arrived = _lanes_of(g_out, rows * t, a, size)
-                distance = _room(space, t - begin, size)
-                sent = _lanes_of(g_x, t, a, size)
-                step_back(how, distance, theta, alpha, arrived, g_here, sent, keep, work, streaming)
-        copy(g_here, _lanes_of(g_state, 0, a, size))
-    space[0, 0] = 0  # numba frees an array after its last mention
-    if streaming:
-        drain_stores()
-    restore(control)
 
 
 @compiled
@@ -169,8 +70,8 @@ def _backward_integrator(c, g_out, g_state, g_x, first, last):
         alpha = c[0, a:b].copy()
         g_here = g_state[0, a:b].copy()
         for t in range(g_x.shape[0] - 1, -1, -1):
-            _ask(g_out, rows * (t - AHEAD), a, b)
-            _ask(g_x, t - AHEAD, a, b)
+            ask(g_out, rows * (t - AHEAD), a, b)
+            ask(g_x, t - AHEAD, a, b)
             row = g_out[rows * t, a:b]
             into = g_x[t, a:b]
             for j in range(b - a):
@@ -200,8 +101,8 @@ def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
             end = min(begin + STRIDE, steps)
             _replay(how, x, begin, end, kept, constants, past, here, work[0], a, b)
             for t in range(end - 1, begin - 1, -1):
-                _ask(g_out, rows * (t - AHEAD), a, b)
-                _ask(g_x, t - AHEAD, a, b)
+                ask(g_out, rows * (t - AHEAD), a, b)
+                ask(g_x, t - AHEAD, a, b)
                 row = g_out[rows * t, a:b]
                 into = g_x[t, a:b]
                 retreat(how, x[t, a:b], past[t - begin], constants, row, g_here, into, sums, trained, work)
@@ -253,7 +154,7 @@ def forward(how, current, state, c, keep):
 
     def fill(a, b):
         if how.kind == LIF and how.reset != LATE:
-            _forward_lif(settings, x, after, constants, out, kept, streaming, a, b)
+            forward_lif(settings, x, after, constants, out, kept, streaming, a, b)
         else:
             _forward(settings, x, after, constants, out, kept, a, b)
 
@@ -263,9 +164,11 @@ def forward(how, current, state, c, keep):
 
 def backward(how, current, c, kept, g_out, g_state, trained):
     """Return gradients of the current, the first state, and c by lane, from gradients of the outputs; None is zero."""
-    settings, x, constants, kept, g_here = (
-        _settings(how), _lanes(current), _by_lane(c, current), _lanes(kept), _lanes(g_state).copy()
-    )  # fmt: skip
+    settings = _settings(how)
+    x = _lanes(current)
+    constants = _by_lane(c, current)
+    kept = _lanes(kept)
+    g_here = _lanes(g_state).copy()
     if g_out is None:
         g_out = np.zeros((1, x.shape[1]), x.dtype)
     else:
@@ -278,7 +181,7 @@ def backward(how, current, c, kept, g_out, g_state, trained):
 
     def fill(a, b):
         if is_lif:
-            _backward_lif(settings, x, constants, kept, g_out, g_here, g_x, streaming, a, b)
+            backward_lif(settings, x, constants, kept, g_out, g_here, g_x, streaming, a, b)
         elif is_integrator:
             _backward_integrator(constants, g_out, g_here, g_x, a, b)
         else:
@@ -332,7 +235,8 @@ class RowRetreat:
         self.kept = _lanes(kept)
         states, lanes = self.kept.shape[1:]
         self.past = np.empty((STRIDE, states, lanes), self.x.dtype)
-        self.here, self.work = np.empty((states, lanes), self.x.dtype), np.empty((4, lanes), self.x.dtype)
+        self.here = np.empty((states, lanes), self.x.dtype)
+        self.work = np.empty((4, lanes), self.x.dtype)
         self.g_c = total.new_zeros(len(c), *total.shape[1:])
         self.trained = trained
         self.sums = _lanes(self.g_c)
@@ -342,9 +246,8 @@ class RowRetreat:
         at = t % STRIDE
         lanes = self.x.shape[1]
         if at == STRIDE - 1 or t == len(self.x) - 1:
-            _replay(
-                self.how, self.x, t - at, t + 1, self.kept, self.c, self.past, self.here, self.work[0], 0, lanes
-            )  # fmt: skip
+            nowhere = self.work[0]
+            _replay(self.how, self.x, t - at, t + 1, self.kept, self.c, self.past, self.here, nowhere, 0, lanes)
         grads = _lanes(g_spikes), _lanes(g_state), _lanes(g_x), self.sums
         _step_back(self.how, self.x[t], self.past[at], self.c, *grads, self.trained, self.work)
         return g_state
@@ -390,7 +293,11 @@ def _streams(out):
 
 def _stored(x, state, keep):
     """Return room for the states that `backward` needs."""
-    return np.empty((-(-len(x) // STRIDE) if keep else 0, *state.shape), x.dtype)
+    if keep:
+        strides = -(-len(x) // STRIDE)
+    else:
+        strides = 0
+    return np.empty((strides, *state.shape), x.dtype)
 
 
 def _spread(x, fill):
