@@ -197,7 +197,8 @@ def _unknown(label: str, kind: str, name: object, known: Iterable[str]) -> Neuro
     near = nearest(str(name), names)
     hint = f"did you mean '{near}'? " if near else ""
     if names:
-        choice = f"choose from {', '.join(names)}"
+        # The column of an index has no name.
+        choice = "choose from " + ", ".join(each or "''" for each in names)
     else:
         choice = "leave it out"
     return NeurosimInputError(f"{label}: unknown {kind} '{name}'; {hint}{choice}")

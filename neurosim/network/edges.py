@@ -19,6 +19,8 @@ from ..data.files.columns import read_columns
 
 # Bits of the first table of ids; one that is too small is doubled.
 FIRST_BITS = 12
+# Values of a column that an error shows.
+EXAMPLES = 5
 
 
 @final
@@ -124,8 +126,11 @@ class Edges(Shown):
                 units.append(np.array([by_id[text]]))
             elif equals:
                 values = lookup(self.columns, column, f"{name}: column")
-                matching = np.flatnonzero(values.astype(np.str_) == value)
-                require(matching.size > 0, f"{name}: {column}", "must be a value of this column", value)
+                matching = np.flatnonzero(_equal(values, value))
+                some = ", ".join(map(str, np.unique(values)[:EXAMPLES]))
+                require(
+                    matching.size > 0, f"{name}: {column}", f"must be a value of this column, such as {some}", value
+                )
                 units.append(matching)
             else:
                 raise NeurosimInputError(
@@ -170,34 +175,46 @@ def read_edges(
     """Return the edges of a table: a row for each synapse, columns with the ids of its two neurons.
 
     Args:
-        path: .parquet, .feather (both by pyarrow), .csv or .tsv.
+        path: .parquet, .feather (both by pyarrow), .csv or .tsv, also .csv.gz.
         pre, post: names of the columns of ids.
         weight: name of a column, or the weight of all edges.
         delay: name of a column, or the delay of all edges; s.
         weight_scale, delay_scale: factors of the columns, such as 1e-3 for a column in ms.
         neurons: a table with a row for each neuron; None: the neurons are those that have an edge.
-        id: name of its column of ids; its other columns are properties to choose neurons by.
+        id: name of its column of ids; its other columns are properties to choose neurons by, which may be empty.
 
     Raises:
         NeurosimMissingError: no such file, or pyarrow is not installed.
         NeurosimFormatError: not a table of its format.
         NeurosimInputError: a column that is not there, or values that break their rule.
     """
-    names = [pre, post, *(each for each in (weight, delay) if isinstance(each, str))]
-    table = read_columns(path, names)
+    numbers = {f"edges.{key}": name for key, name in (("weight", weight), ("delay", delay)) if isinstance(name, str)}
+    table = read_columns(path, {"edges.pre": pre, "edges.post": post, **numbers})
     ids = None
     columns: dict[str, NDArray[Any]] = {}
     if neurons is not None:
-        columns = read_columns(neurons)
-        lookup(columns, id, f"{neurons}: column")
+        columns = read_columns(neurons, full=[id])
+        lookup(columns, id, f"{neurons}: column of edges.id")
         ids = columns.pop(id)
-    for name in names[2:]:
+    for name in numbers.values():
         column = table[name]
         is_number = column.dtype.kind in "iufb"
         require(is_number, f"{path}: column {name}", "must be numbers", ", ".join(map(str, column[:3])))
     weights = table[weight] * weight_scale if isinstance(weight, str) else weight
     delays = table[delay] * delay_scale if isinstance(delay, str) else delay
     return Edges.between(table[pre], table[post], weights, delays, ids=ids, columns=columns)
+
+
+def _equal(values: NDArray[Any], text: str) -> NDArray[np.bool_]:
+    """Return where a column has the value of a text: 3 is 3.0, and true is True."""
+    if values.dtype.kind == "b":
+        return values.astype(np.str_) == text.capitalize()
+    if values.dtype.kind == "f":
+        try:
+            return values == float(text)
+        except ValueError:
+            return np.zeros(len(values), np.bool_)
+    return values.astype(np.str_) == text
 
 
 def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
@@ -210,6 +227,11 @@ def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
         array = array.astype(np.int64)
     kind = array.dtype.kind
     valid = array.ndim == 1 and (kind in "iuU" or array.size == 0)
+    if kind == "f" and array.size and np.abs(array).max() >= 2**53:
+        raise NeurosimInputError(
+            f"{name}: must be a vector of integers or texts (got {array.dtype}, which does not hold all digits of ids "
+            "beyond 2^53); write the column as integers"
+        )
     require(valid, name, "must be a vector of integers or texts", f"{array.dtype} {list(array.shape)}")
     if kind == "U":
         return array

@@ -123,7 +123,7 @@ def test_rates_of_trials_by_hand() -> None:
         (("--silence", "side=L"), "silence: column: unknown name 'side'"),
         (("--model", "LIFF"), "neuron.model: unknown name 'LIFF'; did you mean 'LIF'"),
         (("--set", "neuron.parameters.tau=1"), "neuron.parameters of LIF: unknown name 'tau'"),
-        (("--set", "edges.weight=size"), "edges.csv: column: unknown name 'size'"),
+        (("--set", "edges.weight=size"), "edges.csv: column of edges.weight: unknown name 'size'"),
         (("--set", "rates=rates.txt"), "rates.txt: ending: unknown name '.txt'"),
         (("--limit", 3), "--limit: needs a DATASET: the table of edges runs by itself"),
         (("--nir", "net.nir"), "--nir: needs a network in --config"),

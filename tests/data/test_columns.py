@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -30,10 +31,10 @@ def test_a_table_is_read_as_it_was_written(ending: str, tmp_path: Path) -> None:
     for name, values in TABLE.items():
         assert np.array_equal(found[name], values), name
         assert found[name].dtype.kind == values.dtype.kind
-    some = read_columns(path, ["rate", "id", "rate"])
+    some = read_columns(path, {"weight": "rate", "pre": "id", "delay": "rate"})
     assert list(some) == ["rate", "id"] and np.array_equal(some["id"], TABLE["id"])
-    with pytest.raises(NeurosimInputError, match=r"column: unknown name 'rat'; did you mean 'rate'"):
-        read_columns(path, ["rat"])
+    with pytest.raises(NeurosimInputError, match=r"column of weight: unknown name 'rat'; did you mean 'rate'"):
+        read_columns(path, {"weight": "rat"})
 
 
 def test_dictionaries_and_empty_entries_of_arrow(tmp_path: Path) -> None:
@@ -42,12 +43,45 @@ def test_dictionaries_and_empty_entries_of_arrow(tmp_path: Path) -> None:
 
     names = pyarrow.array(["x", "y", "x"]).dictionary_encode()
     parquet.write_table(pyarrow.table({"name": names, "weight": [1, None, 2]}), tmp_path / "t.parquet")
-    assert read_columns(tmp_path / "t.parquet", ["name"])["name"].tolist() == ["x", "y", "x"]
+    assert read_columns(tmp_path / "t.parquet", {"pre": "name"})["name"].tolist() == ["x", "y", "x"]
     with pytest.raises(NeurosimFormatError, match="column weight: expected a value in each row, got 1 empty"):
         read_columns(tmp_path / "t.parquet")
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:-9])
     with pytest.raises(NeurosimFormatError, match=r"cut\.parquet: file: expected a table in the format parquet"):
         read_columns(tmp_path / "cut.parquet")
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_entries_may_be_empty_outside_of_full_columns(ending: str, tmp_path: Path) -> None:
+    """Numbers with a fraction have NaN there, and integers keep all digits, as texts."""
+    path = tmp_path / f"t.{ending}"
+    big = 720575940600000017
+    if ending == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        rows = {"id": [1, 2], "kind": [None, "sugar"], "root": [big, None], "size": [None, 0.5], "at": [[1, 2], [3]]}
+        parquet.write_table(pyarrow.table(rows), path)
+    else:
+        text = f"id,kind,root,size\n1,,{big},\n2,sugar,,0.5\n".encode()
+        path.write_bytes(gzip.compress(text) if ending == "csv.gz" else text)
+    found = read_columns(path, full=["id"])
+    assert list(found) == ["id", "kind", "root", "size"]
+    assert found["id"].tolist() == [1, 2] and found["kind"].tolist() == ["", "sugar"]
+    assert found["root"].tolist() == [str(big), ""]
+    assert np.isnan(found["size"][0]) and found["size"][1] == 0.5
+    with pytest.raises(NeurosimFormatError, match="kind: expected a value"):
+        read_columns(path, full=["id", "kind"])
+
+
+def test_damaged_gzip_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 999)[:-9])
+    with pytest.raises(NeurosimFormatError, match="file: expected a text of gzip"):
+        read_columns(path)
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(NeurosimFormatError, match="file: expected a text of gzip"):
+        read_columns(path)
 
 
 def test_types_hold_for_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,6 +143,34 @@ def test_tables_of_spreadsheets(parted: str, tmp_path: Path) -> None:
         read_edges(tmp_path / "edges.csv")
 
 
+def test_neurons_with_empty_properties_are_chosen(tmp_path: Path) -> None:
+    """Tables of real neurons lack a type here and there; numbers are compared as numbers."""
+    (tmp_path / "edges.csv").write_text("pre,post,weight\n7,9,3\n")
+    rows = ["7,sugar,1.0,true,", "8,,,false,720575940600000017", "9,MN9,2.5,true,720575940600000018"]
+    (tmp_path / "neurons.csv").write_text("\n".join(["id,type,size,left,root", *rows]))
+    edges = read_edges(tmp_path / "edges.csv", neurons=tmp_path / "neurons.csv")
+    chosen = {"type=sugar": [0], "type=": [1], "size=1": [0], "size=2.50": [2]}
+    chosen |= {"left=true": [0, 2], "root=720575940600000018": [2]}
+    for text, units in chosen.items():
+        assert edges.units([text]).tolist() == units, text
+    flags = Edges.between(ONE, ONE, ids=ONE, columns={"flag": np.array([True, False])})
+    assert flags.units(["flag=true"]).tolist() == [0] and flags.units(["flag=False"]).tolist() == [1]
+    for text in ("size=3", "size=big", "root=720575940600000019"):
+        with pytest.raises(NeurosimInputError, match="must be a value of this column, such as"):
+            edges.units([text])
+
+
+def test_columns_that_are_absent_are_named_with_their_setting(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text("from,to,n\n7,9,3\n")
+    (tmp_path / "index.csv").write_text(",kind\n7,a\n9,b\n")
+    with pytest.raises(NeurosimInputError, match=r"column of edges\.pre: unknown name 'pre'; choose from from, n, to"):
+        read_edges(tmp_path / "edges.csv")
+    names = {"pre": "from", "post": "to", "weight": "n"}
+    with pytest.raises(NeurosimInputError, match=r"column of edges\.id: unknown name 'id'; .*choose from '', kind"):
+        read_edges(tmp_path / "edges.csv", neurons=tmp_path / "index.csv", **names)
+    assert read_edges(tmp_path / "edges.csv", neurons=tmp_path / "index.csv", id="", **names).ids.tolist() == [7, 9]
+
+
 ONE = np.array([1, 2])
 
 
@@ -153,11 +181,15 @@ ONE = np.array([1, 2])
         (lambda: Edges.between(ONE, ONE, ids=np.array(["1", "1"])), "Edges.ids: must all be different"),
         (lambda: Edges.between(ONE, ONE, ids=np.array([1])), "Edges.pre: must be ids of the table of neurons (got 2"),
         (lambda: Edges.between(ONE, ONE + 0.5), "Edges.post: must be a vector of integers or texts"),
+        (lambda: Edges.between(ONE, ONE * 7.2e17), "does not hold all digits of ids beyond 2^53); write the column as"),
         (lambda: Edges.between(ONE, ONE[:1]), "Edges.post: must hold 2 units (got 1)"),
         (lambda: Edges.between(ONE, ONE, np.ones(3)), "Edges.weight: must be a number or hold 2"),
         (lambda: Edges.between(ONE, ONE, np.array(["a", "b"])), "Edges.weight: must be numbers"),
         (lambda: chain().units(["cell 9"]), "Edges.units: must be the id of a neuron, or COLUMN=VALUE (got 'cell 9')"),
-        (lambda: chain().units(["kind=last"]), "Edges.units: kind: must be a value of this column (got last)"),
+        (
+            lambda: chain().units(["kind=last"]),
+            "Edges.units: kind: must be a value of this column, such as first, other (got last)",
+        ),
         (lambda: chain().units(["side=L"]), "Edges.units: column: unknown name 'side'"),
         (lambda: Network.from_edges(chain(), LIF(), receptor="nothing"), "receptor: unknown name 'nothing'"),
     ],

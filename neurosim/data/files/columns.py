@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,25 +35,32 @@ BLOCK = 1 << 16
 LAYOUT = "is this a table with a line of names?"
 
 
-def read_columns(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+def read_columns(
+    path: str | os.PathLike[str], names: Mapping[str, str] | None = None, *, full: Sequence[str] | None = None
+) -> dict[str, NDArray[Any]]:
     """Return columns of a table by name: numbers, or texts where not all entries are numbers.
 
+    Where entries are empty, numbers with a fraction have NaN there, all others are texts, "" where empty: a float holds
+    not every integer.
+
     Args:
-        path: .csv or .tsv, whose first line has the names; .parquet, .feather or .arrow.
-        names: of the columns to read; None: all.
+        path: .csv or .tsv, whose first line has the names, also compressed as .csv.gz; .parquet, .feather or .arrow.
+        names: of the columns to read, by the setting that says the name, which errors name; None: all, without those
+            of lists and structures.
+        full: names of columns that have no empty entry; None: all that are read.
 
     Raises:
         NeurosimMissingError: no such file, or pyarrow is not installed.
         NeurosimInputError: another ending, or a name that the table does not have.
-        NeurosimFormatError: not what its ending says, lines of different lengths, or empty entries.
+        NeurosimFormatError: not what its ending says, lines of different lengths, or empty entries of `full`.
     """
     path = Path(path)
-    form = _format(path)
+    form = _format(path.with_suffix("") if _compressed(path) else path)
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; check the path")
     if form == "csv":
-        return _read_text(path, names)
-    return _read_arrow(path, form, names)
+        return _read_text(path, names, full)
+    return _read_arrow(path, form, names, full)
 
 
 def write_columns(path: str | os.PathLike[str], columns: Mapping[str, NDArray[Any]]) -> None:
@@ -93,8 +102,13 @@ def _format(path: Path) -> str:
     return lookup(FORMATS, path.suffix.lower(), f"{path}: ending")
 
 
+def _compressed(path: Path) -> bool:
+    """Return whether this is a text of gzip."""
+    return path.suffix.lower() == ".gz" and FORMATS.get(Path(path.stem).suffix.lower()) == "csv"
+
+
 def _delimiter(path: Path) -> str:
-    if path.suffix.lower() == ".tsv":
+    if ".tsv" in path.name.lower():
         return "\t"
     return ","
 
@@ -116,49 +130,67 @@ def _arrow(module: str, path: Path) -> ModuleType:
         ) from None
 
 
-def _read_arrow(path: Path, form: str, names: Sequence[str] | None) -> dict[str, NDArray[Any]]:
+def _read_arrow(
+    path: Path, form: str, names: Mapping[str, str] | None, full: Sequence[str] | None
+) -> dict[str, NDArray[Any]]:
+    types = _arrow("pyarrow.types", path)
     pyarrow = _arrow("pyarrow", path)
     datasets = _arrow("pyarrow.dataset", path)
     try:
         source = datasets.dataset(path, format=form)
         chosen = _chosen(path, source.schema.names, names)
+        if names is None:
+            chosen = [name for name in chosen if not types.is_nested(source.schema.field(name).type)]
         table = source.to_table(columns=chosen)
     except (pyarrow.ArrowInvalid, OSError) as error:
         text = str(error).splitlines()[0]
         raise format_error(path, "file", f"a table in the format {form}", text, "write it again") from None
-    return {name: _of_arrow(path, name, table.column(name)) for name in chosen}
+    return {name: _of_arrow(path, name, table.column(name), full is None or name in full) for name in chosen}
 
 
-def _of_arrow(path: Path, name: str, column: Any) -> NDArray[Any]:
+def _of_arrow(path: Path, name: str, column: Any, full: bool) -> NDArray[Any]:
     types = importlib.import_module("pyarrow.types")
-    if column.null_count:
+    if full and column.null_count:
         raise format_error(path, f"column {name}", "a value in each row", f"{column.null_count} empty", "fill them in")
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if column.null_count and not types.is_floating(column.type):
+        return np.array(["" if value is None else str(value) for value in column.to_pylist()], np.str_)
     values: NDArray[Any] = column.to_numpy()
     if values.dtype.kind == "O":
         return np.array(values.tolist(), np.str_)
     return values
 
 
-def _read_text(path: Path, names: Sequence[str] | None) -> dict[str, NDArray[Any]]:
-    # Spreadsheets begin a file with a mark of its encoding.
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        line = file.readline()
-        file.seek(0)
-        reader = csv.reader(file, delimiter=_delimiter_of(path, line))
+def _read_text(path: Path, names: Mapping[str, str] | None, full: Sequence[str] | None) -> dict[str, NDArray[Any]]:
+    with _open(path) as file:
+        reader: Any = None
         try:
+            line = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=_delimiter_of(path, line))
             heads = [head.strip() for head in next(reader, [])]
             chosen = _chosen(path, heads, names)
-            blocks = list(_blocks(path, reader, heads, [heads.index(name) for name in chosen]))
+            filled = [full is None or name in full for name in chosen]
+            blocks = list(_blocks(path, reader, heads, [heads.index(name) for name in chosen], filled))
         except csv.Error as error:
             raise format_error(path, f"line {reader.line_num}", "a line of a table", error, LAYOUT) from None
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise format_error(path, "file", "a text of gzip", error, "compress it again") from None
     empty = np.empty(0, np.str_)
     return {name: _typed([empty, *(block[k] for block in blocks)]) for k, name in enumerate(chosen)}
 
 
-def _blocks(path: Path, reader: Any, heads: Sequence[str], places: Sequence[int]) -> Iterator[list[NDArray[np.str_]]]:
-    """Yield the texts of some columns, [rows] each, of `BLOCK` lines at a time."""
+def _open(path: Path) -> TextIO:
+    opener = gzip.open if _compressed(path) else open
+    # Spreadsheets begin a file with a mark of its encoding.
+    return cast(TextIO, opener(path, "rt", newline="", encoding="utf-8-sig", errors="replace"))
+
+
+def _blocks(
+    path: Path, reader: Any, heads: Sequence[str], places: Sequence[int], filled: Sequence[bool]
+) -> Iterator[list[NDArray[np.str_]]]:
+    """Yield the texts of some columns, [rows] each, of `BLOCK` lines at a time; those `filled` have none empty."""
     first = reader.line_num + 1
     while lines := list(islice(reader, BLOCK)):
         for number, row in enumerate(lines):
@@ -168,8 +200,8 @@ def _blocks(path: Path, reader: Any, heads: Sequence[str], places: Sequence[int]
                 raise format_error(path, f"line {first + number}", expected, len(row), LAYOUT)
         rows = [row for row in lines if row]
         columns = [np.array([row[place].strip() for row in rows], np.str_) for place in places]
-        for place, column in zip(places, columns, strict=True):
-            if (column == "").any():
+        for place, column, full in zip(places, columns, filled, strict=True):
+            if full and (column == "").any():
                 numbers = [number for number, row in enumerate(lines) if row]
                 at = first + numbers[int(np.argmax(column == ""))]
                 raise format_error(path, f"line {at}, {heads[place]}", "a value", "an empty entry", "fill it in")
@@ -178,21 +210,28 @@ def _blocks(path: Path, reader: Any, heads: Sequence[str], places: Sequence[int]
 
 
 def _typed(blocks: Sequence[NDArray[np.str_]]) -> NDArray[Any]:
-    """Return texts as integers, else as numbers, else as they are."""
+    """Return texts as integers, else as numbers, else as they are; see `read_columns` where some are empty."""
     texts = np.concatenate(blocks)
-    for kind in (np.int64, np.float64):
-        try:
-            return texts.astype(kind)
-        except (ValueError, OverflowError):
-            continue
-    return texts
+    empty = texts == ""
+    some = texts[~empty]
+    try:
+        whole = some.astype(np.int64)
+        return texts if empty.any() else whole
+    except (ValueError, OverflowError):
+        pass
+    try:
+        values = np.full(len(texts), np.nan)
+        values[~empty] = some.astype(np.float64)
+        return values
+    except (ValueError, OverflowError):
+        return texts
 
 
-def _chosen(path: Path, heads: Sequence[str], names: Sequence[str] | None) -> list[str]:
+def _chosen(path: Path, heads: Sequence[str], names: Mapping[str, str] | None) -> list[str]:
     if len(set(heads)) != len(heads):
         raise NeurosimInputError(f"{path}: two columns have one name (got {', '.join(heads)}); rename one")
     if names is None:
         return list(heads)
-    for name in names:
-        lookup(dict.fromkeys(heads), name, f"{path}: column")
-    return list(dict.fromkeys(names))
+    for setting, name in names.items():
+        lookup(dict.fromkeys(heads), name, f"{path}: column of {setting}")
+    return list(dict.fromkeys(names.values()))

@@ -15,6 +15,9 @@ from ....base.rules import bare, hints_of, is_setting, options_of
 
 Tree = Mapping[str, object]
 T = TypeVar("T")
+# The point of .5, and of 5. and 5.e-3.
+BARE_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
+ENDING_POINT = re.compile(r"(?<=\d)\.(?![\d.])")
 
 
 def keys_of(owner: type) -> dict[str, Field[Any]]:
@@ -220,12 +223,15 @@ def _clash(tree: Tree, branch: Tree) -> str:
 
 
 def _value(text: str) -> Any:
-    try:
-        read = parse_toml(f"value = {text}", "--set")
-    except NeurosimFormatError:
-        return text
-    # A text with line breaks may hold further assignments; then it is not one value.
-    return read["value"] if len(read) == 1 else text
+    # TOML wants digits on both sides of a point; most other languages read .5 and 5. as well.
+    for each in (text, BARE_POINT.sub("0.", ENDING_POINT.sub(".0", text))):
+        try:
+            read = parse_toml(f"value = {each}", "--set")
+        except NeurosimFormatError:
+            continue
+        # A text with line breaks may hold further assignments; then it is not one value.
+        return read["value"] if len(read) == 1 else text
+    return text
 
 
 def _explain(owner: type, problems: Sequence[_Problem], sources: Sequence[ConfigSource]) -> str:
