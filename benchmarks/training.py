@@ -9,7 +9,8 @@ speaker of the training set out in turn: a network trained on the training recor
 that speaker's. Where recordings name speakers, validation is on one who is not trained on; with `--set
 validation.speakers=shared` speakers are on both sides, as in figures before. Beside each is the same network in the
 event-driven engine: its accuracy, its operations, and (--json) its energy estimate; with `--set attention.kind=gla`
-attention layers are trained, and beside them are the same in spikes.
+attention layers are trained, and beside them are the same in spikes. With `--set members=3` the scores of three
+networks are summed; each network's own accuracy is in --json.
 
 `--folds 5` estimates the accuracy on other recordings of the kind and leaves the test set alone: each fifth of the
 training recordings is answered by a network trained on the others, with no choice by it (`validation.fraction` is 0).
@@ -34,13 +35,14 @@ from machine import describe
 from tqdm import tqdm
 
 from neurosim import Recordings
+from neurosim.app.runs.frame.options import RunOptions
 from neurosim.app.runs.train.attention import run_in_spikes
 from neurosim.app.runs.train.config import TrainConfig
-from neurosim.app.runs.train.recordings import parts_of
+from neurosim.app.runs.train.run import fit
 from neurosim.base.measure import estimates
 from neurosim.data import catalog
 from neurosim.engine import LayerCounts, measure
-from neurosim.learning import AttentionNet, Binning, EventNet, SpikingNet, Trainer
+from neurosim.learning import AttentionNet, Binning, EventNet, SpikingNet
 from neurosim.learning.training.scoring import scores
 
 SETS = ("nmnist", "shd", "speakers", "digits")
@@ -54,29 +56,27 @@ def data(name: str) -> tuple[str, Recordings, Recordings]:
 
 
 def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[str, Any]:
-    """One network from its seed to what the engine makes of it."""
+    """One run from its seed to what the engine makes of it; of several members the sums of scores and work."""
     start = time.perf_counter()
-    parts = parts_of(config, train, config.seed)
-    binning = config.binning(train.shape, float(train.durations.max()))
-    sizes = (binning.shape, len(train.classes))
-    net: SpikingNet | AttentionNet
-    if config.attention.kind is None:
-        net = SpikingNet(*sizes, config.network, binning.dt, config.seed)
-    else:
-        net = AttentionNet(*sizes, config.attention, binning.dt, config.seed)
-    how = config.training, config.augment, config.seed
-    course = Trainer(net, binning, parts.learn, parts.stop, *how).run()
-    if isinstance(net, SpikingNet):
-        net.round_for_exact_sums(binning.max_count)
+    members = fit(config, train, RunOptions(), None, None)
     seconds = time.perf_counter() - start
-    said = scores(net, binning, test).argmax(axis=1)
-    again, layers = in_engine(net, binning, test) if isinstance(net, SpikingNet) else in_spikes(net, binning, test)
+    each = [scores(member.net, member.trainer.binning, test) for member in members]
+    again: np.ndarray = np.zeros(each[0].shape)
+    layers: list[LayerCounts] = []
+    for member in members:
+        net, binning = member.net, member.trainer.binning
+        answers, work = in_engine(net, binning, test) if isinstance(net, SpikingNet) else in_spikes(net, binning, test)
+        again += answers
+        layers += work
+    said = sum(each[1:], each[0]).argmax(axis=1)
     wrong = np.flatnonzero(again.argmax(axis=1) != test.labels)
     done = measure(layers, len(test), float(test.durations.sum()), len(test.ticks)).synaptic_operations
     energy = estimates.energy(layers, len(test)).memory_aware
+    course = members[0].trainer.state
     return {
         "validation": course.history[course.best - 1].validation_accuracy,
         "test": float(np.mean(said == test.labels)),
+        "members": [float(np.mean(one.argmax(axis=1) == test.labels)) for one in each],
         "engine": 1 - len(wrong) / len(test),
         "wrong": wrong.tolist(),
         "epochs": course.epoch,
@@ -84,7 +84,7 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
         "operations": done.effective,
         "dense_operations": done.Dense,
         "energy_j": [energy.low, energy.high],
-        "parameters": sum(p.numel() for p in net.parameters()),
+        "parameters": sum(p.numel() for member in members for p in member.net.parameters()),
     }
 
 

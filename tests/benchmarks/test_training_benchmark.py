@@ -48,6 +48,28 @@ def test_parts_alone_are_those_of_all_parts(monkeypatch: pytest.MonkeyPatch) -> 
         assert title == every[k][0] and np.array_equal(test.numbers, every[k][3].numbers)
 
 
+def test_several_members_are_trained_and_summed() -> None:
+    pytest.importorskip("torch")
+    from neurosim.app.runs.train.config import TrainConfig
+    from neurosim.data import catalog
+
+    trained = runpy.run_path(str(BENCHMARKS / "training.py"))["trained"]
+    whole = catalog.load("digits", "train")
+    train, test = whole.select(np.arange(60)), whole.select(np.arange(60, 100))
+    sets = ["training.epochs=1", "validation.fraction=0", "training.patience=0"]
+
+    def run(seed: int, members: int) -> dict[str, Any]:
+        values = {"data.name": "digits", "seed": seed, "members": members}
+        found: dict[str, Any] = trained(TrainConfig.configure(None, sets, values), train, test)
+        return found
+
+    one, other, both = run(4, 1), run(5, 1), run(4, 2)
+    assert both["members"] == [one["test"], other["test"]] and one["members"] == [one["test"]]
+    assert both["operations"] == one["operations"] + other["operations"]
+    assert both["parameters"] == one["parameters"] + other["parameters"]
+    assert both["engine"] == pytest.approx(both["test"])
+
+
 @pytest.mark.parametrize("words", ["--parts 2", "--folds 5 --parts 0", "--folds 5 --parts 6"])
 def test_a_part_that_there_is_not_is_refused(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
