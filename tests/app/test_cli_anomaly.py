@@ -83,7 +83,8 @@ def test_a_wrong_row_of_a_stream_loses_nothing_before_it() -> None:
     wrong = [*lines[:131], "2014-07-06T10:00,high,day\n"]
     broken = CliRunner().invoke(main, ["memory", "anomaly", "-", *words, "--out", "a"], "".join(wrong))
     assert whole.exit_code == 0 and broken.exit_code == 2
-    assert "line 132, column value: must be a number or empty (got 'high')" in broken.output
+    assert "line 132, column value: must be a number or empty (got 'high'); what came before is saved" in broken.output
+    assert "continue with: neurosim memory anomaly --resume a" in broken.output
     rest = [lines[0], *lines[131:]]
     resumed = CliRunner().invoke(main, ["memory", "anomaly", "--resume", "a"], "".join(rest))
     assert resumed.exit_code == 0, resumed.output

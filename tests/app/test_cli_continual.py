@@ -116,7 +116,7 @@ def test_what_is_done_is_not_done_again(config: Path, run: dict[str, Any], tmp_p
     path = tmp_path / "cut"
     shutil.copytree(run["run"], path)
     manifest = read_json(path / "manifest.json")
-    write_json(path / "manifest.json", {**manifest, "status": "failed", "reason": "killed"})
+    write_json(path / "manifest.json", {**manifest, "status": "interrupted", "reason": "killed"})
     (path / "metrics.json").unlink()
     shutil.rmtree(path / "cells" / "replay")
     kept = path / "cells" / "plain" / "seed-0" / "result.json"
@@ -126,7 +126,8 @@ def test_what_is_done_is_not_done_again(config: Path, run: dict[str, Any], tmp_p
     assert shown["results"] is None
     assert [row["name"] for row in shown["so_far"]["rows"]] == ["plain", "macrocolumn"]
     assert shown["so_far"]["rows"][0]["matrices"] == matrices(run)["plain"]
-    assert "Finished so far:" in command.neurosim("runs", "show", path).stdout
+    text = command.neurosim("runs", "show", path).stdout
+    assert "Finished so far:" in text and f"continue with: neurosim continual run --resume {path}" in text
     page = write_page(path).read_text()
     assert "replay, seed 1: has not finished its first task" in page and "macrocolumn" in page
     again = ran("run", "--resume", path)

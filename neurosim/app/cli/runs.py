@@ -121,6 +121,7 @@ def show(options: CommandOptions, run: Path) -> CommandResult:
     from ..report.numbers import si, text
     from ..report.provenance import provenance_facts
     from ..runs.frame.folder import METRICS, open_run, present_status, read_metrics
+    from ..runs.frame.index import UNFINISHED, next_step
     from ..runs.frame.registry import UNNAMED, kind_of
     from ..runs.frame.tables import table
 
@@ -138,7 +139,11 @@ def show(options: CommandOptions, run: Path) -> CommandResult:
         data["results"] = shown.data
         parts.append(shown.text)
     else:
-        parts.append(f"no results ({manifest.reason or status}); {folder.rerun_hint}")
+        if status in UNFINISHED:
+            step = next_step(folder)
+        else:
+            step = None if status == "running" else folder.rerun_hint
+        parts.append("; ".join(filter(None, (f"no results ({manifest.reason or status})", step))))
         so_far = kind.so_far(folder)
         if so_far is not None:
             shown = CommandResult.of(kind, so_far)

@@ -21,6 +21,7 @@ from .folder import MANIFEST, METRICS, REPORT, RunFolder, open_run, present_stat
 
 PAGE = "index.html"
 MAX_FIGURES = 2  # of a run, in the list
+UNFINISHED = ("interrupted", "killed")  # statuses of runs that may continue
 TEMPLATE = Path(__file__).with_name("index.html")
 
 
@@ -144,7 +145,7 @@ def _entry(folder: Path, path: Path) -> IndexEntry:
         name=manifest.name,
         kind=manifest.kind or registry.UNNAMED,
         status=status,
-        next_step=_next_step(run) if status in ("interrupted", "killed") else None,
+        next_step=next_step(run) if status in UNFINISHED else None,
         started=manifest.started,
         seed=manifest.seed,
         figures=_figures(run),
@@ -165,8 +166,8 @@ def _figures(run: RunFolder) -> tuple[tuple[str, str], ...]:
     return tuple((fact.label, numbers.text(fact.text)) for fact in known[:MAX_FIGURES])
 
 
-def _next_step(run: RunFolder) -> str | None:
-    """Return the command that continues a run, or else the one that runs it again."""
+def next_step(run: RunFolder) -> str | None:
+    """Return the command that continues an unfinished run, or else that which runs it again; None if unknown."""
     try:
         words = registry.kind_of(run).resumed_by
     except NeurosimError:  # of a plug-in that is not there

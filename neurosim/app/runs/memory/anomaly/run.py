@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import math
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from .....base.atomic import write_text
-from .....base.errors import NeurosimError, NeurosimMissingError
+from .....base.errors import NeurosimFormatError, NeurosimMissingError
 from .....data.moments import seconds_of
 from .....data.series import SeriesColumns, SeriesRow, decode_text, read_series
 from .....memory.series.detector import AnomalyDetector
@@ -183,13 +184,18 @@ def _learn(
                     file.flush()
                     detector.save(run.path / DETECTOR)
                     saved = time.monotonic()
-        except (KeyboardInterrupt, NeurosimError) as error:
-            # A stream is not read again: what it held until a wrong row is kept for a resumed run.
+        except KeyboardInterrupt:
             file.flush()
             detector.save(run.path / DETECTOR)
             # Ctrl-C ends a stream as its end does; a file has records left.
-            if not is_stream or isinstance(error, NeurosimError):
+            if not is_stream:
                 raise
+        except NeurosimFormatError as error:
+            # A stream is not read again: what it held until the wrong row is kept for a resumed run.
+            file.flush()
+            detector.save(run.path / DETECTOR)
+            words = f"neurosim memory anomaly --resume {shlex.quote(str(run.path))}"
+            raise NeurosimFormatError(f"{error}; what came before is saved, continue with: {words}") from None
     detector.save(run.path / DETECTOR)
     count = detector.records - begin
     return spent / count if count else None
