@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -270,7 +271,22 @@ def test_node_sets_of_reports(tmp_path: Path) -> None:
     units, notes = report("drive")
     assert units == () and len(notes) == 3
     assert "tstart: has no effect" in notes[-1] and "start_time and end_time" in notes[0] and "no nodes" in notes[1]
-    assert "a node set names node_ids, an attribute that no node has" in report({"node_ids": [1]})[1][1]
+    assert "a node set names depth, an attribute that no node has" in report({"depth": [1]})[1][1]
+    # The names of ids of the Brain Modeling Toolkit.
+    for name in ("node_ids", "gids", "gid"):
+        assert report({"population": "cells", name: [2, 0]})[0] == (0, 2)
+    # Comparisons of node sets.
+    assert report({"node_id": {"$gte": 3, "$lt": 6}, "population": "cells"})[0] == (3, 4, 5)
+    assert report({"node_id": {"$gt": 3, "$lte": 6}, "ei": {"$regex": "[ei]"}})[0] == (4, 5, 6)
+    assert report({"ei": {"$regex": "i"}})[0] == report({"ei": "i"})[0] == (12, 13, 14, 15)
+    for conditions, words in (
+        ({"ei": {"$lt": 3}}, "must be a number (got e)"),
+        ({"node_id": {"$lt": "x"}}, "node set: node_id: $lt must have a number (got 'x')"),
+        ({"node_id": {"$eq": 3}}, "node set: node_id: $eq is not available; choose from $gt, $gte, $lt, $lte, $regex"),
+        ({"ei": {"$regex": "("}}, "node set: ei: $regex must be a pattern of text"),
+    ):
+        with pytest.raises(NeurosimFormatError, match=re.escape(words)):
+            report(conditions)
     with pytest.raises(NeurosimFormatError, match="must be a name, a list or a table of conditions"):
         report(5)
     for key in ("inputs", "reports"):

@@ -13,7 +13,7 @@ from ...base.errors import NeurosimFormatError
 from .config import CircuitConfig
 from .models import PointModel
 from .reports import Nodes
-from .tables import NodeTable
+from .tables import IDS, NodeTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class NodeSets:
                 f"(got {conditions!r:.60})"
             )
         for attribute in conditions:
-            is_known = attribute in ("population", "node_id", "gid", "node_type_id")
+            is_known = attribute in ("population", "node_type_id", *IDS)
             if not is_known and not any(table.has(attribute) for table in self.nodes.values()):
                 note = f"a node set names {attribute}, an attribute that no node has, and chooses none"
                 if note not in self.config.notes:

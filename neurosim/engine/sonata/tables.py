@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import operator
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,15 @@ from ...base.raw import text_of
 from ...data.files.hdf5 import HDF5File, open_hdf5
 
 Rows = Mapping[int, Mapping[str, str]]
+# Names of the ids of nodes in conditions: those of SONATA, and of the Brain Modeling Toolkit.
+IDS = ("node_id", "node_ids", "gid", "gids")
+# Comparisons of a condition such as {"x": {"$lt": 90}}.
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
 # Words of a table for "no value", in upper case.
 NO_VALUE = {"", "NULL", "NONE", "NA", "NAN", "<NA>"}
 
@@ -54,16 +65,24 @@ class NodeTable:
         return name in self.columns or any(name in row for row in self.rows.values())
 
     def select(self, conditions: Mapping[str, Any]) -> NDArray[np.bool_]:
-        """Return [nodes] whether all conditions hold: an attribute is a value, or among a list of values.
+        """Return [nodes] whether all conditions hold.
 
-        A condition on an attribute that neither a node nor its type has holds for none.
+        An attribute is a value, or among a list of values, or as a table of comparisons says: `$gt`, `$gte`, `$lt`,
+        `$lte` of numbers, `$regex` of texts. A condition on an attribute that neither a node nor its type has holds for
+        none.
+
+        Raises:
+            NeurosimFormatError: another comparison, or one with a value that it does not take.
         """
         chosen = np.ones(len(self.ids), bool)
         for name, value in conditions.items():
             wanted = value if isinstance(value, list) else [value]
-            if name == "population":
+            if isinstance(value, Mapping):
+                for comparison, bound in value.items():
+                    chosen &= self._compared(name, comparison, bound)
+            elif name == "population":
                 chosen &= self.name in wanted
-            elif name in ("node_id", "gid"):
+            elif name in IDS:
                 chosen &= np.isin(self.ids, np.asarray(wanted, np.int64))
             elif name == "node_type_id":
                 chosen &= np.isin(self.types, np.asarray(wanted, np.int64))
@@ -73,6 +92,31 @@ class NodeTable:
                 texts = {str(each) for each in wanted}
                 chosen &= np.array([text in texts for text in self.texts(name)], bool)
         return chosen
+
+    def _compared(self, name: str, comparison: str, bound: Any) -> NDArray[np.bool_]:
+        """Return [nodes] whether an attribute, of a node or else of its type, compares so; where it is absent, not."""
+        label = f"node set: {name}"
+        if comparison == "$regex":
+            try:
+                pattern = re.compile(bound)
+            except (re.error, TypeError) as error:
+                raise NeurosimFormatError(
+                    f"{label}: $regex must be a pattern of text (got {bound!r}: {error})"
+                ) from None
+            return np.array([pattern.fullmatch(text) is not None for text in self.texts(name)], bool)
+        if comparison not in COMPARISONS:
+            known = ", ".join([*COMPARISONS, "$regex"])
+            raise NeurosimFormatError(f"{label}: {comparison} is not available; choose from {known}")
+        if isinstance(bound, bool) or not isinstance(bound, int | float):
+            raise NeurosimFormatError(f"{label}: {comparison} must have a number (got {bound!r})")
+        own = self.columns.get(name)
+        if name in IDS:
+            numbers = self.ids.astype(np.float64)
+        elif own is not None and own.dtype != object:
+            numbers = own
+        else:
+            numbers = np.array([number_of(text or "nan", label) for text in self.texts(name)], np.float64)
+        return np.asarray(COMPARISONS[comparison](numbers, bound), bool)
 
 
 @dataclass(frozen=True, eq=False)
