@@ -50,6 +50,22 @@ def dsec(path: Path, names: str = "t x y p", place: str = "events", **storage: o
     return path
 
 
+@pytest.mark.parametrize("sides", [("left", "right"), ("right",)])
+def test_mvsec(sides: tuple[str, ...], tmp_path: Path) -> None:
+    """Rows of x, y, Unix time in s and polarity; the left camera, or the only one."""
+    rows = np.stack([X, Y, T * 1e-6 + 1_506_117_937.0, 2.0 * P - 1], 1)
+    with h5py.File(tmp_path / "a.hdf5", "w") as root:
+        for side in sides:
+            root[f"davis/{side}/events"] = rows if side == sides[0] else rows[::2]
+            root[f"davis/{side}/imu"] = np.zeros((4, 6))
+        root["velodyne/scans"] = np.zeros((2, 3))
+    spikes = read(tmp_path / "a.hdf5", start="first")
+    assert len(spikes) == N and spikes.shape == (2, 480, 640)
+    assert np.array_equal(np.rint(spikes.times * 1e6), T - T[0])
+    assert all(np.array_equal(a, b) for a, b in zip(spikes.coordinates(), (P, Y, X), strict=True))
+    assert spikes.report.format == "camera-hdf5" and spikes.report.polarity_1 == "brighter"
+
+
 def test_prophesee(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.hdf5", "w") as root:
         root.create_dataset("CD/events", data=records(), chunks=(1000,), compression="gzip")

@@ -1,4 +1,4 @@
-"""Events of cameras in HDF5 files: Prophesee (CD/events), DSEC (events/x, y, t, p), and other tables of events."""
+"""Events of cameras in HDF5 files: Prophesee (CD/events), DSEC (events/x, y, t, p), MVSEC, other tables of events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .table_events import MICROSECOND, TableSource, check_tick, spikes_of
 from .tables import KEYS, EventTable, find_columns
 
 # Groups and datasets that hold events, the first that is there; "" is the root.
-PLACES = ("CD/events", "events", "")
+PLACES = ("CD/events", "events", "davis/left/events", "davis/right/events", "")
 # Sorted times and places compress well.
 MAX_RATIO = 256
 _COUNTS = ("height", "width")
@@ -34,6 +34,8 @@ def read_camera_hdf5(
     columns: str | None = None,
 ) -> Spikes:
     """Return the events of an HDF5 file: records or columns at CD/events, in events, or at the root.
+
+    Of a file of MVSEC, davis/left/events, or those of its right camera where it has no left one.
 
     Times count from the file's own zero; `Spikes.report.start` is the `t_offset` beside them, as in DSEC. Data that are
     compressed by zstd, also inside blosc, or blosc2 need the extra `hdf5`, by Prophesee's ECF its plugin.
@@ -49,7 +51,7 @@ def read_camera_hdf5(
         NeurosimFormatError: not HDF5, no events, and as `read_npy`.
 
     Source: docs.prophesee.ai, HDF5 event file format; Gehrig et al. 2021, "DSEC: a stereo event camera dataset for
-    driving scenarios".
+    driving scenarios"; Zhu et al. 2018, "The Multivehicle Stereo Event Camera Dataset".
     """
     with open_hdf5(path, MAX_RATIO) as file:
         place = _place(file)
@@ -105,7 +107,7 @@ def is_camera_file(path: str | os.PathLike[str]) -> bool:
     except (NeurosimError, OSError, ValueError):
         # The reader says what is wrong.
         return False
-    has_events = bool(names & {"CD", "events"}) or {"t", "x"} <= _keys(names)
+    has_events = bool(names & {"CD", "events", "davis"}) or {"t", "x"} <= _keys(names)
     # "spikes" at the root: a file of SONATA.
     return has_events and "spikes" not in names
 
@@ -118,7 +120,7 @@ def _place(file: HDF5File) -> str:
 def _table(
     path: object, place: str, where: str, events: Mapping[str, NDArray[Any]], start: float, first_row: int = 0
 ) -> EventTable:
-    # Prophesee and DSEC document polarity 1 as a rise of light; other tables say nothing.
+    # Prophesee, DSEC and MVSEC document polarity 1 as a rise of light; other tables say nothing.
     polarity_1 = "brighter" if place else NOT_STATED
     return EventTable(
         path, f"/{where or place}", events, "camera-hdf5", start, first_row=first_row, polarity_1=polarity_1
