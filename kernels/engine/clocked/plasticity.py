@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
+from ...tools.pointers import bare_vector
 
 # Traces: their values at step LAST.
 FAST = 0
@@ -166,9 +167,18 @@ def decay_tables(rule, steps=4096):
 
 @compiled(inline="always")
 def _decay(table, rate, elapsed):
-    if elapsed < table.size:
-        return table[elapsed]
+    # Unsigned, so that numba does not look for negative indices.
+    k = np.uint64(elapsed)
+    if k < np.uint64(table.size):
+        return table[k]
     return math.exp(-rate * elapsed)
+
+
+@compiled(inline="always")
+def _fast_trace(traces, unit, table, rate, step):
+    """Return the fast trace of a unit at `step`; traces [units * TRACE_COLUMNS]."""
+    at = np.int64(unit) * TRACE_COLUMNS
+    return traces[at + FAST] * _decay(table, rate, step - np.int64(traces[at + LAST]))
 
 
 @compiled(inline="always")
@@ -223,18 +233,26 @@ def on_arrival(learning, step, source, begin, end, targets, weights, gain, row):
     modulated = rule[MODULATED] != 0.0
     table = decay[D_MINUS]
     rate = rule[RATE_MINUS]
-    for s in range(begin, end):
-        j = targets[s]
-        if modulated:
+    traces = bare_vector(post.reshape(-1))
+    hit = bare_vector(targets[begin:end])
+    row = bare_vector(row)
+    if modulated:
+        for k in range(hit.size):
+            s = begin + k
             settle(learning, weights, s)
-        w = weights[s]
-        row[j] += part * w
-        o1 = post[j, FAST] * _decay(table, rate, step - np.int64(post[j, LAST]))
-        amount = _power((w - low) / span, mu) * o1 * scale + constant
-        if modulated:
+            w = weights[s]
+            row[hit[k]] += part * w
+            o1 = _fast_trace(traces, hit[k], table, rate, step)
+            amount = _power((w - low) / span, mu) * o1 * scale + constant
             learning.eligibility[s, TRACE] += amount / learning.reward[SCALE]
-        else:
-            weights[s] = min(max(w + amount, low), high)
+    else:
+        changed = bare_vector(weights[begin:end])
+        for k in range(hit.size):
+            w = changed[k]
+            row[hit[k]] += part * w
+            o1 = _fast_trace(traces, hit[k], table, rate, step)
+            amount = _power((w - low) / span, mu) * o1 * scale + constant
+            changed[k] = min(max(w + amount, low), high)
 
 
 @compiled
@@ -269,19 +287,22 @@ def on_target_spike(learning, incoming, weights, step, target):
     modulated = rule[MODULATED] != 0.0
     table = decay[D_PLUS]
     rate = rule[RATE_PLUS]
+    traces = bare_vector(pre.reshape(-1))
+    begin = incoming.offsets[target]
+    end = incoming.offsets[target + 1]
+    synapses = bare_vector(incoming.synapses[begin:end])
+    sources = bare_vector(incoming.sources[begin:end])
     at = weights.ctypes.data
     width = weights.itemsize
-    end = incoming.offsets[target + 1]
-    for i in range(incoming.offsets[target], end):
-        s = incoming.synapses[i]
-        source = incoming.sources[i]
-        if i + AHEAD < end:
+    for k in range(synapses.size):
+        s = synapses[k]
+        if k + AHEAD < synapses.size:
             # Each weight is in another row, on another cache line.
-            prefetch(at + width * np.int64(incoming.synapses[i + AHEAD]))
+            prefetch(at + width * np.int64(synapses[k + AHEAD]))
         if modulated:
             settle(learning, weights, s)
         w = np.float64(weights[s])
-        r1 = pre[source, FAST] * _decay(table, rate, step - np.int64(pre[source, LAST]))
+        r1 = _fast_trace(traces, sources[k], table, rate, step)
         amount = _power((high - w) / span, mu) * r1 * scale + constant - forgotten * w
         if modulated:
             learning.eligibility[s, TRACE] += amount / learning.reward[SCALE]
