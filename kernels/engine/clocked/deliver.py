@@ -179,7 +179,7 @@ def address_of_bits() -> int:
     return address_of(deliver_bits, whole, whole, word, types.Array(types.uint8, 1, "C"))
 
 
-@compiled
+@compiled(inline="always")
 def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
     """Prefetch rows that are read soon."""
     if i + 8 < last:

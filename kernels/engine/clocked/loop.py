@@ -63,7 +63,7 @@ from .exchange import CALL_ENTRIES as EXCHANGE_ENTRIES
 from .exchange import CALLED as EXCHANGED
 from .exchange import LOG_START, STEPS, WIDTH
 from .exchange import STEP as EXCHANGE_STEP
-from .rest import BUSY, CALM, CHECK_EVERY, RESTING, any_bit, copy_bytes, differs
+from .rest import BUSY, CALM, CHECK_EVERY, LOOK_EVERY, RESTING, any_bit, copy_bytes, differs
 from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, CALL_ENTRIES, RECORD_COLUMNS
 from .views import PIECE, PLACES, Moment, Pages
 
@@ -593,7 +593,8 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
         state_at = unit[STATE] + unit[STATES] * first * width
         k = (first - begin) // PIECE
         silent = False
-        if rests.size:
+        watched = rests.size > 0 and (rests[k] != BUSY or moment.step % LOOK_EVERY == 0)
+        if watched:
             silent = not _arrives(unit, slot + first, n, moment, places, width)
             if silent and rests[k] == RESTING:
                 continue
@@ -619,7 +620,7 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
         else:
             call(function, state, summed, constants, spiked)
         fires = True
-        if rests.size:
+        if watched:
             fires = any_bit(places.spiked, n)
             rests[k] = _rest_of(unit, state_at, n, fires, is_quiet, compares, places, width)
         if unit[COUNTED]:

@@ -19,6 +19,9 @@ BUSY, CALM, RESTING = range(3)
 # Steps after which a piece without input is compared with the step before: every 16 took 8 % of a run of many pieces
 # that receive a spike now and then.
 CHECK_EVERY = 64
+# Steps after which a busy piece is looked at again, a divisor of the other: a look in every step took 5 % of a run of
+# CUBA, whose pieces are always busy.
+LOOK_EVERY = 8
 # Bytes that are looked through at a time.
 STRETCH = 1024
 
