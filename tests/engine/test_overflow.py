@@ -116,8 +116,8 @@ def test_a_state_on_the_grid_ends_the_run_by_name(precision: str) -> None:
     ) as caught:
         simulate(explosive(), 20.0, precision=precision, threads=2)
     begin, end = interval(caught.value)
-    # Euler's solution lags: it is infinite within a few steps after 1 s.
-    assert 0.9 <= end <= 2.1 and end - begin <= 1.0
+    # Euler's solution lags: it is infinite within a few steps after 1 s, and seen within 4,000 steps of 1 ms.
+    assert 0.9 <= end <= 5.1 and end - begin <= 4.0
 
 
 def test_one_recording_of_a_batch_is_named() -> None:
