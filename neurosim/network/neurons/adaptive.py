@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...base.values import OptionalParameter, Parameter
 from ...kernels.engine.exact.adaptive import integrator
 from ...kernels.engine.exact.flow import two_exponentials
-from ...kernels.tools.elementary import exp
+from ...kernels.tools.elementary import exp, widest_vectors
 from .base import DeltaNeuron, ExactNeuron, hold_steps
 from .by_unit import at, check_each
 
@@ -114,6 +114,7 @@ class AdaptiveLIF(DeltaNeuron):
         hold = c[6]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             # tau_adapt da/dt = -a over a step.
             u = v[i]
@@ -258,6 +259,7 @@ class AdEx(ExactNeuron):
         half = c[15]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             wait = refractory[i]
             u = v[i]
@@ -406,6 +408,7 @@ class Izhikevich(ExactNeuron):
         peak = c[7]
         reset = c[8]
         half = c[9]
+        widest_vectors()
         for i in range(spiked.size):
             x = v[i]
             u = recovery[i]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.values import Parameter
-from ...kernels.tools.elementary import exp
+from ...kernels.tools.elementary import exp, widest_vectors
 from .base import Neuron, hold_steps, propagator
 from .by_unit import at, check_each
 
@@ -101,6 +101,7 @@ class TwoCompartmentLIF(Neuron):
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
         never = c.dtype.type(math.inf)
+        widest_vectors()
         for i in range(spiked.size):
             wait = refractory[i]
             x = v[i] - at(rest, i)
@@ -224,6 +225,7 @@ class NMDALIF(Neuron):
         hold = c[17]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             u = v[i]
             wait = refractory[i]

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...base.values import OptionalParameter, Parameter
-from ...kernels.tools.elementary import exp
+from ...kernels.tools.elementary import exp, widest_vectors
 from .base import Neuron, hold_steps
 from .by_unit import at, check_each
 from .conductance_alpha import alpha_step
@@ -184,6 +184,7 @@ class CobaAdEx(_ConductanceAdEx):
         h_to_mean = c[19]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             wait = refractory[i]
             e = g_excitatory[i]
@@ -299,6 +300,7 @@ class AlphaCobaAdEx(_ConductanceAdEx):
         euler = c[24]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             wait = refractory[i]
             e = g_excitatory[i]

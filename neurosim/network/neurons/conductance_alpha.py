@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.values import OptionalParameter, Parameter
-from ...kernels.tools.elementary import exp
+from ...kernels.tools.elementary import exp, widest_vectors
 from .base import Neuron, hold_steps, propagator
 from .by_unit import at
 
@@ -113,6 +113,7 @@ class AlphaCobaLIF(Neuron):
         hold = c[15]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             u = v[i]
             wait = refractory[i]

@@ -263,6 +263,7 @@ class AlphaLIF(_CurrentLIF):
         hold = c[13]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             u = v[i]
             wait = refractory[i]

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...base.values import OptionalParameter, Parameter
-from ...kernels.tools.elementary import exp
+from ...kernels.tools.elementary import exp, widest_vectors
 from .base import Neuron
 from .by_unit import at, check_each
 
@@ -164,6 +164,7 @@ class HodgkinHuxley(Neuron):
             real(1 / 47900160),
             real(0.25),
         )
+        widest_vectors()
         for i in range(spiked.size):
             before = v[i]
             u = (before - at(offset, i)) * real(1000)

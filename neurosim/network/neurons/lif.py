@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...base.values import Parameter
 from ...kernels.engine.exact.flow import relaxation_crossing
+from ...kernels.tools.elementary import widest_vectors
 from .base import DeltaNeuron, ExactNeuron, hold_steps
 from .by_unit import at
 
@@ -67,6 +68,7 @@ class LIF(DeltaNeuron):
         hold = c[5]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             u = v[i]
             wait = refractory[i]
@@ -154,6 +156,7 @@ class IF(DeltaNeuron):
         hold = c[4]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             u = v[i]
             wait = refractory[i]

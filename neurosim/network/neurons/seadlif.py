@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.values import Parameter
+from ...kernels.tools.elementary import widest_vectors
 from .base import Neuron
 from .by_unit import at
 
@@ -66,6 +67,7 @@ class SEAdLIF(Neuron):
         soft = c[5]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
+        widest_vectors()
         for i in range(spiked.size):
             slow = w[i]
             # tau_mem dv/dt = x - w - v over a step in which x and w stay.

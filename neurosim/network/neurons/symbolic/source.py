@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.kernels.tools.elementary import exp, exprel
+from neurosim.kernels.tools.elementary import exp, exprel, widest_vectors
 from neurosim.network.neurons.base import Drive, Neuron, hold_steps, propagator
 from neurosim.network.neurons.by_unit import at
 from neurosim.network.neurons.timed import entry_at, steps_of_entry, steps_per_second

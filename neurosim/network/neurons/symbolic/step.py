@@ -57,7 +57,7 @@ def step_lines(parts: EquationParts, code: StepCode) -> list[str]:
     loop += [f"{new[e.name]} = {now[e.name]} if wait > zero else {new[e.name]}" for e in parts.equations if e.held]
     loop += _fire(parts, code, {**now, **new})
     loop += [f"{name}_of[unit] = {new[name]}" for name in _of(parts)]
-    return ["for unit in range(spiked.size):", *indented(loop)]
+    return ["widest_vectors()", "for unit in range(spiked.size):", *indented(loop)]
 
 
 def quiet_lines(parts: EquationParts, code: StepCode) -> list[str]:
@@ -82,6 +82,7 @@ def quiet_lines(parts: EquationParts, code: StepCode) -> list[str]:
     again.append(f"refractory_of[unit] = {code.constant(HOLD)}")
     return [
         "spikes = np.uint8(0)",
+        "widest_vectors()",
         "for unit in range(spiked.size):",
         *indented(loop),
         "if spikes:",
