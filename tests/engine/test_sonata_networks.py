@@ -50,7 +50,8 @@ def test_files_become_a_network(tmp_path: Path) -> None:
     assert isinstance(clamp, StepCurrent)
     np.testing.assert_array_equal(clamp.units, [12, 13, 14, 15])
     np.testing.assert_allclose(clamp.amplitudes, [4e-10, 0.0])
-    np.testing.assert_allclose(clamp.times, [0.05, 0.11])
+    # A step of 0.1 ms after the times of the file.
+    np.testing.assert_allclose(clamp.times, [0.0501, 0.1101])
     assert circuit.description.settings.clock == pytest.approx(1e-4)
     assert circuit.description.settings.duration == pytest.approx(0.2)
     assert circuit.notes == ()

@@ -80,7 +80,10 @@ def _spikes(
 def _clamps(
     config: CircuitConfig, name: str, entry: Mapping[str, Any], node_sets: NodeSets, parts: Sequence[Part]
 ) -> list[Current]:
-    """Return the currents of a clamp: amplitudes in pA for NEST, else in nA, between times in ms."""
+    """Return the currents of a clamp: amplitudes in pA for NEST, else in nA, between times in ms.
+
+    As from a generator of NEST that the Brain Modeling Toolkit connects, a current arrives a step after its time.
+    """
     label = f"{config.path}: input {name}"
     amplitudes = np.atleast_1d(np.asarray(entry.get("amp", entry.get("amps")), np.float64))
     delays = np.atleast_1d(np.asarray(entry.get("delay", entry.get("delays", 0.0)), np.float64))
@@ -97,10 +100,10 @@ def _clamps(
         if part.model.current == 0:
             raise NeurosimInputError(f"{label}: {part.model.name} takes no current; leave it out of the node set")
         for number, (amplitude, delay, duration) in enumerate(zip(amplitudes, delays, durations, strict=True)):
-            times = [delay * MS]
+            times = [delay * MS + config.clock]
             values = [amplitude * scale * part.model.current]
             if np.isfinite(duration):
-                times.append((delay + duration) * MS)
+                times.append((delay + duration) * MS + config.clock)
                 values.append(0.0)
             stimulus = f"{name} {number}: {part.name}"
             made.append(StepCurrent(part.name, np.array(times), np.array(values), name=stimulus, units=units))
