@@ -16,6 +16,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -133,6 +134,19 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return "".join([*parts, markdown[last:]])
 
 
+def on_post_template(output: str, template_name: str, config: Any) -> str:
+    """Return the page of a missing address with links that hold in a folder of files, too.
+
+    A server shows it at any depth, so that mkdocs links from the root of the site, which a file does not have.
+    """
+    if template_name != "404.html":
+        return output
+    root = urlsplit(config["site_url"] or "").path or "/"
+    base = f"<script>location.protocol === 'file:' || document.write('<base href=\"{root}\">')</script>"
+    links = re.sub(rf'(href|src)="{root}(?!/)', r'\1="', output)
+    return links.replace("<head>", f"<head>{base}", 1)
+
+
 def _has_programs(path: Path) -> bool:
     return any(block.language in {"python", "sh", "toml"} for block in programs.blocks(path.read_text("utf-8")))
 
@@ -174,7 +188,10 @@ def _shown(name: str, output: dict[str, Any], *, with_text: bool) -> str:
         picture = (WORK / Path(name).with_suffix("") / path).read_text("utf-8")
         parts.append(f"![{_words_of(picture, path)}]({base}-files/{path.replace('/', '-')})\n")
     for path in output["reports"]:
-        parts.append(f"[The report that this wrote]({base}-files/{path.replace('/', '-')})\n")
+        words = "The report that this wrote"
+        if len(output["reports"]) > 1:
+            words = f"The report in {Path(path).parent.as_posix()}"
+        parts.append(f"[{words}]({base}-files/{path.replace('/', '-')})\n")
     return "\n" + "\n".join(parts) + "\n" if parts else ""
 
 
