@@ -77,6 +77,13 @@ def test_the_sensor_is_in_the_head(head: str, tmp_path: Path) -> None:
     assert read_csv(path, (2, 300, 400)).shape == (2, 300, 400)
 
 
+@pytest.mark.parametrize("head", ["t;x;y;p\n", "", "# t; x; y; p\n"])
+def test_semicolons_part_numbers_with_decimal_commas(head: str, tmp_path: Path) -> None:
+    lines = text("txyp", ";", scale=1e-6).replace(".", ",")
+    guessed = (SECONDS,) if head else ("columns are t, x, y, p", SECONDS)
+    check(tmp_path / "a.csv", head + lines, guessed)
+
+
 def test_reading_says_what_it_guessed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("10,3,1,0\n40000,0,0,1\n")
@@ -99,7 +106,7 @@ def test_reading_says_what_it_guessed(tmp_path: Path) -> None:
         ("9 8 7 6\n", "columns: expected columns in one of the orders .*, got none of them fits"),
         ("x,y\n1,2\n", "line 1: expected names of columns: .*, got 'x, y'; add or correct the header"),
         ("# a\n1,2,3,1\n5,6\n", "line 3: expected 4 numbers, got '5,6'; correct or remove the line"),
-        ("t;x;y;p\n0,5;1;2;1\n", "write decimal points in place of commas"),
+        ("t;x;y;p\n1.000,5;1;2;1\n", "line 2: expected 4 numbers, got '1.000,5;1;2;1'"),
         ("t,x,y,p\n40,3,1,0\n10,3,1,0\n", "line 3: expected times in ascending order, got 10.0 after 40.0"),
         ("t,x,y,p\n40,3,1,7\n", "line 2: expected polarities 0 and 1, or -1 and 1, got 7"),
         ("t,x\n1,inf\n", "x, y: expected places below 2.31"),

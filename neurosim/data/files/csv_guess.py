@@ -169,7 +169,7 @@ def _first(path: object, comments: Sequence[str], line: str, following: str) -> 
     """Return the head of a file whose first line that is no comment is `line`."""
     comment = "".join(comments)
     number = len(comments)
-    delimiter = next((mark for mark in ",;\t" if mark in line), None)
+    delimiter = _delimiter(line)
     words = _split(line, delimiter)
     if not all(map(_is_number, words)):
         names = tuple(word.strip("\"' ").lower() for word in words)
@@ -186,15 +186,25 @@ def _first(path: object, comments: Sequence[str], line: str, following: str) -> 
 def _named(comment: str, columns: int) -> tuple[str, ...]:
     """Return the names of the columns where the last comment holds them."""
     line = comment.lstrip("#% ").lower()
-    words = _split(line, next((mark for mark in ",;\t" if mark in line), None))
+    words = _split(line, _delimiter(line))
     names = tuple(word.strip() for word in words)
     if len(names) == columns and sum(_key(name)[0] is not None for name in names) >= 2:
         return names
     return ()
 
 
+def _delimiter(line: str) -> str | None:
+    # Semicolons first: they stand where numbers have decimal commas.
+    return next((mark for mark in ";,\t" if mark in line), None)
+
+
 def _split(line: str, delimiter: str | None) -> list[str]:
-    return line.rstrip("\r\n").split(delimiter)
+    return _with_points(line.rstrip("\r\n"), delimiter).split(delimiter)
+
+
+def _with_points(line: str, delimiter: str | None) -> str:
+    """Return a line with decimal points where semicolons separate its numbers, which may have decimal commas."""
+    return line.replace(",", ".") if delimiter == ";" else line
 
 
 def _is_number(word: str) -> bool:
@@ -234,7 +244,8 @@ def _numbers(path: object, lines: islice[str], head: _Head) -> Iterator[NDArray[
             if any(not line.strip() or len(line) > MAX_LINE or "_" in line for line in block[:end]):
                 raise ValueError
             if end:
-                table = np.loadtxt(block[:end], delimiter=head.delimiter, comments=None, ndmin=2)
+                rows = [_with_points(line, head.delimiter) for line in block[:end]]
+                table = np.loadtxt(rows, delimiter=head.delimiter, comments=None, ndmin=2)
             else:
                 table = np.empty((0, 0))
             columns = columns or table.shape[1]
@@ -256,10 +267,8 @@ def _culprit(path: object, block: Sequence[str], delimiter: str | None, columns:
         return len(line) <= MAX_LINE and len(words) == columns and all(map(_is_number, words))
 
     at = next((i for i, line in enumerate(block) if not fits(line)), 0)
-    step = "correct or remove the line"
-    if delimiter == ";" and "," in block[at]:
-        step = "write decimal points in place of commas, or remove the line"
-    return format_error(path, f"line {number + at}", f"{columns} numbers", f"{block[at].strip()[:40]!r}", step)
+    got = f"{block[at].strip()[:40]!r}"
+    return format_error(path, f"line {number + at}", f"{columns} numbers", got, "correct or remove the line")
 
 
 def _plan(
