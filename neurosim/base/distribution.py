@@ -46,11 +46,19 @@ def has_other(site: str) -> bool:
     return any(name.startswith("neurosim-") and name.endswith((".dist-info", ".egg-info")) for name in names)
 
 
-def install(extra: str) -> str:
-    """Return the command that installs an extra, from the checkout where the package is used from one."""
+def needs(name: str, error: ModuleNotFoundError) -> str:
+    """Return what `name` needs, where Python found the package but not a package that it needs, and the command."""
+    if error.name == "torch":
+        return f"{name}: needs torch ({error}); run: {install('train')}"
+    return f"{name}: needs {error.name}, which {sys.executable} does not have; with its pip run: {install()}"
+
+
+def install(extra: str = "") -> str:
+    """Return the command that installs the package and an extra, from the checkout where it is used from one."""
     import shlex
 
+    extras = f"[{extra}]" if extra else ""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if os.path.isfile(os.path.join(root, "pyproject.toml")):
-        return f"pip install -e {shlex.quote(f'{root}[{extra}]')}"
-    return f"pip install '{OURS}[{extra}]'"
+        return f"pip install -e {shlex.quote(f'{root}{extras}')}"
+    return f"pip install {shlex.quote(f'{OURS}{extras}')}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .distribution import install
+from .distribution import needs
 from .errors import NeurosimMissingError
 
 
@@ -20,7 +20,7 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
 
     The `__getattr__` raises:
         AttributeError: for a name that is not public.
-        NeurosimMissingError: for a name whose module needs torch where it is not installed.
+        NeurosimMissingError: for a name whose module needs a package that is not installed, such as torch.
     """
     spec = sys.modules[package].__spec__
     source = spec.loader.get_source(package)  # type: ignore[union-attr]
@@ -37,10 +37,11 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
             if module.__name__ == package:
                 # `from . import name`: a module of the package.
                 module = importlib.import_module(f".{name}", package)
-        except ImportError as error:
-            if error.name != "torch":
+        except ModuleNotFoundError as error:
+            # A module of ours that is not there is a fault of ours.
+            if error.name is None or error.name.partition(".")[0] == package.partition(".")[0]:
                 raise
-            raise NeurosimMissingError(f"{package}.{name}: needs torch ({error}); run: {install('train')}") from None
+            raise NeurosimMissingError(needs(f"{package}.{name}", error)) from None
         if module.__name__ == f"{package}.{name}":
             value = module
         else:

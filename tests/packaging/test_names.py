@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,6 +80,17 @@ def test_a_script_beside_a_checkout_called_neurosim_imports_the_package(tmp_path
     words = [sys.executable, "-S", script]
     done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path, env=alone)
     assert (done.returncode, done.stdout) == (0, "ours\n"), done.stderr
+
+
+def test_a_python_without_what_the_package_needs_gets_a_line(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom neurosim import Spikes\n")
+    # No packages of this environment.
+    for words in ([script], ["-m", "neurosim"]):
+        done = subprocess.run([sys.executable, "-S", *words], check=False, capture_output=True, text=True, cwd=ROOT)
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode == 1, done.stderr
+        assert re.search(r": needs \w+, which \S+ does not have; with its pip run: pip install -e ", last), last
 
 
 def test_an_extra_comes_from_the_checkout_or_else_from_the_index(tmp_path: Path) -> None:
