@@ -65,6 +65,13 @@ def test_runs_are_listed_with_a_header_and_figures(here: Path) -> None:
     assert f"Spikes {spikes}" in Path("runs/index.html").read_text()
 
 
+def test_a_narrow_terminal_gets_each_run_in_lines_of_its_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = neurosim("runs", "list").stdout.splitlines()
+    assert max(map(len, text)) <= 40
+    assert text.index("two") < text.index("one") and "  network, net, done," in " ".join(text)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

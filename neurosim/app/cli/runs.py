@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +99,10 @@ def listed(
     rows = [(e.path, e.kind, e.name, e.status, text(date(e.started) or ""), e.key_figures) for e in entries]
     if entries:
         lines = _aligned([heads, *rows])
+        # 0 where the output is no terminal: another program reads a line a run.
+        width = shutil.get_terminal_size((0, 0)).columns
+        if 0 < width < max(map(len, lines)):
+            lines = [line for row in rows for line in _stacked(row, width)]
     elif every:
         lines = [f"none of the {len(every)} runs in {folder} fits; leave out --kind, --status or --name"]
     else:
@@ -111,6 +117,15 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return ["  ".join(row).rstrip() for row in padded]
+
+
+def _stacked(row: Sequence[str], width: int) -> list[str]:
+    """Return a run in lines of at most `width` characters: its folder, then the rest below it."""
+    folder, *middle, figures = row
+    lines = [folder]
+    for words in (", ".join(filter(None, middle)), figures):
+        lines += textwrap.wrap(words, width, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+    return lines
 
 
 @click.command(cls=Command)
