@@ -40,6 +40,9 @@ _PACKAGE = __name__.removesuffix(".tools.compiled")
 # Of the package that kernels are a part of.
 _ROOT = _PACKAGE.partition(".")[0] + "."
 
+# Follows the name of a kernel in the names of files of the form that other kernels call.
+WITHIN = ".within"
+
 # Errors of reading a file that a crash of the machine left empty, or that names a class that is gone.
 _UNREADABLE = (
     OSError,
@@ -60,16 +63,43 @@ def compiled(function=None, **options):
     if numba.config.DISABLE_JIT:
         # For debugging: numba's own decorators return the plain function, too.
         return function
-    dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
-    dispatcher._cache = open_cache(function)
-    compiles = dispatcher.compile
+    dispatcher = _dispatcher(function, open_cache(function), options)
+    if function.__module__.startswith(_ROOT):
+        _split(dispatcher, function, options)
+    return dispatcher
+
+
+def _dispatcher(function, cache, options):
+    made = njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
+    made._cache = cache
+    compiles = made.compile
 
     def compile(signature):
-        with dispatcher._cache.lock(signature), uncollected(), interruptible():
+        with cache.lock(signature), uncollected(), interruptible():
             return compiles(signature)
 
-    dispatcher.compile = compile
-    return dispatcher
+    made.compile = compile
+    return made
+
+
+def _split(dispatcher, function, options):
+    """Let kernels that call `function` compile a form of its own, `dispatcher.within()`, which Python cannot call.
+
+    It has no wrapper that takes arguments from Python, a third of the time to compile a short function, and most
+    functions are called by kernels alone. The code of the loop is the same.
+    """
+
+    @functools.cache
+    def within():
+        made = _dispatcher(function, open_cache(function, WITHIN), {**options, "no_cpython_wrapper": True})
+        # By which numba knows that a function calls itself.
+        made._compiling_counter = dispatcher._compiling_counter
+        return made
+
+    dispatcher.within = within
+    # What numba asks of a function that a kernel calls: its types, then the key of its code.
+    dispatcher.get_call_template = lambda args, kws: within().get_call_template(args, kws)
+    dispatcher.get_overload = lambda signature: within().get_overload(signature)
 
 
 def callback(function, signature, cache=None, **options):
@@ -88,10 +118,13 @@ def callback(function, signature, cache=None, **options):
     return made
 
 
-def open_cache(function):
-    """Return the cache of a kernel: one that holds nothing where neither folder can be written, as in a container."""
+def open_cache(function, form=""):
+    """Return the cache of a kernel: one that holds nothing where neither folder can be written, as in a container.
+
+    form: what follows the kernel's name in names of files.
+    """
     try:
-        return KernelCache(function)
+        return KernelCache(function, form)
     except RuntimeError:
         return NoCache(function)
 
@@ -137,7 +170,7 @@ def interruptible():
 class KernelCache(FunctionCache):
     """Cache of compiled forms of `function`, valid as long as the text that it was compiled from."""
 
-    def __init__(self, function):
+    def __init__(self, function, form=""):
         source = Path(inspect.getfile(function)).resolve()
         name = f"{function.__module__}.{function.__qualname__}"
         self.kernel = _kernel_name(function)
@@ -148,14 +181,14 @@ class KernelCache(FunctionCache):
             super().__init__(function)
             # A cell of a notebook is no file.
             if source.is_file():
-                self._cache_file = _CacheFile(Path(self._cache_path), self._impl.filename_base, source)
+                self._cache_file = _CacheFile(Path(self._cache_path), self._impl.filename_base + form, source)
             return
         # What numba's constructor sets, without its search for a folder, which writes a file for each function.
         self._name = repr(function)
         self._py_func = function
         self._cache_path = str(folder)
         self._impl = _Form(function, source)
-        self._cache_file = _SharedFile(folder, re.sub("[<>]", "", self.kernel), source)
+        self._cache_file = _SharedFile(folder, re.sub("[<>]", "", self.kernel) + form, source)
         self.enable()
 
     def lock(self, signature):

@@ -361,13 +361,14 @@ def _sum_rows(rows, stride, channels, counts, head, total, form):
     columns = total.size
     place = total.ctypes.data
     total[:] = 0
-    if form in (AMX, VNNI):
-        add_rows_vnni(rows, stride, channels, counts, number, columns, place)
-        settle(place, columns, head[SUM])
+    # One form at a time: of `form in (AMX, VNNI)` numba compiles what follows for other processors, too.
+    if form == PLAIN:
+        add_rows_plain(rows, stride, channels, counts, number, columns, place)
     elif form == AVX2:
         add_rows_avx2(rows, stride, channels, counts, number, columns, place)
     else:
-        add_rows_plain(rows, stride, channels, counts, number, columns, place)
+        add_rows_vnni(rows, stride, channels, counts, number, columns, place)
+        settle(place, columns, head[SUM])
 
 
 @njit(inline="always")

@@ -93,11 +93,14 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
         their number n; or -n, and nothing is listed, if `rows` has room for fewer than n.
     """
     n = tables.shape[0]
+    # With types: of literal numbers numba would compile `_list_parts` once more each.
+    nowhere = np.int64(-1)
+    k = np.int64(0)
     total = 8 * n * steps + 64
     for q in range(steps):
         for p in range(n):
             if tables[p, FORM] == JOINT:
-                total += _list_parts(tables[p], log, log_offsets, entries, log_start, first + q, rows, -1)
+                total += _list_parts(tables[p], log, log_offsets, entries, log_start, first + q, rows, nowhere)
                 continue
             step = first + q - tables[p, DELAY]
             if tables[p, FORM] <= SUMS and max(log_start, tables[p, SINCE]) <= step < tables[p, UNTIL]:
@@ -106,7 +109,6 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
                     total += log_offsets[b, at + 1] - log_offsets[b, at]
     if total > rows.size:
         return -total
-    k = 0
     for q in range(steps):
         for p in range(n):
             begin[q, p] = k

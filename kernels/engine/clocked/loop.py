@@ -16,6 +16,7 @@ comes as one group of `views`.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numba import njit
 
@@ -669,13 +670,13 @@ def _count_changes(unit, p, step, before, after, places):
         changes[0] += z - a if step == 0 else _changed(before[a:z], after[a:z])
 
 
-def step_nobody(real):
-    """Step the neurons of no unit, which compiles that part of `run`, a third of it, for states of the type `real`."""
+def compile_step(real):
+    """Compile the part of `run` that steps neurons, a third of it, for states of the type `real`."""
     unit = np.zeros(UNIT_COLUMNS, np.int64)
-    unit[PART] = 64
     places = np.zeros(1, PLACES)[0]
     ends = np.zeros(1, np.int64)
-    _step_neurons(unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0), Pages(0, 0, 1, 64, 1), places, 0, 0, ends)
+    arguments = (unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0), Pages(0, 0, 1, 64, 1), places, 0, 0, ends)
+    _step_neurons.within().compile(tuple(numba.typeof(argument) for argument in arguments))
 
 
 @compiled

@@ -42,14 +42,15 @@ def _fall_back(terms, present, rule, v):
     if all_terms >= rule[THRESHOLD]:
         return present, all_terms, True
     for size in range(SIZES[present] - 1, 0, -1):
-        best = np.uint8(0)
+        best = np.int64(0)
         found = -1.0
         # Pairs before singles; of equal ones the first in `ORDERS`.
         for mask in ORDERS:
             if SIZES[mask] == size and mask & present == mask:
-                g = _evidence(terms, mask, v)
+                # One type of mask: for a second one numba would compile `_evidence` again.
+                g = _evidence(terms, np.int64(mask), v)
                 if g > found:
-                    best = mask
+                    best = np.int64(mask)
                     found = g
         if found >= rule[THRESHOLD + 3 - size]:
             return best, _evidence(terms, best, v), True
@@ -87,7 +88,17 @@ def _pick(mu, u):
     """Return the unit that u in (0, 1) falls on; `mu` becomes its running sums."""
     for k in range(1, mu.size):
         mu[k] += mu[k - 1]
-    return min(np.searchsorted(mu, u * mu[-1], side="right"), mu.size - 1)
+    point = u * mu[-1]
+    # Bisection: numba takes 1 s to compile `np.searchsorted`.
+    low = 0
+    high = mu.size
+    while low < high:
+        middle = (low + high) // 2
+        if point < mu[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    return min(low, mu.size - 1)
 
 
 @compiled
@@ -131,11 +142,14 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
     plausible = 0
     g = 0.0
     for q in range(modules):
-        best = rows[q].max()
+        row = rows[q]
+        best = row[0]
+        for x in row:
+            best = max(best, x)
         # The largest sum for now; the winner takes its place below.
         code[q] = best
         g += values[best]
-        for x in rows[q]:
+        for x in row:
             plausible += x >= likely
     g /= modules
     if learn:

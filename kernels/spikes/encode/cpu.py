@@ -161,7 +161,8 @@ def _count(x, threshold, kind, rule):
     return min(max(whole, -rule.max_count), rule.max_count)
 
 
-@njit(inline="always")
+# Inlined by LLVM, which leaves the arithmetic of one kind: types are inferred once, and not for each kind.
+@njit(forceinline=True, error_model="numpy")
 def _count_row(row, out, given, thresholds, own, limit, kind, rule):
     """Fill the counts of a row; return the number of clipped ones."""
     clipped = 0
@@ -227,19 +228,19 @@ def encode_row(row, out, share, given, thresholds, rule, limit):
     kind = rule.kind
     # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
     if kind == _NEAREST:
-        n = _count_row(row, out, given, thresholds, own, limit, _NEAREST, rule)
+        n = _count_row(row, out, given, thresholds, own, limit, np.int64(_NEAREST), rule)
     elif kind == spec.EVEN:
-        n = _count_row(row, out, given, thresholds, own, limit, spec.EVEN, rule)
+        n = _count_row(row, out, given, thresholds, own, limit, np.int64(spec.EVEN), rule)
     elif kind == spec.AWAY:
-        n = _count_row(row, out, given, thresholds, own, limit, spec.AWAY, rule)
+        n = _count_row(row, out, given, thresholds, own, limit, np.int64(spec.AWAY), rule)
     elif kind == spec.UP:
-        n = _count_row(row, out, given, thresholds, own, limit, spec.UP, rule)
+        n = _count_row(row, out, given, thresholds, own, limit, np.int64(spec.UP), rule)
     elif kind == LOOKUP:
-        n = _count_row(row, out, given, thresholds, own, limit, LOOKUP, rule)
+        n = _count_row(row, out, given, thresholds, own, limit, np.int64(LOOKUP), rule)
     elif kind == spec.PRICED:
-        n = _count_row(row, out, given, thresholds, own, limit, spec.PRICED, rule)
+        n = _count_row(row, out, given, thresholds, own, limit, np.int64(spec.PRICED), rule)
     else:
-        n = _count_row(row, out, given, thresholds, own, limit, spec.SEARCH, rule)
+        n = _count_row(row, out, given, thresholds, own, limit, np.int64(spec.SEARCH), rule)
     return n, level
 
 

@@ -34,9 +34,9 @@ def _neurons() -> None:
     """Compile the part of the run loop that steps neurons; `_engine` then finds it."""
     import numpy as np
 
-    from ....kernels.engine.clocked.loop import step_nobody
+    from ....kernels.engine.clocked.loop import compile_step
 
-    step_nobody(np.float32)  # type: ignore[no-untyped-call]
+    compile_step(np.float32)  # type: ignore[no-untyped-call]
 
 
 def _memory() -> None:
@@ -121,7 +121,8 @@ def _missing(command: str) -> list[str]:
     folder = cache_folder()
     if folder is None:
         return []
-    return [part for part in parts if next(folder.glob(f"{PARTS[part].kernel}-*.nbi"), None) is None]
+    # A kernel's name, then `-`, or `.within-` for the form that other kernels call.
+    return [part for part in parts if next(folder.glob(f"{PARTS[part].kernel}[-.]*.nbi"), None) is None]
 
 
 def _start(part: str) -> subprocess.Popen[bytes]:
