@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .aes import BLOCK_WORDS, SECOND, ars_reference, encrypt
 from .compiled import compiled
+from .elementary import widest_vectors
 from .intrinsics import INT32, INT64
 from .pointers import vector
 
@@ -274,6 +275,7 @@ def counted(key, unit, draw, word, mean, term, scratch):
 def add_counted(counts, weight, x):
     """Add weight times the counts to x; return their sum."""
     total = int32(0)
+    widest_vectors()
     for i in range(x.size):
         k = int32(counts[i])
         x[i] += weight * x.dtype.type(k)

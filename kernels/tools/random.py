@@ -19,7 +19,7 @@ from numba import int64, njit, types, uint32, uint64
 from numba.extending import intrinsic
 
 from .compiled import compiled
-from .elementary import log_of_fraction, turn
+from .elementary import log_of_fraction, turn, widest_vectors
 from .pointers import bare_matrix, bare_vector
 
 ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
@@ -124,6 +124,7 @@ def uniform_runs(key, firsts, offsets, draw, out):
 def _words(index, high, d0, d1, k0, k1, a, b, c, d):
     """Do the 32-bit part of `normals`: words of counters `index` + i, `high` being the same for all."""
     none = uint32(0)
+    widest_vectors()
     for i in range(a.size):
         w0, w1, w2, w3 = threefry(uint32(index + uint32(i)), high, d0, d1, k0, k1, none, none)
         a[i] = w0
@@ -135,6 +136,7 @@ def _words(index, high, d0, d1, k0, k1, a, b, c, d):
 @compiled(error_model="numpy")  # a division that could raise is no vector instruction
 def _pairs(a, b, c, d, cosines, sines):
     """Make two independent standard normals of each four words (Box & Muller 1958)."""
+    widest_vectors()
     for i in range(a.size):
         radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(a[i], b[i])))
         x, y = turn(unit_interval(c[i], d[i]))
