@@ -56,6 +56,12 @@ def test_a_network_survives_its_file_and_mistakes_are_named(tmp_path: Path) -> N
     again, binning, classes = load_grid(tmp_path / "net")
     x = torch.ones(2, 3, 81)
     assert torch.equal(again(x), net(x)) and binning.dt == 0.01 and classes == ("a", "b")
+    # Weights with a mask have another name in the file.
+    masked = AttentionSpec("plstm2d", {"num_heads": 2, "closed": True}, layers=1, width=8, hidden=0)
+    net = GridNet((2, 2), 2, masked, seed=1)
+    save_grid(tmp_path / "masked", net, Binning((2, 2), 0.01, 0.1), ("a", "b"))
+    x = torch.ones(2, 3, 4)
+    assert torch.equal(load_grid(tmp_path / "masked")[0](x), net(x))
     for shape, options, message in (
         ((80,), None, r"GridNet\.shape: must be a sensor of pixels"),
         ((2, 2), None, r"AttentionSpec\.kernel: must be <= the pixels before it"),
