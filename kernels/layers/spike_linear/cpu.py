@@ -24,7 +24,6 @@ from ...tools.threads import spread
 # A tile of the source rows stays in a core's second cache.
 TILE_BYTES = 1 << 20
 MIN_WIDTH = 64
-HUGE_PAGE = 1 << 21
 # Numbers that are compared at once, and columns that are summed at once.
 WORD = 64
 BLOCK = 64
@@ -90,25 +89,14 @@ def product(active, source, threads=1):
     _cut_rows(active.starts, active.units, block, places)
 
     def fill(a, b):
-        scratch = _in_huge_pages(min(block, size) * width)
         for piece in range(a, b):
             tile, cut = divmod(piece, cuts)
             first = tile * width
             last = min(columns, (tile + 1) * width)
-            rows = scratch[: min(block, size) * (last - first)].reshape(-1, last - first)
-            _product(
-                places, block, active.units, active.values, source, rows, edges[cut], edges[cut + 1], first, last, out
-            )
+            _product(places, block, active.units, active.values, source, edges[cut], edges[cut + 1], first, last, out)
 
     spread(fill, bounds, threads, GRAIN)
     return out
-
-
-def _in_huge_pages(size):
-    """Return [size] float32, not initialised, at the begin of a large page."""
-    room = np.empty(max(size, HUGE_PAGE // 2) + HUGE_PAGE // 4, np.float32)
-    first = -(room.ctypes.data // 4) % (HUGE_PAGE // 4)
-    return room[first : first + size]
 
 
 def column_sums(x, threads=1):
@@ -275,7 +263,7 @@ def _cut_rows(starts, units, block, cuts):
 
 
 @compiled
-def _product(cuts, block, units, values, source, scratch, top, bottom, first, last, out):
+def _product(cuts, block, units, values, source, top, bottom, first, last, out):
     """Fill rows `top` to `bottom`, columns `first` to `last` of out, by blocks of source rows that fit a cache.
 
     A tile of some columns is packed first: otherwise its rows would share a few sets of the cache.
@@ -286,7 +274,7 @@ def _product(cuts, block, units, values, source, scratch, top, bottom, first, la
     if whole:
         tile = source
     else:
-        tile = scratch
+        tile = np.empty((min(block, size), width), source.dtype)
     for at in range(cuts.shape[0] - 1):
         begin = at * block
         end = min(begin + block, size)
