@@ -19,8 +19,12 @@ _FRACTION = re.compile(r"(:\d\d)[.,](\d{1,6})\d*$")
 # A month alone has no dot in front, which would be a decimal point.
 _YEAR_FIRST = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?|\.(\d{1,2})\.(\d{1,2}))(?:[T ]\s*(.+))?")
 # Dots mean day, month, year; slashes do not say which of both comes first.
-_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[T ,]\s*(.+))?")
-_SLASHES = re.compile(r"\d{1,2}/\d{1,2}/\d{2}")
+_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
+_SLASHES = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
+# The last month: a number above it is a day.
+_MONTHS_OF_YEAR = 12
+# Two digits of a year from here on are of the last century, as in POSIX.
+_FIRST_YEAR = 69
 # English names of months: 1 Mar 2024 0:30, Mar 1, 2024 0:30, Fri Mar  1 00:30:00 2024; a day of the week may lead.
 _MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july"),
@@ -57,7 +61,7 @@ def seconds_of(text: str, name: str, unit: float = 1.0) -> float:
         number = float(text)
     except ValueError:
         rule = "must be a date such as 2014-07-01 00:30:00, or seconds since 1970"
-        step = "; write it year first: slashes do not say which number is the day" if has_slashes(text) else ""
+        step = "; write it year first: no date here says which number is the day" if has_slashes(text) else ""
         if is_clock(text):
             step = "; a time of day alone needs a column of dates beside it"
         raise NeurosimFormatError(f"{name}: {rule} (got {text!r}){step}") from None
@@ -72,8 +76,8 @@ def seconds_of(text: str, name: str, unit: float = 1.0) -> float:
 def date_of(text: str) -> datetime | None:
     """Return the date that a text is, without its zone; None for another text.
 
-    ISO 8601; also with slashes or dots, the name UTC or GMT, AM and PM, or without a day; 1.7.2014; and English names
-    of months, as in 1 Jul 2014, Jul 1, 2014 and Tue Jul  1 00:30:00 2014.
+    ISO 8601; also with slashes or dots, the name UTC or GMT, AM and PM, or without a day; 1.7.2014 and 1.7.14; and
+    English names of months, as in 1 Jul 2014, Jul 1, 2014 and Tue Jul  1 00:30:00 2014.
     """
     plain = _ZONE_NAME.sub("", text.strip())
     if plain.isdigit():
@@ -89,7 +93,7 @@ def date_of(text: str) -> datetime | None:
     match = _DAY_FIRST.fullmatch(plain)
     if match is not None:
         day, month, year, rest = match.groups()
-        return _joined(f"{year}-{int(month):02d}-{int(day):02d}", rest)
+        return _joined(f"{_year(year)}-{int(month):02d}-{int(day):02d}", rest)
     return _with_month(plain)
 
 
@@ -107,6 +111,31 @@ def spell_out(text: str) -> str:
 def has_slashes(text: str) -> bool:
     """Return whether a text is a date such as 07/01/2014, which does not say which number is the day."""
     return _SLASHES.match(text) is not None
+
+
+def is_day_first(text: str) -> bool | None:
+    """Return whether the day comes first in a date with slashes; None where both numbers may be months."""
+    match = _SLASHES.fullmatch(text)
+    if match is None or (int(match[1]) <= _MONTHS_OF_YEAR) == (int(match[2]) <= _MONTHS_OF_YEAR):
+        return None
+    return int(match[1]) > _MONTHS_OF_YEAR
+
+
+def year_first(text: str, day_first: bool) -> str:
+    """Return a date with slashes, whose order is known, with its year in front; another text as it is."""
+    match = _SLASHES.fullmatch(text)
+    if match is None:
+        return text
+    first, second, year, rest = match.groups()
+    day, month = (first, second) if day_first else (second, first)
+    date = f"{_year(year)}-{int(month):02d}-{int(day):02d}"
+    return f"{date} {rest}" if rest else date
+
+
+def _year(text: str) -> int:
+    if len(text) > 2:
+        return int(text)
+    return int(text) + (1900 if int(text) >= _FIRST_YEAR else 2000)
 
 
 def is_clock(text: str) -> bool:

@@ -6,7 +6,8 @@
 The first line names the columns, or the columns are numbered; empty lines in front of it, and lines that begin with #
 or are a spreadsheet's sep=;, are passed over. Times are dates (see `moments`), or seconds, ms, us or ns since 1970, or
 of the unit that the column's name ends with, as in "Time (min)"; a zone is left out, so that times of day are those of
-the clock that wrote them. A column of times of day joins a column of dates. An empty cell is a missing value. Where
+the clock that wrote them. A column of times of day joins a column of dates. In dates such as 07/13/2014 a number above
+12 says for the whole column which one is the day. An empty cell is a missing value. Where
 semicolons part the columns, the comma in 0,5 is a decimal comma, as spreadsheets write it in much of Europe.
 """
 
@@ -16,14 +17,14 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..base.errors import NeurosimFormatError, NeurosimInputError, lookup, require
-from .moments import date_of, has_slashes, is_clock, is_epoch, seconds_of, spell_out
+from .moments import date_of, has_slashes, is_clock, is_day_first, is_epoch, seconds_of, spell_out, year_first
 
 # Names of a column of times that holds numbers.
 TIME_NAMES = ("time", "timestamp", "date", "datetime", "t", "ts", "ds", "epoch", "unix", "unixtime")
@@ -67,6 +68,7 @@ class SeriesColumns:
         texts: columns of categories.
         clock: column of times of day, where `time` has dates alone; "" for none.
         unit: of numbers in the column of times, s.
+        day_first: whether dates with slashes begin with the day; None: not known.
     """
 
     time: str
@@ -74,6 +76,7 @@ class SeriesColumns:
     texts: tuple[str, ...] = ()
     clock: str = ""
     unit: float = 1.0
+    day_first: bool | None = None
 
 
 def read_series(
@@ -82,6 +85,8 @@ def read_series(
     time: str | None = None,
     numbers: Sequence[str] = (),
     texts: Sequence[str] = (),
+    *,
+    whole: bool = False,
 ) -> tuple[SeriesColumns, Iterator[SeriesRow]]:
     """Return the columns of a table, and an iterator over its rows, which reads a line when it is asked for one.
 
@@ -92,6 +97,7 @@ def read_series(
         numbers: columns of numbers; none: all columns whose first cell that is not empty is a number, but for one
             that numbers the rows.
         texts: columns of categories.
+        whole: the table is complete: all of its dates with slashes may say which number is the day, not only the first.
 
     Raises:
         NeurosimFormatError: no rows, or a cell that is not what its column holds: names file and line.
@@ -109,12 +115,36 @@ def read_series(
         source = chain([first], source)
     else:
         require(twice == "", name, "must have columns of different names; rename one", twice)
-        names = cells
+        names = _named(cells)
         start += 1
     # These rows decide which columns hold numbers; they are read again below.
     sample, seen = _sample(source, names, separator, f"{name}, line {start}")
+    if whole and any(has_slashes(cell) for cell in sample.values()):
+        seen += source
     columns = _columns(sample, name, time, numbers, texts)
+    if columns.time and has_slashes(sample[columns.time]):
+        day_first = _day_first(seen, names.index(columns.time), separator)
+        columns = replace(columns, day_first=day_first)
     return columns, _rows(chain(seen, source), name, start, names, separator, columns)
+
+
+def _named(cells: Sequence[str]) -> list[str]:
+    """Return names of columns; those without one, as of an index that pandas wrote, get another."""
+    names = list(cells)
+    for k, cell in enumerate(cells):
+        if cell == "":
+            names[k] = "index" if k == 0 and "index" not in cells else f"column{k + 1}"
+    return names
+
+
+def _day_first(lines: Sequence[str], place: int, separator: str) -> bool | None:
+    """Return what the first date that says it says of the order of day and month; None if there is none."""
+    for cells in csv.reader(lines, delimiter=separator):
+        if place < len(cells):
+            order = is_day_first(cells[place].strip())
+            if order is not None:
+                return order
+    return None
 
 
 def _first_line(source: Iterator[str]) -> tuple[str, int, Iterator[str]]:
@@ -177,7 +207,7 @@ def _columns(
         counted = [key for key, cell in sample.items() if is_epoch(cell)]
         time = next(iter([*dates, *named, *counted[:1]]), "")
     clock = ""
-    if time and ":" not in sample[time] and date_of(sample[time]) is not None:
+    if time and ":" not in sample[time] and (date_of(sample[time]) is not None or has_slashes(sample[time])):
         clock = next((key for key, cell in sample.items() if is_clock(cell) and key != time), "")
     if not numbers:
         others = [key for key in sample if key not in (time, clock, *texts) and key.lower() not in INDEX_NAMES]
@@ -215,6 +245,8 @@ def _rows(
                 is_compact = spell_out(text) != ""
             if is_compact:
                 text = spell_out(text) or text
+            if columns.day_first is not None:
+                text = year_first(text, columns.day_first)
             if columns.clock:
                 text = f"{text} {plain[place[columns.clock]]}"
             moment = seconds_of(text, f"{where}, column {columns.time}", columns.unit)

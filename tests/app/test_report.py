@@ -316,6 +316,7 @@ def test_si(value: object, unit: str, shown: str) -> None:
 
 
 def test_numbers_as_people_read_them() -> None:
+    assert numbers.plain(1e15) == "1,000,000,000,000,000" and numbers.plain(-1e300) == "-1.00e+300"
     ranges = EnergyRange(1.98e-4, 3.94e-4), EnergyRange(2e-9, 2e-9)
     shown = [numbers.span(ends, "J").replace(numbers.THIN, " ") for ends in ranges]
     assert shown == ["198\N{EN DASH}394 µJ", "2.00 nJ"]

@@ -75,7 +75,7 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("t,v,v\n1,2,3\n", "t.csv: must have columns of different names; rename one (got v)"),
         ("\n# by a logger\nt,v\n1,2\n\n2,high\n", "t.csv, line 6, column v: must be a number"),
         (
-            "when,v\n07/13/2014,2\n",
+            "when,v\n07/12/2014,2\n",
             "t.csv, line 2, column when: must be a date such as 2014-07-01 00:30:00, or seconds",
         ),
         ("time,v\n00:30,2\n", "t.csv, line 2, column time: must be a date such as 2014-07-01 00:30:00, or seconds"),
@@ -108,6 +108,7 @@ def times_of(text: str) -> list[float]:
         "2014/7/1 0:30",
         "2014.07.01 00:30",
         "1.7.2014 0:30",
+        "01.07.14 00:30",
         "2014-07-01 12:30:00 AM",
         "1 Jul 2014 00:30",
         "01-July-2014 12:30 AM",
@@ -129,6 +130,32 @@ def test_times_as_other_programs_write_them(text: str) -> None:
     assert times_of(f"timestamp,v\n{text},2\n{text},3\n") == [1404174600.0] * 2
 
 
+def test_dates_with_slashes_say_their_order_themselves() -> None:
+    """A number above 12 is the day, in a later row where all of the table is there, and for all rows."""
+    july = 1404172800.0
+    for first, later in (("07/01/2014 12:30 AM", "7/13/2014 0:30"), ("01/07/2014 00:30", "13/07/14 00:30")):
+        text = f"when,v\n{first},2\n{later},3\n"
+        _, rows = read_series(text.splitlines(True), "t.csv", whole=True)
+        assert [row.time - july for row in rows] == [1800.0, 12 * 86400.0 + 1800.0]
+        # A stream does not wait for a row that says it.
+        with pytest.raises(NeurosimFormatError, match="no date here says which number is the day"):
+            times_of(text)
+        assert times_of(f"when,v\n{later},3\n") == [july + 12 * 86400.0 + 1800.0]
+    _, rows = read_series(["Date;Time;v\n", "16/12/2006;17:24:00;4,2\n"], "t.csv")
+    assert [(row.text, row.values) for row in rows] == [("2006-12-16 17:24:00", {"v": 4.2})]
+    with pytest.raises(NeurosimFormatError, match="line 3, column when: must be a date"):
+        times_of("when,v\n13/07/2014,2\n07/13/2014,3\n")
+
+
+def test_an_index_without_a_name_is_read() -> None:
+    """As pandas writes a series with its times."""
+    columns, rows = read_series([",v\n", "2014-07-01 00:30:00,2\n"], "t.csv")
+    assert columns.time == "index" and columns.numbers == ("v",)
+    assert [row.time for row in rows] == [1404174600.0]
+    columns, _ = read_series([",v,\n", "0,2,\n"], "t.csv")
+    assert columns.time == "" and columns.numbers == ("v",)
+
+
 def test_times_that_are_less_than_a_moment() -> None:
     july = 1404172800.0
     assert times_of("month,v\n2014-07,2\n") == times_of("timestamp,v\n20140701,2\n") == [july]
@@ -142,7 +169,7 @@ def test_times_that_are_less_than_a_moment() -> None:
     # A number with a point is a value, no month; one of digits no date, unless the first time is one.
     columns, rows = read_series(["a,t\n", "2014.07,5\n", "2,20140701\n"], "t.csv")
     assert columns.numbers == ("a",) and [row.time for row in rows] == [5.0, 20140701.0]
-    with pytest.raises(NeurosimFormatError, match="write it year first: slashes do not say which number is the day"):
+    with pytest.raises(NeurosimFormatError, match="write it year first: no date here says which number is the day"):
         times_of("t,v\n07/01/2014 00:30,1\n")
 
 

@@ -19,10 +19,13 @@ def number(value: object) -> float | None:
 
 
 def plain(value: object, digits: int = 4) -> str:
-    """Return 12,345 or 0.1234: an integer from 1000 on, else `digits` significant digits."""
+    """Return 12,345 or 0.1234: an integer from 1000 on, else `digits` significant digits; powers of ten far from 1."""
     known = number(value)
     if known is None:
         return DASH
+    # From here on an integer is no longer exact.
+    if abs(known) >= 2**53:
+        return f"{known:.2e}"
     if known == int(known) or abs(known) >= 1000:
         return f"{known:,.0f}"
     if abs(known) >= 1e-4:

@@ -113,7 +113,10 @@ class AnomalyLikelihood:
         means = self._history[order]
         values = self._values[order]
         values = values[np.isfinite(values)]
-        if means.size == 0 or (values.size and float(values.var()) < FLAT):
+        # The variance of values near the largest number is infinite, and not flat.
+        with np.errstate(over="ignore"):
+            flat = values.size > 0 and float(values.var()) < FLAT
+        if means.size == 0 or flat:
             # So broad that nothing is improbable.
             self._distribution[:] = 0.5, 1e3
             return

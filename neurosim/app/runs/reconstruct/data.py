@@ -57,7 +57,7 @@ def read_system(config: ReconstructConfig) -> SystemData:
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; give a table such as pendulum.csv, or {COMPUTED}")
     text = decode_text(path.read_bytes())
-    columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, own.columns)
+    columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, own.columns, whole=True)
     names = own.columns or columns.numbers
     values = filled(np.array([[float(row.values[name]) for name in names] for row in rows]).reshape(-1, len(names)))
     train = round(own.train * len(values))

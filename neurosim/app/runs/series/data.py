@@ -93,7 +93,9 @@ def _table(
     text = decode_text(path.read_bytes())
     wanted = dict.fromkeys([*([own.target] if own.target else []), *own.inputs])
     # Without a target all columns are read: the first of numbers is it.
-    columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, tuple(wanted) if own.target else ())
+    columns, rows = read_series(
+        io.StringIO(text, newline=""), own.name, own.time, tuple(wanted) if own.target else (), whole=True
+    )
     target_name = own.target or columns.numbers[0]
     names = own.inputs or (target_name,)
     read = list(dict.fromkeys((target_name, *names)))

@@ -84,7 +84,7 @@ def load(config: AnomalyConfig) -> Inputs[AnomalyInputs]:
         data["table"] = {"file": STDIN}
         return Inputs(AnomalyInputs(columns, rows, source, last), data, facts)
     text, digest = _read(Path(table.file))
-    columns, rows = read_series(io.StringIO(text, newline=""), table.file, *wanted)
+    columns, rows = read_series(io.StringIO(text, newline=""), table.file, *wanted, whole=True)
     data["table"] = {"file": str(Path(table.file).absolute()), "sha256": digest}
     return Inputs(AnomalyInputs(columns, list(rows), source, last), data, facts)
 
