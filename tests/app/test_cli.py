@@ -191,6 +191,20 @@ def test_a_bug_is_one_line_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None
     assert "Traceback" in CliRunner().invoke(broken, ["run"]).stderr
 
 
+@pytest.mark.parametrize(("policy", "spins"), [(None, "1000"), ("active", None)])
+def test_threads_of_torch_sleep_unless_the_user_says_how_they_wait(
+    monkeypatch: pytest.MonkeyPatch, policy: str | None, spins: str | None
+) -> None:
+    # Kept, so that it is as it was after the test.
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if policy is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    assert CliRunner().invoke(main, ["--version"]).exit_code == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+
+
 def test_json_is_alone_on_stdout() -> None:
     @click.command()
     @common()
