@@ -108,8 +108,16 @@ def unit_interval(high, low):
 @compiled
 def uniforms(key, first, draw, out):
     """Fill out[i] with the float64 in (0, 1) of index `first + i`."""
+    k0 = uint32(key)
+    k1 = uint32(uint64(key) >> uint64(32))
+    d0 = uint32(draw)
+    d1 = uint32(uint64(draw) >> uint64(32))
+    none = uint32(0)
+    widest_vectors()
     for i in range(out.size):
-        a, b, _, _ = words(uint64(key), uint64(first + i), uint64(draw))
+        # Not by `words`, which is too long to be inlined: then the loop becomes no vector instructions.
+        index = uint64(first + i)
+        a, b, _, _ = threefry(uint32(index), uint32(index >> uint64(32)), d0, d1, k0, k1, none, none)
         out[i] = unit_interval(a, b)
 
 
