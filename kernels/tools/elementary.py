@@ -165,7 +165,12 @@ def exprel(x):
     This is the plain reference. Compiled, it is the series of it where |x| < 0.5, to x^13 / 14!, and `exp` elsewhere:
     within 4 units in the last place.
     """
-    return type(x)(1.0) if x == 0 else type(x)(math.expm1(min(max(x, -708.0), 709.0)) / x)
+    number = type(x)
+    if x == 0:
+        return number(1.0)
+    # e^x of a float64 is 0 or infinite beyond these.
+    inside = min(max(x, -708.0), 709.0)
+    return number(math.expm1(inside) / x)
 
 
 @njit

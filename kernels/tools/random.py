@@ -37,12 +37,15 @@ def threefry_reference(counter: Sequence[int], key: Sequence[int]) -> tuple[int,
     x = [(c + k) & mask for c, k in zip(counter, key, strict=True)]
     for r in range(ROUNDS):
         # Even rounds mix (0, 1) and (2, 3), odd ones (0, 3) and (2, 1).
-        for (i, j), by in zip(((0, 1), (2, 3)) if r % 2 == 0 else ((0, 3), (2, 1)), ROTATIONS[r % 8], strict=True):
+        pairs = ((0, 1), (2, 3)) if r % 2 == 0 else ((0, 3), (2, 1))
+        for (i, j), by in zip(pairs, ROTATIONS[r % 8], strict=True):
             x[i] = (x[i] + x[j]) & mask
             x[j] = ((x[j] << by | x[j] >> 32 - by) & mask) ^ x[i]
         if r % 4 == 3:
+            # Every fourth round adds the key, moved on by a word each time, and the number of the addition.
             s = (r + 1) // 4
-            x = [(word + keys[(s + i) % 5] + (s if i == 3 else 0)) & mask for i, word in enumerate(x)]
+            x = [(word + keys[(s + i) % 5]) & mask for i, word in enumerate(x)]
+            x[3] = (x[3] + s) & mask
     return tuple(x)
 
 
@@ -158,7 +161,11 @@ def normal_reference(key, index, draw):
     n = index // 2
     words = threefry_reference((n & mask, n >> 32, draw & mask, draw >> 32), (key & mask, key >> 32, 0, 0))
     u, v = (((high << 32 | low) // 2**11 + 0.5) / 2**53 for high, low in (words[:2], words[2:]))
-    return math.sqrt(-2.0 * math.log(u)) * (math.sin if index % 2 else math.cos)(TWO_PI * v)
+    # Box and Muller's two normals from two uniform numbers.
+    radius = math.sqrt(-2.0 * math.log(u))
+    if index % 2:
+        return radius * math.sin(TWO_PI * v)
+    return radius * math.cos(TWO_PI * v)
 
 
 @compiled

@@ -95,7 +95,7 @@ class Spikes:
         shape: tuple[int, ...] = (),
         report: ReadReport | None = None,
     ) -> Spikes:
-        """Return spikes without checks and conversions, for readers and engines that have made them."""
+        """Return spikes of times [n], s, and units [n] without checks and conversions, for readers and engines."""
         spikes = object.__new__(cls)
         values = {"times": times, "units": units, "size": size, "duration": duration, "shape": shape or (size,)}
         spikes.__dict__.update(values, report=report)
@@ -196,7 +196,7 @@ class Spikes:
         return np.bincount(self.units, minlength=self.size)
 
     def coordinates(self) -> tuple[NDArray[np.int64], ...]:
-        """Return one array for each dimension of `shape`, e.g. polarity, y and x of every event."""
+        """Return an array [n] for each dimension of `shape`, e.g. polarity, y and x of every event."""
         return tuple(np.unravel_index(self.units, self.shape))
 
     def steps(self, dt: float) -> NDArray[np.int64]:

@@ -13,10 +13,10 @@ from ..base.random import rng_key
 
 # Values at the beginning that are thrown away, until the start does not matter.
 TRANSIENT = 1000
-DELAY = 17
+DELAY = 17  # of Mackey and Glass: from here on the series is chaotic
 MACKEY_STEPS = 10  # of the integration, for each value
-LORENZ_STEP = 0.02
-LORENZ_STEPS = 4
+LORENZ_STEP = 0.02  # between two values
+LORENZ_STEPS = 4  # of the integration, for each value
 
 
 class StandardSeries(NamedTuple):

@@ -109,7 +109,9 @@ def _read_changes(settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
         values[name] = {}
         for key, value in dict(table).items():
             values[name][key] = arrays[value["array"]] if isinstance(value, Mapping) else value
-    late = {name: Late(*(int(n) for n in pair)) for name, pair in dict(settings.get("late", {})).items()}
+    late = {}
+    for name, (since, reach) in dict(settings.get("late", {})).items():
+        late[name] = Late(int(since), int(reach))
     for name, each in late.items():
         inside = 0 <= each.since <= int(settings["step"]) and 0 <= each.reach <= MAX_DELAY
         require(inside, f"late.{name}", "must be a step of the run, and a delay", (each.since, each.reach))

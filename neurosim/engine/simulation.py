@@ -245,7 +245,7 @@ class Simulation(Uncopied):
 
         Args:
             population: name of a population of neurons.
-            units: their numbers; none ends the silence.
+            units: [n] their numbers; none ends the silence.
 
         Raises:
             NeurosimInputError: an unknown population, one that is not of neurons, or units that it does not have.

@@ -107,7 +107,7 @@ class Edges(Shown):
         return cls(neurons, numbers[0], numbers[1], weights, delays, columns or {})
 
     def units(self, chosen: Sequence[object] | NDArray[Any], name: str = "Edges.units") -> NDArray[np.int64]:
-        """Return the units of some neurons, ascending and each once.
+        """Return [n] the units of some neurons, ascending and each once.
 
         Args:
             chosen: ids, or texts "column=value" for all neurons with that value in a column of the table of neurons.

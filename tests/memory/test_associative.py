@@ -517,6 +517,18 @@ def test_files_that_hold_no_such_memory_are_refused(tmp_path):
         (lambda: Hopfield.store([[1] * 9]).recall([0] * 9), "recall.cue: must hold only -1 and 1 (got 0.0)"),
         (lambda: Hopfield.store([[1] * 9]).recall([1] * 9, sweeps=0), "recall.sweeps: must be >= 1 (got 0)"),
         (lambda: Hopfield(np.eye(2)), "Hopfield.couplings: must have a zero diagonal (got nonzero entries)"),
+        (
+            lambda: Hopfield(200),
+            "Hopfield.couplings: must be an array [N, N]; Hopfield.store makes it from patterns (got 200)",
+        ),
+        (
+            lambda: DenseHebbian([[1, -1]], 2),
+            "DenseHebbian.vectors: must be an array [K, N]; DenseHebbian.store makes it from patterns (got [[1, -1]])",
+        ),
+        (
+            lambda: ModernHopfield(np.zeros(3)),
+            "ModernHopfield.patterns: must be an array [K, N]; ModernHopfield.store makes it from patterns (got (3,))",
+        ),
         (lambda: DenseHebbian.store([[1, -1]], 1), "DenseHebbian.order: must be >= 2 (got 1)"),
         (lambda: DenseHebbian.supervised([[1]], [0, 1], 2), "DenseHebbian.supervised: needs 1 labels (got (2,))"),
         (lambda: dense_bit_error(10, 2, 1, quality=0), "dense_bit_error.quality: must be in 0..1, 0 excluded (got 0)"),

@@ -25,7 +25,7 @@ CODING = (
 )
 LIST = "channels counts head level escaped excess"
 ENCODE = f"{CODING} {LIST} mask? first norm_x? weight? bias? centred? eps:real?"
-AHEAD = 24
+AHEAD = 24  # entries behind a list, of which rows are fetched: three groups of eight
 FLAGS = 64  # channels that are looked at together
 # Entries of a list's head, int64: listed channels, sum of their counts, channels with an excess.
 NUMBER, SUM, ESCAPES, HEAD = range(4)

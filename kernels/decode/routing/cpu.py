@@ -55,7 +55,13 @@ def route(p, context, begin, end):
             choice[best] = -np.inf
             masks[best, i] = 1
             picked += weights[best, i]
-        factor = float32(p.scale) / (picked if p.sum_to_one else ONE if p.sigmoid else total)
+        # Sigmoids are weights as they are; exponentials are divided by their sum: softmax.
+        divisor = total
+        if p.sum_to_one:
+            divisor = picked
+        elif p.sigmoid:
+            divisor = ONE
+        factor = float32(p.scale) / divisor
         for m in range(memories):
             weights[m, i] *= factor
             if p.shares:

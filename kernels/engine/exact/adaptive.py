@@ -26,6 +26,20 @@ MAX_STEPS = 10_000
 MIN_STEP = 1e-13
 
 
+@njit
+def _at_stages(current, fall):
+    """Return a current at the stages of a step after the first; `fall` is the exponent of its decay in the whole."""
+    if current == 0.0:
+        return current, current, current, current, current
+    second = current * math.exp(0.2 * fall)
+    third = current * math.exp(0.3 * fall)
+    fourth = current * math.exp(0.8 * fall)
+    fifth = current * math.exp(fall * (8.0 / 9.0))
+    # The sixth stage and the end are at the same time.
+    end = current * math.exp(fall)
+    return second, third, fourth, fifth, end
+
+
 def integrator(slope):
     """Return two compiled functions for a model whose `slope(v, w, x, y, c)` returns dv/dt and dw/dt.
 
@@ -37,60 +51,42 @@ def integrator(slope):
     @njit
     def step(v, w, x, y, h, c):
         """Return v and w after h, the estimated error in tolerances, and dv/dt at both ends."""
-        x1 = x
-        x2 = x
-        x3 = x
-        x4 = x
-        x5 = x
-        if x != 0.0:
-            fall = -h * c[RATE_X]
-            x1 = x * math.exp(0.2 * fall)
-            x2 = x * math.exp(0.3 * fall)
-            x3 = x * math.exp(0.8 * fall)
-            x4 = x * math.exp(fall * (8.0 / 9.0))
-            x5 = x * math.exp(fall)
-        y1 = y
-        y2 = y
-        y3 = y
-        y4 = y
-        y5 = y
-        if y != 0.0:
-            fall = -h * c[RATE_Y]
-            y1 = y * math.exp(0.2 * fall)
-            y2 = y * math.exp(0.3 * fall)
-            y3 = y * math.exp(0.8 * fall)
-            y4 = y * math.exp(fall * (8.0 / 9.0))
-            y5 = y * math.exp(fall)
-        a, p = slope(v, w, x, y, c)
-        b, q = slope(v + h * 0.2 * a, w + h * 0.2 * p, x1, y1, c)
-        d, r = slope(v + h * (0.075 * a + 0.225 * b), w + h * (0.075 * p + 0.225 * q), x2, y2, c)
-        e, s = slope(
-            v + h * (44 / 45 * a - 56 / 15 * b + 32 / 9 * d),
-            w + h * (44 / 45 * p - 56 / 15 * q + 32 / 9 * r),
-            x3,
-            y3,
-            c,
-        )
-        f, t = slope(
-            v + h * (19372 / 6561 * a - 25360 / 2187 * b + 64448 / 6561 * d - 212 / 729 * e),
-            w + h * (19372 / 6561 * p - 25360 / 2187 * q + 64448 / 6561 * r - 212 / 729 * s),
+        x2, x3, x4, x5, x6 = _at_stages(x, -h * c[RATE_X])
+        y2, y3, y4, y5, y6 = _at_stages(y, -h * c[RATE_Y])
+        # Slopes of v and w at each stage: rows of the method's tableau.
+        v1, w1 = slope(v, w, x, y, c)
+        v2, w2 = slope(v + h * 0.2 * v1, w + h * 0.2 * w1, x2, y2, c)
+        v3, w3 = slope(v + h * (0.075 * v1 + 0.225 * v2), w + h * (0.075 * w1 + 0.225 * w2), x3, y3, c)
+        v4, w4 = slope(
+            v + h * (44 / 45 * v1 - 56 / 15 * v2 + 32 / 9 * v3),
+            w + h * (44 / 45 * w1 - 56 / 15 * w2 + 32 / 9 * w3),
             x4,
             y4,
             c,
         )
-        g, u = slope(
-            v + h * (9017 / 3168 * a - 355 / 33 * b + 46732 / 5247 * d + 49 / 176 * e - 5103 / 18656 * f),
-            w + h * (9017 / 3168 * p - 355 / 33 * q + 46732 / 5247 * r + 49 / 176 * s - 5103 / 18656 * t),
+        v5, w5 = slope(
+            v + h * (19372 / 6561 * v1 - 25360 / 2187 * v2 + 64448 / 6561 * v3 - 212 / 729 * v4),
+            w + h * (19372 / 6561 * w1 - 25360 / 2187 * w2 + 64448 / 6561 * w3 - 212 / 729 * w4),
             x5,
             y5,
             c,
         )
-        v += h * (35 / 384 * a + 500 / 1113 * d + 125 / 192 * e - 2187 / 6784 * f + 11 / 84 * g)
-        w += h * (35 / 384 * p + 500 / 1113 * r + 125 / 192 * s - 2187 / 6784 * t + 11 / 84 * u)
-        end, last = slope(v, w, x5, y5, c)
-        error_v = 71 / 57600 * a - 71 / 16695 * d + 71 / 1920 * e - 17253 / 339200 * f + 22 / 525 * g - end / 40
-        error_w = 71 / 57600 * p - 71 / 16695 * r + 71 / 1920 * s - 17253 / 339200 * t + 22 / 525 * u - last / 40
-        return v, w, h * max(abs(error_v) * c[TOLERANCE_V], abs(error_w) * c[TOLERANCE_W]), a, end
+        v6, w6 = slope(
+            v + h * (9017 / 3168 * v1 - 355 / 33 * v2 + 46732 / 5247 * v3 + 49 / 176 * v4 - 5103 / 18656 * v5),
+            w + h * (9017 / 3168 * w1 - 355 / 33 * w2 + 46732 / 5247 * w3 + 49 / 176 * w4 - 5103 / 18656 * w5),
+            x6,
+            y6,
+            c,
+        )
+        # The fifth order, and the slopes at its end.
+        v += h * (35 / 384 * v1 + 500 / 1113 * v3 + 125 / 192 * v4 - 2187 / 6784 * v5 + 11 / 84 * v6)
+        w += h * (35 / 384 * w1 + 500 / 1113 * w3 + 125 / 192 * w4 - 2187 / 6784 * w5 + 11 / 84 * w6)
+        v7, w7 = slope(v, w, x6, y6, c)
+        # The fifth order less the fourth.
+        error_v = 71 / 57600 * v1 - 71 / 16695 * v3 + 71 / 1920 * v4 - 17253 / 339200 * v5 + 22 / 525 * v6 - v7 / 40
+        error_w = 71 / 57600 * w1 - 71 / 16695 * w3 + 71 / 1920 * w4 - 17253 / 339200 * w5 + 22 / 525 * w6 - w7 / 40
+        error = h * max(abs(error_v) * c[TOLERANCE_V], abs(error_w) * c[TOLERANCE_W])
+        return v, w, error, v1, v7
 
     @njit
     def accepted(v, w, x, y, h, c):

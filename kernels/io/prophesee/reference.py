@@ -90,8 +90,12 @@ def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
             loops += 4096 if running and value < low else 0
             low = value
         elif kind == 8:
-            loops += EVT3_LOOP if high - value >= (1 if running else 2048) else 0
-            low = low if running or value == high else 0
+            # A running clock never falls but at the end of its range; in others late events fall back a little.
+            least = 1 if running else 2048
+            if high - value >= least:
+                loops += EVT3_LOOP
+            if not running and value != high:
+                low = 0
             high = value
         now = loops + (high << 12) + low
         if mask and high >= 0:

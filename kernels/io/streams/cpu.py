@@ -80,6 +80,16 @@ def _int(raw, i):
     return low - (low >> 31 << 32)
 
 
+@nb.njit
+def _entry_of(kind):
+    """Return the entry of the tally for a kind of packet that has no polarity events."""
+    if kind in (0, 2):  # special events, frames
+        return kind
+    if kind in (3, 4):  # inertial sensors of 6 and 9 axes
+        return 3
+    return 4
+
+
 @compiled
 def aedat31(raw, remaining, height, width, tick, times, units, state, tally, extent):
     """Decode the polarity events of AEDAT 3.1, of the source that has the first of them.
@@ -123,7 +133,8 @@ def aedat31(raw, remaining, height, width, tick, times, units, state, tally, ext
                 fault = BACKWARDS
                 break
             previous = t
-            extent[0], extent[1] = max(extent[0], y), max(extent[1], x)
+            extent[0] = max(extent[0], y)
+            extent[1] = max(extent[1], x)
             times[count] = t * tick
             units[count] = ((place >> 1 & 1) * height + y) * width + x
             count += 1
@@ -169,5 +180,5 @@ def aedat31(raw, remaining, height, width, tick, times, units, state, tally, ext
         if kind == POLARITY:
             tally[5] += number
         else:
-            tally[0 if kind == 0 else 2 if kind == 2 else 3 if 3 <= kind <= 4 else 4] += number
+            tally[_entry_of(kind)] += number
         state[SKIP] = capacity * size

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HEBBIAN, DEFLATION = range(2)
-MAX_CHANGE = 10.0
+MAX_CHANGE = 10.0  # as published
 # Fraction of the power of an input that is added to the power of a row: its first answers are small, and rates finite.
 POWER_FLOOR = 1e-4
 # A row shorter than this after projection, as a fraction of its length, lies in the span of the others.

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-CHUNK = 32
-BLOCK = 64
+CHUNK = 32  # outgoing synapses of a cell that are stored together
+BLOCK = 64  # segments that are looked at together for overlaps above the threshold
 # Columns of the tables.
 CELL, FOLLOWING, LEARNED, FILLED, POTENTIAL = range(5)  # of `segment`; cell -1 where it is free
 SOURCE, PERMANENCE, PLACE, HEARD = range(4)  # of `synapse`; place among the outgoing ones of its source

@@ -143,8 +143,10 @@ def _kind(options: CommandOptions, nir: Path | None) -> str:
 def _circuit(options: CommandOptions) -> Path | None:
     """Return the configuration of a SONATA network that stands in the place of DATASET, or in --config."""
     name = options.settings["data.name"]
-    paths = [Path(str(name))] if name is not None else [options.config] if options.config is not None else []
-    return next((path for path in paths if path.suffix == ".json"), None)
+    path = options.config if name is None else Path(str(name))
+    if path is not None and path.suffix == ".json":
+        return path
+    return None
 
 
 def _refuse_recordings(options: CommandOptions, reason: str) -> None:

@@ -87,15 +87,20 @@ def rerun(path: Path, options: RunOptions) -> Rerun:
     result = lifecycle.start(kind, kind.stored(folder), own, manifest.name or None)
     second = open_run(Path(result.run)).manifest
     notes = {name: value for name, value in result.notes().items() if name in manifest.facts}
+    same_digests = None
+    if notes:
+        same_digests = all(manifest.facts[name] == value for name, value in notes.items())
+    differing = None
+    if before is not None:
+        figures = figures_of([before, kind.overview(result).facts])
+        differing = tuple(row for row in figures if row.differs)
     return Rerun(
         kind=kind,
         first=path,
         result=result,
         same_data=manifest.data is None or second.data == manifest.data,
-        same_digests=all(manifest.facts[name] == value for name, value in notes.items()) if notes else None,
-        differing=None
-        if before is None
-        else tuple(row for row in figures_of([before, kind.overview(result).facts]) if row.differs),
+        same_digests=same_digests,
+        differing=differing,
     )
 
 

@@ -194,7 +194,9 @@ def _message(value: Any, name: str) -> Message:
 
 
 def _stops(value: Any, limits: Limits) -> tuple[str, ...]:
-    stops = [value] if isinstance(value, str) else value if value is not None else []
+    if value is None:
+        return ()
+    stops = [value] if isinstance(value, str) else value
     fine = isinstance(stops, list) and len(stops) <= limits.stops
     if not fine or not all(isinstance(stop, str) and 0 < len(stop) <= limits.stop_size for stop in stops):
         rule = f"at most {limits.stops} texts of 1 to {limits.stop_size} characters"

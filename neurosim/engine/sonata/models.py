@@ -162,16 +162,47 @@ def _int_fire_1(p: Values) -> dict[str, Any]:
 CURRENT_DEFAULTS = {**NEST_MEMBRANE, "tau_m": 10.0, "tau_syn_ex": 2.0, "tau_syn_in": 2.0}
 CONDUCTANCE_DEFAULTS = {
     **NEST_MEMBRANE,
-    **{"V_reset": -60.0, "g_L": 16.6667, "E_ex": 0.0, "E_in": -85.0, "tau_syn_ex": 0.2, "tau_syn_in": 2.0},
+    "V_reset": -60.0,
+    "g_L": 16.6667,
+    "E_ex": 0.0,
+    "E_in": -85.0,
+    "tau_syn_ex": 0.2,
+    "tau_syn_in": 2.0,
 }
 ADAPTIVE_DEFAULTS = {
-    **{"V_m": -70.6, "E_L": -70.6, "C_m": 281.0, "t_ref": 0.0, "V_th": -50.4, "V_reset": -60.0, "I_e": 0.0},
-    **{"g_L": 30.0, "V_peak": 0.0, "Delta_T": 2.0, "tau_w": 144.0, "a": 4.0, "b": 80.5, "E_ex": 0.0, "E_in": -85.0},
-    **{"tau_syn_ex": 0.2, "tau_syn_in": 2.0},
+    "V_m": -70.6,
+    "E_L": -70.6,
+    "C_m": 281.0,
+    "t_ref": 0.0,
+    "V_th": -50.4,
+    "V_reset": -60.0,
+    "I_e": 0.0,
+    "g_L": 30.0,
+    "V_peak": 0.0,
+    "Delta_T": 2.0,
+    "tau_w": 144.0,
+    "a": 4.0,
+    "b": 80.5,
+    "E_ex": 0.0,
+    "E_in": -85.0,
+    "tau_syn_ex": 0.2,
+    "tau_syn_in": 2.0,
 }
 CHANNEL_DEFAULTS = {
-    **{"V_m": -60.0, "E_L": -60.0, "C_m": 200.0, "I_e": 0.0, "V_T": -50.0, "g_Na": 20000.0, "g_K": 6000.0},
-    **{"g_L": 10.0, "E_Na": 50.0, "E_K": -90.0, "E_ex": 0.0, "E_in": -80.0, "tau_syn_ex": 5.0, "tau_syn_in": 10.0},
+    "V_m": -60.0,
+    "E_L": -60.0,
+    "C_m": 200.0,
+    "I_e": 0.0,
+    "V_T": -50.0,
+    "g_Na": 20000.0,
+    "g_K": 6000.0,
+    "g_L": 10.0,
+    "E_Na": 50.0,
+    "E_K": -90.0,
+    "E_ex": 0.0,
+    "E_in": -80.0,
+    "tau_syn_ex": 5.0,
+    "tau_syn_in": 10.0,
 }
 
 

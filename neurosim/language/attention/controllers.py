@@ -172,15 +172,22 @@ class _Window(NamedTuple):
 
     def example(self, arrived: Tensor, count: int) -> ControllerExample:
         """Return what is learned from it, from dL/d(end) [B, S] of later windows."""
-        values = [value for each in self.accesses for part in each for value in part]
+        values: list[Tensor] = []
+        for each in self.accesses:
+            values += [*each.writes, *each.reads]
+        # One pass through the graph for all of them; they come back in this order.
         gradients = iter(gradients_at(values, self.end, arrived))
-        targets = [[count * _joined([next(gradients) for _ in part]) for part in each] for each in self.accesses]
+        write_targets = []
+        read_targets = []
+        for each in self.accesses:
+            write_targets.append(count * _joined([next(gradients) for _ in each.writes]))
+            read_targets.append(count * _joined([next(gradients) for _ in each.reads]))
         return ControllerExample(
             GradientExample(self.end.detach(), self.answers, count * arrived),
             [_joined(each.writes).detach() for each in self.accesses],
             [_joined(each.reads).detach() for each in self.accesses],
-            [writes for writes, _ in targets],
-            [reads for _, reads in targets],
+            write_targets,
+            read_targets,
         )
 
 

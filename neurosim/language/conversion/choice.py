@@ -31,7 +31,7 @@ from .records import Choice, SpikeTotals, Trial
 from .speed import compiled_step
 
 LENGTH = 256  # tokens of a window, each read without context
-MIN_LENGTH = 16
+MIN_LENGTH = 16  # of windows of a short text
 # Smallest and largest strengths that are tried, by the setting of the scheme.
 BOUNDS = {"k": (0.25, 128.0), "levels": (1.0, 127.0), "spikes": (0.05, 7.5)}
 AIM = 0.92  # of the stated loss: a trial between ENOUGH and 1 ends the search
@@ -40,7 +40,7 @@ STEP = 4.0  # largest factor from one strength to the next
 CLOSE = 1.04  # strengths nearer than this factor are one
 # Of rise and divergence: 1.5 of our own byte models; 1.13, 1.20 and .69 of SmolLM2 on three texts of 3,584 tokens.
 RATIO = 1.2
-SPREAD = 0.3
+SPREAD = 0.3  # standard deviation with which `RATIO` is believed before any trial
 TIMED = 48  # steps of a compiled model
 
 

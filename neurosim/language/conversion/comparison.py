@@ -22,8 +22,8 @@ from .model import Converted
 from .records import Comparison, ExecutionCheck
 from .spiked_mixer import record_traffic, recorded_traffic
 
-LENGTH = 128
-STREAMS = 32
+LENGTH = 128  # tokens that a model reads at a time
+STREAMS = 32  # parts of the text that are read side by side
 VALUES = 2**20  # of the widest layer that exist at a time, 4 MB; a coder makes some copies of them
 HIDDEN = 2**23  # values of the residual stream that exist at a time, 32 MB
 AT_ONCE = 16  # windows of `compare_windows`, each without context

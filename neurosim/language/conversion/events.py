@@ -79,6 +79,11 @@ def counting_events(linear: nn.Linear) -> Iterator[EventCount]:
         handle.remove()
 
 
+def _first_of_batch(layer: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Return the state of the first `count` of a batch; numbers without axes are the same for all."""
+    return {name: value[:count] if value.dim() else value for name, value in layer.items()}
+
+
 @torch.no_grad()
 def classify_events(model: LanguageModel, x: Tensor, lengths: Tensor) -> Tensor:
     """Return scores [B, classes], the means of the logits over the bins of each recording.
@@ -100,7 +105,7 @@ def classify_events(model: LanguageModel, x: Tensor, lengths: Tensor) -> Tensor:
         # Sorted by length: those that go on are the first.
         running = int((remaining > t).sum())
         if state is not None:
-            state = [{name: v[:running] if v.dim() else v for name, v in layer.items()} for layer in state]
+            state = [_first_of_batch(layer, running) for layer in state]
         logits, state = model.step(x[t, :running], state)
         total[:running] += logits
     scores = torch.empty_like(total)

@@ -126,9 +126,13 @@ def _names(arrays: Mapping[str, NDArray[Any]], split: str) -> tuple[str, str] | 
     """Return the names of the items and the labels of a split ("": of all items); None where they are not there."""
     by_words = {frozenset(name.lower().split("_")): name for name in arrays}
     extra = {split} if split else set()
-    found = [[by_words.get(frozenset({word, *extra})) for word in words] for words in (ITEMS, LABELS)]
-    items, labels = (next((name for name in names if name is not None), None) for names in found)
-    return None if items is None or labels is None else (items, labels)
+    chosen = []
+    for words in (ITEMS, LABELS):
+        names = [by_words[key] for word in words if (key := frozenset({word, *extra})) in by_words]
+        if not names:
+            return None
+        chosen.append(names[0])
+    return chosen[0], chosen[1]
 
 
 def _checked(

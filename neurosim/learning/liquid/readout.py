@@ -26,7 +26,7 @@ FLOOR = 0.3
 # Fractions of the mean squared norm of a training vector, chosen on parts of the training recordings of N-MNIST-800 and
 # FSDD-SHD: accuracy is flat within a factor of 3.
 PENALTIES = {"ridge": 0.1, "logistic": 0.003, "ann": 0.0016}
-ITERATIONS = 300
+ITERATIONS = 300  # of logistic regression at most
 # Settings of "ann", chosen in the same way: number of principal components, root mean square length of a training
 # vector in them, number of training steps, and recordings a step.
 COMPONENTS = 400

@@ -16,7 +16,7 @@ EVEN = 5
 # Spread of a recording's scores at which the best class is e times as likely as one that lies so far below it. Known
 # speakers: .929 with .2, .927 with .3, .923 where the best class is certain, .925 without second readouts.
 TEMPERATURE = 0.2
-ROUNDS = 20
+ROUNDS = 20  # at most
 
 
 def self_trained(scores: NDArray[np.float64], vectors: NDArray[np.float32]) -> NDArray[np.float64]:

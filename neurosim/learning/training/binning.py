@@ -287,7 +287,7 @@ class Binning:
         return middles
 
     def lengths(self, durations: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the steps of recordings of these durations (s), at least one."""
+        """Return [recordings] the steps of recordings of these durations [recordings], s; at least one."""
         steps = np.ceil(durations / self.dt - GRID_SLACK).astype(np.int64)
         return np.clip(steps, 1, self.steps)
 

@@ -63,6 +63,10 @@ class Classifier(nn.Module, ABC):
     def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> LayerActivity:
         """Return the activity of the network on a batch; with `masks` from `dropout`, as in training.
 
+        Args:
+            x: [T, B, units] numbers of events.
+            lengths: [B] bins of each recording; None: all T.
+
         Raises:
             NeurosimInputError: an input with another number of units.
         """

@@ -69,6 +69,14 @@ class Recalls:
         return Recall(self.states[0], int(self.sweeps[0]), int(self.operations[0]))
 
 
+def check_matrix(name: str, value: object, axes: str, maker: str) -> None:
+    """Raise unless a value is an array of two axes and not empty; `maker` makes one from what users have."""
+    good = isinstance(value, np.ndarray) and value.ndim == 2 and value.size > 0
+    rule = f"must be an array {axes}; {maker} makes it from patterns"
+    got = value.shape if isinstance(value, np.ndarray) else value
+    require(good, name, rule, got)
+
+
 def check_patterns(patterns: object, allowed: tuple[int, ...]) -> Array:
     """Return patterns [K, N] as float64; raise for entries outside `allowed`."""
     xi = np.asarray(patterns, np.float64)

@@ -11,7 +11,18 @@ from ...base.errors import require
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
 from ...data.files.state import Saved
-from .common import Array, Recall, Recalls, check_cue, check_cues, check_patterns, odd_factorial, tail, warn_full
+from .common import (
+    Array,
+    Recall,
+    Recalls,
+    check_cue,
+    check_cues,
+    check_matrix,
+    check_patterns,
+    odd_factorial,
+    tail,
+    warn_full,
+)
 
 # Number of examples above which their mean is normal to working precision.
 MANY = 10_000
@@ -37,8 +48,7 @@ class DenseHebbian(Saved):
 
     def __post_init__(self) -> None:
         require(self.order >= 2, "DenseHebbian.order", "must be >= 2", self.order)
-        fits = self.vectors.ndim == 2 and self.vectors.size > 0
-        require(fits, "DenseHebbian.vectors", "must be [K, N]", self.vectors.shape)
+        check_matrix("DenseHebbian.vectors", self.vectors, "[K, N]", "DenseHebbian.store")
 
     @classmethod
     def store(cls, patterns: object, order: int) -> DenseHebbian:

@@ -10,7 +10,7 @@ import numpy as np
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
 from ...data.files.state import Saved
-from .common import Array, Recall, Recalls, check_cue, check_cues, check_patterns, warn_full
+from .common import Array, Recall, Recalls, check_cue, check_cues, check_matrix, check_patterns, warn_full
 
 # alpha_c of `hopfield_capacity`, whose minimiser takes milliseconds: every storing needs it.
 ALPHA_C = 0.137906
@@ -37,7 +37,8 @@ class Hopfield(Saved):
 
     def __post_init__(self) -> None:
         j = self.couplings
-        require(j.ndim == 2 and j.shape[0] == j.shape[1], "Hopfield.couplings", "must be [N, N]", j.shape)
+        check_matrix("Hopfield.couplings", j, "[N, N]", "Hopfield.store")
+        require(j.shape[0] == j.shape[1], "Hopfield.couplings", "must be [N, N]", j.shape)
         require(np.array_equal(j, j.T), "Hopfield.couplings", "must be symmetric", "a matrix that is not")
         require(not j.diagonal().any(), "Hopfield.couplings", "must have a zero diagonal", "nonzero entries")
         require(self.stored >= 0, "Hopfield.stored", "must be >= 0", self.stored)

@@ -10,7 +10,7 @@ from ...base.errors import require
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
 from ...data.files.state import Saved
-from .common import Array, Recall, Recalls
+from .common import Array, Recall, Recalls, check_matrix
 
 # Bytes of overlaps that are computed at once.
 PART_BYTES = 2**26
@@ -39,7 +39,7 @@ class ModernHopfield(Saved):
 
     def __post_init__(self) -> None:
         x = self.patterns
-        require(x.ndim == 2 and x.size > 0, "ModernHopfield.patterns", "must be [K, N]", x.shape)
+        check_matrix("ModernHopfield.patterns", x, "[K, N]", "ModernHopfield.store")
         require(bool(np.isfinite(x).all()), "ModernHopfield.patterns", "must be finite", "NaN or infinity")
         good = self.beta > 0 and np.isfinite(self.beta)
         require(bool(good), "ModernHopfield.beta", "must be > 0 and finite", self.beta)

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 INPUT = "input"
 CONTEXT = "context"
 TARGET = "target"
-LEVEL = 1 / 8
+LEVEL = 1 / 8  # value of a spike: a power of two scales without rounding
 # Spikes of a unit in a window.
 MAX_SPIKES = 255
 # Bound of saved weights: any finite number.

@@ -229,7 +229,7 @@ class Macrocolumn(WindowModel):
         return self._many(memory, Frames(dense, flags))
 
     def complete(self, memory: ColumnMemory, code: NDArray[np.int32], active: int | None = None) -> SDR:
-        """Return the inputs of a code, top-down.
+        """Return the inputs of a code [modules], top-down.
 
         An input gets a vote from every winner that it drives. With `active` None, inputs with the votes of all winners
         are on; else the `active` inputs with the most votes (ties: the lower input).

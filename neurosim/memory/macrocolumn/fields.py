@@ -10,7 +10,7 @@ from ..sdr.code import generator
 
 
 def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1) -> NDArray[np.int32]:
-    """Return rectangular fields, one every `stride` along the last two dimensions, over all of the other dimensions.
+    """Return [fields, units] rectangular fields, one every `stride` along the last two dimensions, over all others.
 
     The last field of each row and column ends at the edge, so all inputs are seen.
 
@@ -37,7 +37,7 @@ def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1
 
 
 def scattered(size: int, columns: int, inputs: int, seed: int = 0) -> NDArray[np.int32]:
-    """Return fields of `inputs` units each, drawn from all `size` units without repeats within a field."""
+    """Return [columns, inputs] fields, drawn from `size` units without repeats within a field, ascending."""
     require(1 <= inputs <= size, "scattered.inputs", f"must be in 1..{size}", inputs)
     require(columns >= 1, "scattered.columns", "must be >= 1", columns)
     rows = [np.sort(generator(seed, m).choice(size, inputs, replace=False)) for m in range(columns)]

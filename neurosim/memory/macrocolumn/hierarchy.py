@@ -160,7 +160,7 @@ class Hierarchy(WindowModel):
     def recall_many(
         self, memory: HierarchyMemory, items: NDArray[Any], threads: int = 1, *, back_off: bool = False
     ) -> tuple[LevelBatch, ...]:
-        """Return the codes of many sequences, in the order of `store_many`; the memory does not change."""
+        """Return the codes of many sequences [items, frames, inputs], as `store_many`; the memory does not change."""
         return self._run(memory, self._sequences(items), None, back_off=back_off, threads=threads)
 
     def complete(self, memory: HierarchyMemory, level: int, codes: NDArray[np.int32]) -> SDR:

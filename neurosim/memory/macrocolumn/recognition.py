@@ -129,7 +129,7 @@ class Recogniser(Shown):
         return np.zeros(0, np.int64)
 
     def recognise(self, memory: RecogniserMemory, items: NDArray[Any], threads: int = 1) -> Recognition:
-        """Return the most likely class of each item; the memory does not change.
+        """Return the most likely class of each item [items, frames, inputs]; the memory does not change.
 
         Raises:
             NeurosimInputError: items of another shape.
@@ -149,7 +149,7 @@ class Recogniser(Shown):
         return Recognition(scores.argmax(axis=1), scores, operations)
 
     def work(self, memory: RecogniserMemory, items: NDArray[Any], threads: int = 1) -> list[LayerCounts]:
-        """Return the work of recognising items: of every level, and of the votes of its codes for the classes.
+        """Return the work of recognising items [items, frames, inputs]: of every level, and of its votes for classes.
 
         Raises:
             NeurosimInputError: no items, or items of another shape.

@@ -95,7 +95,8 @@ def run_columns(
     else:
         state = trace.copy()
     if above is None:
-        above = np.zeros((n, columns, memory.d.shape[1]), np.uint64), np.ones((n, columns))
+        silent = np.zeros((n, columns, memory.d.shape[1]), np.uint64)
+        above = (silent, np.ones((n, columns)))
     if beside is None:
         beside = np.zeros((n, columns, 0), np.uint64)
     inputs = ColumnInputs(frames.dense, frames.flags, fields, *above, beside)
@@ -107,7 +108,8 @@ def run_columns(
         counts=np.empty((n, columns, 5), np.int64),
     )
     # Plain tuples, which a call unpacks ten times as fast as named ones.
-    views = tuple(inputs), tuple(weights), tuple(Trace(state.code, state.numbers, state.familiarity)), tuple(results)
+    carried = Trace(state.code, state.numbers, state.familiarity)
+    views = (tuple(inputs), tuple(weights), tuple(carried), tuple(results))
 
     def fill(begin: int, end: int) -> None:
         run(*views, keys, numbers, learn, back_off, begin, end)

@@ -47,10 +47,17 @@ class ColumnMemory:
         weights = [np.zeros((columns, -(-n // 64), units), np.uint64) for n in afferents]
         # Stages and times take 9 bytes a weight, 72 times the weight itself: none where weights do not fade.
         fading_afferents = [n if fading else 0 for n in afferents]
-        s0, s1, s2 = (np.zeros((columns, n, units), np.uint8) for n in fading_afferents)
-        l0, l1, l2 = (np.zeros((columns, n, units), np.int64) for n in fading_afferents)
-        clock = np.zeros(columns, np.int64)
-        return cls(weights[0], weights[1], weights[2], (s0, s1, s2), (l0, l1, l2), clock, afferents)
+        stages = [np.zeros((columns, n, units), np.uint8) for n in fading_afferents]
+        last = [np.zeros((columns, n, units), np.int64) for n in fading_afferents]
+        return cls(
+            u=weights[0],
+            h=weights[1],
+            d=weights[2],
+            stages=(stages[0], stages[1], stages[2]),
+            last=(last[0], last[1], last[2]),
+            clock=np.zeros(columns, np.int64),
+            afferents=afferents,
+        )
 
     @property
     def filled(self) -> dict[str, float]:

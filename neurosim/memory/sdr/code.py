@@ -34,7 +34,7 @@ class SDR:
 
     @classmethod
     def unchecked(cls, indices: NDArray[np.int32], size: int) -> SDR:
-        """Return an SDR of ascending distinct indices below `size`, without checks and conversions."""
+        """Return an SDR of ascending distinct indices [n] below `size`, without checks and conversions."""
         # Past `__post_init__`, which sorts and checks: a memory in a network makes one in every window.
         sdr = object.__new__(cls)
         sdr.__dict__.update(indices=indices, size=size)

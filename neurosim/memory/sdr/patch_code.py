@@ -165,7 +165,7 @@ class PatchCode(SavedState, WindowModel):
     def encode_counted(
         self, items: NDArray[Any], threads: int = 1, name: str = "patches"
     ) -> tuple[NDArray[np.int32], LayerCounts]:
-        """Return the answers of `encode`, and the work of computing them.
+        """Return the answers of `encode` to items [n, inputs], and the work of computing them.
 
         Raises:
             NeurosimInputError: items of another shape.

@@ -27,7 +27,13 @@ TINY = 1e-10
 MAX_RECORDS = 2**62
 # A change that is the largest of a thousand has a surprise of 1.
 DECADES = 3
-RUN, HISTORY, VALUES, COUNT, DISTRIBUTION, LAST = "run", "history", "values", "count", "distribution", "last"
+# Arrays of a saved state.
+RUN = "run"
+HISTORY = "history"
+VALUES = "values"
+COUNT = "count"
+DISTRIBUTION = "distribution"
+LAST = "last"
 
 
 @dataclass(eq=False)

@@ -150,17 +150,17 @@ class ExactNeuron(Neuron):
     @staticmethod
     @abstractmethod
     def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
-        """Move the state on by `elapsed` seconds without events, however far the next crossing is."""
+        """Move the state [variables] on by `elapsed` seconds without events, however far the next crossing is."""
 
     @staticmethod
     @abstractmethod
     def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
-        """Add a weight that arrives at a receptor."""
+        """Add a weight that arrives at a receptor to the state [variables]."""
 
     @staticmethod
     @abstractmethod
     def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
-        """Return the seconds until the neuron fires if nothing arrives: 0 for now, inf for never; `state` stays.
+        """Return the seconds until the neuron fires if nothing arrives: 0 for now, inf for never; the state stays.
 
         A negative number -h means: not within h seconds; it is called again then, if nothing has arrived. So a model
         need not solve for a crossing that is far off, or may look ahead piecewise.
@@ -169,7 +169,7 @@ class ExactNeuron(Neuron):
     @staticmethod
     @abstractmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        """Apply the spike to `state`, the state at the moment of the crossing."""
+        """Apply the spike to the state [variables], which is that at the moment of the crossing."""
 
 
 class DeltaNeuron(ExactNeuron):

@@ -140,7 +140,13 @@ def _ends(p: Values, bias: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 def _short(values: Values) -> dict[str, Value]:
     """Return parameters by name: a number where all units have the same, else a vector."""
-    return {name: float(each[0]) if (each == each[0]).all() else each for name, each in values.items()}
+    short: dict[str, Value] = {}
+    for name, each in values.items():
+        if (each == each[0]).all():
+            short[name] = float(each[0])
+        else:
+            short[name] = each
+    return short
 
 
 _MAKE: Mapping[str, Callable[[Values, NDArray[Any], float, Value, bool], Cell]] = {

@@ -163,24 +163,25 @@ def convolution(
     channels = each * groups
     require(channels == shape[0], f"{title}.weight", f"must take the {shape[0]} channels that arrive", channels)
     # Output size of torch's conv2d: (n + padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.
-    rows, columns = (
-        (n + sum(end) - d * (k - 1) - 1) // s + 1
-        for n, end, d, k, s in zip(shape[1:], ends, dilation, window, stride, strict=True)
-    )
+    sizes = []
+    for axis, size in enumerate(window):
+        reach = dilation[axis] * (size - 1) + 1
+        sizes.append((shape[1 + axis] + sum(ends[axis]) - reach) // stride[axis] + 1)
+    rows, columns = sizes
     require(min(rows, columns) > 0, title, f"must fit into the signal {shape}", tuple(window))
     entries = kernel.size * rows * columns
     rule = f"must have at most {MAX_ENTRIES:,} connections to be unfolded"
     require(entries <= MAX_ENTRIES, title, rule, f"{entries:,}")
-    # Axes: filter, channel of the group, row and column of the kernel, row and column of the output; y, x are the row
-    # and column of the input at each of them.
-    f, c, a, b, i, j = np.ogrid[:filters, :each, : window[0], : window[1], :rows, :columns]
-    y = i * stride[0] - ends[0][0] + a * dilation[0]
-    x = j * stride[1] - ends[1][0] + b * dilation[1]
-    channel = f // (filters // groups) * each + c
+    # An axis each for the filter, the channel in its group, the place in the kernel and the place in the output.
     full = (filters, each, *window, rows, columns)
+    number, member, kernel_row, kernel_column, row, column = np.ogrid[tuple(map(slice, full))]
+    y = row * stride[0] - ends[0][0] + kernel_row * dilation[0]
+    x = column * stride[1] - ends[1][0] + kernel_column * dilation[1]
+    channel = number // (filters // groups) * each + member
+    # Zeros around the signal are no inputs.
     inside = np.broadcast_to((y >= 0) & (y < shape[1]) & (x >= 0) & (x < shape[2]), full)
     inputs = np.broadcast_to((channel * shape[1] + y) * shape[2] + x, full)[inside]
-    outputs = np.broadcast_to((f * rows + i) * columns + j, full)[inside]
+    outputs = np.broadcast_to((number * rows + row) * columns + column, full)[inside]
     values = np.broadcast_to(kernel[..., None, None], full)[inside]
     size = filters * rows * columns, math.prod(shape)
     matrix = sparse.csr_matrix((values, (outputs, inputs)), size)

@@ -79,17 +79,19 @@ class Convolution(Pattern):
         _, height, width = to
         filters, _, high, wide = self.kernel.shape
         channel, y, x = np.unravel_index(units, shape)
-        # Unit y lies at row a of window i if y + padding = i stride + a: i and the rest of a division by the stride.
+        # Unit y lies at row a of window i if y + padding = i stride + a: i is a quotient by the stride, without rest.
         # Backwards through the window, so that targets ascend; axes are source, filter, window row, window column.
-        f = np.arange(filters)[:, None, None]
-        a = np.arange(high)[::-1, None]
-        b = np.arange(wide)[::-1]
-        i, y_rest = np.divmod((y + self.padding)[:, None, None, None] - a, self.stride)
-        j, x_rest = np.divmod((x + self.padding)[:, None, None, None] - b, self.stride)
-        inside = (y_rest == 0) & (x_rest == 0) & (i >= 0) & (j >= 0) & (i < height) & (j < width)
-        inside = np.broadcast_to(inside, (len(units), filters, high, wide))
-        targets = np.broadcast_to((f * height + i) * width + j, inside.shape)[inside]
-        weights = np.broadcast_to(self.kernel[f, channel[:, None, None, None], a, b], inside.shape)[inside]
+        number = np.arange(filters)[:, None, None]
+        kernel_row = np.arange(high)[::-1, None]
+        kernel_column = np.arange(wide)[::-1]
+        row, y_rest = np.divmod((y + self.padding)[:, None, None, None] - kernel_row, self.stride)
+        column, x_rest = np.divmod((x + self.padding)[:, None, None, None] - kernel_column, self.stride)
+        starts_there = (y_rest == 0) & (x_rest == 0)
+        exists = (row >= 0) & (column >= 0) & (row < height) & (column < width)
+        inside = np.broadcast_to(starts_there & exists, (len(units), filters, high, wide))
+        targets = np.broadcast_to((number * height + row) * width + column, inside.shape)[inside]
+        each = self.kernel[number, channel[:, None, None, None], kernel_row, kernel_column]
+        weights = np.broadcast_to(each, inside.shape)[inside]
         return Rows(offsets_of(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights)
 
     def expected(self, source: Side, target: Side) -> float:

@@ -21,7 +21,10 @@ def picks_reference(key: int, chooser: int, among: int) -> Iterator[int]:
         if among <= NARROW:
             yield from (word * among >> 32 for word in (a, b, c, d))
         else:
-            yield from (int(((h << 32 | low) // 2**11 + 0.5) / 2**53 * among) for h, low in ((a, b), (c, d)))
+            for high, low in ((a, b), (c, d)):
+                # 53 bits: all that a float64 between 0 and 1 holds.
+                share = ((high << 32 | low) // 2**11 + 0.5) / 2**53
+                yield int(share * among)
         draw += 1
 
 

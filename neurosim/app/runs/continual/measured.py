@@ -54,9 +54,10 @@ class MeasuredLearners(MeasuredRun):
 
     def table(self) -> str:
         """Return a line for each learner and task; below, the reasons of figures that are unknown."""
-        rows = [(row.name, *task_cells(work)) for row in self.learners for work in row.work]
-        reasons = {f"{row.name}: {words}" for row in self.learners for work in row.work for words in unknown(work)}
-        profile = next(work.energy.profile for row in self.learners for work in row.work if work.energy)
+        tasks = [(row.name, work) for row in self.learners for work in row.work]
+        rows = [(name, *task_cells(work)) for name, work in tasks]
+        reasons = {f"{name}: {words}" for name, work in tasks for words in unknown(work)}
+        profile = next(work.energy.profile for _, work in tasks if work.energy)
         head = f"work of {len(self.learners)} learners, from {self.run}"
         about = f"  {ABOUT} (estimate, {profile})"
         return "\n".join([head, "", grid(HEADS, rows), "", about, *(f"  - {words}" for words in sorted(reasons))])

@@ -223,6 +223,10 @@ def _row(row: Row, seeds: Sequence[int], results: TrialResults, profile: str) ->
     first = next(iter(trials.values()))
     # An item of a class that was never learned cannot be answered, so that forward transfer is not defined there.
     forward = first.scenario != "class"
+    work: tuple[TaskWork, ...] = ()
+    if all(trial.work for trial in trials.values()):
+        by_task = zip(*(trial.work for trial in trials.values()), strict=True)
+        work = tuple(TaskWork.over_seeds(works, profile) for works in by_task)
     return LearnerResult(
         name=row.name,
         learner=row.learner,
@@ -235,11 +239,7 @@ def _row(row: Row, seeds: Sequence[int], results: TrialResults, profile: str) ->
         measures=summary(matrices, forward),
         each=tuple(measures(m, forward) for m in matrices),
         seconds=tuple(float(np.sum(trial.seconds)) for trial in trials.values()),
-        work=tuple(
-            TaskWork.over_seeds(works, profile) for works in zip(*(t.work for t in trials.values()), strict=True)
-        )
-        if all(trial.work for trial in trials.values())
-        else (),
+        work=work,
     )
 
 

@@ -276,13 +276,17 @@ def _has(tree: Any, keys: Sequence[str]) -> bool:
     return True
 
 
+def _initials(name: str) -> str:
+    """Return the first letters of the words of a name: `lr` of `learning_rate`."""
+    return "".join(word[:1] for word in name.split("_"))
+
+
 def _nearest(owner: type, keys: Sequence[str]) -> str:
     """Suggest a key with a similar name, in this table or anywhere."""
     every = list(dotted_keys(owner))
     dotted = ".".join(keys)
     table = ".".join(keys[:-1])
-    # `lr` of `learning_rate`.
-    short = [key for key in every if "".join(part[:1] for part in key.rpartition(".")[2].split("_")) == keys[-1]]
+    short = [key for key in every if _initials(key.rpartition(".")[2]) == keys[-1]]
     if len(keys[-1]) > 1:
         inside = [key for key in short if key.startswith(f"{table}.")]
     else:

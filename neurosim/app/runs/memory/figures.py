@@ -98,14 +98,16 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.f
             shared = dense[:, items.bits[a[i]]].sum(axis=1, dtype=np.int64)
             shared[a[i]] = -1
             b[i] = int(shared.argmax())
-    a, b = a[a != b], b[a != b]
+    differ = a != b
+    a = a[differ]
+    b = b[differ]
     shared = np.array([dense[i, items.bits[j]].sum() for i, j in zip(a, b, strict=True)], np.float64)
     probes = learned.probes(NOISY_PAIRS)
     fractions = np.asarray(config.sweep.noise)[np.arange(len(probes)) % len(config.sweep.noise)]
-    moved = np.stack(
-        [items[i].noise(f, config.seed, k).indices for k, (i, f) in enumerate(zip(probes, fractions, strict=True))]
-    )
-    answers = learned.recall(MemoryItems(moved, items.size, items.labels[probes]))
+    moved = []
+    for k, item in enumerate(probes):
+        moved.append(items[item].noise(fractions[k], config.seed, k).indices)
+    answers = learned.recall(MemoryItems(np.stack(moved), items.size, items.labels[probes]))
     return {
         "inputs": shared / items.bits.shape[1],
         "codes": (codes[a] == codes[b]).mean(axis=1) if len(a) else np.empty(0),

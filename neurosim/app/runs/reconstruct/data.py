@@ -59,7 +59,9 @@ def read_system(config: ReconstructConfig) -> SystemData:
     text = decode_text(path.read_bytes())
     columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, own.columns, whole=True)
     names = own.columns or columns.numbers
-    values = filled(np.array([[float(row.values[name]) for name in names] for row in rows]).reshape(-1, len(names)))
+    numbers = np.array([[float(row.values[name]) for name in names] for row in rows])
+    # With both axes also where there are no rows.
+    values = filled(numbers.reshape(-1, len(names)))
     train = round(own.train * len(values))
     rest = len(values) - train
     require(min(train, rest) >= MIN_STEPS, "system.train", f"must leave {MIN_STEPS} steps to both parts", (train, rest))

@@ -105,22 +105,23 @@ def _place(i: int, count: int) -> tuple[float, float]:
 
 def _arrow(one: tuple[float, float], other: tuple[float, float], share: float) -> list[Markup]:
     """Return an arrow between the circles, beside the one in the other direction, with its share."""
-    length = math.dist(one, other)
-    along = ((other[0] - one[0]) / length, (other[1] - one[1]) / length)
-    aside = (-along[1] * 6, along[0] * 6)
-    start = (one[0] + along[0] * LARGEST + aside[0], one[1] + along[1] * LARGEST + aside[1])
-    end = (other[0] - along[0] * LARGEST + aside[0], other[1] - along[1] * LARGEST + aside[1])
-    back = (end[0] - along[0] * 8, end[1] - along[1] * 8)
-    corners = [end, (back[0] - along[1] * 4, back[1] + along[0] * 4), (back[0] + along[1] * 4, back[1] - along[0] * 4)]
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    # Places are complex numbers: adding moves, and a factor of 1j turns.
+    first = complex(*one)
+    last = complex(*other)
+    along = (last - first) / abs(last - first)
+    beside = 1j * along
+    start = first + LARGEST * along + 6 * beside
+    tip = last - LARGEST * along + 6 * beside
+    back = tip - 8 * along
+    corners = (tip, back + 4 * beside, back - 4 * beside)
+    points = " ".join(f"{corner.real:.1f},{corner.imag:.1f}" for corner in corners)
     # Nearer to its start, so that shares of arrows that cross do not lie on each other.
-    x = start[0] + (end[0] - start[0]) / 3 + 3 * aside[0]
-    y = start[1] + (end[1] - start[1]) / 3 + 3 * aside[1] + 4
+    words = start + (tip - start) / 3 + 18 * beside
     stroke = "stroke:var(--faint);stroke-width:1.5"
     return [
-        element("line", x1=start[0], y1=start[1], x2=back[0], y2=back[1], style=stroke),
+        element("line", x1=start.real, y1=start.imag, x2=back.real, y2=back.imag, style=stroke),
         element("polygon", points=points, style="fill:var(--faint)"),
-        label(x, y, f"{share:.3f}", "middle"),
+        label(words.real, words.imag + 4, f"{share:.3f}", "middle"),
     ]
 
 

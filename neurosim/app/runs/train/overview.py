@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import compress
+
 from ....base.measure.work import LayerCounts
 from ....learning.training.specs import GRID_NAMES
 from ...report import numbers
@@ -133,8 +135,9 @@ def _epochs(result: TrainResult) -> Table:
     chosen = sorted(k for k in {*spread(len(history), MAX_ROWS).tolist(), best - 1} if 0 <= k < len(history))
     rows = [_epoch(k + 1, history[k], is_best=k + 1 == best) for k in chosen]
     validated = any(epoch.validation_accuracy is not None for epoch in history)
-    shown = [k for k, head in enumerate(EPOCHS) if validated or "Validation" not in head]
-    return Table("Epochs", tuple(EPOCHS[k] for k in shown), [tuple(row[k] for k in shown) for row in rows])
+    shown = [validated or "Validation" not in head for head in EPOCHS]
+    heads = tuple(compress(EPOCHS, shown))
+    return Table("Epochs", heads, [tuple(compress(row, shown)) for row in rows])
 
 
 def _epoch(number: int, epoch: EpochResult, *, is_best: bool) -> tuple[str, ...]:

@@ -34,8 +34,12 @@ def group_table(name: str) -> Tensor:
         return (element[:, None] + element) % size
     elements = [p for p in itertools.permutations(range(size)) if kind == "S" or _is_even(p)]
     number_of = {p: i for i, p in enumerate(elements)}
-    # First the row's permutation, then the column's.
-    return torch.tensor([[number_of[tuple(second[i] for i in first)] for second in elements] for first in elements])
+    products = torch.empty((len(elements), len(elements)), dtype=torch.int64)
+    for row, first in enumerate(elements):
+        for column, second in enumerate(elements):
+            # First the row's permutation, then the column's.
+            products[row, column] = number_of[tuple(second[i] for i in first)]
+    return products
 
 
 def _is_even(permutation: tuple[int, ...]) -> bool:

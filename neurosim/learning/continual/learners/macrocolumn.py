@@ -17,17 +17,13 @@ from ....base.rules import Count, Positive, check_rules
 from ....memory.macrocolumn.fields import patches, scattered
 from ....memory.macrocolumn.hierarchy import Hierarchy
 from ....memory.macrocolumn.level import Level
-from ....memory.macrocolumn.selection import Selection
+from ....memory.macrocolumn.recognition import EXEMPLARS, ONE_PATTERN
 from ....memory.macrocolumn.work import count_votes
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
 from .engine_columns import run_columns, winners
 from .state import about, check_arrays
 
-# As for the recognisers of `neurosim.memory.macrocolumn`: strong evidence wins nearly always, and a unit that has
-# learned one pattern is full.
-EXEMPLARS = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
-ONE_PATTERN = 0.49
 NEVER = np.iinfo(np.int32).max
 # Items whose codes are in memory at a time.
 CHUNK = 200

@@ -51,8 +51,8 @@ def equations(
             threshold="v > v_threshold",
             reset="v = v_reset",
             parameters={
-                **{"tau_mem": 0.02, "v_leak": 0.0, "r": 1e8, "i_offset": 0.0},
-                **{"v_threshold": 0.02, "v_reset": 0.0},
+                "tau_mem": 0.02, "v_leak": 0.0, "r": 1e8, "i_offset": 0.0,
+                "v_threshold": 0.02, "v_reset": 0.0,
             },
         )
         Population("cells", 100, Model(tau_mem=0.03))

@@ -30,6 +30,8 @@ from .result import AnomalyResult
 from .scores import HEAD, SCORES, cut, errors_of, first_alarms, last_time, line_of, read_scores, season_of
 
 DETECTOR = "detector.safetensors"
+# Share of the records at the beginning that no alarm is expected in, and their number at most: those of the Numenta
+# Anomaly Benchmark.
 PROBATION = 0.15
 MAX_PROBATION = 750
 # Seconds after which the detector is written again: the most that a killed run has to compute again.

@@ -13,7 +13,6 @@ GROUPS = {
     "reversed": "the same, windows in reverse order",
     "new": "new recordings",
 }
-NEW = "chance that a new recording surprises more than a learned one"
 CAPTION = (
     "Anomaly of each group, with its 95 % interval over recordings; the last column is the area under the ROC curve, "
     "1 where no two overlap."

@@ -207,7 +207,11 @@ def _curve(anomalies: list[NDArray[np.float64]]) -> tuple[float, ...]:
     """Return the mean anomaly by number of the window, as far as half of the recordings reach."""
     lengths = np.array([len(each) for each in anomalies])
     last = int(np.median(lengths))
-    return tuple(float(np.mean([each[k] for each in anomalies if len(each) > k])) for k in range(last))
+    curve = []
+    for window in range(last):
+        reached = [each[window] for each in anomalies if len(each) > window]
+        curve.append(float(np.mean(reached)))
+    return tuple(curve)
 
 
 def _write(path: Path, content: Content, done: list[PassResult]) -> None:
