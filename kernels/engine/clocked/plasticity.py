@@ -148,9 +148,9 @@ def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
             weight, c = (weight, c + amount) if modulated else (kept(weight + amount), c)
             pre.append(k)
         for _ in range(list(posts).count(k)):
-            r1, o1, o2 = (
-                trace(spikes, k, rule[r]) for spikes, r in ((pre, RATE_PLUS), (post, RATE_MINUS), (post, RATE_Y))
-            )
+            r1 = trace(pre, k, rule[RATE_PLUS])
+            o1 = trace(post, k, rule[RATE_MINUS])
+            o2 = trace(post, k, rule[RATE_Y])
             amount = (1 - part(weight)) ** rule[MU_PLUS] * r1 * (rule[PAIR_PLUS] + rule[TRIPLET_PLUS] * o2)
             amount += rule[CONSTANT_POST] - rule[DECAY] * weight * o1
             weight, c = (weight, c + amount) if modulated else (kept(weight + amount), c)

@@ -41,10 +41,9 @@ def load(data: Data) -> Splits:
         NeurosimFormatError: a file is damaged.
     """
     if data.held_out_speaker is None:
-        train, test = (
-            catalog.load(data.name, split, data.root, data.options)
-            for split in (catalog.module(data.name).INFO.splits[0], data.split)
-        )
+        first = catalog.module(data.name).INFO.splits[0]
+        train = catalog.load(data.name, first, data.root, data.options)
+        test = catalog.load(data.name, data.split, data.root, data.options)
         name = data.split
     else:
         train, test = catalog.hold_out(data.name, "speaker", data.held_out_speaker, data.root, data.options)

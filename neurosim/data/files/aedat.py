@@ -181,7 +181,10 @@ class Aedat2Decoder(EventDecoder):
         # The counter has 32 bits: a fall by half of its range is a new start.
         falls = np.diff(counter, prepend=self.counter) < -(1 << 31)
         t = counter + self.loops + (np.cumsum(falls) << 32)
-        x, y = (address >> shift & mask for shift, mask in (layout.x, layout.y))
+        shift_x, mask_x = layout.x
+        shift_y, mask_y = layout.y
+        x = address >> shift_x & mask_x
+        y = address >> shift_y & mask_y
         p = address >> layout.p & 1
         outside = (x >= layout.width) | (y >= layout.height)
         faults = outside | (np.diff(t, prepend=self.latest) < 0)
@@ -196,10 +199,13 @@ class Aedat2Decoder(EventDecoder):
             self.counter = int(counter[at - 1])
             self.latest = int(t[at - 1])
             self.loops = self.latest - self.counter
-        x, y, p = (
-            size - 1 - v if flip else v
-            for v, size, flip in zip((x, y, p), (layout.width, layout.height, 2), layout.flipped, strict=True)
-        )
+        flip_x, flip_y, flip_p = layout.flipped
+        if flip_x:
+            x = layout.width - 1 - x
+        if flip_y:
+            y = layout.height - 1 - y
+        if flip_p:
+            p = 1 - p
         units = ((p * layout.height + y) * layout.width + x)[:at]
         return DecodedPiece(t[:at] * MICROSECOND, units.astype(np.int32), error, used)
 

@@ -173,9 +173,8 @@ def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     q, k, v = (inputs[name] for name in "qkv")
     if mixer.states is not None:
         # State j of channel k is row j K + k: Lambda is T for every channel.
-        write, read = (
-            (gate[..., None] * x[..., None, :]).flatten(-2) for gate, x in ((inputs["source"], k), (inputs["mark"], q))
-        )
+        write = (inputs["source"][..., None] * k[..., None, :]).flatten(-2)
+        read = (inputs["mark"][..., None] * q[..., None, :]).flatten(-2)
         eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
         mixing = torch.einsum("bthij,kl->bthikjl", inputs["transition"], eye).flatten(-2).flatten(-3, -2)
         return LinearSystem(mixing, write[..., None], v[..., None, :], read, mixer.own(inputs), True)

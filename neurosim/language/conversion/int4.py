@@ -88,7 +88,7 @@ def _steps(weights: Tensor, importance: Tensor) -> Tensor:
     place = weights.abs().argmax(1, keepdim=True)
     full = weights.gather(1, place)[:, 0] / -MIDDLE
     best = torch.full_like(full, torch.inf)
-    found = full
+    steps = full
     for reach in REACHES:
         # As the file has it, so that q is right for what is read.
         step = (full * reach).to(torch.float16).float()
@@ -96,8 +96,8 @@ def _steps(weights: Tensor, importance: Tensor) -> Tensor:
         error = rounded.sub_(weights).square_().mul_(importance).sum(1)
         better = error < best
         best = torch.where(better, error, best)
-        found = torch.where(better, step, found)
-    return found.to(torch.float16).float()
+        steps = torch.where(better, step, steps)
+    return steps.to(torch.float16).float()
 
 
 def _rounded(weights: Tensor, steps: Tensor) -> Tensor:

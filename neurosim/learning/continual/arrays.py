@@ -93,17 +93,17 @@ def scaled(train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[np.uint8], 
 
 def _splits(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return x and y of the training and of the test items."""
-    found = {}
+    by_split = {}
     for split in SPLITS:
         names = _names(arrays, split)
         if names is not None:
-            found[split] = _checked(path, arrays, *names)
-    if len(found) == len(SPLITS):
-        x, y = zip(*found.values(), strict=True)
+            by_split[split] = _checked(path, arrays, *names)
+    if len(by_split) == len(SPLITS):
+        x, y = zip(*by_split.values(), strict=True)
         good = x[0].shape[1:] == x[1].shape[1:] and x[0].dtype.kind == x[1].dtype.kind
         name = f"{path}: test items"
         require(good, name, f"must be like training items, {x[0].dtype} {list(x[0].shape[1:])}", x[1].shape)
-        return list(found.values())
+        return list(by_split.values())
     whole = _names(arrays, "")
     if whole is None:
         raise NeurosimFormatError(f"{path}: expected arrays of items and labels, got {sorted(arrays)[:8]}; {LAYOUT}")

@@ -199,12 +199,12 @@ def _pictures(name: str, source: ItemSource, windows: int) -> Base:
 
 
 def _arrays(name: str, source: ItemSource, windows: int) -> Base:
-    found = read_items(Path(name))
-    if len(found.shape) == 2:
-        picture = found.shape[0], found.shape[1]
+    items = read_items(Path(name))
+    if len(items.shape) == 2:
+        picture = items.shape[0], items.shape[1]
     else:
         picture = None
-    return Base(name, found.train, found.test, found.classes, picture, found.shape)
+    return Base(name, items.train, items.test, items.classes, picture, items.shape)
 
 
 def _recordings(name: str, source: ItemSource, windows: int) -> Base:

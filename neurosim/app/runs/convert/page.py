@@ -159,8 +159,9 @@ def _choice(choice: Choice, unit: str) -> list[Figure]:
         pairs = sorted((scale * x, 100 * t.increase, t.strength == choice.strength) for x, t in known if x is not None)
         if not pairs:
             continue
-        x, y = (np.array(values, np.float64) for values in list(zip(*pairs, strict=True))[:2])
-        chosen = np.array([each[2] for each in pairs])
+        x = np.array([each for each, _, _ in pairs])
+        y = np.array([increase for _, increase, _ in pairs])
+        chosen = np.array([is_chosen for _, _, is_chosen in pairs])
         series = [
             Curve("trials", x, y, PALETTE[0]),
             Curve("", x, y, PALETTE[0], "dots"),

@@ -92,8 +92,8 @@ class Table:
         lines = [self.heads, *self.rows]
         grids = []
         for part in parts:
-            heads, *rows = ([line[0], *(line[k] for k in part)] for line in lines)
-            grids.append(grid(heads, rows))
+            shown = [[line[0], *(line[k] for k in part)] for line in lines]
+            grids.append(grid(shown[0], shown[1:]))
         return "\n".join([*_lines(self.caption), *grids])
 
 

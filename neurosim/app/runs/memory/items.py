@@ -220,11 +220,9 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
         raise NeurosimInputError(f"data.held_out_speaker: {chosen.name} names no speakers; leave it out")
     first = module.INFO.splits[0]
     root = catalog.find_root(module.INFO, chosen.root)
-    limits = (chosen.train_limit, chosen.limit)
-    stored_images, other_images = (
-        _images(module.images(split, root), module.INFO.classes, split, limit)
-        for split, limit in zip((first, chosen.split), limits, strict=True)
-    )
+    classes = module.INFO.classes
+    stored_images = _images(module.images(first, root), classes, first, chosen.train_limit)
+    other_images = _images(module.images(chosen.split, root), classes, chosen.split, chosen.limit)
     return stored_images, other_images
 
 

@@ -113,12 +113,12 @@ class SeqBoat(Mixer):
         p = (u * (-self.log_temperature).exp()).softmax(-1)
         # The choice has no gradient; p_1, which multiplies the output, trains the router.
         active = p[..., 1] > p[..., 0]
-        sizes = (self.k_size, self.k_size, self.v_size, self.v_size)
         # Only rows of active tokens pass the layers; others stay zero.
-        q, k, v, r = (
-            x.new_zeros(*x.shape[:2], size).masked_scatter(active[..., None], rows)
-            for size, rows in zip(sizes, self.unit(s[active], s[active]), strict=True)
-        )
+        spread = []
+        for rows in self.unit(s[active], s[active]):
+            zeros = x.new_zeros(*x.shape[:2], rows.shape[-1])
+            spread.append(zeros.masked_scatter(active[..., None], rows))
+        q, k, v, r = spread
         position = state["position"]
         q, k = (self.turned(value, position) for value in (q, k))
         place = (position + torch.arange(1, x.shape[1] + 1, device=x.device)).to(x.dtype).expand(len(x), -1)
@@ -171,7 +171,8 @@ class SeqBoat(Mixer):
         order = (~active).to(torch.uint8).argsort(dim=1, stable=True)[:, :max_active]
         place = inputs["place"] * active
         token = torch.cat([inputs["k"], inputs["v"], place[..., None]], -1)
-        picked, q = (x.gather(1, order[..., None].expand(-1, -1, x.shape[-1])) for x in (token, inputs["q"]))
+        picked = token.gather(1, order[..., None].expand(-1, -1, token.shape[-1]))
+        q = inputs["q"].gather(1, order[..., None].expand(-1, -1, self.k_size))
         known = torch.cat([memory, picked], 1)
         # Query i, the i-th active token, lies at slots + i: it sees itself and the slots - 1 before it.
         blocks = Blocks(slots, max_active, slots + max_active)

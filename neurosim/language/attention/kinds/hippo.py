@@ -105,10 +105,10 @@ class HippoSSM(Mixer):
         make = lookup(known, self.measure, self.name("measure"))
         a, b = MEASURES.get(self.measure, _scaled)(self.state_size)
         if self.structured:
-            copies = zip(*(make(self.state_size) for _ in range(self.copies)), strict=True)
-            self.P, self.diagonal, self.Q, self.T_lower, self.T_diagonal, self.T_upper = (
-                nn.Parameter(torch.stack(parts).float()) for parts in copies
-            )
+            copies = [make(self.state_size) for _ in range(self.copies)]
+            # Each part of all copies, [copies, ..].
+            parts = [nn.Parameter(torch.stack(same).float()) for same in zip(*copies, strict=True)]
+            self.P, self.diagonal, self.Q, self.T_lower, self.T_diagonal, self.T_upper = parts
         else:
             self.A = nn.Parameter(self._copied(a.float()))
         self.B = nn.Parameter(self._copied(b.float()))

@@ -300,9 +300,8 @@ class PLSTM2D(nn.Module):
             transition = gates[..., self.places.transition, None, None]
         else:
             transition = self.transitions(x).unflatten(-3, (4, self.heads, -1))
-        sources, marks = (
-            gates[..., places].unflatten(-1, (-1, self.states)) for places in (self.places.source, self.places.mark)
-        )
+        sources = gates[..., self.places.source].unflatten(-1, (-1, self.states))
+        marks = gates[..., self.places.mark].unflatten(-1, (-1, self.states))
         return EdgeGates(sources, transition, marks, self._angles(logits))
 
     def _angles(self, logits: Tensor) -> Tensor:

@@ -162,9 +162,10 @@ class PLSTMGraph(nn.Module):
         self.has_single_paths = mode == "diffusive"
         self.edge_width = edge_width
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
-        self.source_proj, self.transition_proj, self.mark_proj = (
-            linear(width + features, num_heads, True) for features in (edge_width, 2 * edge_width, edge_width)
-        )
+        # A transition leads from one edge to another, and sees the features of both.
+        self.source_proj = linear(width + edge_width, num_heads, True)
+        self.transition_proj = linear(width + 2 * edge_width, num_heads, True)
+        self.mark_proj = linear(width + edge_width, num_heads, True)
         nn.init.constant_(self.transition_proj.bias, DIRECT)
         self.direct = nn.Parameter(torch.ones(num_heads))
         self.norm = nn.RMSNorm(self.size, 1e-5)

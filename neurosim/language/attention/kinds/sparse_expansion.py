@@ -121,7 +121,7 @@ class SSE(RoutedMixer):
 
     def queries_keys(self, x: Tensor, state: State) -> tuple[list[Tensor], State]:
         """Return q and k of the common partition, then of the others, [B, T, H K], and the tails behind them."""
-        found = []
+        values = []
         tails = {}
         for name in "qk":
             common = getattr(self, f"{name}_proj")(x)
@@ -129,8 +129,8 @@ class SSE(RoutedMixer):
             if self.conv_size:
                 tail = f"{name}_tail"
                 common, tails[tail] = getattr(self, f"{name}_conv1d")(common, state[tail])
-            found += [common, own]
-        return found, tails
+            values += [common, own]
+        return values, tails
 
     def activated(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Return q and k [.., heads of q, K] of a partition as its recurrence takes them, without its score."""

@@ -245,10 +245,9 @@ class TitansContext(Titans):
 
     def _attended(self, q: Tensor, cache: Tensor, first: int) -> Tensor:
         """Return y [B, T, D] of queries [B, H, T, K] at places from `first` over P and the cache [B, H, end, 4 K]."""
-        fixed_k, fixed_v = (
-            split_heads(layer(self.tokens), self.k_size).movedim(0, 1).expand(len(q), -1, -1, -1)
-            for layer in (self.attend_k, self.attend_v)
-        )
+        # [B, H, P, K] of the persistent tokens, the same in the whole batch.
+        fixed_k = split_heads(self.attend_k(self.tokens), self.k_size).movedim(0, 1).expand(len(q), -1, -1, -1)
+        fixed_v = split_heads(self.attend_v(self.tokens), self.k_size).movedim(0, 1).expand(len(q), -1, -1, -1)
         recalled_k, recalled_v, own_k, own_v = cache.split(self.k_size, -1)
         keys = torch.cat([fixed_k, recalled_k, own_k], 2)
         values = torch.cat([fixed_v, recalled_v, own_v], 2)

@@ -138,10 +138,10 @@ class WindowLinearAttention(AdditiveMixer):
         # Rotary positions of the window are the tokens' own, from position - w on.
         keys = layer.turn(keys, position - w)
         turned = F.pad(layer.turn(q, position), (0, 0, 0, 0, 0, more)).unflatten(1, (-1, block))
-        keys, values = (
-            repeat_heads(F.pad(part, (0, 0, 0, 0, 0, more)), layer.groups).unfold(1, w + block, block)
-            for part in (keys, values)
-        )  # [B, blocks, H, K, w + block]
+        behind = (0, 0, 0, 0, 0, more)
+        # [B, blocks, H, K, w + block]: each block sees itself and the window before it.
+        keys = repeat_heads(F.pad(keys, behind), layer.groups).unfold(1, w + block, block)
+        values = repeat_heads(F.pad(values, behind), layer.groups).unfold(1, w + block, block)
         scores = torch.einsum("bnihk,bnhkj->bnhij", turned, keys)
         i = torch.arange(block, device=q.device)[:, None]
         j = torch.arange(w + block, device=q.device)

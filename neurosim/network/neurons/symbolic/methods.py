@@ -31,10 +31,10 @@ def split_noise(equation: Equation) -> tuple[Any, dict[str, Any]]:
         NeurosimInputError: a slope that is not linear in its noise.
     """
     sympy = library()
-    found = noises(equation.slope)
-    drift = equation.slope.subs({symbol(name): 0 for name in found})
+    sources = noises(equation.slope)
+    drift = equation.slope.subs({symbol(name): 0 for name in sources})
     factors = {}
-    for name in found:
+    for name in sources:
         factor = sympy.expand_mul(sympy.diff(equation.slope, symbol(name)))
         if noises(factor):
             raise NeurosimInputError(f"equations: d{equation.name}/dt: must be linear in {name} (got {equation.slope})")
@@ -131,7 +131,7 @@ class Writer:
 
     def kicks(self, factors: Mapping[str, Mapping[str, Any]], names: Names, label: str) -> dict[str, str]:
         """Write what noise adds to each variable; return its name by variable."""
-        found = {}
+        kicks = {}
         flat = [(name, noise) for name, each in factors.items() for noise in each]
         stage = StageCode(self.code, [factors[name][noise] for name, noise in flat], names, self._numbers)
         self.lines += stage.lines
@@ -143,9 +143,9 @@ class Writer:
             root = self.code.constant("math.sqrt(dt)")
             # What is held while the neuron is refractory is not moved by noise either.
             jolt = f"(zero if wait > zero else {root})" if name in held and self.waits else root
-            found[name] = f"{label}_{name}"
-            self.lines.append(f"{found[name]} = {jolt} * ({' + '.join(each)})")
-        return found
+            kicks[name] = f"{label}_{name}"
+            self.lines.append(f"{kicks[name]} = {jolt} * ({' + '.join(each)})")
+        return kicks
 
     def slopes(self, drifts: Mapping[str, Any], names: Names, label: str) -> None:
         """Write the slope of each variable times dt as `label_name`."""

@@ -254,14 +254,14 @@ class EquationReader:
 
     def _compared(self, node: ast.Compare, what: str) -> Any:
         sides = [self._read(side, what) for side in (node.left, *node.comparators)]
-        found = []
+        conditions = []
         for kind, left, right in zip(map(type, node.ops), sides, sides[1:], strict=False):
             if kind in REVERSED:
-                found.append(function(REVERSED[kind], right, left))
+                conditions.append(function(REVERSED[kind], right, left))
             else:
                 require(kind in COMPARISONS, what, "must compare by <, <=, >, >=, == or !=", ast.unparse(node)[:80])
-                found.append(function(COMPARISONS[kind], left, right))
-        return self._joined("both", found)
+                conditions.append(function(COMPARISONS[kind], left, right))
+        return self._joined("both", conditions)
 
     def _connected(self, node: ast.BoolOp, what: str) -> Any:
         name = "both" if isinstance(node.op, ast.And) else "either"

@@ -229,6 +229,7 @@ def per_second(unit: Dimension | None) -> Dimension | None:
 
 
 def _add(total: Dimension, other: Dimension, times: Fraction) -> Dimension:
+    """Return the exponents of `total` times `other` to the power `times`."""
     s, v, a, m, mol, k = (x + times * y for x, y in zip(total, other, strict=True))
     return s, v, a, m, mol, k
 
