@@ -452,7 +452,8 @@ class Recordings(Sequence[Spikes]):
         good = edges.shape[-1:] >= (2,) and edges.shape[:-1] in ((), (len(self),))
         require(good, "window_counts.windows", f"must be edges [n] or [{len(self)}, n], n >= 2", edges.shape)
         out = np.empty((len(self), edges.shape[-1] - 1, self.size), np.float32)
-        edges = np.array(np.broadcast_to(edges, (len(self), edges.shape[-1])))
+        # In one order, which is part of the types that a kernel is compiled for.
+        edges = np.array(np.broadcast_to(edges, (len(self), edges.shape[-1])), order="C")
         window_counts(times, units, self.offsets, edges, out)
         return out
 
