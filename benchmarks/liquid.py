@@ -3,9 +3,10 @@
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py [--seeds 5] [--json] [nmnist shd digits]
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --noise nmnist     in resistive memory, against its noise
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --readouts nmnist  every readout on the same spikes
-    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --transductive shd [--seeds 3]    readouts standardised by speaker,
-        and self-trained, each training speaker left out in turn, and the official split; liquids whose scores are
-        summed; and strangers of whom fewer recordings, or only some classes, come together
+    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --transductive shd [--seeds 3] [--input-groups 140]
+        readouts standardised by speaker, and self-trained, each training speaker left out in turn, and the official
+        split; liquids whose scores are summed; and strangers of whom fewer recordings, or only some classes, come
+        together; with groups of the input read beside the liquid
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Validation is every fifth training
 recording, read by a readout trained on the others; the test set takes no part in any choice. Where recordings name
@@ -19,6 +20,7 @@ import os
 import sys
 import time
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import frame
@@ -180,15 +182,15 @@ def of_readouts(name: str, seeds: int) -> list[dict]:
     ]
 
 
-def of_groups(name: str, seeds: int) -> list[dict]:
+def of_groups(name: str, seeds: int, input_groups: int = 0) -> list[dict]:
     """Strangers and the official split by readouts with and without standardisation by speaker and second readouts of
     each speaker, on the same spikes."""
     title, train, test = data(name)
     scores: dict[tuple[str, str, bool], list[tuple[NDArray, NDArray]]] = {}
     parts: dict[str, list[list[float]]] = {}
     for seed in tqdm(range(seeds), desc=title, file=sys.stderr):
-        liquid = adapted(train, seed)
-        a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
+        liquid = replace(adapted(train, seed), input_groups=input_groups)
+        a, b = (liquid.read(liquid.run(recordings).spikes["liquid"], recordings) for recordings in (train, test))
         for kind, group in GROUPED:
             pairs, fewer = of_group(replace(reader(name, seed, kind), transductive=group), train, a, b)
             for second, pair in enumerate(pairs):
@@ -287,8 +289,10 @@ def main() -> None:
     parser.add_argument("--noise", action="store_true", help="accuracy against the noise of resistive memory instead")
     parser.add_argument("--readouts", action="store_true", help="every readout on the same spikes instead")
     parser.add_argument("--transductive", action="store_true", help="readouts standardised by speaker instead")
+    parser.add_argument("--input-groups", type=int, default=0, help="with --transductive: `liquid.input_groups`")
     options = parser.parse_args()
-    studies = {"noise": against_noise, "readouts": of_readouts, "transductive": of_groups}
+    transductive = partial(of_groups, input_groups=options.input_groups)
+    studies = {"noise": against_noise, "readouts": of_readouts, "transductive": transductive}
     study = next((study for name, study in studies.items() if getattr(options, name)), None)
     if study is not None:
         rows = [row for name in options.datasets for row in study(name, options.seeds)]

@@ -83,6 +83,18 @@ def test_a_recorded_stream(run: Path, tmp_path: Path) -> None:
     assert told[-1]["scores"] == pytest.approx(whole, abs=1e-3)
 
 
+def test_groups_of_the_sensor_are_read_as_by_the_run(run: Path, tmp_path: Path) -> None:
+    settings = ["--set", "liquid.neurons=20", "--set", "liquid.in_degree=4", "--set", "liquid.input_groups=12"]
+    result_of("simulate", run.parent / "own", *settings, "--threads", "1", "--out", tmp_path / "groups")
+    spikes = recording(1, 99)
+    write(tmp_path / "a.raw", spikes)
+    told, _ = lines_of(tmp_path / "a.raw", "--model", tmp_path / "groups", "--speed", "0", "--window", DURATION)
+    _, _, liquid, readout = open_liquid(open_run(tmp_path / "groups"))
+    batch = Recordings.collect([spikes])
+    whole = readout.scores(liquid.read(liquid.run(batch, threads=1).recordings("liquid"), batch))[0]
+    assert told[-1]["scores"] == pytest.approx(whole, abs=1e-3)
+
+
 def test_a_file_at_its_pace(run: Path, tmp_path: Path) -> None:
     write(tmp_path / "a.raw", recording(0, 98))
     began = time.monotonic()

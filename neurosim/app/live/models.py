@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimInputError, require
 from ...data.spikes import GRID_SLACK, Recordings, Spikes
 from ...engine.packets import live, response
+from ...learning.liquid.input_groups import with_groups
 from ...learning.liquid.liquid import Liquid
 from ...learning.liquid.readout import TrainedReadout
 from ..runs.frame.config import Data
@@ -109,6 +110,8 @@ class LiveLiquid(LiveModel):
         self.options = options
         self._readout = readout
         self._latest = LatestEvents(liquid.neurons, (liquid.neurons,), window, liquid.clock)
+        self._events = LatestEvents(math.prod(liquid.shape), liquid.shape, window, liquid.clock)
+        self._groups = liquid.input_groups
         self._waiting: deque[Spikes] = deque()
         self._results = live(
             liquid.network(),
@@ -121,8 +124,10 @@ class LiveLiquid(LiveModel):
 
     def scores(self, packet: Spikes) -> NDArray[np.float64]:
         self._waiting.append(packet)
-        spikes = response(next(self._results), "liquid")
-        return np.asarray(self._readout.scores(self._latest.add(spikes))[0], np.float64)
+        spikes = self._latest.add(response(next(self._results), "liquid"))
+        if self._groups:
+            spikes = with_groups(spikes, self._events.add(packet), self._groups)
+        return np.asarray(self._readout.scores(spikes)[0], np.float64)
 
     def _taken(self) -> Iterator[Spikes]:
         while True:

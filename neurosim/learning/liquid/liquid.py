@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...base.errors import lookup, require
 from ...base.measure.work import LayerCounts
 from ...base.random import rng_key
-from ...base.rules import NotASetting, Positive, Rule, check_rules
+from ...base.rules import Natural, NotASetting, Positive, Rule, check_rules
 from ...base.shown import Shown
 from ...data.spikes import Recordings
 from ...engine.batch import simulate
@@ -25,6 +25,7 @@ from ...network.neurons.current import CubaLIF
 from ...network.synapses.patterns import FromList
 from .draws import normal
 from .hot import HotFilter
+from .input_groups import with_groups
 from .pace import Pace, in_pieces, joined, pieces_of
 from .wires import WIRINGS, Wires, draw_input, draw_recurrent
 
@@ -78,6 +79,9 @@ class Liquid(Shown):
             of these, in pieces of their length.
         hot_filter: whether events of pixels of a camera that send far more than any did in the recordings of `adapt`
             are dropped; see `hot.HotFilter`.
+        input_groups: groups of consecutive units of the sensor whose events the readout reads beside the neurons'
+            spikes (`read`), each as one more unit; 0: none. They say how a recording is coloured as a whole, such as a
+            voice, where neurons say what it is made of.
         seed: key of all random numbers.
         gains: [neurons] factors of each neuron's input weights, from `adapt`; None: 1.
         pace: of the recordings of `adapt`; None: unknown, and all recordings are run as they are.
@@ -109,6 +113,7 @@ class Liquid(Shown):
     clock: Positive = 1e-3
     own_pace: bool = True
     hot_filter: bool = True
+    input_groups: Natural = 0
     seed: Annotated[int, NotASetting()] = 0
     gains: Annotated[NDArray[np.float64] | None, NotASetting()] = None
     pace: Annotated[Pace | None, NotASetting()] = None
@@ -159,7 +164,7 @@ class Liquid(Shown):
         count_updates: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Result[Recordings, list[NDArray[Any]]]:
-        """Run each recording from rest; `spikes["liquid"]` of the result is the input of `Readout`.
+        """Run each recording from rest; `read` makes the input of `Readout` of `spikes["liquid"]` of the result.
 
         A recording of another pace than those of `adapt` (see `pace.Pace`) is run at theirs, and the times of its
         spikes, as its duration, are of the run. One that is much longer than those is run in pieces of their length,
@@ -176,6 +181,10 @@ class Liquid(Shown):
         pieces, owner = in_pieces(played, counts)
         result = self._run(self.network(), pieces, threads, count_updates, progress)
         return replace(result, spikes={"liquid": joined(result.recordings("liquid"), owner, played)})
+
+    def read(self, spikes: Recordings, recordings: Recordings) -> Recordings:
+        """Return the input of `Readout`: the neurons' spikes, and the events of `input_groups` of the recordings."""
+        return with_groups(spikes, self.as_played(recordings), self.input_groups)
 
     def as_played(self, recordings: Recordings) -> Recordings:
         """Return recordings as `run` plays them: at the known pace, and without the events of hot pixels."""
@@ -271,6 +280,9 @@ class Liquid(Shown):
     ) -> Result[Recordings, list[NDArray[Any]]]:
         fits = recordings.shape == self.shape
         require(fits, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape)
+        # Not on construction: settings have no sensor yet.
+        rule = f"must be <= {recordings.size}, the units of the sensor"
+        require(self.input_groups <= recordings.size, "Liquid.input_groups", rule, self.input_groups)
         result = simulate(
             network,
             recordings,

@@ -56,8 +56,9 @@ def work(run: LiquidRun) -> LiquidResult:
         result = play(run, liquid, test, "test", run.inputs.name, count_updates=True)
     with run.time("read"):
         spikes = result.recordings("liquid")
-        predicted = readout.predict(spikes)
-        layers = [*result.work, *readout.work(spikes)]
+        inputs = liquid.read(spikes, test)
+        predicted = readout.predict(inputs)
+        layers = [*result.work, *readout.work(inputs)]
     with run.time("baselines"):
         weights = sum(layer.weights for layer in layers)
         others = measure_comparison(config, train, run.inputs.test, weights)
@@ -110,7 +111,7 @@ def train_readout(run: LiquidRun) -> tuple[Liquid, TrainedReadout]:
     with run.time("simulate_train"):
         spikes = play(run, liquid, learned, "train", "train").recordings("liquid")
     with run.time("train"):
-        readout = config.build_readout().fit(spikes, labels_of(learned))
+        readout = config.build_readout().fit(liquid.read(spikes, learned), labels_of(learned))
     readout.save(path)
     return liquid, readout
 

@@ -107,6 +107,8 @@ class SeriesConfig(RunConfig):
                 given = getattr(own, name)
                 require(not given, f"series.{name}", f"belongs to a table, and {own.name} is computed", given)
         require(not self.liquid.own_pace, "liquid.own_pace", "must be false for a series", self.liquid.own_pace)
+        groups = self.liquid.input_groups
+        require(groups == 0, "liquid.input_groups", "must be 0 for a series, whose states are of neurons alone", groups)
         find_profile(self.energy.profile)
 
 

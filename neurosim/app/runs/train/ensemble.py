@@ -39,9 +39,9 @@ class LoadedLiquid:
     factor: float
 
     def run(self, recordings: Recordings, threads: int | None) -> tuple[Recordings, list[LayerCounts]]:
-        """Return the spikes of the neurons on recordings, and their work by layer."""
+        """Return what the readout reads of recordings, and the work of the neurons by layer."""
         result = self.liquid.run(recordings, threads=threads, count_updates=True)
-        return result.recordings("liquid"), list(result.work)
+        return self.liquid.read(result.recordings("liquid"), recordings), list(result.work)
 
 
 @dataclass(frozen=True)

@@ -72,13 +72,15 @@ def run_liquid(run: LiquidRun, spread: float) -> LiquidAnswers:
     splits = run.inputs
     liquid, readout = train_readout(run)
     result = play(run, liquid, splits.test, "test", splits.name, count_updates=True)
-    calibrated = play(run, liquid, scaling(splits.train), "scale", "train")
+    some = scaling(splits.train)
+    calibrated = liquid.read(play(run, liquid, some, "scale", "train").recordings("liquid"), some)
     spikes = result.recordings("liquid")
+    inputs = liquid.read(spikes, splits.test)
     # On training recordings, for the test recordings must not set any parameter. 1e-12: all scores may be equal.
-    factor = spread / max(spread_of(readout.scores(calibrated.recordings("liquid"))), 1e-12)
+    factor = spread / max(spread_of(readout.scores(calibrated)), 1e-12)
     LiquidMember(np.asarray(liquid.gains), factor).save(run.path / LIQUID_FILE)
-    work = [*result.work, *work_of(readout, spikes)]
-    return LiquidAnswers(readout.scores(spikes) * factor, spikes, work, result.run_s)
+    work = [*result.work, *work_of(readout, inputs)]
+    return LiquidAnswers(readout.scores(inputs) * factor, spikes, work, result.run_s)
 
 
 def work_of(readout: TrainedReadout, spikes: Recordings) -> list[LayerCounts]:
