@@ -159,12 +159,18 @@ def unit_hint(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name that was probably meant: the same letters in another order or case, or else the most alike."""
+    """Return the name that was probably meant: the same letters in another order, case or style, or the most alike."""
     names = list(known)
     if USUAL.get(name.lower()) in names:
         return USUAL[name.lower()]
-    swapped = [other for other in names if sorted(other.lower()) == sorted(name.lower())]
+    letters = _letters(name)
+    swapped = [other for other in names if letters and _letters(other) == letters]
     return next(iter(swapped or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
+
+
+def _letters(name: str) -> list[str]:
+    """Return the letters and digits of a name in order: `all_to_all` and `AllToAll` have the same."""
+    return sorted(character for character in name.lower() if character.isalnum())
 
 
 def lookup(table: Mapping[str, T], name: str, label: str) -> T:

@@ -54,3 +54,4 @@ def test_a_message_is_readable_on_any_terminal() -> None:
 def test_the_name_of_another_program_leads_to_ours() -> None:
     assert nearest("size", ["spikes", "shape"]) == "shape" and nearest("dt", ["clock", "dx"]) == "clock"
     assert nearest("size", ["sizes"]) == "sizes"
+    assert nearest("all_to_all", ["OneToOne", "AllToAll"]) == "AllToAll" and nearest("?", ["!"]) is None
