@@ -152,6 +152,22 @@ def test_an_interrupted_run_goes_on_to_the_same_result(every: float, monkeypatch
     assert again.digest == whole.digest and again.errors == whole.errors and again.records == 140
 
 
+@pytest.mark.parametrize(("last", "status"), [(0, "interrupted"), (1, "done")])
+def test_ctrl_c_ends_a_stream_that_has_a_record(last: int, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = AnomalyDetector.step
+
+    def unlucky(self: AnomalyDetector, record: dict[str, object]) -> object:
+        if self.records == last:
+            raise KeyboardInterrupt
+        return real(self, record)
+
+    monkeypatch.setattr(AnomalyDetector, "step", unlucky)
+    words = small("--probation", "60", "--value", "value", "--out", "a")
+    ended = CliRunner().invoke(main, ["memory", "anomaly", "-", *words], table(80))
+    assert (ended.exit_code == 0) is (status == "done")
+    assert json.loads(Path("a/manifest.json").read_text())["status"] == status
+
+
 def test_points_and_tables_without_times_are_read() -> None:
     lines = ["lat,lon"] + [f"{50 + 0.01 * (k % 20)},{8 + 0.01 * (k % 20)}" for k in range(120)]
     Path("track.csv").write_text("\n".join(lines) + "\n")

@@ -158,6 +158,11 @@ def test_headline_figures_are_the_metrics(run: Path) -> None:
         assert expected in words, expected
 
 
+@pytest.mark.parametrize(("factor", "words"), [(0.999, "as fast as"), (1.02, "as fast as"), (2.0, "slower than")])
+def test_a_factor_near_one_is_real_time(factor: float, words: str) -> None:
+    assert f"{words} real time" in sections.speed(factor)
+
+
 def test_measures_come_with_value_definition_and_source(run: Path) -> None:
     words = read(run).text
     for definition in DEFINITIONS.values():

@@ -295,11 +295,11 @@ def speed(factor: float | None) -> str:
     """Return a real-time factor (wall-clock seconds per simulated second: < 1 is fast) in words."""
     if not factor or factor < 0:
         return "not recorded"
-    if factor < 1:
-        faster = f"{numbers.times(1 / factor)} faster"
-    else:
-        faster = f"{numbers.times(factor)} slower"
-    return f"wall-clock seconds per simulated second: {faster} than real time"
+    ratio = numbers.times(max(factor, 1 / factor))
+    if ratio == numbers.times(1):
+        return "wall-clock seconds per simulated second: as fast as real time"
+    word = "faster" if factor < 1 else "slower"
+    return f"wall-clock seconds per simulated second: {ratio} {word} than real time"
 
 
 def between(ends: tuple[float, float]) -> str:

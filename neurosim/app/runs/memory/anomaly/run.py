@@ -189,8 +189,8 @@ def _learn(
         except KeyboardInterrupt:
             file.flush()
             detector.save(run.path / DETECTOR)
-            # Ctrl-C ends a stream as its end does; a file has records left.
-            if not is_stream:
+            # Ctrl-C ends a stream as its end does; a file has records left, and a stream without one has no result.
+            if not is_stream or detector.records == begin:
                 raise
         except NeurosimFormatError as error:
             # A stream is not read again: what it held until the wrong row is kept for a resumed run.
