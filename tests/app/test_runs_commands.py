@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pty
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -67,9 +71,16 @@ def test_runs_are_listed_with_a_header_and_figures(here: Path) -> None:
 
 def test_a_narrow_terminal_gets_each_run_in_lines_of_its_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    text = neurosim("runs", "list").stdout.splitlines()
+    terminal, end = pty.openpty()
+    line = [sys.executable, "-m", "neurosim", "runs", "list", "--quiet"]
+    subprocess.run(line, stdout=end, check=True)
+    text = os.read(terminal, 1 << 16).decode().splitlines()
+    os.close(end)
+    os.close(terminal)
     assert max(map(len, text)) <= 40
     assert text.index("two") < text.index("one") and "  network, net, done," in " ".join(text)
+    # A pipe has no width.
+    assert neurosim("runs", "list").stdout.startswith("RUN ")
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,11 @@ def listed(
     rows = [(e.path, e.kind, e.name, e.status, text(date(e.started) or ""), e.key_figures) for e in entries]
     if entries:
         lines = _aligned([heads, *rows])
-        # 0 where the output is no terminal: another program reads a line a run.
-        width = shutil.get_terminal_size((0, 0)).columns
-        if 0 < width < max(map(len, lines)):
-            lines = [line for row in rows for line in _stacked(row, width)]
+        # Another program reads a line a run, whatever COLUMNS it has from its parent.
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns
+            if width < max(map(len, lines)):
+                lines = [line for row in rows for line in _stacked(row, width)]
     elif every:
         lines = [f"none of the {len(every)} runs in {folder} fits; leave out --kind, --status or --name"]
     else:
