@@ -148,7 +148,7 @@ def test_dates_with_slashes_say_their_order_themselves() -> None:
 
 
 def test_an_index_without_a_name_is_read() -> None:
-    """As pandas writes a series with its times."""
+    """The table is as pandas writes a series with its times."""
     columns, rows = read_series([",v\n", "2014-07-01 00:30:00,2\n"], "t.csv")
     assert columns.time == "index" and columns.numbers == ("v",)
     assert [row.time for row in rows] == [1404174600.0]
