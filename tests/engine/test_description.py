@@ -42,7 +42,7 @@ from neurosim.engine import Description, read_description, write_description
 from neurosim.engine.description import arrays
 from neurosim.engine.description.description import Settings, SpikeFile
 from neurosim.engine.description.dump import description_tree, dump_description
-from neurosim.engine.description.parse import parse_description
+from neurosim.engine.description.parse import is_network, parse_description
 from neurosim.engine.identity import describe
 from neurosim.network import (
     Convolution,
@@ -290,7 +290,7 @@ def test_a_neuron_of_ones_own_is_named_only_when_given(tmp_path: Path) -> None:
         (changed("population", 1, "shape", to=2.5), "population 'E': shape: must be an integer (got 2.5)"),
         (changed("population", 0, "name"), "population number 1: name is missing"),
         (changed("population", 0, "rate"), "population 'in': rate is missing"),
-        (changed("population", to={"name": "E"}), "[[population]]: must be a list"),
+        (changed("population", to={"name": "E"}), "population: must be a list of tables; write each as [[population]]"),
         (changed("population", to=[3]), "[[population]] number 1: must be a table (got 3)"),
         (changed("projection", 0, "weight"), "projection 'in->E': weight is missing"),
         (changed("projection", 0, "pattern"), "projection 'in->E': pattern is missing"),
@@ -394,6 +394,13 @@ def test_spikes_need_a_source(tmp_path: Path) -> None:
 def test_without_recording_a_duration_is_needed(tmp_path: Path) -> None:
     with pytest.raises(NeurosimInputError, match=r"simulation\.duration: is missing"):
         read_description(write(tmp_path / "n.toml", changed("simulation", "duration"))).simulate()
+
+
+def test_a_network_with_single_brackets_is_told_what_is_missing() -> None:
+    tree = {"population": {"a": {"shape": 3, "model": "LIF"}}}
+    assert is_network(tree)
+    with pytest.raises(NeurosimInputError, match=r"write each as \[\[population\]\]"):
+        parse_description(tree, Path())
 
 
 def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:

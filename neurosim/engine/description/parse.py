@@ -39,9 +39,12 @@ SPIKES: Mapping[str, Any] = {
 
 
 def is_network(tree: Table) -> bool:
-    """Return whether a TOML file describes a network: it has lists of tables, unlike settings of other runs."""
+    """Return whether a TOML file describes a network: it has lists of tables, unlike settings of other runs.
+
+    A file with [population] in place of [[population]] is one, too, so that its error says what a network needs.
+    """
     lists = any(isinstance(v, list) and v and isinstance(v[0], Mapping) for v in tree.values())
-    return lists or "simulation" in tree
+    return lists or any(key in tree for key in ("simulation", "population", "projection"))
 
 
 def read_description(path: str | os.PathLike[str], models: Mapping[str, type[Neuron]] | None = None) -> Description:
@@ -99,7 +102,10 @@ class _NetworkReader(TableReader):
     def entries(self, tree: Table, key: str) -> list[tuple[Table, str]]:
         """Return the tables of [[key]], each with its name in errors: its name, its ends, its target or its number."""
         tables: list[tuple[Table, str]] = []
-        for number, entry in enumerate(self.value(list, tree.get(key, []), f"[[{key}]]")):
+        written = tree.get(key, [])
+        rule = f"must be a list of tables; write each as [[{key}]], its name as a key of it"
+        require(not isinstance(written, Mapping), key, rule, written)
+        for number, entry in enumerate(self.value(list, written, f"[[{key}]]")):
             table = self.value(dict, entry, f"[[{key}]] number {number + 1}")
             tables.append((table, f"{key} {_label(table, number)}"))
         return tables
