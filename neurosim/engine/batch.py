@@ -52,7 +52,7 @@ class _Options(TypedDict, total=False):
 
 @overload
 def simulate(
-    network: Network, inputs: float | Spikes | Mapping[str, Spikes], **options: Unpack[_Options]
+    network: Network, inputs: float | Spikes | Mapping[str, Spikes] | None = None, **options: Unpack[_Options]
 ) -> Result[Spikes, NDArray[Any]]: ...
 @overload
 def simulate(
@@ -62,7 +62,7 @@ def simulate(
 def simulate(network: Network, inputs: Input, **options: Unpack[_Options]) -> Result: ...
 def simulate(
     network: Network,
-    inputs: Input,
+    inputs: Input | None = None,
     *,
     clock: float | None = 1e-3,
     duration: float | None = None,
@@ -86,7 +86,7 @@ def simulate(
     Args:
         inputs: seconds to run for; or a recording, or a batch of them, for the one spike source; or a mapping by the
             name of the source. A recording is played from its start; step k takes its events in [k clock,
-            (k + 1) clock).
+            (k + 1) clock). None, for a network without spike sources: `duration` says how long.
         clock: s. None: every spike at its own moment, for models with an exact form (`neurons.ExactNeuron`), always in
             float64; the work then counts operations that took place, and has no dense equivalent.
         duration: s to run for, if not each recording's own.

@@ -41,7 +41,7 @@ class RunInputs:
         return {p: item[index] if isinstance(item, Recordings) else item for p, item in self.by_source.items()}
 
 
-def read_inputs(network: Network, inputs: Input, duration: float | None, clock: float | None) -> RunInputs:
+def read_inputs(network: Network, inputs: Input | None, duration: float | None, clock: float | None) -> RunInputs:
     """Check the `inputs` of `simulate` against the network. `clock` None: continuous time, which has no steps to count.
 
     Raises:
@@ -51,6 +51,9 @@ def read_inputs(network: Network, inputs: Input, duration: float | None, clock: 
         require(duration is None, "simulate.duration", "must be left out where the input is a duration", duration)
         duration = float(inputs)
         inputs = {}
+    if inputs is None:
+        rule = "must be given where there is no input, in seconds"
+        require(duration is not None, "simulate.duration", rule, duration)
     played = {p: _check_recording(network, p, item) for p, item in match_sources(network, inputs).items()}
     batches = [item for item in played.values() if isinstance(item, Recordings)]
     names = [network.populations[p].name for p in played]

@@ -275,6 +275,17 @@ def test_progress_says_rates() -> None:
     assert Progress(0.0, 1.0, 0, 0.0).spikes_per_s == 0
 
 
+def driven() -> Network:
+    """Return a network without spike sources."""
+    return Network([Population("busy", 10, LIF(i_offset=1e3))])
+
+
+def test_a_duration_is_enough_where_nothing_is_played() -> None:
+    spikes = simulate(driven(), duration=0.05).spikes["busy"]
+    assert len(spikes) > 0
+    assert spikes.digest() == simulate(driven(), 0.05).spikes["busy"].digest()
+
+
 def windows_of(*windows: object) -> Simulation:
     return Simulation(small(), iter(windows))  # type: ignore[arg-type]
 
@@ -291,6 +302,9 @@ def windows_of(*windows: object) -> Simulation:
         (lambda: Simulation(small(), recording()).run(-1.0), "simulate.duration: must be finite and >= 0 s (got -1.0)"),
         (lambda: Simulation(small(), recording()).run(float("nan")), "simulate.duration: must be finite and >= 0 s"),
         (lambda: Simulation(small(), recording()).run(1e7), "simulate.duration: must be < 2147483646 steps of 0.001"),
+        (lambda: simulate(driven()), "simulate.duration: must be given where there is no input"),
+        (lambda: simulate(driven(), 0.1, duration=0.1), "simulate.duration: must be left out where the input is"),
+        (lambda: simulate(small(), duration=0.1), "population 'input' is a SpikeSource and has no recording"),
         (lambda: windows_of(1.0).run(0.1), "['input']: must yield Spikes (got float)"),
         (lambda: windows_of(recording(size=5)).run(0.1), "['input']: must have the population's 20 units (got 5)"),
         (
