@@ -196,32 +196,25 @@ def rewire_projection(
     Raises:
         NeurosimInputError: as `Simulation.rewire`.
     """
-    require(isinstance(rule, StructuralRule), "Simulation.rewire.rule", "must be a structural rule", rule)
     projection = next(p for p in compiled.network.projections if p.name == name)
-    modelled = isinstance(projection.plasticity, SynapseModel)
-    rule_of_model = "must be no model of equations, whose variables new synapses lack"
-    require(not modelled, f"{projection}.plasticity", rule_of_model, type(projection.plasticity).__name__)
-    sampled = any(probe.population == name for probe in probes)
-    require(not sampled, "Simulation.rewire.projection", "must have no probe, which numbers its synapses", name)
-    delays = len(np.unique(present.delay))
-    allowed = delays <= 1 or not is_plastic(projection)
-    require(allowed, f"{projection}.delay", "must be one to rewire synapses that learn or transmit by chance", delays)
+    _check_rewiring(projection, present, rule, probes)
     pre = present.pre.astype(np.int64)
     post = present.post.astype(np.int64)
     within = projection.source == projection.target
     key = rng_key(compiled.seed, "rewire", name, str(step))
     generator = np.random.Generator(np.random.Philox(key=key))
     change = rule.rewire(Synapses(pre, post, present.weight.copy(), present.shape, within), generator)
-    label = f"{type(rule).__name__}.rewire"
     # Delays of new synapses: of the rule, or drawn from the present ones, or from the projection if there are none.
     new_delay = change.delay
-    if new_delay is None and delays:
+    if new_delay is None and len(present.delay):
         new_delay = generator.choice(present.delay, len(change.pre))
     elif new_delay is None:
         new_delay = draw(projection.delay, key, 0, len(change.pre), f"{projection}.delay")
+    label = f"{type(rule).__name__}.rewire"
     sizes = {np.shape(each) for each in (change.pre, change.post, change.weight, new_delay)}
     require(np.shape(change.keep) == pre.shape, f"{label}: keep", f"must be [{len(pre)}], one a synapse", change.keep)
     require(len(sizes) == 1, f"{label}: pre, post, weight, delay", "must be equally long", sorted(sizes))
+
     # New synapses have no former number: -1.
     staying = np.flatnonzero(change.keep)
     numbers = np.concatenate([staying, np.full(len(change.pre), -1)])
@@ -229,18 +222,38 @@ def rewire_projection(
     post = np.concatenate([post[staying], change.post])
     weight = np.concatenate([present.weight[staying], change.weight])
     delay = np.concatenate([present.delay[staying], new_delay])
-    # Tables have synapses by source and then by target.
-    order = np.lexsort((post, pre))
     learning = projection.plasticity
     if learning is not None:  # rounded to float32 a weight may lie beyond its bound
         weight = np.where(numbers < 0, weight, np.clip(weight, learning.w_min, learning.w_max))
+
+    # Tables have synapses by source and then by target.
+    order = np.lexsort((post, pre))
     values: dict[str, Setting] = {"pre": pre[order], "post": post[order], "weight": weight[order]}
+    distinct = np.unique(np.concatenate([present.delay, new_delay]))
     if not len(delay) and isinstance(projection.delay, (int, float)):
         # No synapse is left: the delay is kept for synapses to come.
-        return {**values, "delay": projection.delay}, numbers
-    distinct = np.unique(np.concatenate([present.delay, new_delay]))
-    values["delay"] = float(distinct[0]) if len(distinct) == 1 else delay[order]
+        values["delay"] = projection.delay
+    elif len(distinct) == 1:
+        values["delay"] = float(distinct[0])
+    else:
+        values["delay"] = delay[order]
     return values, numbers[order]
+
+
+def _check_rewiring(
+    projection: Projection, present: Connections, rule: StructuralRule, probes: Sequence[Probe]
+) -> None:
+    """Raise where a projection cannot be rewired by a rule."""
+    require(isinstance(rule, StructuralRule), "Simulation.rewire.rule", "must be a structural rule", rule)
+    is_model = isinstance(projection.plasticity, SynapseModel)
+    rule_of_model = "must be no model of equations, whose variables new synapses lack"
+    require(not is_model, f"{projection}.plasticity", rule_of_model, type(projection.plasticity).__name__)
+    is_sampled = any(probe.population == projection.name for probe in probes)
+    no_probe = "must have no probe, which numbers its synapses"
+    require(not is_sampled, "Simulation.rewire.projection", no_probe, projection.name)
+    delays = len(np.unique(present.delay))
+    allowed = delays <= 1 or not is_plastic(projection)
+    require(allowed, f"{projection}.delay", "must be one to rewire synapses that learn or transmit by chance", delays)
 
 
 def _with(owner: T, values: Mapping[str, Setting], name: str, left_out: tuple[str, ...]) -> T:

@@ -120,6 +120,38 @@ def _compete(best, count, score, token):
     return worst
 
 
+@njit(inline="always")
+def _pick_by_bucket(p, i, position, memory, picks):
+    """Enter a token into the chain of its key's bucket, and pick the latest tokens of its query's bucket.
+
+    Tokens of a bucket are a chain, so that no others are looked at; float32 holds places up to 2^24.
+
+    Returns:
+        the number of picks, of which the first is the token itself; the query's bucket; the oldest token looked at.
+    """
+    bucket_column = p.keys + p.values
+    link_column = bucket_column + 1
+    planes = matrix(p.planes, p.keys, PLANES, FLOAT)
+    last = vector(p.last + 4 * i * BUCKETS, BUCKETS, FLOAT)
+    bucket = _bucket(vector(p.hashed_k + 4 * i * p.keys, p.keys, FLOAT), planes)
+    memory[position, bucket_column] = bucket
+    memory[position, link_column] = last[bucket]
+    last[bucket] = position + 1
+    asked = _bucket(vector(p.hashed_q + 4 * i * p.keys, p.keys, FLOAT), planes)
+    count = 1
+    oldest = position + 1
+    behind = int(last[asked])
+    looked_at = 0
+    while behind > 0 and looked_at < p.chosen:
+        oldest = behind - 1
+        looked_at += 1
+        if oldest < position:
+            picks[count] = oldest
+            count += 1
+        behind = int(memory[oldest, link_column])
+    return count, float32(asked), oldest
+
+
 @operation(
     "q k v keys values tokens chosen planes? last? capacity memory scale:real weights out score? best? picks "
     "hashed_q hashed_k"
@@ -137,46 +169,29 @@ def hashed(p, context, begin, end):
     values = p.values
     chosen = p.chosen
     width = keys + values + 2
-    planes = matrix(p.planes, keys, PLANES, FLOAT)
     picks = vector(p.picks, 2 * chosen + 1, WORD)
     for i in range(begin, end):
         position = position_of(context, i)
-        memory = matrix(p.memory + 4 * i * p.capacity * width, p.capacity, width, FLOAT)
+        start = p.memory + 4 * i * p.capacity * width
+        memory = matrix(start, p.capacity, width, FLOAT)
         q = vector(p.q + 4 * i * keys, keys, FLOAT)
-        k = vector(p.k + 4 * i * keys, keys, FLOAT)
-        copy_into(k, memory[position, :keys])
+        copy_into(vector(p.k + 4 * i * keys, keys, FLOAT), memory[position, :keys])
         copy_into(vector(p.v + 4 * i * values, values, FLOAT), memory[position, keys : keys + values])
         picks[0] = position
         count = 1
         oldest = position + 1
         own = float32(-1)
         if p.planes:
-            bucket = _bucket(vector(p.hashed_k + 4 * i * keys, keys, FLOAT), planes)
-            last = vector(p.last + 4 * i * BUCKETS, BUCKETS, FLOAT)
-            # Tokens of a bucket are a chain, so that no others are looked at; float32 holds places up to 2^24.
-            memory[position, keys + values] = bucket
-            memory[position, keys + values + 1] = last[bucket]
-            last[bucket] = position + 1
-            asked = _bucket(vector(p.hashed_q + 4 * i * keys, keys, FLOAT), planes)
-            own = float32(asked)
-            behind = int(last[asked])
-            picked = 0
-            while behind > 0 and picked < chosen:
-                oldest = behind - 1
-                picked += 1
-                if oldest < position:
-                    picks[count] = oldest
-                    count += 1
-                behind = int(memory[oldest, keys + values + 1])
+            count, own, oldest = _pick_by_bucket(p, i, position, memory, picks)
         if p.score:
             best = matrix(p.best + 8 * i * chosen, chosen, 2, FLOAT)
             _compete(best, min(position, chosen), vector(p.score, i + 1, FLOAT)[i], position)
             for n in range(min(position + 1, chosen)):
                 t = int(best[n, 1])
-                if t < position and not (p.planes and t >= oldest and memory[t, keys + values] == own):
+                is_picked = p.planes != 0 and t >= oldest and memory[t, keys + values] == own
+                if t < position and not is_picked:
                     picks[count] = t
                     count += 1
-        start = p.memory + 4 * i * p.capacity * width
         weights = vector(p.weights, count, FLOAT)
         out = vector(p.out + 4 * i * values, values, FLOAT)
         _attend(q, float32(p.scale), start, start + 4 * keys, width, picks[:count], weights, out)
@@ -205,6 +220,54 @@ def innovation(p, context, begin, end):
         vector(p.out, end, FLOAT)[i] = total / width
 
 
+@njit(inline="always")
+def _enter(p, i, h, row):
+    """Write the token's key and value, those of the state, and its innovation into its row of the ring."""
+    size = p.size
+    copy_into(head_of(p.k, i, p.heads, h, 1, size), row[:size])
+    copy_into(head_of(p.v, i, p.heads, h, 1, size), row[size : 2 * size])
+    if p.state_k:
+        copy_into(head_of(p.state_k, i, p.heads, h, 1, size), row[2 * size : 3 * size])
+        copy_into(head_of(p.state_v, i, p.heads, h, 1, size), row[3 * size : 4 * size])
+    row[4 * size] = vector(p.innovation, i + 1, FLOAT)[i]
+
+
+@njit(inline="always")
+def _leave(p, place, token, row, kept):
+    """Let a token that leaves the window, whose row of the ring is given, compete for a slot."""
+    best = matrix(p.best + 8 * place * p.slots, p.slots, 2, FLOAT)
+    slot = _compete(best, min(token, p.slots), row[4 * p.size], token)
+    if slot >= 0:
+        kept[slot] = row[: 2 * p.size]
+
+
+@njit(inline="always")
+def _read(p, q, ring, kept, position, out):
+    """Fill out [K] with attention to the window, to the state of the window before, and to the tokens in slots."""
+    size = p.size
+    w = p.window
+    scale = float32(1 / math.sqrt(size))
+    left = position - w
+    near = min(position + 1, w)
+    far = min(max(left + 1, 0), w) if p.state_k else 0
+    held = min(max(left + 1, 0), p.slots)
+    weights = vector(p.weights, 2 * w + p.slots, FLOAT)
+    for t in range(near):
+        weights[t] = scale * dot(q, ring[(position - t) % (2 * w)][:size])
+    for t in range(far):
+        weights[near + t] = scale * dot(q, ring[(left - t) % (2 * w)][2 * size : 3 * size])
+    for t in range(held):
+        weights[near + far + t] = scale * dot(q, kept[t][:size])
+    softmax(weights[: near + far + held])
+    out[:] = 0
+    for t in range(near):
+        add(weights[t], ring[(position - t) % (2 * w)][size : 2 * size], out)
+    for t in range(far):
+        add(weights[near + t], ring[(left - t) % (2 * w)][3 * size : 4 * size], out)
+    for t in range(held):
+        add(weights[near + far + t], kept[t][size : 2 * size], out)
+
+
 @operation("q k v state_k? state_v? heads size tokens window ring innovation slots kept best weights out")
 def remembered(p, context, begin, end):
     """Attend over the last w tokens, what a state says of the w before, and the most surprising ones (B'MOJO).
@@ -217,46 +280,15 @@ def remembered(p, context, begin, end):
     heads = p.heads
     size = p.size
     w = p.window
-    slots = p.slots
     width = 4 * size + 1
-    scale = float32(1 / math.sqrt(size))
     for i in range(p.tokens):
         position = position_of(context, i)
+        left = position - w  # the token that leaves the window
         for h in range(begin, end):
             place = i * heads + h
             ring = matrix(p.ring + 8 * place * w * width, 2 * w, width, FLOAT)
-            kept = matrix(p.kept + 8 * place * slots * size, slots, 2 * size, FLOAT)
-            row = ring[position % (2 * w)]
-            copy_into(head_of(p.k, i, heads, h, 1, size), row[:size])
-            copy_into(head_of(p.v, i, heads, h, 1, size), row[size : 2 * size])
-            if p.state_k:
-                copy_into(head_of(p.state_k, i, heads, h, 1, size), row[2 * size : 3 * size])
-                copy_into(head_of(p.state_v, i, heads, h, 1, size), row[3 * size : 4 * size])
-            row[4 * size] = vector(p.innovation, i + 1, FLOAT)[i]
-            left = position - w  # the token that leaves the window
-            if slots and left >= 0:
-                old = ring[left % (2 * w)]
-                best = matrix(p.best + 8 * place * slots, slots, 2, FLOAT)
-                slot = _compete(best, min(left, slots), old[4 * size], left)
-                if slot >= 0:
-                    kept[slot] = old[: 2 * size]
-            q = head_of(p.q, i, heads, h, 1, size)
-            weights = vector(p.weights, 2 * w + slots, FLOAT)
-            near = min(position + 1, w)
-            far = min(max(left + 1, 0), w) if p.state_k else 0
-            held = min(max(left + 1, 0), slots)
-            for t in range(near):
-                weights[t] = scale * dot(q, ring[(position - t) % (2 * w)][:size])
-            for t in range(far):
-                weights[near + t] = scale * dot(q, ring[(left - t) % (2 * w)][2 * size : 3 * size])
-            for t in range(held):
-                weights[near + far + t] = scale * dot(q, kept[t][:size])
-            softmax(weights[: near + far + held])
-            out = head_of(p.out, i, heads, h, 1, size)
-            out[:] = 0
-            for t in range(near):
-                add(weights[t], ring[(position - t) % (2 * w)][size : 2 * size], out)
-            for t in range(far):
-                add(weights[near + t], ring[(left - t) % (2 * w)][3 * size : 4 * size], out)
-            for t in range(held):
-                add(weights[near + far + t], kept[t][size : 2 * size], out)
+            kept = matrix(p.kept + 8 * place * p.slots * size, p.slots, 2 * size, FLOAT)
+            _enter(p, i, h, ring[position % (2 * w)])
+            if p.slots and left >= 0:
+                _leave(p, place, left, ring[left % (2 * w)], kept)
+            _read(p, head_of(p.q, i, heads, h, 1, size), ring, kept, position, head_of(p.out, i, heads, h, 1, size))

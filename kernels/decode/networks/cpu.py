@@ -218,6 +218,63 @@ def _begins(context, token, span):
     return position_of(context, token) % span == 0
 
 
+@njit(inline="always")
+def _loss_slopes(p, place, v, out, d):
+    """Fill d [K] with the derivatives of the loss of head `place` by its output, whose target is v."""
+    for j in range(p.keys):
+        if p.delta:
+            delta = vector(p.delta, (place + 1) * p.keys, FLOAT)[place * p.keys + j]
+        else:
+            delta = ZERO
+        d[j] = _pull(out[j] - v[j], p.loss, float32(p.loss_exponent), delta)
+
+
+@njit(inline="always")
+def _into_layer_before(weights, d, y, before):
+    """Fill `before` with the derivatives by the sums y of a layer, of those by the output of the matrix after it."""
+    _times_transposed(weights, d, before)
+    for j in range(y.size):
+        # Derivative of gelu(y) = y N(y): N(y) + y n(y), n the normal density.
+        slope = _normal(y[j]) + y[j] * ROOT_PI * exp(float32(-0.5) * y[j] * y[j])
+        before[j] *= slope
+
+
+@njit(inline="always")
+def _descend(p, w, a, step, layers, thetas, keeps, momenta):
+    """Move the weights A at address `a`, and their momentum at `step`, along the gradient, the last layer first.
+
+    Args:
+        w: address of w(A) at the start of the span, where the gradient is taken.
+        layers: address of what `_forward` left, and behind it of the derivatives by the output.
+        thetas, keeps, momenta: [gates] of the token; `momenta` are read only where there is momentum.
+    """
+    keys = p.keys
+    depth = p.layers
+    hidden = p.hidden
+    size = max(keys, hidden)
+    theta = _mean(thetas)
+    keep = _mean(keeps)
+    momentum = _mean(momenta) if p.momentum else ZERO
+    at = p.weights
+    current = layers + 8 * depth * size
+    other = layers + 4 * (2 * depth + 1) * size
+    for layer in range(depth - 1, -1, -1):
+        rows, columns = _shape(layer, depth, keys, hidden)
+        at -= rows * columns
+        d = vector(current, columns, FLOAT)
+        if layer:
+            y = vector(layers + 4 * (depth + layer - 1) * size, rows, FLOAT)
+            _into_layer_before(matrix(w + 4 * at, rows, columns, FLOAT), d, y, vector(other, rows, FLOAT))
+        x = vector(layers + 4 * layer * size, rows, FLOAT)
+        own = matrix(a + 4 * at, rows, columns, FLOAT)
+        moved = matrix(step + 4 * at, rows, columns, FLOAT)
+        if p.gates > 1 and layer == depth - 1:
+            _update_columns(own, moved, x, d, thetas, keeps, momenta, p.momentum != 0)
+        else:
+            _update(own, moved, x, d, theta, keep, momentum, p.momentum != 0)
+        current, other = other, current
+
+
 @operation(
     f"{NETWORK} loss retention loss_exponent:real retention_exponent:real gates q k v keep theta momentum? delta?"
     " spare out"
@@ -235,7 +292,6 @@ def train(p, context, begin, end):
     hidden = p.hidden
     weights = p.weights
     size = max(keys, hidden)
-    gates = p.gates
     q = float32(p.retention_exponent)
     # Behind the weights: the input of each layer, the sums of each layer, and two rows of derivatives in turn.
     layers = p.spare + 4 * weights
@@ -244,56 +300,22 @@ def train(p, context, begin, end):
             place = i * heads + h
             anchor = p.memory + 12 * place * weights
             a = anchor + 4 * weights
-            step = anchor + 8 * weights
             # Gradients of a span are taken at the weights before it.
             if _begins(context, i, p.span):
                 copy_into(vector(a, weights, FLOAT), vector(anchor, weights, FLOAT))
             w = _weights(anchor, depth, keys, hidden, p.retention, q, p.spare)
             out = head_of(p.out, i, heads, h, 1, keys)
-            k = head_of(p.k, i, heads, h, 1, keys)
-            v = head_of(p.v, i, heads, h, 1, keys)
-            factor = _forward(w, depth, keys, hidden, k, layers, out)
+            factor = _forward(w, depth, keys, hidden, head_of(p.k, i, heads, h, 1, keys), layers, out)
             d = vector(layers + 8 * depth * size, keys, FLOAT)
-            for j in range(keys):
-                if p.delta:
-                    delta = vector(p.delta, (place + 1) * keys, FLOAT)[place * keys + j]
-                else:
-                    delta = ZERO
-                d[j] = _pull(out[j] - v[j], p.loss, float32(p.loss_exponent), delta)
+            _loss_slopes(p, place, head_of(p.v, i, heads, h, 1, keys), out, d)
             if depth > 1:
                 _through_norm(d, vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT), factor)
-            keeps = head_of(p.keep, i, heads, h, 1, gates)
-            thetas = head_of(p.theta, i, heads, h, 1, gates)
-            keep = _mean(keeps)
-            theta = _mean(thetas)
+            thetas = head_of(p.theta, i, heads, h, 1, p.gates)
+            keeps = head_of(p.keep, i, heads, h, 1, p.gates)
             momenta = thetas
-            momentum = ZERO
             if p.momentum:
-                momenta = head_of(p.momentum, i, heads, h, 1, gates)
-                momentum = _mean(momenta)
-            at = weights
-            current = layers + 8 * depth * size
-            other = layers + 4 * (2 * depth + 1) * size
-            for layer in range(depth - 1, -1, -1):
-                rows, columns = _shape(layer, depth, keys, hidden)
-                at -= rows * columns
-                d = vector(current, columns, FLOAT)
-                if layer:
-                    before = vector(other, rows, FLOAT)
-                    y = vector(layers + 4 * (depth + layer - 1) * size, rows, FLOAT)
-                    _times_transposed(matrix(w + 4 * at, rows, columns, FLOAT), d, before)
-                    for j in range(rows):
-                        # Derivative of gelu(y) = y N(y): N(y) + y n(y), n the normal density.
-                        slope = _normal(y[j]) + y[j] * ROOT_PI * exp(float32(-0.5) * y[j] * y[j])
-                        before[j] *= slope
-                x = vector(layers + 4 * layer * size, rows, FLOAT)
-                own = matrix(a + 4 * at, rows, columns, FLOAT)
-                moved = matrix(step + 4 * at, rows, columns, FLOAT)
-                if gates > 1 and layer == depth - 1:
-                    _update_columns(own, moved, x, d, thetas, keeps, momenta, p.momentum != 0)
-                else:
-                    _update(own, moved, x, d, theta, keep, momentum, p.momentum != 0)
-                current, other = other, current
+                momenta = head_of(p.momentum, i, heads, h, 1, p.gates)
+            _descend(p, w, a, anchor + 8 * weights, layers, thetas, keeps, momenta)
             # A token reads the memory that it has just changed.
             w = _weights(a, depth, keys, hidden, p.retention, q, p.spare)
             _forward(w, depth, keys, hidden, head_of(p.q, i, heads, h, 1, keys), layers, out)

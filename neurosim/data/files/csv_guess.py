@@ -279,29 +279,10 @@ def _plan(
     blocks: Callable[[], Iterable[NDArray[np.float64]]],
 ) -> _Plan:
     """Return what `width` columns are: by their names, by `order`, or by the content of all blocks."""
-    if head.names and order is None:
-        places: dict[str, int] = {}
-        units: dict[str, float | None] = {}
-        for place, name in enumerate(head.names):
-            key, unit = _key(name)
-            # The first column of a key counts.
-            if key is not None and key not in places:
-                places[key] = place
-            if key == "t" and unit:
-                units.setdefault(key, unit)
-        if {"t", "x"} <= places.keys():
-            return _Plan(places, units.get("t"))
-        expected = "names of columns: t, x, y and p, or t and unit (or usual ones, such as timestamp, polarity)"
-        got = ", ".join(head.names)[:60]
-        raise format_error(path, f"line {head.lines}", expected, repr(got), "add or correct the header")
     if order is not None:
-        require(
-            sorted(order) in (sorted("txyp"), sorted("tx")), "read.columns", "must be an order of t, x, y, p", order
-        )
-        if width != len(order):
-            expected = f"{len(order)} columns, as columns= says"
-            raise format_error(path, f"line {head.lines + 1}", expected, width, LAYOUT)
-        return _Plan({key: place for place, key in enumerate(order)}, None)
+        return _plan_of_order(path, head, width, order)
+    if head.names:
+        return _plan_of_names(path, head)
     if width == 2:
         return _Plan({"t": 0, "x": 1}, None, ("columns are t and unit",))
     if width != 4:
@@ -312,6 +293,34 @@ def _plan(
         scan.add(rows)
     letters = scan.order(path, "columns")
     return _Plan({key: place for place, key in enumerate(letters)}, None, (f"columns are {', '.join(letters)}",))
+
+
+def _plan_of_order(path: object, head: _Head, width: int, order: str) -> _Plan:
+    """Return what columns are by the letters that the caller gave."""
+    is_known = sorted(order) in (sorted("txyp"), sorted("tx"))
+    require(is_known, "read.columns", "must be an order of t, x, y, p", order)
+    if width != len(order):
+        expected = f"{len(order)} columns, as columns= says"
+        raise format_error(path, f"line {head.lines + 1}", expected, width, LAYOUT)
+    return _Plan({key: place for place, key in enumerate(order)}, None)
+
+
+def _plan_of_names(path: object, head: _Head) -> _Plan:
+    """Return what columns are by the names in the head of the file."""
+    places: dict[str, int] = {}
+    unit_of_time: float | None = None
+    for place, name in enumerate(head.names):
+        key, unit = _key(name)
+        # The first column of a key counts.
+        if key is not None and key not in places:
+            places[key] = place
+        if key == "t" and unit and unit_of_time is None:
+            unit_of_time = unit
+    if {"t", "x"} <= places.keys():
+        return _Plan(places, unit_of_time)
+    expected = "names of columns: t, x, y and p, or t and unit (or usual ones, such as timestamp, polarity)"
+    got = ", ".join(head.names)[:60]
+    raise format_error(path, f"line {head.lines}", expected, repr(got), "add or correct the header")
 
 
 def _size(comment: str) -> tuple[int, ...] | None:

@@ -118,8 +118,7 @@ def _elements(data: memoryview, at: int, order: str) -> Iterator[_Element]:
 
 def _matrix(data: memoryview, order: str, depth: int) -> tuple[str, object]:
     """Return name and value of an array; None for one of another class."""
-    # Parts of an array: flags with its class, dimensions, name, and its numbers; of a structure, the width of names,
-    # the names, and an array for each field.
+    # Parts of an array: flags with its class, dimensions, name, and its numbers or its fields.
     parts = _elements(data, 0, order)
     flags = _numbers(next(parts, None), order)
     shape = tuple(int(n) for n in _numbers(next(parts, None), order))
@@ -128,29 +127,31 @@ def _matrix(data: memoryview, order: str, depth: int) -> tuple[str, object]:
         raise DamagedMat("an array without flags and dimensions")
     kind = int(flags[0]) & 0xFF
     if kind == STRUCTURE and math.prod(shape) == 1 and depth:
-        width = _numbers(next(parts, None), order)
-        names = _text(next(parts, None))
-        step = int(width[0]) if len(width) == 1 else 0
-        if not 0 < step <= 1 << 12 or len(names) > MAX_FIELDS * step:
-            raise DamagedMat("a structure without names of fields")
-        fields: dict[str, object] = {}
-        for at in range(0, len(names), step):
-            part = next(parts, None)
-            if part is None or part.kind != MATRIX:
-                raise DamagedMat("a structure with fewer fields than names")
-            if part.data:
-                value = _matrix(part.data, order, depth - 1)[1]
-            else:
-                value = None
-            if value is not None:
-                fields[names[at : at + step].partition("\0")[0]] = value
-        return name, fields
+        return name, _fields(parts, order, depth)
     if kind not in NUMBERS:
         return name, None
     values = _numbers(next(parts, None), order)
     if len(values) != math.prod(shape):
         raise DamagedMat(f"{len(values)} numbers for {shape}")
     return name, values.reshape(shape, order="F")
+
+
+def _fields(parts: Iterator[_Element], order: str, depth: int) -> dict[str, object]:
+    """Return the fields of a structure: the width of names, the names one after the other, an array for each."""
+    width = _numbers(next(parts, None), order)
+    names = _text(next(parts, None))
+    step = int(width[0]) if len(width) == 1 else 0
+    if not 0 < step <= 1 << 12 or len(names) > MAX_FIELDS * step:
+        raise DamagedMat("a structure without names of fields")
+    fields: dict[str, object] = {}
+    for at in range(0, len(names), step):
+        part = next(parts, None)
+        if part is None or part.kind != MATRIX:
+            raise DamagedMat("a structure with fewer fields than names")
+        value = _matrix(part.data, order, depth - 1)[1] if part.data else None
+        if value is not None:
+            fields[names[at : at + step].partition("\0")[0]] = value
+    return fields
 
 
 def _numbers(element: _Element | None, order: str) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from ...base.errors import require
 from ...kernels.engine.clocked import homeostasis, plasticity
 from ...network.windowed import MAX_COUNT
 from ..compile.network import CompiledNetwork
+from ..compile.plastic import PlasticSynapses
 from ..inputs import MAX_STEPS
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -44,27 +45,31 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
             _finite(name, array)
     _within("cursors", arrays["cursors"], 0, 0)
     for k, synapses in enumerate(compiled.plastic):
-        name = f"lesson.{k}.activity"
-        if name in arrays:
-            _within(name, arrays[name][:, homeostasis.WHEN], 0, step)
-            _within(name, arrays[name][:, homeostasis.ACTIVITY], 0, MAX_COUNT)
-        for name in (f"lesson.{k}.pre", f"lesson.{k}.post"):
-            if name in arrays:
-                _within(name, arrays[name][..., plasticity.LAST], 0, step)
-        name = f"lesson.{k}.variables"
-        if name in arrays:
-            _within(name, arrays[name][:, -1], 0, step)
-        name = f"lesson.{k}.full"
-        if name in arrays:
-            _within(name, arrays[name], 0, synapses.sites)
-        for name in (f"lesson.{k}.{each}" for each in CHANGING):
-            if name in arrays:
-                _finite(name, arrays[name])
-        if synapses.rule.size:
-            low = float(synapses.rule[plasticity.W_MIN])
-            high = float(synapses.rule[plasticity.W_MAX])
-            slack = ROUNDING * max(abs(low), abs(high))
-            _within(f"lesson.{k}.weights", arrays[f"lesson.{k}.weights"], low - slack, high + slack)
+        _check_plastic(synapses, arrays, f"lesson.{k}", step)
+
+
+def _check_plastic(synapses: PlasticSynapses, arrays: Arrays, prefix: str, step: int) -> None:
+    """Check the arrays of plastic synapses, whose names begin with `prefix`; which there are depends on their rule."""
+    own = {name.removeprefix(f"{prefix}."): array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
+    for key in CHANGING:
+        if key in own:
+            _finite(f"{prefix}.{key}", own[key])
+    # Steps of last changes: no kernel may see one in the future.
+    for key in ("pre", "post"):
+        if key in own:
+            _within(f"{prefix}.{key}", own[key][..., plasticity.LAST], 0, step)
+    if "variables" in own:
+        _within(f"{prefix}.variables", own["variables"][:, -1], 0, step)
+    if "activity" in own:
+        _within(f"{prefix}.activity", own["activity"][:, homeostasis.WHEN], 0, step)
+        _within(f"{prefix}.activity", own["activity"][:, homeostasis.ACTIVITY], 0, MAX_COUNT)
+    if "full" in own:
+        _within(f"{prefix}.full", own["full"], 0, synapses.sites)
+    if synapses.rule.size:
+        low = float(synapses.rule[plasticity.W_MIN])
+        high = float(synapses.rule[plasticity.W_MAX])
+        slack = ROUNDING * max(abs(low), abs(high))
+        _within(f"{prefix}.weights", own["weights"], low - slack, high + slack)
 
 
 def _check_log(compiled: CompiledNetwork, arrays: Arrays, steps: int) -> None:

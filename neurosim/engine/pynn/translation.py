@@ -300,14 +300,14 @@ class Built:
         """Yield the engine's projections: one for each pair of populations and each set of shared parameters."""
         if not len(synapses):
             return
-        kind = type(synapses.synapse_type)
+        kind = synapses.synapse_type
         columns = synapses._columns
+        if isinstance(kind, STDPMechanism):
+            shared = kind.rule_parameters
+        else:
+            shared = SHARED.get(type(kind), ())
         pre_population, pre_unit = _places(synapses.pre.all_cells, columns["presynaptic_index"])
         post_population, post_unit = _places(synapses.post.all_cells, columns["postsynaptic_index"])
-        if isinstance(synapses.synapse_type, STDPMechanism):
-            shared = synapses.synapse_type.rule_parameters
-        else:
-            shared = SHARED.get(kind, ())
         keys = np.stack([pre_population, post_population, *(columns[name] for name in shared)])
         sets, members = np.unique(keys, axis=1, return_inverse=True)
         if sets.shape[1] > MAX_GROUPS:
@@ -317,25 +317,18 @@ class Built:
             )
         groups = self.groups.setdefault(synapses.number, [])
         for number, (source, target, *values) in enumerate(sets.T.tolist()):
-            numbers = np.flatnonzero(members.reshape(-1) == number)
             parameters = dict(zip(shared, values, strict=True))
             if parameters.get("p") == 0:
+                # Synapses that never transmit: the engine wants a probability above 0.
                 continue
             cells = self.state.populations[int(target)]
             receptor = cells.celltype.weights[synapses.receptor_type]
+            numbers = np.flatnonzero(members.reshape(-1) == number)
             pre = pre_unit[numbers]
             post = post_unit[numbers]
+            # Weights that learn are read back in this order.
+            order = np.lexsort((post, pre)) if isinstance(kind, STDPMechanism) else None
             name = f"projection {synapses.number:05d}.{number}"
-            options: dict[str, Any] = {}
-            order = None
-            if isinstance(synapses.synapse_type, STDPMechanism):
-                options["plasticity"] = synapses.synapse_type.rule(parameters, receptor.factor)
-                options["dendritic_delay_fraction"] = parameters["dendritic_delay_fraction"]
-                order = np.lexsort((post, pre))
-            elif "tau_rec" in shared:
-                options["short_term"] = short_term_of(kind, parameters)
-            elif kind is SimpleStochasticSynapse:
-                options["p_transmit"] = parameters["p"]
             groups.append(Group(name, numbers, receptor.factor, order))
             yield Projection(
                 name_of(self.state.populations[int(source)]),
@@ -345,7 +338,7 @@ class Built:
                 plain(columns["delay"][numbers] * MS),
                 receptor.name,
                 name,
-                **options,
+                **_dynamics(kind, parameters, receptor.factor),
             )
 
     def _stimuli(self, source: CurrentSource) -> Iterator[Current]:
@@ -366,6 +359,24 @@ def initial_of(cells: Cells, variables: set[str]) -> dict[str, Any]:
     quantities = cells.celltype.variables
     chosen = sorted(variables & set(quantities))
     return {quantities[name].name: cells.initial_state[name] * quantities[name].factor for name in chosen}
+
+
+def _dynamics(kind: Any, parameters: dict[str, float], unit: float) -> dict[str, Any]:
+    """Return the arguments of a projection that say how its synapses of a type of PyNN change.
+
+    Args:
+        unit: engine's weight of PyNN's weight of 1.
+    """
+    if isinstance(kind, STDPMechanism):
+        return {
+            "plasticity": kind.rule(parameters, unit),
+            "dendritic_delay_fraction": parameters["dendritic_delay_fraction"],
+        }
+    if "tau_rec" in parameters:
+        return {"short_term": short_term_of(type(kind), parameters)}
+    if isinstance(kind, SimpleStochasticSynapse):
+        return {"p_transmit": parameters["p"]}
+    return {}
 
 
 def short_term_of(kind: type, parameters: dict[str, float]) -> ShortTermPlasticity:

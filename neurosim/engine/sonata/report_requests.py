@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...base.errors import NeurosimInputError
 from .config import MS, CircuitConfig
@@ -12,47 +13,68 @@ from .reports import Report
 
 
 def reports_of(config: CircuitConfig, node_sets: NodeSets, parts: Sequence[Part]) -> list[Report]:
-    """Return the reports of membranes that the configuration names."""
-    made: list[Report] = []
+    """Return the reports of membranes that the configuration names.
+
+    Raises:
+        NeurosimInputError: a module or a variable that is not available.
+    """
+    reports: list[Report] = []
     for name, entry in config.entries("reports").items():
-        if not entry.get("enabled", True) or entry.get("module") in ("spikes_report",):
+        # Spikes are always written, with or without a report of them.
+        if not entry.get("enabled", True) or entry.get("module") == "spikes_report":
             continue
         module = entry.get("module", "membrane_report")
         if module not in ("membrane_report", "multimeter_report", "multimeter"):
             raise NeurosimInputError(
                 f"{config.path}: report {name}: module {module} is not available; membrane_report is"
             )
-        variables = entry.get("variable_name", "V_m")
-        node_set = entry.get("cells", entry.get("node_set", "all"))
-        if isinstance(node_set, Mapping) and "node_set" in node_set:
-            node_set = node_set["node_set"]
         if {"start_time", "end_time"} & set(entry):
             config.notes.append(f"report {name}: has all of the run; start_time and end_time have no effect")
-        names = variables if isinstance(variables, list) else [variables]
-        before = len(made)
-        for variable in names:
-            for part in parts:
-                units = node_sets.chosen(node_set, part)
-                if part.model is None or not len(units):
-                    continue
-                known = part.model.variables
-                key = "V_m" if variable in ("v", "V") else str(variable)
-                if key not in known:
-                    raise NeurosimInputError(
-                        f"{config.path}: report {name}: {part.model.name} has no variable {variable} here; "
-                        f"choose from {', '.join(known)}"
-                    )
-                state, unit = known[key]
-                interval = config.number(entry, "dt", config.clock / MS) * MS
-                label = f"{name}.{variable}.{part.name}"
-                file = _file_of(str(entry.get("file_name", name)), variable, part, names)
-                units_list = tuple(units.tolist())
-                made.append(
-                    Report(label, file, variable, part.name, part.table.name, state, unit, interval, units_list)
-                )
-        if len(made) == before:
+        own = _reports_of_entry(config, node_sets, parts, name, entry)
+        if not own:
             config.notes.append(f"report {name}: its node set has no nodes with a model, and it is not written")
-    return made
+        reports += own
+    return reports
+
+
+def _reports_of_entry(
+    config: CircuitConfig, node_sets: NodeSets, parts: Sequence[Part], name: str, entry: Mapping[str, Any]
+) -> list[Report]:
+    """Return a report for each variable of an entry and each part of the network that its node set reaches."""
+    node_set = entry.get("cells", entry.get("node_set", "all"))
+    if isinstance(node_set, Mapping) and "node_set" in node_set:
+        node_set = node_set["node_set"]
+    variables = entry.get("variable_name", "V_m")
+    variables = variables if isinstance(variables, list) else [variables]
+    interval = config.number(entry, "dt", config.clock / MS) * MS
+    reports = []
+    for variable in variables:
+        for part in parts:
+            units = node_sets.chosen(node_set, part)
+            if part.model is None or not len(units):
+                continue
+            known = part.model.variables
+            key = "V_m" if variable in ("v", "V") else str(variable)
+            if key not in known:
+                raise NeurosimInputError(
+                    f"{config.path}: report {name}: {part.model.name} has no variable {variable} here; "
+                    f"choose from {', '.join(known)}"
+                )
+            state, unit = known[key]
+            reports.append(
+                Report(
+                    f"{name}.{variable}.{part.name}",
+                    _file_of(str(entry.get("file_name", name)), variable, part, variables),
+                    variable,
+                    part.name,
+                    part.table.name,
+                    state,
+                    unit,
+                    interval,
+                    tuple(units.tolist()),
+                )
+            )
+    return reports
 
 
 def _file_of(name: str, variable: str, part: Part, variables: list[str]) -> str:

@@ -72,12 +72,8 @@ class ELM(nn.Module):
         valid: Tensor | None = None,
     ) -> None:
         super().__init__()
-        for name, number in {"inputs": inputs, "outputs": outputs, "memory": memory}.items():
-            require(isinstance(number, int) and number > 0, f"ELM.{name}", "must be an integer > 0", number)
-        for name, value in {"dt": dt, "tau_syn": tau_syn, "tau_min": tau_min, "gain": gain}.items():
-            require(0 < value < math.inf, f"ELM.{name}", "must be finite and > 0", value)
-        require(tau_min < tau_max < math.inf, "ELM.tau_max", f"must be > tau_min {tau_min} s and finite", tau_max)
-        require(0 < weight < math.inf, "ELM.weight", "must be > 0: a synapse at 0 learns nothing", weight)
+        _check_counts({"inputs": inputs, "outputs": outputs, "memory": memory})
+        _check_values({"dt": dt, "tau_syn": tau_syn, "tau_min": tau_min, "gain": gain}, tau_max, weight)
         self.inputs = inputs
         self.gain = gain
         self.dt = dt
@@ -262,6 +258,19 @@ def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
     require(each <= inputs, "ELM.synapses_per_branch", f"must be <= {inputs} inputs", each)
     starts = torch.linspace(0, inputs - each, branches).round().long()
     return starts[:, None] + torch.arange(each)
+
+
+def _check_counts(counts: dict[str, int]) -> None:
+    for name, number in counts.items():
+        require(isinstance(number, int) and number > 0, f"ELM.{name}", "must be an integer > 0", number)
+
+
+def _check_values(values: dict[str, float], tau_max: float, weight: float) -> None:
+    for name, value in values.items():
+        require(0 < value < math.inf, f"ELM.{name}", "must be finite and > 0", value)
+    tau_min = values["tau_min"]
+    require(tau_min < tau_max < math.inf, "ELM.tau_max", f"must be > tau_min {tau_min} s and finite", tau_max)
+    require(0 < weight < math.inf, "ELM.weight", "must be > 0: a synapse at 0 learns nothing", weight)
 
 
 def _check_windows(windows: Tensor, valid: Tensor | None, inputs: int) -> None:

@@ -117,32 +117,9 @@ class AnomalyDetector(SavedState):
         require(known, name + "watched", f"must be one of {', '.join(self.encoders)}, or empty", self.watched)
         require(self.range[0] < self.range[1], name + "range", "must rise", self.range)
         check_rules(self)
-        size = sum(encoder.size for encoder in self.encoders.values())
         require(self.columns >= WINNERS, name + "columns", f"must be >= {WINNERS}", self.columns)
-        self.pooler = SpatialPooler(
-            size,
-            self.columns,
-            density=WINNERS / self.columns,
-            potential=0.8,
-            connected_permanence=0.2,
-            permanence_increment=0.003,
-            permanence_decrement=0.0005,
-            permanence_bump=0.02,
-            seed=self.seed,
-        )
-        self.memory = TemporalMemory(
-            self.columns,
-            self.cells_per_column,
-            activation_threshold=13,
-            min_threshold=10,
-            initial_permanence=0.21,
-            permanence_increment=0.1,
-            permanence_decrement=0.1,
-            max_new_synapses=20,
-            max_segments=128,
-            max_synapses=32,
-            seed=self.seed,
-        )
+        self.pooler = self._make_pooler()
+        self.memory = self._make_memory()
         learning = self.probation // 2
         self.likelihood = AnomalyLikelihood(learning, max(self.probation - learning, 1), self.window)
         self.jumps = JumpSurprise(self.likelihood.history)
@@ -157,6 +134,36 @@ class AnomalyDetector(SavedState):
         self._recent = np.zeros(self.pause)
         # Smallest and largest value so far.
         self._bounds = (math.inf, -math.inf)
+
+    def _make_pooler(self) -> SpatialPooler:
+        """Return the spatial pooler that reads all encoders, with the permanences of the benchmark's own detector."""
+        return SpatialPooler(
+            sum(encoder.size for encoder in self.encoders.values()),
+            self.columns,
+            density=WINNERS / self.columns,
+            potential=0.8,
+            connected_permanence=0.2,
+            permanence_increment=0.003,
+            permanence_decrement=0.0005,
+            permanence_bump=0.02,
+            seed=self.seed,
+        )
+
+    def _make_memory(self) -> TemporalMemory:
+        """Return the temporal memory of the columns, with the thresholds of the benchmark's own detector."""
+        return TemporalMemory(
+            self.columns,
+            self.cells_per_column,
+            activation_threshold=13,
+            min_threshold=10,
+            initial_permanence=0.21,
+            permanence_increment=0.1,
+            permanence_decrement=0.1,
+            max_new_synapses=20,
+            max_segments=128,
+            max_synapses=32,
+            seed=self.seed,
+        )
 
     @property
     def records(self) -> int:

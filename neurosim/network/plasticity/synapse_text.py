@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,43 +166,35 @@ class SynapseText:
         )  # fmt: skip
 
     def event_lines(self, code: StepCode, text: str, what: str, known: dict[str, Dimension]) -> list[str]:
-        """Return the lines of an event at a synapse: variables brought up to date, then the assignments."""
+        """Return the lines of an event at a synapse: variables brought up to date, then the assignments.
+
+        Args:
+            what: `on_pre` or `on_post`, as errors name it.
+            known: units of names.
+        """
         now = self.locals()
         units = dict(known)
         reader = EquationReader([*self.reader.names])
         body = []
+        # Event-driven variables are stored though no line assigns them: they were led to this step.
         changed = [each.name for each in self.events]
         used: set[str] = set()
         for line in lines(text, f"synapse_equations.{what}"):
-            match = ASSIGNMENT.fullmatch(line)
-            if match is None:
-                rule = "must read like 'x += 1' or 'w = clip(w + x, 0, 1)'"
-                raise NeurosimInputError(f"synapse_equations.{what}: {rule} (got {line!r:.80})")
-            name, operator, written = match.groups()
+            name, operator, written = self._assignment(line, what, reader.names)
             label = f"{what}: {name}"
             is_sent = name == SENT
-            if name not in reader.names and operator and not is_sent:
-                rule = "must be a variable of the synapse; what arrives at the target is written 'input += ...'"
-                raise NeurosimInputError(f"synapse_equations: {label}: {rule} (got {line!r:.80})")
-            if name.removesuffix("_post") in self.reads:
-                rule = "must not be assigned; what arrives at the target is written 'input += ...'"
-                raise NeurosimInputError(
-                    f"synapse_equations: {label}: {rule}, and the receptor of the projection is where it ends"
-                )
-            fixed = name in self.values or name in self.named
-            require(not fixed, f"synapse_equations: {label}", "must not be assigned", name)
-            if is_sent:
-                require(operator == "+" and what == "on_pre", label, "must read like 'input += w', in on_pre", line)
-                value = reader.expression(written, label)
-            else:
-                value = reader.expression(f"{name} {operator} ({written})" if operator else written, label)
+            if operator and not is_sent:
+                written = f"{name} {operator} ({written})"
+            value = reader.expression(written, label)
             drawn = [each for each in reader.drives if each != "t"]
             require(not drawn, f"synapse_equations: {label}", "must have no random numbers", ", ".join(drawn))
+
             units |= {each: unit for each, unit in reader.known.items() if each not in units}
             check_unit(value, units.get(name), units, label)
             unit = dimension(value, units, label)
             if unit is not None and not is_sent:
                 units.setdefault(name, unit)
+
             closed = reader.plain(self.closed(value))
             used |= set(map(str, closed.free_symbols))
             if is_sent:
@@ -216,12 +208,40 @@ class SynapseText:
             elif name not in changed:
                 changed.append(name)
             body.append(f"{now[name]} = {code.render(closed, now)}")
-        # Event-driven variables are stored though no line assigns them: they were led to this step.
-        stored = [name for name in changed if name in (*self.variables, WEIGHT)]
-        head = self._load(sorted(used | set(stored)), self.locals())
         if not body:
             return []
+        stored = [name for name in changed if name in (*self.variables, WEIGHT)]
+        head = self._load(sorted(used | set(stored)), self.locals())
         return [*head, *self._advance(), *body, *(self._store(name, now[name]) for name in stored)]
+
+    def _assignment(self, line: str, what: str, names: Collection[str]) -> tuple[str, str, str]:
+        """Return the name, the operator ("" for "=") and the expression of a line of an event.
+
+        Args:
+            names: of variables that have a value before the line.
+
+        Raises:
+            NeurosimInputError: not an assignment, or of a name that an event may not assign.
+        """
+        match = ASSIGNMENT.fullmatch(line)
+        if match is None:
+            rule = "must read like 'x += 1' or 'w = clip(w + x, 0, 1)'"
+            raise NeurosimInputError(f"synapse_equations.{what}: {rule} (got {line!r:.80})")
+        name, operator, written = match.groups()
+        label = f"synapse_equations: {what}: {name}"
+        if name == SENT:
+            adds = operator == "+" and what == "on_pre"
+            require(adds, f"{what}: {name}", "must read like 'input += w', in on_pre", line)
+            return name, operator, written
+        if operator and name not in names:
+            rule = "must be a variable of the synapse; what arrives at the target is written 'input += ...'"
+            raise NeurosimInputError(f"{label}: {rule} (got {line!r:.80})")
+        if name.removesuffix("_post") in self.reads:
+            rule = "must not be assigned; what arrives at the target is written 'input += ...'"
+            raise NeurosimInputError(f"{label}: {rule}, and the receptor of the projection is where it ends")
+        is_fixed = name in self.values or name in self.named
+        require(not is_fixed, label, "must not be assigned", name)
+        return name, operator, written
 
     def _load(self, used: Sequence[str], now: Mapping[str, str]) -> list[str]:
         body = []
