@@ -1,12 +1,18 @@
-"""Operations of the recurrences whose state is no matrix of keys and values, against their references."""
+"""Operations of the recurrences whose state is not one matrix of keys and values, against their references."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from helpers.operations import TOKENS, Draws, assert_close, empty, run
+from helpers.operations import HEADS, KEYS, SIZES, TOKENS, VALUES, Draws, assert_close, empty, run
+from scipy.linalg import expm
 
+from neurosim.kernels.decode.matrix_states import cpu as states
+from neurosim.kernels.decode.matrix_states import reference as matrix_states_reference
 from neurosim.kernels.decode.vector_states import cpu as vector_states
 from neurosim.kernels.decode.vector_states import reference as vector_states_reference
+from neurosim.kernels.decode.vectors import reference as vectors_reference
+from neurosim.kernels.decode.vectors import rotations
 
 
 def test_a_filter_of_each_channel() -> None:
@@ -47,3 +53,35 @@ def test_gated_units(states: int, weights: int) -> None:
     )
     assert_close(out, vector_states_reference.gated_units(wanted, u, w))
     assert_close(state, wanted)
+
+
+def test_states_that_a_matrix_mixes() -> None:
+    draw = Draws()
+    count = 3
+    state = draw(TOKENS, HEADS, count * KEYS, VALUES)
+    wanted = state.copy()
+    q = draw(TOKENS, HEADS, KEYS)
+    k = draw(TOKENS, HEADS, KEYS)
+    v = draw(TOKENS, HEADS, VALUES)
+    transition = draw(TOKENS, HEADS, count, count)
+    source = draw(TOKENS, HEADS, count)
+    mark = draw(TOKENS, HEADS, count)
+    out = empty(TOKENS, HEADS, VALUES)
+    rows = {"q": q, "k": k, "v": v, "transition": transition, "source": source, "mark": mark}
+    run(states.mixed(state=state, **SIZES, **rows, mixed=count, change=empty(count, VALUES), out=out), HEADS)
+    assert_close(out, matrix_states_reference.mixed(wanted, **rows))
+    assert_close(state, wanted)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_rotations(size: int, scale: float) -> None:
+    """Against the reference, and scipy's exponential; also by angles of many turns."""
+    x = (scale * Draws()(TOKENS, 4, size, size)).astype(np.float32)
+    out = empty(TOKENS, 4, size, size)
+    spare = np.full((3, size, size), np.nan)
+    run(rotations.rotations(x=x, size=size, spare=spare, out=out), 4 * TOKENS)
+    exact = x.astype(float)
+    wanted = vectors_reference.rotations(exact)
+    np.testing.assert_allclose(wanted, expm(exact - np.swapaxes(exact, -1, -2)), atol=1e-11 * max(scale, 1))
+    assert_close(out, wanted)

@@ -73,6 +73,8 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("moneta", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retention": "printed", "q": 2.5}),
     ("rwkv6", {"head_dim": 8, "inner_dim": 32, "value_dim": 64}),
     ("plstm", {"num_heads": 2, "conv_size": 3, "gate_fn": None}),
+    ("plstm", {"num_heads": 2, "conv_size": 3, "states": 3}),
+    ("plstm", {"num_heads": 4, "states": 1}),
     ("sea", {"num_heads": 4, "num_kv_heads": 2, "topk": 4, "columns": 6, "hidden": 7, "learnt_positions": 5}),
     ("sse", {"num_heads": 2, "head_dim": 6, "gate_fn": None}),
     ("sse", {"num_heads": 2, "head_dim": 6, "topk": 3, "readers": 1}),
@@ -306,8 +308,6 @@ def test_what_cannot_be_traced_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     words = r"layers\.0\.mixer: torch function 'sort': no compiled operation computes it"
     with pytest.raises(NotCompiledError, match=words):
         Decoder(model_of("own", {}))
-    with pytest.raises(NotCompiledError, match=r"plstm\.states: has a compiled step for None \(got 2\)"):
-        Decoder(model_of("plstm", {"num_heads": 2, "states": 2}))
 
 
 @pytest.mark.parametrize(

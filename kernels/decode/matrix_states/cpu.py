@@ -3,6 +3,7 @@
     additive: S = e^g S + k v^T
     delta:    S = e^g S;  u = beta (v - S^T k);  S += k u^T, several times where a token has several steps
     rank_one: S = e^g S + b (S^T a)^T + k v^T, S^T a before the decay (RWKV-7, Comba)
+    mixed:    S_i = sum_j t_ij S_j + s_i k v^T, several states a head (pLSTM)
 
 and o = scale S^T q. g is none, [H] or [H, K] for each token. A head of k, v, g or q may serve a group of heads of the
 state. A row of the state is read and written once, or twice where the sum needs all rows first.
@@ -276,3 +277,54 @@ def bonus(p, context, begin, end):
                 out[j] += share * v[j]
         _factors(p.g, p.decay, p.g_rows * i, heads, h, 1, keep)
         _add_row_by_row(rows, keep, k, v)
+
+
+@compiled(fastmath={"contract"})
+def _mix(rows, keys, q, k, v, transition, source, mark, change, out):
+    """out = sum_j m_j S_j^T q, then S_i = sum_j t_ij S_j + s_i k v^T; S_j are rows j K to j K + K."""
+    states = source.size
+    out[:] = 0
+    for n in range(keys):
+        for i in range(states):
+            into = change[i]
+            written = source[i] * k[n]
+            for j in range(v.size):
+                into[j] = written * v[j]
+            # Row n of every state goes into row n of state i.
+            for m in range(states):
+                share = transition[i, m]
+                before = rows[m * keys + n]
+                for j in range(v.size):
+                    into[j] += share * before[j]
+        for i in range(states):
+            own = rows[i * keys + n]
+            seen = mark[i] * q[n]
+            into = change[i]
+            for j in range(v.size):
+                out[j] += seen * own[j]
+                own[j] = into[j]
+
+
+@operation(f"{STATE} q k v transition source mark mixed change out", in_order=True)
+def mixed(p, context, begin, end):
+    """o = sum_j m_j S_j^T q, then S_i = sum_j t_ij S_j + s_i k v^T, of `mixed` states j a head (pLSTM).
+
+    Operands: the state [tokens, H, J K, V]; transition [tokens, H, J, J], source and mark [tokens, H, J]; `change`
+    float32 [J, V] for this thread. Parts are heads.
+    """
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    count = p.mixed
+    change = matrix(p.change, count, values, FLOAT)
+    for t in range(p.tokens * (end - begin)):
+        i, h = turn(context, t, p.tokens, begin, end)
+        own = state_of(context, i)
+        rows = matrix(p.state + 4 * (own * heads + h) * count * keys * values, count * keys, values, FLOAT)
+        q = head_of(p.q, i, heads, h, 1, keys)
+        k = head_of(p.k, i, heads, h, 1, keys)
+        v = head_of(p.v, i, heads, h, 1, values)
+        source = head_of(p.source, i, heads, h, 1, count)
+        mark = head_of(p.mark, i, heads, h, 1, count)
+        transition = matrix(p.transition + 4 * (i * heads + h) * count * count, count, count, FLOAT)
+        _mix(rows, keys, q, k, v, transition, source, mark, change, head_of(p.out, i, heads, h, 1, values))

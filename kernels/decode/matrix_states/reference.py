@@ -77,3 +77,21 @@ def bonus(
     out = _read(state, q) + (q * u * k).sum(-1, keepdims=True) * v
     state[:] = _decayed(state, kind, g) + _outer(k, v)
     return out
+
+
+def mixed(
+    state: np.ndarray,
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    transition: np.ndarray,
+    source: np.ndarray,
+    mark: np.ndarray,
+) -> np.ndarray:
+    """o = sum_j m_j S_j^T q, then S_i = sum_j t_ij S_j + s_i k v^T; state [tokens, H, J K, V] (pLSTM)."""
+    tokens, heads, _, values = state.shape
+    several = state.reshape(tokens, heads, source.shape[-1], -1, values)
+    out = np.einsum("bhj,bhk,bhjkv->bhv", mark, q, several)
+    new = np.einsum("bhi,bhk,bhv->bhikv", source, k, v)
+    several[:] = np.einsum("bhij,bhjkv->bhikv", transition, several) + new
+    return out

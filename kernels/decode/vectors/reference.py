@@ -156,6 +156,13 @@ def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x @ y
 
 
+def rotations(x: np.ndarray) -> np.ndarray:
+    """Return e^(X - X^T) of matrices [.., J, J]; i (X - X^T) is Hermitian, so that its eigenvalues are real."""
+    values, vectors = np.linalg.eigh(1j * (x - np.swapaxes(x, -1, -2)).astype(np.complex128))
+    turned = vectors * np.exp(-1j * values)[..., None, :]
+    return (turned @ np.swapaxes(vectors.conj(), -1, -2)).real
+
+
 def feature(x: np.ndarray, kind: int, is_query: bool, power: float = 3.0) -> np.ndarray:
     """Return the feature map of a head x [K]."""
     size = len(x)

@@ -20,6 +20,12 @@ DIRECT = 4.0  # first bias of the transition gates: they keep sigmoid(4) = 0.98 
 SATURATED = 5.0  # tanh(5 l): near 1 for first l = 1
 
 
+@leaf
+def rotations(turns: Tensor) -> Tensor:
+    """Return exp(A - A^T) of matrices A [.., J, J]."""
+    return torch.matrix_exp(turns - turns.mT)
+
+
 class MatrixGates(nn.Module):
     """Transitions U diag(tanh(5 l)) V of J states, l = W x + b; U and V are rotations exp(A - A^T), A = W x + B.
 
@@ -46,14 +52,13 @@ class MatrixGates(nn.Module):
             nn.init.zeros_(self.turn_proj.weight)
         nn.init.zeros_(self.scale_proj.weight)
 
-    @leaf
     def forward(self, x: Tensor) -> Tensor:
         """Return [.., count, J, J] of x [.., width]; the row is the state that leaves."""
         scales = (SATURATED * self.scale_proj(x)).tanh().unflatten(-1, (self.count, self.states))
         if self.turn_proj is None:
             return scales[..., None]
         turns = self.turn_proj(x).unflatten(-1, (2, self.count, self.states, self.states))
-        out, into = torch.matrix_exp(turns - turns.mT).unbind(-4)
+        out, into = rotations(turns).unbind(-4)
         return out * scales[..., None, :] @ into
 
 
@@ -68,7 +73,7 @@ class PLSTM(ConvolvedMixer, GatedMixer):
     Args:
         num_heads: heads; width / num_heads channels each.
         gate_fn: activation of the output gate; None for no gate.
-        states: J; None: one state, whose transition is a sigmoid. States that are mixed have no compiled step.
+        states: J; None: one state, whose transition is a sigmoid.
 
     The memory is [B, H, J K, V].
     """

@@ -15,6 +15,7 @@ from ....kernels.decode.attention import sparse, windows
 from ....kernels.decode.vector_states import cpu as vector_states
 from ....kernels.decode.vectors import cpu as vectors
 from ....kernels.decode.vectors import features
+from ....kernels.decode.vectors import rotations as rotation_kernels
 from ...attention.experts import Experts
 from ...attention.kinds import chunks
 from ...attention.kinds.base import Inputs, Mixer, Shared, State
@@ -23,7 +24,7 @@ from ...attention.kinds.feature_maps import DPFP, FeatureMap, NormAware, Taylor
 from ...attention.kinds.gated_attention import dilated
 from ...attention.kinds.lightnet import soft_decays
 from ...attention.kinds.modules import Linear, ShortConv, l2_normalise, repeat_heads, token_shift
-from ...attention.kinds.plstm import MatrixGates
+from ...attention.kinds.plstm import rotations
 from ...attention.kinds.rotary import Rotary
 from ...attention.kinds.sea import LearntPositions
 from ...attention.kinds.window_linear import WindowLinearAttention, joined
@@ -70,9 +71,16 @@ def _turned(angles: Rotary, x: Traced, position: Any) -> Traced:
     return Traced.of(x.builder, x.builder.rotary(x.token_rows, x.shape[-1], angles), x.shape)
 
 
-@lowers(MatrixGates.forward)
-def _mixed_states(layer: MatrixGates, x: Traced) -> Traced:
-    raise NotCompiledError(f"plstm.states: has a compiled step for None (got {layer.states})")
+@lowers(rotations)
+def _rotations(turns: Traced) -> Traced:
+    b = turns.builder
+    rows = turns.token_rows
+    size = turns.shape[-1]
+    out = b.buffer(rows.width, rows.rows)
+    places, share = b.by_groups(out, size**2)
+    bound = rotation_kernels.rotations(x=rows, size=size, spare=b.scratch(3 * size**2, "float64"), out=out)
+    b.emit(bound, places, [reads(rows, share), writes(out, share)])
+    return Traced.of(b, out, turns.shape)
 
 
 @lowers(LearntPositions.forward)

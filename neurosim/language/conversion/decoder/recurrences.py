@@ -226,10 +226,35 @@ def rwkv5(mixer: RWKV5, memory: Traced, inputs: Inputs) -> Traced:
 
 def plstm(mixer: PLSTM, memory: Traced, inputs: Inputs) -> Traced:
     """Append o = m S^T q + d (q . k) v, then S = t S + s k v^T: mark and source go onto q and k."""
+    if mixer.states is not None:
+        return _mixed_states(mixer, memory, inputs)
     q = inputs["mark"][..., None] * inputs["q"]
     k = inputs["source"][..., None] * inputs["k"]
     direct = mixer.own(inputs)  # type: ignore[arg-type]
     return _bonus(memory, {"q": q, "k": k, "v": inputs["v"], "g": inputs["g"]}, None) + direct
+
+
+def _mixed_states(mixer: PLSTM, memory: Traced, inputs: Inputs) -> Traced:
+    """Append `plstm` of several states a head, which matrices mix."""
+    b = memory.builder
+    heads = mixer.heads
+    keys = mixer.k_size
+    values = mixer.v_size
+    count = memory.shape[2] // keys
+    shapes = {"q": (keys,), "k": (keys,), "v": (values,), "source": (count,), "mark": (count,)}
+    rows = {name: _whole(b, inputs[name], heads, *shape) for name, shape in shapes.items()}
+    rows["transition"] = _whole(b, inputs["transition"], heads, count, count)
+    out = b.buffer(heads * values)
+    bound = states.mixed(
+        **{**_state(b, memory), "keys": keys},
+        **rows,
+        mixed=count,
+        change=b.scratch(count * values),
+        out=out,
+    )
+    _emit(b, bound, heads, [(row, 1) for row in rows.values()], [memory.node.buffer, out])
+    direct = mixer.own(inputs)  # type: ignore[arg-type]
+    return Traced.of(b, out, [b.tokens, heads, values]) + direct
 
 
 def slots(mixer: GatedSlotAttention, memory: Traced, inputs: Inputs) -> Traced:
