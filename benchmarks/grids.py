@@ -14,8 +14,9 @@ nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recor
     for --epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
 graphs: is there a path from one node of a directed graph without cycles to another? One block, trained on graphs of 12
     nodes, with 1.5 edges a node on average, one for each of 300 updates of 32 pairs, tested on 30 graphs of 12, 24 and
-    48. Layers of this part: PLSTMGraph ("plstm", "plstm normalised" and "plstm diffusive" by its modes), the mean over
-    the nodes before a node ("convolution"), and "none".
+    48. Layers of this part: PLSTMGraph ("plstm", "plstm normalised" and "plstm diffusive" by its modes; "plstm closed"
+    and "plstm diffusive closed", the two modes of the source's code with its first gates), the mean over the nodes
+    before a node ("convolution"), and "none".
 
 The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
 feed-forward layer, and the mean over patches; for rays and overlapping the largest value of each channel over them, for
@@ -263,6 +264,8 @@ class GraphNetwork(nn.Module):
             "plstm": lambda: PLSTMGraph(WIDTH, HEADS),
             "plstm normalised": lambda: PLSTMGraph(WIDTH, HEADS, "normalised"),
             "plstm diffusive": lambda: PLSTMGraph(WIDTH, HEADS, "diffusive"),
+            "plstm closed": lambda: PLSTMGraph(WIDTH, HEADS, "normalised", closed=True),
+            "plstm diffusive closed": lambda: PLSTMGraph(WIDTH, HEADS, "diffusive", closed=True),
             "convolution": Before,
             "none": lambda: None,
         }

@@ -74,7 +74,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("rwkv6", {"head_dim": 8, "inner_dim": 32, "value_dim": 64}),
     ("plstm", {"num_heads": 2, "conv_size": 3, "gate_fn": None}),
     ("plstm", {"num_heads": 2, "conv_size": 3, "states": 3}),
-    ("plstm", {"num_heads": 4, "states": 1}),
+    ("plstm", {"num_heads": 4, "states": 1, "closed": True}),
     ("sea", {"num_heads": 4, "num_kv_heads": 2, "topk": 4, "columns": 6, "hidden": 7, "learnt_positions": 5}),
     ("sse", {"num_heads": 2, "head_dim": 6, "gate_fn": None}),
     ("sse", {"num_heads": 2, "head_dim": 6, "topk": 3, "readers": 1}),

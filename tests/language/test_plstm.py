@@ -63,26 +63,46 @@ def chain_of_matrices(layer: Any, x: Tensor) -> list[Tensor]:
         for h in range(heads):
             turn = rotation(out[h]) @ torch.diag(scales[h]) @ rotation(into[h])
             seen = sum(mark[h, j] * memory[h][j].T @ q[t, h] for j in range(states)) / size**0.5
-            outputs.append(seen + layer.direct[h] * (q[t, h] @ k[t, h]) / size**0.5 * v[t, h])
+            weight = layer.direct[h].sigmoid() if layer.closed else layer.direct[h]
+            outputs.append(seen + weight * (q[t, h] @ k[t, h]) / size**0.5 * v[t, h])
             new = torch.outer(k[t, h], v[t, h])
             before = memory[h]
             memory[h] = [sum(turn[i, j] * before[j] for j in range(states)) + source[h, i] * new for i in range(states)]
     return outputs
 
 
-def test_the_chain_of_matrices_is_its_equations() -> None:
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_chain_of_matrices_is_its_equations(closed: bool) -> None:
     """Against plain sums, over several chunks."""
     torch.manual_seed(0)
-    layer: Any = build("plstm", 6, Depth(), {"num_heads": 2, "states": 2}).double()
+    layer: Any = build("plstm", 6, Depth(), {"num_heads": 2, "states": 2, "closed": closed}).double()
     layer.chunk = 4
     x = noise(1, 11, 6)
     with torch.no_grad():
-        for n, value in enumerate(layer.transitions.parameters()):
+        for n, value in enumerate([*layer.transitions.parameters(), layer.edge_proj.weight]):
             value.copy_(0.5 * noise(*value.shape, seed=n))
         wanted = torch.stack(chain_of_matrices(layer, x[0])).view(11, 2, 3)
         inputs, _ = layer.project(x, layer.initial(x), {})
         _, out = layer.chunked(layer.initial(x)["memory"], inputs)
         torch.testing.assert_close(out[0], wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("states", [None, 1, 3])
+def test_a_closed_chain_begins_as_in_the_sources_code(states: int | None) -> None:
+    """Sources, marks and d are sigmoid(-5) of any token, and a state is passed on almost whole."""
+    layer: Any = build("plstm", 8, Depth(), {"num_heads": 2, "states": states, "closed": True}).double()
+    x = noise(2, 3, 8)
+    first = 1 / (1 + math.e**5)
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    for name in ("source", "mark"):
+        torch.testing.assert_close(inputs[name], torch.full_like(inputs[name], first))
+    own = layer.own({name: torch.ones(1, 2, 1, dtype=torch.float64) for name in "qkv"})
+    torch.testing.assert_close(own, torch.full_like(own, first))
+    if states is None:
+        torch.testing.assert_close(inputs["g"].exp(), torch.full_like(inputs["g"], 1 / (1 + math.e**-4)))
+    else:
+        wanted = math.tanh(5) * torch.eye(states, dtype=torch.float64)
+        torch.testing.assert_close(inputs["transition"], wanted.expand_as(inputs["transition"]))
 
 
 @pytest.mark.parametrize("keys", [3, 11], ids=["by states", "by weights"])
@@ -461,7 +481,8 @@ def graph_node_by_node(layer: PLSTMGraph, x: Tensor, edges: list[Node], f: Tenso
     heads = layer.heads
     q, k, v = (p(x).unflatten(-1, (heads, -1)) for p in (layer.q_proj, layer.k_proj, layer.v_proj))
     q = q / q.shape[-1] ** 0.5
-    out = (layer.direct * (q * k).sum(-1))[..., None] * v
+    direct = layer.direct if layer.direct_proj is None else layer.direct_proj(x).sigmoid()
+    out = (direct * (q * k).sum(-1))[..., None] * v
     states: dict[int, Tensor] = {}
     for e, (a, b) in enumerate(edges):
         source = layer.source_proj(torch.cat([x[a], f[e]])).sigmoid()
@@ -480,11 +501,18 @@ def graph_node_by_node(layer: PLSTMGraph, x: Tensor, edges: list[Node], f: Tenso
     return layer.o_proj(layer.norm(out).flatten(-2))
 
 
+@pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize(("mode", "edge_width"), [("directional", 0), ("normalised", 3), ("diffusive", 3)])
-def test_a_layer_over_a_graph_is_its_equations_over_the_nodes(mode: str, edge_width: int) -> None:
+def test_a_layer_over_a_graph_is_its_equations_over_the_nodes(mode: str, edge_width: int, closed: bool) -> None:
     """Edge by edge in float64; nodes that no edge reaches read their own value alone."""
     torch.manual_seed(0)
-    layer = PLSTMGraph(8, 2, mode, edge_width=edge_width).double()
+    layer = PLSTMGraph(8, 2, mode, edge_width=edge_width, closed=closed).double()
+    if closed:
+        for gate in (layer.source_proj, layer.mark_proj, layer.direct_proj):
+            assert gate is not None and not gate.weight.any() and gate.bias.tolist() == [-5.0, -5.0]
+        for name, value in layer.named_parameters():
+            if name.endswith("proj.weight"):
+                nn.init.normal_(value)
     nn.init.normal_(layer.transition_proj.bias)
     nodes = 7
     ways = [(a, b) for a in range(nodes) for b in range(a + 1, nodes) if (3 * a + 5 * b) % 4 < 2]

@@ -18,6 +18,7 @@ from .tracing import leaf
 
 DIRECT = 4.0  # first bias of the transition gates: they keep sigmoid(4) = 0.98 of a state
 SATURATED = 5.0  # tanh(5 l): near 1 for first l = 1
+CLOSED = -5.0  # first biases of sources, marks and the direct weight in the source's layers of sequences and graphs
 
 
 @leaf
@@ -68,12 +69,15 @@ class PLSTM(ConvolvedMixer, GatedMixer):
 
     S is what the edge from the token before brings; source s, transition t and mark m are sigmoids of W x for each
     head, d a weight of each head. q is scaled by K^-1/2. With J `states` a head has J such S, s and m are vectors of J
-    and t is a matrix that mixes them (`MatrixGates`): S_i = sum_j t_ij S_j + s_i k v^T, o = sum_j m_j S_j^T q.
+    and t is a matrix that mixes them (`MatrixGates`): S_i = sum_j t_ij S_j + s_i k v^T, o = sum_j m_j S_j^T q. The
+    first gates of the source's code are those of `closed=True`.
 
     Args:
         num_heads: heads; width / num_heads channels each.
         gate_fn: activation of the output gate; None for no gate.
         states: J; None: one state, whose transition is a sigmoid.
+        closed: sources and marks begin at sigmoid(-5) in place of 1/2, the same for all tokens, and d is a sigmoid of a
+            weight, sigmoid(-5) at first, in place of 1.
 
     The memory is [B, H, J K, V].
     """
@@ -81,6 +85,7 @@ class PLSTM(ConvolvedMixer, GatedMixer):
     num_heads: int = 4
     gate_fn: str | None = "swish"
     states: Annotated[int, Rule("> 0")] | None = None
+    closed: bool = False
 
     def build(self) -> None:
         self.heads = self.num_heads
@@ -96,7 +101,19 @@ class PLSTM(ConvolvedMixer, GatedMixer):
             self.transitions = MatrixGates(self.width, self.heads, self.states)
             self.why_not_parallel = "its states are mixed by matrices"
         self.direct = nn.Parameter(torch.ones(self.heads))
+        if self.closed:
+            self._close()
         self.output()
+
+    @torch.no_grad()
+    def _close(self) -> None:
+        """Begin with sources, marks and d that are nearly closed, and gates that do not see x yet."""
+        nn.init.zeros_(self.edge_proj.weight)
+        nn.init.constant_(self.direct, CLOSED)
+        # Source and mark are first and last; between them, without states, the transitions.
+        count = self.heads * (self.states or 1)
+        self.edge_proj.bias[:count] = CLOSED
+        self.edge_proj.bias[-count:] = CLOSED
 
     def initial(self, x: Tensor) -> State:
         state = super().initial(x)
@@ -118,7 +135,8 @@ class PLSTM(ConvolvedMixer, GatedMixer):
 
     def own(self, inputs: Inputs) -> Tensor:
         """Return d (q . k) v [.., H, V], the share of a token in its own output."""
-        return ((inputs["q"] * inputs["k"]).sum(-1) * self.direct)[..., None] * inputs["v"]
+        weight = self.direct.sigmoid() if self.closed else self.direct
+        return ((inputs["q"] * inputs["k"]).sum(-1) * weight)[..., None] * inputs["v"]
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         if self.states is not None:

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from ....base.errors import NeurosimInputError, lookup, require
 from .base import read
 from .modules import divide, linear, split_heads
-from .plstm import DIRECT
+from .plstm import CLOSED, DIRECT
+
+SPREAD = 10.0  # deviation of the first biases of closed transitions, as in the source's code
 
 
 def line_graph(edges: Tensor) -> Tensor:
@@ -145,16 +147,29 @@ class PLSTMGraph(nn.Module):
         'normalised'    r / (1/2 + sum |r|), over all edges that come to the node (P-mode of the source's code)
         'diffusive'     tanh(r), for pairs that open no second path between two edges (`single_paths`, D-mode)
 
+    The first gates of the source's code are those of `closed=True`.
+
     Args:
         mode: how an edge takes up those before it.
         edge_width: channels of the features of an edge; 0 for none.
+        closed: sources and marks begin at sigmoid(-5) in place of 1/2, transitions at those of r = 10 n, n a normal
+            number for each head, in place of r = 4; all see nothing of x and f at first. d is a sigmoid of W x for each
+            node, sigmoid(-5) at first, in place of a weight of each head, 1 at first.
 
     Raises:
         NeurosimInputError: no such mode, a width that the heads do not divide, features of another width, or as
             `over_graph`.
     """
 
-    def __init__(self, width: int, num_heads: int = 4, mode: str = "directional", *, edge_width: int = 0) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_heads: int = 4,
+        mode: str = "directional",
+        *,
+        edge_width: int = 0,
+        closed: bool = False,
+    ) -> None:
         super().__init__()
         self.heads = num_heads
         self.size = divide(width, num_heads, "PLSTMGraph.width")
@@ -167,8 +182,24 @@ class PLSTMGraph(nn.Module):
         self.transition_proj = linear(width + 2 * edge_width, num_heads, True)
         self.mark_proj = linear(width + edge_width, num_heads, True)
         nn.init.constant_(self.transition_proj.bias, DIRECT)
-        self.direct = nn.Parameter(torch.ones(num_heads))
+        self.direct: nn.Parameter | None = None
+        self.direct_proj: nn.Linear | None = None
+        if closed:
+            self.direct_proj = linear(width, num_heads, True)
+            for layer in (self.source_proj, self.mark_proj, self.direct_proj, self.transition_proj):
+                nn.init.zeros_(layer.weight)
+                nn.init.constant_(layer.bias, CLOSED)
+            nn.init.normal_(self.transition_proj.bias, std=SPREAD)
+        else:
+            self.direct = nn.Parameter(torch.ones(num_heads))
         self.norm = nn.RMSNorm(self.size, 1e-5)
+
+    def direct_weights(self, x: Tensor) -> Tensor:
+        """Return d, [B, N, H] or, the same for all nodes, [H]."""
+        if self.direct_proj is None:
+            assert self.direct is not None
+            return self.direct
+        return self.direct_proj(x).sigmoid()
 
     def forward(self, x: Tensor, edges: Tensor, features: Tensor | None = None) -> Tensor:
         if features is None:
@@ -184,6 +215,6 @@ class PLSTMGraph(nn.Module):
         before, after = pairs.unbind(-1)
         seen = torch.cat([features[:, before], features[:, after], x[:, ends[before]]], -1)
         transition = self.weigh(self.transition_proj(seen), edges, pairs)
-        out = ((q * k).sum(-1) * self.direct)[..., None] * v
+        out = ((q * k).sum(-1) * self.direct_weights(x))[..., None] * v
         out = out + over_graph(q, k, v, edges, source, transition, mark, pairs)
         return self.o_proj(self.norm(out).flatten(-2))
