@@ -1,12 +1,12 @@
-"""Recall of hybrids: a stack of gated linear attention with 0, 1, 2, 4 or 8 layers of softmax attention for 24 of it.
+"""Recall of hybrids: a stack of linear attention with 0, 1, 2, 4 or 8 layers of softmax attention for 24 of it.
 
-    python benchmarks/hybrids.py [--seeds 3] [--steps 300] [--ratios 0 24 12 6 3] [--keys 64] [--sizes 8 16 32]
-        [--plot FILE] [--out FOLDER]
+    python benchmarks/hybrids.py [--kind gla] [--seeds 3] [--steps 300] [--ratios 0 24 12 6 3] [--keys 64]
+        [--sizes 8 16 32] [--plot FILE] [--out FOLDER]
 
 The model of `neurosim attention recall` at width 32, keys of 4 channels in one head, without feed-forward layers: 24
-linear layers, and softmax layers of two heads spread evenly (24:1, 12:1, 6:1, 3:1). Trained on 1 to 32 pairs of --keys
-keys, tested on --sizes, of which some may be larger. A run of each ratio lies in FOLDER and is continued or read from
-there if it was begun before.
+linear layers of --kind, and softmax layers of two heads spread evenly (24:1, 12:1, 6:1, 3:1). Trained on 1 to 32 pairs
+of --keys keys, tested on --sizes, of which some may be larger. A run of each ratio lies in FOLDER and is continued or
+read from there if it was begun before.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ from neurosim.app.runs.frame.lifecycle import resume, start
 
 LINEAR = 24
 TRAINED = 32
-OPTIONS = {
+SOFTMAX = {"num_heads": 2, "rotary_dim": 0}
+# Each with a state of 4 x 32, so that it holds about four pairs.
+KINDS = {
     "gla": {"num_heads": 1, "key_dim": 4, "feature_map": "silu"},
-    "softmax": {"num_heads": 2, "rotary_dim": 0},
+    "deltanet": {"num_heads": 1, "key_dim": 4, "conv_size": 0},
+    "mamba2": {"state_size": 4, "head_dim": 32, "expand": 1, "conv_kernel": 1},
 }
 
 
-def pattern(ratio: int) -> str:
+def pattern(kind: str, ratio: int) -> str:
     """The stack with a softmax layer behind every `ratio` linear ones; 0 for none."""
-    return f"gla*{ratio}+softmax" if ratio else f"gla*{LINEAR}"
+    return f"{kind}*{ratio}+softmax" if ratio else f"{kind}*{LINEAR}"
 
 
-def measure(ratio: int, seeds: int, steps: int, keys: int, sizes: list[int], root: Path) -> AttentionResult:
+def measure(kind: str, ratio: int, seeds: int, steps: int, keys: int, sizes: list[int], root: Path) -> AttentionResult:
     """The result of a ratio: read, continued or run."""
-    out = root / "-".join(map(str, (LINEAR, ratio, seeds, steps, keys, *sizes)))
+    out = root / "-".join(map(str, (kind, LINEAR, ratio, seeds, steps, keys, *sizes)))
     options = RunOptions(out=out, threads=1)
     if (out / METRICS).is_file():
         return AttentionResult.from_dict(read_metrics(open_run(out)))
@@ -49,8 +52,8 @@ def measure(ratio: int, seeds: int, steps: int, keys: int, sizes: list[int], roo
         "seeds": seeds,
         "task.name": "recall",
         "task.options": {"trained": [1, TRAINED], "sizes": sizes, "keys": keys, "values": 16},
-        "model.kinds": [pattern(ratio)],
-        "model.options": OPTIONS,
+        "model.kinds": [pattern(kind, ratio)],
+        "model.options": {kind: KINDS[kind]} | ({"softmax": SOFTMAX} if ratio else {}),
         "model.layers": LINEAR + softmax,
         "model.width": 32,
         "training.steps": steps,
@@ -61,6 +64,7 @@ def measure(ratio: int, seeds: int, steps: int, keys: int, sizes: list[int], roo
 
 def main() -> None:
     parser = frame.arguments(__doc__, seeds=3, steps=300)
+    parser.add_argument("--kind", choices=KINDS, default="gla", help="the linear layers")
     parser.add_argument("--ratios", type=int, nargs="+", default=[0, 24, 12, 6, 3])
     parser.add_argument("--keys", type=int, default=64, help="keys that pairs are drawn from")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16, 32], help="pairs that are asked for")
@@ -70,7 +74,8 @@ def main() -> None:
     rows = []
     cells = []
     for ratio in options.ratios:
-        (row,) = measure(ratio, options.seeds, options.steps, options.keys, options.sizes, options.out).kinds
+        found = measure(options.kind, ratio, options.seeds, options.steps, options.keys, options.sizes, options.out)
+        (row,) = found.kinds
         share = 1 / ratio if ratio else 0.0
         rows.append({"ratio": ratio, "share": share, "means": row.means, "state_bytes": row.state_bytes})
         cells.append([f"{ratio} : 1" if ratio else "none", *row.cells, f"{row.state_bytes:,}"])

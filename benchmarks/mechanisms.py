@@ -1,7 +1,7 @@
 """Shows what a part of a kind of attention is good for: small models with and without it, on one task each.
 
     python benchmarks/mechanisms.py [rounds] [active] [units] [long] [partitions] [memories] [pixels]
-        [frontier] [--seeds 3] [--steps 300] [--json] [--plot FILE]
+        [frontier] [--seeds 3] [--steps 300] [--side 14] [--json] [--plot FILE]
 
 rounds: rounds of Newton's method of `paragru`, 64 units, over 256 and 1,024 tokens: with its first weights, and after
     150 updates with 3 rounds on parity of up to 40 bits and on recall of up to 32 pairs; at most 32 and 64 are taken.
@@ -15,8 +15,9 @@ long: recall over long texts. 10 keys with a value each follow one another at ra
     occurred before is a question. Also the CPU time of a token of each, on stderr; --steps 1000 is enough.
 partitions: recall of 8 / 16 / 32 pairs by one layer of `sse` with 1 to 16 partitions, of which a token uses 2.
 memories: recall of 4 / 8 / 16 pairs by one layer of Titans, the three kinds of Miras, and `deltanet`.
-pixels: classes of MNIST's digits, reduced to 14 x 14 and shown pixel by pixel, told by two layers of `lssl` with A
-    trained in its class or left as it starts, from LegS or no measure, and by `ssm`; updates of 20 images.
+pixels: classes of MNIST's digits, reduced to --side pixels a side and shown pixel by pixel, told by two layers of
+    `lssl` with A trained in its class or left as it starts, from LegS or no measure, and by `ssm`; updates of 20
+    images. 28 pixels a side are the digits as they are, 784 steps.
 frontier: recall of 8 / 16 / 32 pairs against bytes of state: Based with keys of 8 and 16 channels and windows of 8 to
     64 tokens, `gla`, `mamba2`, `deltanet` and `window` of several sizes, two layers each. --plot draws it, SVG or PNG.
 """
@@ -26,6 +27,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import frame
@@ -74,7 +76,7 @@ IN_CHUNKS: dict[str, dict[str, Any]] = {
     "neither": {"layers": 1, "kernel": 1},
     "convolutions, simple": {"simple": True},
 }
-IMAGES = Pixels(dataset="mnist", trained=(14, 14), sizes=(14,))
+IMAGES_OF_UPDATE = 20
 MATRICES = {"trained": (), "fixed": ("P", "diagonal", "Q", "T_lower", "T_diagonal", "T_upper")}
 
 
@@ -283,9 +285,11 @@ def memories(seeds: int, steps: int) -> list[dict[str, Any]]:
     return recalled(PAIRS, MEMORIES, seeds, steps)
 
 
-def pixels(seeds: int, steps: int) -> list[dict[str, Any]]:
+def pixels(seeds: int, steps: int, side: int = 14) -> list[dict[str, Any]]:
     """Right answers of `lssl` by its first A, trained and fixed, and of `ssm`."""
     rows = []
+    images = Pixels(dataset="mnist", trained=(side, side), sizes=(side,))
+    tokens = IMAGES_OF_UPDATE * images.length(side)
     for name, layers, fixed in (
         *(
             (f"lssl, {measure}, {training}", [("lssl", {"structured": True, "measure": measure})] * 2, parts)
@@ -296,9 +300,9 @@ def pixels(seeds: int, steps: int) -> list[dict[str, Any]]:
     ):
         scores = []
         for seed in range(seeds):
-            model = trained(IMAGES, layers, steps, seed, tokens=4096, fixed=fixed)
-            scores.append(scores_by_size(IMAGES, model, seed))
-        frame.say(f"{name} {scores}")
+            model = trained(images, layers, steps, seed, tokens=tokens, fixed=fixed)
+            scores.append(scores_by_size(images, model, seed))
+            frame.say(f"{name} {scores}")
         rows.append({"layers": name, "score": scores})
     return rows
 
@@ -386,10 +390,12 @@ def show(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
 def main() -> None:
     parser = frame.arguments(__doc__, seeds=3, steps=300)
     parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument("--side", type=int, default=14, help="pixels a side of the images of `pixels`")
     parser.add_argument("--plot", help="SVG or PNG of recall against bytes of state, of `frontier`")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = {part: PARTS[part](options.seeds, options.steps) for part in options.parts}
+    parts = PARTS | {"pixels": partial(pixels, side=options.side)}
+    found = {part: parts[part](options.seeds, options.steps) for part in options.parts}
     if options.plot and "frontier" in found:
         draw(found["frontier"], options.plot)
     frame.report(options, show(found), found)

@@ -15,25 +15,21 @@ from neurosim.kernels.decode.vectors import reference as vectors_reference
 from neurosim.kernels.decode.vectors import rotations
 
 
-def test_a_filter_of_each_channel() -> None:
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_filter_of_each_channel(outputs: int) -> None:
     draw = Draws()
     width = 5
     count = 3
-    u, a, b, c, d, out = (
-        draw(TOKENS, width),
-        draw(width, 3, 3),
-        *(draw(width, 3) for _ in "bc"),
-        draw(width),
-        empty(3, 5),
-    )
+    u = draw(TOKENS, width)
+    a = draw(width, count, count)
+    b = draw(width, count)
+    c = draw(width, outputs, count)
+    d = draw(width, outputs)
+    out = empty(TOKENS, width, outputs)
     state = draw(TOKENS, width, count)
     wanted = state.copy()
-    run(
-        vector_states.filtered(
-            u=u, width=width, states=count, tokens=TOKENS, a=a, b=b, c=c, d=d, state=state, before=empty(count), out=out
-        ),
-        width,
-    )
+    sizes = {"width": width, "states": count, "outputs": outputs, "tokens": TOKENS}
+    run(vector_states.filtered(u=u, **sizes, a=a, b=b, c=c, d=d, state=state, before=empty(count), out=out), width)
     assert_close(out, vector_states_reference.filtered(wanted, u, a, b, c, d))
     assert_close(state, wanted)
 

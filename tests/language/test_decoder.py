@@ -66,6 +66,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("gsa", {"num_heads": 2, "feature_map": "t2r"}),
     ("hgrn", {"expand_ratio": 1.5, "use_lower_bound": False}),
     ("kda", {"num_heads": 2, "head_dim": 6, "lower_bound": -5.0}),
+    ("lssl", {"state_size": 4, "structured": True, "copies": 2, "outputs": 3}),
     ("latent", {"num_heads": 3, "qk_rope_head_dim": 0, "attention_bias": True}),
     ("mamba2", {"head_dim": 8, "state_size": 5, "D_has_hdim": True, "gate_first": False, "dt_limit": (0.02, 0.05)}),
     ("mamba2", {"head_dim": 8, "state_size": 5, "rmsnorm": False, "use_conv_bias": False}),

@@ -45,26 +45,24 @@ def diagonal(p, context, begin, end):
             out[j] = float32(2) * total + vector(p.d, width, FLOAT)[j] * u[j]
 
 
-@operation("u width states tokens a b c d state before out")
+@operation("u width states outputs tokens a b c d state before out")
 def filtered(p, context, begin, end):
-    """s = A s + B u, y = C s + D u, for each channel, with a matrix A of its own (LSSL).
+    """s = A s + B u, y = C s + D u, for each channel, with a matrix A of its own and `outputs` numbers y (LSSL).
 
-    Operands: a [width, states, states], b and c [width, states]; `state` [tokens, width, states]; `before` float32
-    [states] for this thread. Parts are columns.
+    Operands: a [width, states, states], b [width, states], c [width, outputs, states], d [width, outputs]; `state`
+    [tokens, width, states]; `before` float32 [states] for this thread; `out` [tokens, width, outputs]. Parts are
+    channels.
     """
     width = p.width
     states = p.states
-    skip = vector(p.d, p.width, FLOAT)
+    count = p.outputs
     before = vector(p.before, p.states, FLOAT)
     for i in range(p.tokens):
         u = vector(p.u + 4 * i * width, width, FLOAT)
-        out = vector(p.out + 4 * i * width, width, FLOAT)
         for j in range(begin, end):
             a = matrix(p.a + 4 * j * states * states, states, states, FLOAT)
             s = head_of(p.state, i, width, j, 1, states)
             b = head_of(p.b, 0, width, j, 1, states)
-            c = head_of(p.c, 0, width, j, 1, states)
-            total = float32(0)
             # All entries of the next state read the whole state before.
             copy_into(s, before)
             for n in range(states):
@@ -72,8 +70,14 @@ def filtered(p, context, begin, end):
                 for m in range(states):
                     after += a[n, m] * before[m]
                 s[n] = after
-                total += c[n] * after
-            out[j] = total + skip[j] * u[j]
+            c = matrix(p.c + 4 * j * count * states, count, states, FLOAT)
+            skip = head_of(p.d, 0, width, j, 1, count)
+            out = head_of(p.out, i, width, j, 1, count)
+            for m in range(count):
+                total = float32(0)
+                for n in range(states):
+                    total += c[m, n] * s[n]
+                out[m] = total + skip[m] * u[j]
 
 
 @operation("u units tokens states weights state out")

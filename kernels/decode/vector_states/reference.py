@@ -18,9 +18,12 @@ def diagonal(
 def filtered(
     state: np.ndarray, u: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
 ) -> np.ndarray:
-    """s = A s + B u, y = C s + D u; state [tokens, width, states], A [width, states, states] (LSSL)."""
+    """s = A s + B u, y = C s + D u; state [tokens, width, states], A [width, states, states] (LSSL).
+
+    C [width, outputs, states] and D [width, outputs] give y [tokens, width, outputs].
+    """
     state[:] = np.einsum("wij,twj->twi", a, state) + b * u[..., None]
-    return (c * state).sum(-1) + d * u
+    return np.einsum("wmn,twn->twm", c, state) + d * u[..., None]
 
 
 def gated_units(state: np.ndarray, u: np.ndarray, w: np.ndarray) -> np.ndarray:

@@ -321,18 +321,19 @@ def diagonal(mixer: DiagonalMixer, memory: Traced, inputs: Inputs) -> Traced:
 
 def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
     """Append s = A' s + B' u with a matrix A' of each channel, y = C s + D u."""
-    if mixer.outputs > 1:
-        raise NotCompiledError(f"lssl.outputs: has a compiled step for 1 (got {mixer.outputs})")
     b = memory.builder
     u = inputs["u"].token_rows
-    out = memory.builder.buffer(mixer.width)
+    out = b.buffer(mixer.width * mixer.outputs)
     state = memory.node.buffer
     a, into = map(b.constant, mixer.discrete())
     matrices = {"a": a, "b": into, "c": b.constant(mixer.C), "d": b.constant(mixer.D)}
-    sizes = {"width": mixer.width, "states": mixer.state_size, "tokens": b.tokens}
+    sizes = {"width": mixer.width, "states": mixer.state_size, "outputs": mixer.outputs, "tokens": b.tokens}
     before = b.scratch(mixer.state_size)
     bound = vector_states.filtered(u=u, **sizes, **matrices, state=state, before=before, out=out)
-    return _by_columns(b, bound, [(u, False)], [state, out])
+    # The outputs of a channel lie side by side: the same shares of the channels and of them.
+    places, share = b.by_columns(u)
+    b.emit(bound, places, [reads(u, share), writes(state, share), writes(out, share)])
+    return Traced.of(b, out, [b.tokens, out.width])
 
 
 def gated_units(mixer: ParaGRU | ParaLSTM, memory: Traced, inputs: Inputs) -> Traced:
