@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.blas import one_thread
 from ...base.errors import require
 from ...base.random import rng_key
 from ...data.spikes import Recordings
@@ -164,7 +165,7 @@ def rank(x: NDArray[np.floating], tolerance: float = 0.01) -> int:
     """
     require(0 <= tolerance < 1, "rank.tolerance", "must be >= 0 and < 1", tolerance)
     require(x.ndim == 2 and x.size > 0, "rank.x", "must be [recordings, neurons]", x.shape)
-    values = np.linalg.svd(x, compute_uv=False)
+    values = _singular_values(x)
     # At least the rounding error, as in numpy's `matrix_rank`.
     threshold = max(tolerance, max(x.shape) * float(np.finfo(np.float64).eps)) * values[0]
     return int(np.count_nonzero(values > threshold))
@@ -172,11 +173,18 @@ def rank(x: NDArray[np.floating], tolerance: float = 0.01) -> int:
 
 def effective_rank(x: NDArray[np.floating]) -> float:
     """Return exp(entropy of the singular values as fractions of their sum) (Roy & Vetterli 2007); 0 for silence."""
-    values = np.linalg.svd(x, compute_uv=False)
+    values = _singular_values(x)
     shares = values[values > 0] / max(float(values.sum()), 1e-300)
     if len(shares):
         return float(np.exp(-(shares * np.log(shares)).sum()))
     return 0.0
+
+
+def _singular_values(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    # On one thread the last bits do not depend on the machine, and 200 states take 15 ms: two threads that wait for each
+    # other took .7 s where other programs use the cores.
+    with one_thread():
+        return np.linalg.svd(x, compute_uv=False)
 
 
 def copies(recordings: Recordings, index: int, n: int, jitter: float, seed: int = 0) -> Recordings:
