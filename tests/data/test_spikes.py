@@ -1,5 +1,6 @@
 import hashlib
 import itertools
+import struct
 
 import numpy as np
 import pytest
@@ -177,3 +178,23 @@ def test_a_duration_may_be_one_rounding_short() -> None:
     assert spikes.duration == 3 * 0.1 > 0.3
     with pytest.raises(NeurosimInputError, match=r"Spikes\.duration: must reach the last event"):
         Spikes([0.3 + 1e-12], [0], 1, 0.3)
+
+
+@pytest.mark.parametrize("tick", [1.0, 1e-6])
+@pytest.mark.parametrize("ascending", [True, False])
+def test_a_digest_is_of_the_events_sorted_by_time_and_unit(tick: float, ascending: bool) -> None:
+    draws = np.random.default_rng(0)
+    offsets = np.array([0, 0, 7, 7, 300, 301, 301])
+    ticks = draws.integers(0, 20, 301).astype(np.uint32)
+    for a, b in itertools.pairwise(offsets):
+        if ascending:
+            ticks[a:b].sort()
+    units = draws.integers(0, 9, 301).astype(np.uint16)
+    recordings = Recordings(ticks, units, offsets, np.full(6, 20.0), 9, tick=tick)
+    digests = []
+    for a, b in itertools.pairwise(offsets):
+        events = sorted(zip((ticks[a:b] * tick).tolist(), units[a:b].tolist(), strict=True))
+        data = b"".join(struct.pack("<d", time) for time, _ in events)
+        digests.append(hashlib.sha256(data + b"".join(struct.pack("<Q", unit) for _, unit in events)).hexdigest())
+    assert [one.digest() for one in recordings] == digests
+    assert recordings.digest() == hashlib.sha256("".join(digests).encode()).hexdigest()
