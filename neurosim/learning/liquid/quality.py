@@ -181,8 +181,8 @@ def effective_rank(x: NDArray[np.floating]) -> float:
 
 
 def _singular_values(x: NDArray[np.floating]) -> NDArray[np.float64]:
-    # On one thread the last bits do not depend on the machine, and 200 states take 15 ms: two threads that wait for each
-    # other took .7 s where other programs use the cores.
+    # On one thread the last bits do not depend on the machine, and 200 states take 15 ms. Two threads, which wait
+    # for each other, took .7 s where other programs use the cores.
     with one_thread():
         return np.linalg.svd(x, compute_uv=False)
 
