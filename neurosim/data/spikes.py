@@ -458,7 +458,7 @@ class Recordings(Sequence[Spikes]):
 
     def digest(self) -> str:
         """Return the SHA-256 of the digests of the recordings, in order."""
-        digests = []
+        digests: list[str] = []
         for part in self.parts(DIGEST_EVENTS):
             times, units = _sorted(part.ticks.astype(np.float64) * part.tick, part.units, part.offsets, part.size)
             digests.extend(_digest(times[a:b], units[a:b]) for a, b in pairwise(part.offsets))
@@ -492,8 +492,8 @@ def _sorted(
 
 def _digest(times: NDArray[np.float64], units: NDArray[np.int64]) -> str:
     """Return the SHA-256 of sorted events."""
-    hashed = hashlib.sha256(times.astype("<f8", copy=False))
-    hashed.update(units.astype("<u8", copy=False))
+    hashed = hashlib.sha256(times.astype("<f8", copy=False).data)
+    hashed.update(units.astype("<u8", copy=False).data)
     return hashed.hexdigest()
 
 

@@ -184,7 +184,7 @@ def _singular_values(x: NDArray[np.floating]) -> NDArray[np.float64]:
     # On one thread the last bits do not depend on the machine, and 200 states take 15 ms. Two threads, which wait
     # for each other, took .7 s where other programs use the cores.
     with one_thread():
-        return np.linalg.svd(x, compute_uv=False)
+        return np.asarray(np.linalg.svd(x, compute_uv=False), np.float64)
 
 
 def copies(recordings: Recordings, index: int, n: int, jitter: float, seed: int = 0) -> Recordings:
