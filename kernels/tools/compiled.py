@@ -121,7 +121,8 @@ def callback(function, signature, cache=None, **options):
 def open_cache(function, form=""):
     """Return the cache of a kernel: one that holds nothing where neither folder can be written, as in a container.
 
-    form: what follows the kernel's name in names of files.
+    Args:
+        form: what follows the kernel's name in names of files.
     """
     try:
         return KernelCache(function, form)

@@ -244,7 +244,8 @@ def _draw_counts(key, first, draw, places, scratch, n):
 def counted(key, unit, draw, word, mean, term, scratch):
     """Return the count of a unit, whose word is known, as `poisson_table` gives it, for a mean of its own.
 
-    term: exp(-mean).
+    Args:
+        term: exp(-mean).
     """
     left = np.int64(word)
     share = term

@@ -35,7 +35,8 @@ def traces(
 ) -> Any:
     """Draw sampled variables, [samples, units] every `interval` s: `plot.traces(result.states["E.v"])`.
 
-    units: columns to draw; none means all.
+    Args:
+        units: columns to draw; none means all.
     """
     ax = _axes(ax)
     samples = np.asarray(samples)

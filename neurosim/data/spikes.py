@@ -61,31 +61,26 @@ class Spikes:
         u = self.units
         require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
         require(self.size > 0, "Spikes.size", "must be > 0 units", self.size)
-        require(
-            math.prod(self.shape) == self.size,
-            "Spikes.shape",
-            f"must have the product {self.size}",
-            self.shape,
-        )
-        require(
-            math.isfinite(self.duration) and self.duration >= 0,
-            "Spikes.duration",
-            "must be finite and >= 0 s",
-            self.duration,
-        )
+        require(math.prod(self.shape) == self.size, "Spikes.shape", f"must have the product {self.size}", self.shape)
+        lasts = math.isfinite(self.duration) and self.duration >= 0
+        require(lasts, "Spikes.duration", "must be finite and >= 0 s", self.duration)
         if t.size:
-            rises = t[1:] >= t[:-1]  # False beside a NaN
-            if not rises.all() or math.isnan(t[0]):
-                raise NeurosimInputError(
-                    f"Spikes.times: must be ascending, in seconds ({_descent(t, rises)}); see Spikes.sort"
-                )
-            require(t[0] >= 0, "Spikes.times", "must be >= 0 s", t[0])
-            # n * dt may be one rounding below the time of an event at its end.
-            if self.duration < t[-1] <= self.duration + ROUNDING * np.spacing(self.duration):
-                object.__setattr__(self, "duration", float(t[-1]))
-            require(t[-1] <= self.duration, "Spikes.duration", f"must reach the last event at {t[-1]} s", self.duration)
-            require(u.min() >= 0, "Spikes.units", "must be >= 0", u.min())
-            require(u.max() < self.size, "Spikes.units", f"must be < size {self.size}", u.max())
+            self._check_events(t, u)
+
+    def _check_events(self, t: NDArray[np.float64], u: NDArray[np.int32]) -> None:
+        """Check times and units that there are; a duration one rounding short of the last event is set to it."""
+        rises = t[1:] >= t[:-1]  # False beside a NaN
+        if not rises.all() or math.isnan(t[0]):
+            raise NeurosimInputError(
+                f"Spikes.times: must be ascending, in seconds ({_descent(t, rises)}); see Spikes.sort"
+            )
+        require(t[0] >= 0, "Spikes.times", "must be >= 0 s", t[0])
+        # n * dt may be one rounding below the time of an event at its end.
+        if self.duration < t[-1] <= self.duration + ROUNDING * np.spacing(self.duration):
+            object.__setattr__(self, "duration", float(t[-1]))
+        require(t[-1] <= self.duration, "Spikes.duration", f"must reach the last event at {t[-1]} s", self.duration)
+        require(u.min() >= 0, "Spikes.units", "must be >= 0", u.min())
+        require(u.max() < self.size, "Spikes.units", f"must be < size {self.size}", u.max())
 
     @classmethod
     def unchecked(

@@ -26,7 +26,8 @@ SHRINK = 0.9
 def binned_counts(spikes: Spikes, bin_size: float, *, binary: bool = False) -> NDArray[np.int64]:
     """Return [size, bins] numbers of spikes; a last bin that is not full is left out.
 
-    binary: 1 for any number of spikes.
+    Args:
+        binary: 1 for any number of spikes.
 
     Raises:
         NeurosimInputError: bins that are not > 0 s, or longer than the recording.
@@ -65,7 +66,8 @@ def cross_correlation_histogram(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return [lags] the lags in bins, and the number of pairs in which unit `j` spikes a lag after unit `i`.
 
-    window: first and last lag.
+    Args:
+        window: first and last lag.
 
     Raises:
         NeurosimInputError: a unit that is not there, a window that ends before it begins or leaves the recording.

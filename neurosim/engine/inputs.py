@@ -83,7 +83,8 @@ def check_network(network: object, name: str) -> None:
 def match_sources(network: Network, inputs: object) -> dict[int, object]:
     """Return the item of each spike source, by population number.
 
-    inputs: a mapping by name; or the item for the one source; or None.
+    Args:
+        inputs: a mapping by name; or the item for the one source; or None.
 
     Raises:
         NeurosimInputError: a source without an item, or a name that no source has.

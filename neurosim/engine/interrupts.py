@@ -20,7 +20,9 @@ def deferred_interrupts(agree: Callable[[bool], bool] = bool) -> Iterator[Callab
     They are Ctrl-C, and SIGTERM and SIGHUP where the program handles them in Python, as the command line does. Nothing
     changes in threads other than the main one, where interrupts do not reach Python code.
 
-    agree: returns whether to deliver, given whether there was an interrupt: processes that share a run stop together.
+    Args:
+        agree: returns whether to deliver, given whether there was an interrupt: processes that share a run stop
+            together.
     """
     handlers = {}
     if threading.current_thread() is threading.main_thread():

@@ -68,7 +68,8 @@ def check_arguments(
 def check_units(network: Network, clock: float | None, only: str | None = None) -> None:
     """Warn with a `UnitWarning` of times that look like milliseconds, not seconds, and of millivolts, not volts.
 
-    only: the name of the population or projection to check; None means all.
+    Args:
+        only: the name of the population or projection to check; None means all.
     """
     for population in network.populations:
         model = population.model

@@ -134,7 +134,8 @@ class Processes:
     def exchange(self, first_blocks: Sequence[int]) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:
         """Return the record of `kernels.engine.clocked.exchange`, and the arrays whose addresses are in it.
 
-        first_blocks: [size + 1] the blocks of each process, and the one after the last.
+        Args:
+            first_blocks: [size + 1] the blocks of each process, and the one after the last.
 
         Raises:
             NeurosimMissingError: MPI_Allgatherv is not found in the library of mpi4py.

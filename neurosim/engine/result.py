@@ -219,7 +219,8 @@ def join_recordings(
 ) -> Recordings:
     """Return the spikes of a population in all recordings of a batch, with the labels of the batch.
 
-    pieces: of each recording, times in multiples of `tick` seconds, and units.
+    Args:
+        pieces: of each recording, times in multiples of `tick` seconds, and units.
     """
     none = [np.empty(0, np.int32)]
     counts = [len(units) for _, units in pieces]

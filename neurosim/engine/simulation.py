@@ -412,7 +412,8 @@ class Simulation(Uncopied):
     def result(self, run_s: float = 0.0) -> Result[Spikes, NDArray[Any]]:
         """Return everything since time 0 as one result, in memory: spikes and samples are read back from the streams.
 
-        run_s: wall-clock seconds it took, for the result.
+        Args:
+            run_s: wall-clock seconds it took, for the result.
 
         Raises:
             NeurosimInputError: spikes or samples do not go to a file, or have not from the start on.
@@ -423,7 +424,8 @@ class Simulation(Uncopied):
     def close(self, *, finish: bool = True) -> None:
         """End the simulation and make the files of its streams. May be called twice.
 
-        finish: make the files; False leaves the streams as they are, in `.part` files, which `load` can continue.
+        Args:
+            finish: make the files; False leaves the streams as they are, in `.part` files, which `load` can continue.
 
         Raises:
             NeurosimWriteError: no space, or the disk refuses; nothing is lost, and this may be called again.

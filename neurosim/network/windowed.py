@@ -161,13 +161,15 @@ class WindowState(ABC):
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
         """Return the output of one window.
 
-        arrivals: of every receptor; units are below the number of inputs of the receptor.
+        Args:
+            arrivals: of every receptor; units are below the number of inputs of the receptor.
         """
 
     def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
         """Return the outputs of consecutive windows, equal to outputs of `step`; a model may override it to be faster.
 
-        windows: at least one.
+        Args:
+            windows: at least one.
         """
         return [self.step(arrivals, learn=learn) for arrivals in windows]
 

@@ -342,7 +342,11 @@ def test_values_that_do_not_fit_their_synapses_are_refused(build, message: str) 
 
 
 def test_as_many_values_as_synapses_are_taken() -> None:
-    simulate(_pair(weight=np.linspace(1e-9, 2e-9, 24), delay=np.full(24, 0.002)), Spikes([0.001], [3], 10, 0.01))
+    weights = np.linspace(1e-9, 2e-9, 24)
+    network = _pair(weight=weights, delay=np.full(24, 0.002))
+    present = Simulation(network, Spikes([0.001], [3], 10, 0.01)).connections("a->b")
+    assert np.allclose(np.sort(present.weight), weights, rtol=1e-6)
+    assert np.all(present.delay == 0.002)
 
 
 def test_probes_are_read_at_whole_steps() -> None:

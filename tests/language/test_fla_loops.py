@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.activations import sigmoid, silu
 from safetensors.torch import save_file
 
 from neurosim.base import NeurosimInputError
@@ -73,14 +74,6 @@ def tensors(kind: str) -> dict[str, torch.Tensor]:
     draws = torch.Generator().manual_seed(4)
     found = {n: torch.randn(s, generator=draws) / math.sqrt(s[-1]) + ("norm" in n) for n, s in shapes.items()}
     return {n: 4 * v if n.endswith("embeddings.weight") else v for n, v in found.items()}
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def silu(x: np.ndarray) -> np.ndarray:
-    return x * sigmoid(x)
 
 
 def normed(x: np.ndarray, weight: np.ndarray, eps: float = EPS) -> np.ndarray:

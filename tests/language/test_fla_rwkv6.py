@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.activations import sigmoid
 from safetensors.torch import save_file
 
 from neurosim.base import NeurosimInputError
@@ -69,10 +70,6 @@ def normed(x: np.ndarray, p: Arrays, name: str, groups: int = 1) -> np.ndarray:
     y = x.reshape(groups, -1)
     y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-4)
     return y.reshape(-1) * p[f"{name}.weight"] + p[f"{name}.bias"]
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
 
 
 def attention(p: Arrays, a: str, x: np.ndarray, last: np.ndarray, state: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.activations import sigmoid
 from helpers.rwkv import HEADS, LAYERS, SIZE, WIDTH, hugging_face, hugging_face_config, tensors
 from safetensors.torch import load_file, save_file
 
@@ -27,10 +28,6 @@ def normed(x: np.ndarray, p: Arrays, name: str, eps: float = 1e-5, groups: int =
     y = x.reshape(groups, -1)
     y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + eps)
     return y.reshape(-1) * p[f"{name}.weight"] + p[f"{name}.bias"]
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
 
 
 def attention_5_6(p: Arrays, b: str, x: np.ndarray, last: np.ndarray, S: np.ndarray, version: int) -> np.ndarray:

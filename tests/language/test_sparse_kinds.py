@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.activations import sigmoid, silu
 from helpers.attention_kinds import noise
 from torch import Tensor
 
@@ -121,14 +122,6 @@ def test_bmojo_sees_its_window_states_of_the_one_before_and_eidetic_tokens(*, us
             values = torch.cat([values, inputs["faded_v"][0, old]])
         weights = (torch.einsum("hk,jhk->hj", inputs["q"][0, t], keys) * 6**-0.5).softmax(-1)
         torch.testing.assert_close(out[0, t], torch.einsum("hj,jhv->hv", weights, values), rtol=0, atol=1e-12)
-
-
-def sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
-
-
-def silu(x: Any) -> Any:
-    return x * sigmoid(x)
 
 
 def arrays(layer: Any) -> dict[str, Any]:

@@ -309,6 +309,35 @@ def _listed_rows(p, channels, counts, heads, has_minima, begin, end, form):
 
 
 @njit(inline="always")
+def _finish_parts(p, heads, sums, begin, end):
+    """Turn the sums of the strips `begin` to `end` into outputs, layer by layer."""
+    has_minima = p.has_minima != 0
+    parts = matrix(p.parts, p.part_count, PART, LONG)
+    level = vector(p.level, p.tokens, FLOAT)
+    escaped = matrix(p.escaped, p.tokens, p.size, WORD)
+    excess = matrix(p.excess, p.tokens, p.size, WORD)
+    for n in range(p.part_count):
+        part = parts[n]
+        first = max(part[FIRST], begin * STRIP)
+        columns = min(part[FIRST] + part[OUTPUTS], end * STRIP) - first
+        if columns <= 0:
+            continue
+        # Addresses are those of the part's first column, of which this thread may begin later.
+        behind = 4 * (first - part[FIRST])
+        bias = vector(part[BIAS] + behind, columns if part[BIAS] else 0, FLOAT)
+        for i in range(p.tokens):
+            total = sums[i, first : first + columns]
+            for e in range(heads[i, ESCAPES]):
+                for j in range(columns):
+                    weight = _weight(p.rows, p.stride, has_minima, escaped[i, e], first + j)
+                    total[j] += float32(excess[i, e]) * weight
+            place = behind + 4 * i * part[WIDTH]
+            before = vector(part[BEFORE] + place, columns if part[BEFORE] else 0, FLOAT)
+            own = level[i] if p.has_levels else float32(1)
+            _finish(total, own, bias, before, vector(part[OUT] + place, columns, FLOAT))
+
+
+@njit(inline="always")
 def _block_rows(p, begin, end, form):
     """Add the int4 rows of the listed channels, see `encode`: those of layers that read the same list.
 
@@ -324,10 +353,6 @@ def _block_rows(p, begin, end, form):
     channels = matrix(p.channels, tokens, room, WORD)
     counts = matrix(p.counts, tokens, room, BYTE)
     heads = matrix(p.head, tokens, HEAD, LONG)
-    level = vector(p.level, tokens, FLOAT)
-    escaped = matrix(p.escaped, tokens, size, WORD)
-    excess = matrix(p.excess, tokens, size, WORD)
-    parts = matrix(p.parts, p.part_count, PART, LONG)
     groups = groups_of(tokens) if p.spare else 0
     sums = matrix(p.sums, max(groups * BATCH, tokens), stride, FLOAT)
     sums[:, begin * STRIP : end * STRIP] = 0
@@ -343,25 +368,7 @@ def _block_rows(p, begin, end, form):
         )
     elif begin < end:
         _listed_rows(p, channels, counts, heads, has_minima, begin, end, form)
-    for n in range(p.part_count):
-        part = parts[n]
-        first = max(part[FIRST], begin * STRIP)
-        columns = min(part[FIRST] + part[OUTPUTS], end * STRIP) - first
-        if columns <= 0:
-            continue
-        # Addresses are those of the part's first column, of which this thread may begin later.
-        behind = 4 * (first - part[FIRST])
-        bias = vector(part[BIAS] + behind, columns if part[BIAS] else 0, FLOAT)
-        for i in range(tokens):
-            total = sums[i, first : first + columns]
-            for e in range(heads[i, ESCAPES]):
-                for j in range(columns):
-                    weight = _weight(p.rows, stride, has_minima, escaped[i, e], first + j)
-                    total[j] += float32(excess[i, e]) * weight
-            place = behind + 4 * i * part[WIDTH]
-            before = vector(part[BEFORE] + place, columns if part[BEFORE] else 0, FLOAT)
-            own = level[i] if p.has_levels else float32(1)
-            _finish(total, own, bias, before, vector(part[OUT] + place, columns, FLOAT))
+    _finish_parts(p, heads, sums, begin, end)
 
 
 # Called, not inlined: a loop over so few arrays becomes vector instructions.

@@ -372,6 +372,34 @@ def _sum_rows(rows, stride, channels, counts, head, total, form):
 
 
 @njit(inline="always")
+def _finish_parts(p, heads, start, last):
+    """Turn the sums of columns `start` to `last` into outputs, layer by layer."""
+    parts = matrix(p.parts, p.part_count, PART, LONG)
+    level = vector(p.level, p.tokens, FLOAT)
+    escaped = matrix(p.escaped, p.tokens, p.size, WORD)
+    excess = matrix(p.excess, p.tokens, p.size, WORD)
+    for n in range(p.part_count):
+        part = parts[n]
+        first = max(part[FIRST], start)
+        columns = min(part[FIRST] + part[OUTPUTS], last) - first
+        if columns <= 0:
+            continue
+        # Addresses are those of the part's first column, of which this thread may begin later.
+        behind = 4 * (first - part[FIRST])
+        steps = vector(part[STEPS] + behind, columns, FLOAT)
+        bias = vector(part[BIAS] + behind, columns if part[BIAS] else 0, FLOAT)
+        for i in range(p.tokens):
+            place = behind + 4 * i * part[WIDTH]
+            before = vector(part[BEFORE] + place, columns if part[BEFORE] else 0, FLOAT)
+            out = vector(part[OUT] + place, columns, FLOAT)
+            total = vector(p.sums + 4 * (i * p.stride + first), columns, WORD)
+            own = level[i] if p.has_levels else float32(1)
+            _finish(
+                total, heads[i, ESCAPES], escaped[i], excess[i], p.rows + first, p.stride, steps, own, bias, before, out
+            )
+
+
+@njit(inline="always")
 def _integer_rows(p, begin, end, form):
     """Add the rows int8 [K, stride] of the listed channels, see `encode`: those of layers that read the same list.
 
@@ -385,11 +413,6 @@ def _integer_rows(p, begin, end, form):
     channels = matrix(p.channels, tokens, room, WORD)
     counts = matrix(p.counts, tokens, room, BYTE)
     heads = matrix(p.head, tokens, HEAD, LONG)
-    level = vector(p.level, tokens, FLOAT)
-    escaped = matrix(p.escaped, tokens, p.size, WORD)
-    excess = matrix(p.excess, tokens, p.size, WORD)
-    parts = matrix(p.parts, p.part_count, PART, LONG)
-    has_level = p.has_levels != 0
     sums = matrix(p.sums, tokens, stride, WORD)
     start = begin * BLOCK
     last = min(end * BLOCK, stride)
@@ -408,25 +431,7 @@ def _integer_rows(p, begin, end, form):
                 settle(total.ctypes.data, columns, heads[i, SUM])
             else:
                 _sum_rows(p.rows + first, stride, channels[i], counts[i], heads[i], total, form)
-    for n in range(p.part_count):
-        part = parts[n]
-        first = max(part[FIRST], start)
-        columns = min(part[FIRST] + part[OUTPUTS], last) - first
-        if columns <= 0:
-            continue
-        # Addresses are those of the part's first column, of which this thread may begin later.
-        behind = 4 * (first - part[FIRST])
-        steps = vector(part[STEPS] + behind, columns, FLOAT)
-        bias = vector(part[BIAS] + behind, columns if part[BIAS] else 0, FLOAT)
-        for i in range(tokens):
-            place = behind + 4 * i * part[WIDTH]
-            before = vector(part[BEFORE] + place, columns if part[BEFORE] else 0, FLOAT)
-            out = vector(part[OUT] + place, columns, FLOAT)
-            total = vector(p.sums + 4 * (i * stride + first), columns, WORD)
-            own = level[i] if has_level else float32(1)
-            _finish(
-                total, heads[i, ESCAPES], escaped[i], excess[i], p.rows + first, stride, steps, own, bias, before, out
-            )
+    _finish_parts(p, heads, start, last)
 
 
 @njit(inline="always")

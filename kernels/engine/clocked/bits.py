@@ -38,8 +38,9 @@ def _adder(total):
     def add(typing, rows, first, offset, planes, stride, ahead):
         """Add the strips at byte `offset` of the 8 rows whose addresses are rows[first:first + 8] to `total` planes.
 
-        planes: address of the strip's first plane, the others `stride` bytes apart. The strips of the 8 rows from
-        `ahead` on are asked for.
+        Args:
+            planes: address of the strip's first plane, the others `stride` bytes apart. The strips of the 8 rows from
+                `ahead` on are asked for.
         """
 
         def emit(context, builder, signature, arguments):

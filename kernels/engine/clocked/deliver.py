@@ -140,7 +140,8 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
 def _list_parts(table, log, log_offsets, entries, log_start, now, rows, k):
     """List from rows[k] on the rows of JOINT that are due in step `now`, table by table; return their number.
 
-    k: -1 to list nothing.
+    Args:
+        k: -1 to list nothing.
     """
     parts = matrix(table[PARTS], table[PART_COUNT], PART_COLUMNS, np.int64(0))
     total = 0
@@ -162,7 +163,8 @@ def _list_parts(table, log, log_offsets, entries, log_start, now, rows, k):
 def deliver_bits(request, rows, planes, counts):
     """Set counts[low:high] to the column sums of the bit rows at addresses rows[first:last]; low and high in 64s.
 
-    request: first, last, low, high.
+    Args:
+        request: first, last, low, high.
     """
     first = request[0]
     last = request[1]
@@ -300,7 +302,8 @@ def reaches(table, page):
 def deliver_queue(table, request, units, queue):
     """Add the rows of `units`, which fired in `step`, to queue[(step + delay) % depth, base + target].
 
-    request: step, first block, block after the last, base, address of the weight of all.
+    Args:
+        request: step, first block, block after the last, base, address of the weight of all.
     """
     step = request[0]
     first_block = request[1]
@@ -354,7 +357,12 @@ def address_of_queue(real: object) -> int:
 def collect(spiked, n, first, log_at, used):
     """Append `first + i` for every flag i < n that is set; flags are zero from n to the next multiple of 64.
 
-    spiked: address of uint8. log_at: address of int32. Returns the new length of the log.
+    Args:
+        spiked: address of uint8.
+        log_at: address of int32.
+
+    Returns:
+        the new length of the log.
     """
     log = vector(log_at, used + n, np.int32(0))
     for g in range(0, n, 64):

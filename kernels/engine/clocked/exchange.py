@@ -73,7 +73,8 @@ def _gather(record, sent, sizes, received):
 def exchange(record, request, log, log_offsets):
     """Send the spikes of the own blocks in an interval, and write the others' spikes into their logs.
 
-    log, log_offsets: see `deliver.schedule`; they have room for the interval.
+    Args:
+        log, log_offsets: see `deliver.schedule`; they have room for the interval.
     """
     processes = record[PROCESSES]
     blocks = log.shape[0]

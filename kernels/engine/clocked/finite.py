@@ -28,7 +28,9 @@ def all_finite(values):
 def first_not_finite(units, real):
     """Return the first population of neurons with a state that is not finite, -1 for none.
 
-    units: the table of populations of the run loop. real: any number of the type of the states.
+    Args:
+        units: the table of populations of the run loop.
+        real: any number of the type of the states.
     """
     for p in range(units.shape[0]):
         if units[p, KIND] == NEURONS and not all_finite(

@@ -33,7 +33,8 @@ WHEN = 1
 def factor_reference(rule, spikes, step, weights):
     """Specify by what the weights onto a target are multiplied in a step.
 
-    spikes: steps in which it fired before this one.
+    Args:
+        spikes: steps in which it fired before this one.
     """
     activity = sum(math.exp(-(step - s) * rule[DECAY]) for s in spikes)
     factor = max(1 + rule[GAIN] * (1 - activity / rule[GOAL]), 0.0)

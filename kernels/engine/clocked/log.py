@@ -43,7 +43,8 @@ class SpikeLists(NamedTuple):
 def count(log_offsets, window, members, counts):
     """Set counts[p] to the spikes of each population in the steps of a window.
 
-    members: int64 [blocks, entries], the population of each entry of a step in the log of a block; -1 for none.
+    Args:
+        members: int64 [blocks, entries], the population of each entry of a step in the log of a block; -1 for none.
     """
     clear(counts)
     # In the order in which the offsets lie in memory: by population, ten thousand took six times as long.
@@ -60,7 +61,8 @@ def count(log_offsets, window, members, counts):
 def gather(log, log_offsets, window, members, places, lists):
     """Count the spikes of every population in the tallies of `lists`; list the spikes of the listed ones in order.
 
-    places: int64 [populations], the place of the first spike of each population in the lists; they advance.
+    Args:
+        places: int64 [populations], the place of the first spike of each population in the lists; they advance.
     """
     # The spikes of a listed population are one slice, in it by step, and in a step by block. A few entries at a time:
     # offsets of a step lie together, and the places that are written to stay in the first cache.

@@ -128,7 +128,8 @@ def page_base(place, block):
 def write_lists(synapses, place, ends, columns):
     """Write the synapses of a projection into the columns of a path.
 
-    ends: int64 [sources, blocks], the place of the next synapse of each row and block; they advance.
+    Args:
+        ends: int64 [sources, blocks], the place of the next synapse of each row and block; they advance.
     """
     offsets = synapses.offsets
     targets = synapses.targets
@@ -307,7 +308,8 @@ def write_records(units, place, page, weights, inverse, records):
 def fill_groups(synapses, place, longest, unit, groups):
     """Write the records of a projection: 16 bits of weight, in multiples of `unit`, above 16 bits of slot in the page.
 
-    unit: a power of two, by whose inverse weights are multiplied without rounding.
+    Args:
+        unit: a power of two, by whose inverse weights are multiplied without rounding.
     """
     # Without their owners, whose references would be counted for every row.
     offsets = bare_vector(synapses.offsets)
@@ -341,7 +343,8 @@ def fill_groups(synapses, place, longest, unit, groups):
 def fill_wide_groups(synapses, place, longest, groups, reals, slots):
     """Write the records of a projection into wide groups, see `groups`.
 
-    reals, slots: the words of the groups as float64 and as uint16.
+    Args:
+        reals, slots: the words of the groups as float64 and as uint16.
     """
     offsets = synapses.offsets
     targets = synapses.targets

@@ -139,7 +139,9 @@ def run(tables, moments, crossings, touched, scratch, counters, until, budget, t
     """Process the events up to `until`, inclusive, or until about `budget` flows were computed.
 
     Args:
-        tables: `ExactTables`; moments: `Moments`; crossings: `Crossings`.
+        tables: `ExactTables`.
+        moments: `Moments`.
+        crossings: `Crossings`.
         touched: int32 [neurons], scratch.
         scratch: float64, as long as the longest state.
         counters: int64 [COUNTERS].
@@ -173,10 +175,12 @@ def run(tables, moments, crossings, touched, scratch, counters, until, budget, t
     listed = -1
     while counters[WORK] - worked < budget:
         t = _next(source_next, stimulus_next, heads, keys, heap, counters)
+        # 1. Probes sample the state before t.
         for k in range(probes.shape[0]):
             _sample(units[probes[k, P_POPULATION]], probes[k], intervals[k], min(t, until), scratch)
         if not t <= until:
             return DONE
+        # Nothing of this moment is done until there is room for all of it: the caller makes room and comes back.
         full = _full(units, routes, route_delays, heads, t, listed, counters)
         if full != PAUSED:
             return full
@@ -192,6 +196,7 @@ def run(tables, moments, crossings, touched, scratch, counters, until, budget, t
         now[0] = t
         counters[TOUCHED] = 0
         counters[WORK] += 1
+        # 2. Arrivals, by projection, then Poisson stimuli; sources spike.
         for r in range(routes.shape[0]):
             if heads[r] <= t:
                 _arrive(units, routes[r], route_weights[r], route_delays[r], t, touched, counters)
@@ -209,16 +214,19 @@ def run(tables, moments, crossings, touched, scratch, counters, until, budget, t
                 _append(unit, t, unit[NEXT], counters)
                 unit[DRAWN] += 1
                 unit[NEXT], source_next[p] = _draw(unit[KEY], unit[DRAWN], trial, unit[SIZE], rates[p], t)
+        # 3. Units that received are asked for their next crossing.
         for k in range(counters[TOUCHED]):
             p = owner[touched[k]]
             unit = units[p]
             i = touched[k] - units[p, FIRST]
             state = unit[STATE] + i * unit[WIDTH] + 8
             _predict(unit, i, state, t, keys, places, heap, asks, counters, p)
+        # 4. Units whose crossing is now fire.
         if counters[HEAPED] and keys[heap[0]] <= t:
             _fire_all(units, t, owner, keys, places, heap, asks, touched, scratch, counters)
         if counters[UNIT] >= 0:
             return BROKEN
+        # New spikes in a list are new arrivals of the projections that read it.
         if counters[SPIKES] != listed:
             for r in range(routes.shape[0]):
                 heads[r] = _head(units, routes[r], route_delays[r])
@@ -242,7 +250,8 @@ def _next(source_next, stimulus_next, heads, keys, heap, counters):
 def _full(units, routes, delays, heads, t, listed, counters):
     """Return which list or queue might be too short for this moment; PAUSED for none.
 
-    listed: spikes there were when lists were last found to have room.
+    Args:
+        listed: number of spikes when lists were last seen to have room.
     """
     if counters[SPIKES] != listed:
         for p in range(units.shape[0]):
@@ -294,6 +303,7 @@ def _draw(key, drawn, trial, size, rate, t):
 
 @compiled
 def _stimulate(units, stimulus, weight, t, touched, counters):
+    """Add the next spike of Poisson input to its unit."""
     unit = units[stimulus[S_TARGET]]
     row = unit[STATE] + stimulus[S_NEXT] * unit[WIDTH]
     _reach(unit, row, stimulus[S_NEXT], t, touched, counters)
@@ -327,13 +337,21 @@ def _arrive(units, route, weight, delay, t, touched, counters):
     times = vector(source[TIMES], source[COUNT], 0.0)
     spiked = vector(source[UNITS], source[COUNT], np.int32(0))
     offsets = vector(route[R_OFFSETS], route[R_SOURCES] + 1, np.int64(0))
-    if route[R_DELAYS] == 0:
-        while route[R_CURSOR] < times.size and times[route[R_CURSOR]] + delay <= t:
-            i = spiked[route[R_CURSOR]]
-            _deliver(units[route[R_TARGET]], route, offsets[i], offsets[i + 1], weight, t, touched, counters)
-            route[R_CURSOR] += 1
+    target = units[route[R_TARGET]]
+    if route[R_DELAYS]:
+        # Here `delay` is the shortest of all: from then on a spike is in the queue.
+        _enter_queue(route, times, spiked, offsets, delay, t)
+        _deliver_queue(target, route, offsets, t, touched, counters)
         return
-    unit = units[route[R_TARGET]]
+    while route[R_CURSOR] < times.size and times[route[R_CURSOR]] + delay <= t:
+        i = spiked[route[R_CURSOR]]
+        _deliver(target, route, offsets[i], offsets[i + 1], weight, t, touched, counters)
+        route[R_CURSOR] += 1
+
+
+@compiled
+def _enter_queue(route, times, spiked, offsets, delay, t):
+    """Put the spikes of the source into the queue whose first synapse could be reached by the moment t."""
     synapses = route[R_DELAYS]
     while route[R_CURSOR] < times.size and times[route[R_CURSOR]] + delay <= t:
         at = times[route[R_CURSOR]]
@@ -343,6 +361,12 @@ def _arrive(units, route, weight, delay, t, touched, counters):
             push_spike(route[QUEUE], route[Q_COUNT], at + vector(synapses + 24 * first, 1, 0.0)[0], i, first, at)
             route[Q_COUNT] += 1
         route[R_CURSOR] += 1
+
+
+@compiled
+def _deliver_queue(unit, route, offsets, t, touched, counters):
+    """Deliver the synapses of the queue that are due at the moment t, one at a time."""
+    synapses = route[R_DELAYS]
     top = vector(route[QUEUE], 4, 0.0)
     while route[Q_COUNT] and top[0] <= t:
         i = np.int64(top[1])
@@ -412,6 +436,7 @@ def _head(units, route, delay):
 
 @compiled
 def _append(unit, t, i, counters):
+    """Count a spike of unit i, and list it where spikes are kept."""
     vector(unit[TALLY], unit[SIZE], np.int64(0))[i] += 1
     counters[SPIKES] += 1
     if unit[KEEP]:

@@ -74,21 +74,22 @@ def bin_events_reference(events: Events, bins: Bins, views: np.ndarray, keys: np
     out[:] = 0
     for b in range(len(events.begins)):
         v = views[b]
+        key = np.uint64(keys[b])
         own = slice(events.begins[b], events.ends[b])
-        t = (np.asarray(events.ticks[own], np.float64) * events.tick + v[LATER]) * v[STRETCH]
         unit = np.asarray(events.units[own], np.int64)
         plane = unit // (height * width)
         y = unit // width % height
         x = unit % width
+
+        # Time, with a lag of each column of the sensor.
+        t = (np.asarray(events.ticks[own], np.float64) * events.tick + v[LATER]) * v[STRETCH]
         lags = np.empty(width)
-        added = np.empty(2 * int(v[NOISE]))
-        uniforms(np.uint64(keys[b]), 0, LAGS, lags)
-        uniforms(np.uint64(keys[b]), 0, ADDED, added)
+        uniforms(key, 0, LAGS, lags)
         t += v[LAG] * (2 * lags[x] - 1)
-        survival = np.empty(len(t))
+
+        # Place: an affine map about the middle of the sensor, and a shift of each event's own.
         moved = np.empty(2 * len(t))
-        uniforms(np.uint64(keys[b]), 0, KEEP, survival)
-        normals(np.uint64(keys[b]), 0, NORMAL, moved)
+        normals(key, 0, NORMAL, moved)
         dy = y - (height - 1) / 2
         dx = x - (width - 1) / 2
         row = v[YY] * dy + v[YX] * dx + v[Y] + v[JITTER] * moved[::2] * (height > 1) + height / 2
@@ -96,11 +97,19 @@ def bin_events_reference(events: Events, bins: Bins, views: np.ndarray, keys: np
         row = np.floor(row).astype(int)
         column = np.floor(column).astype(int)
         step = np.floor(t / dt + GRID_SLACK).astype(int)
+
+        # Events that stay: on the sensor, not dropped, outside of the silent band and the pause.
+        survival = np.empty(len(t))
+        uniforms(key, 0, KEEP, survival)
         inside = (step >= 0) & (row >= 0) & (row < height) & (column >= 0) & (column < width) & (step < len(out))
         heard = ~((column >= v[BAND]) & (column < v[BAND_END])) & ~((t >= v[PAUSE]) & (t < v[PAUSE_END]))
         chosen = inside & (survival >= v[DROP]) & heard
         place = (plane * high + row // tall) * wide + column // broad
         np.add.at(out[:, b], (step[chosen], place[chosen]), 1)
+
+        # Events of noise, anywhere at any time.
+        added = np.empty(2 * int(v[NOISE]))
+        uniforms(key, 0, ADDED, added)
         step = np.floor(added[::2] * v[NOISE_END] / dt + GRID_SLACK).astype(int)
         unit = np.floor(added[1::2] * out.shape[2]).astype(int)
         np.add.at(out[:, b], (step[step < len(out)], unit[step < len(out)]), 1)

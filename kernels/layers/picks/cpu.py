@@ -50,7 +50,8 @@ def best_so_far(scores, ends, picks):
 def last_of_bucket(asked, buckets, picks):
     """Fill picks [B, T, count] with the last tokens in the bucket that each query asks for [B, T], latest first.
 
-    buckets: [B, N], each in 0 .. BUCKETS - 1; the queries are the last T tokens, and see themselves.
+    Args:
+        buckets: [B, N], each in 0 .. BUCKETS - 1; the queries are the last T tokens, and see themselves.
     """
     length = asked.shape[1]
     known = buckets.shape[1]
@@ -109,8 +110,10 @@ def _weigh(q, rows, n, picks, scale, own, weights):
 def attend(q, rows, picks, scale, out, begin, end):
     """Fill out [B, T, H, V] with attention to picked tokens, for heads of keys `begin` .. `end` of all sequences.
 
-    q: [B, T, H, K]; rows: [B, N, heads, >= K + V] of keys and values, shared by groups of queries; picks: [B, T, H or
-    1, M].
+    Args:
+        q: [B, T, H, K].
+        rows: [B, N, heads, >= K + V] of keys and values, shared by groups of queries.
+        picks: [B, T, H or 1, M].
     """
     few = rows.shape[2]
     group = q.shape[2] // few

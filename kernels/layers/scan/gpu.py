@@ -146,7 +146,8 @@ def _retreat(
 ):  # fmt: skip
     """Go back through a step from `state`: return the gradients of x, of that state, and by constant.
 
-    threshold: attached, slope and scale of a `Recurrence`.
+    Args:
+        threshold: attached, slope and scale of a `Recurrence`.
     """
     v, w = state
     g_v, g_w = g_state

@@ -12,7 +12,8 @@ from ...tools.compiled import compiled
 def weight_gradient(grad, winners, x, sources, out):
     """Add to out [outputs, inputs] the gradient by the weights; grad [B, n] is that by the product.
 
-    sources: [B, s] the inputs that are not 0; s = 0: any may be.
+    Args:
+        sources: [B, s] the inputs that are not 0; s = 0: any may be.
     """
     for b in range(grad.shape[0]):
         for j in range(grad.shape[1]):

@@ -62,7 +62,8 @@ def bind(weights, stages, last, active, code, units, max_on, clock, count):
 def bind_lateral(weights, stages, last, before, active, code, units, max_on, clock, count):
     """Bind the winners to the code before and to other columns; a winner learns nothing from its own module.
 
-    before: winners of the code before, of which `active` has the bits; empty: `active` has other columns alone.
+    Args:
+        before: winners of the code before, of which `active` has the bits; empty: `active` has other columns alone.
     """
     if before.size == 0:
         bind(weights, stages, last, active, code, units, max_on, clock, count)

@@ -17,7 +17,8 @@ import triton.language as tl
 def escaped(acc, lists_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n):
     """Return acc [rows of b, outputs of n] plus the excess of their clipped counts, in the order of the lists.
 
-    lists_ptr: pointers to number, channels and excess of `Escapes`.
+    Args:
+        lists_ptr: pointers to number, channels and excess of `Escapes`.
     """
     number_ptr, channels_ptr, excess_ptr = lists_ptr
     number = tl.load(number_ptr + b, mask=b < rows, other=0)

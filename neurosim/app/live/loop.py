@@ -151,7 +151,8 @@ class Receiver:
 def answers(model: LiveModel, receiver: Receiver, totals: LiveTotals, speed: float = 1.0) -> Iterator[LiveAnswer]:
     """Yield the answer after each packet, and count in `totals`.
 
-    speed: of the packets of a file, by which the delays of their events are measured.
+    Args:
+        speed: of the packets of a file, by which the delays of their events are measured.
 
     Raises:
         NeurosimError: as the source and the model.

@@ -48,7 +48,8 @@ def address_bits(units: int) -> int:
 def as_run(layer: LayerCounts, sums: str = "memory") -> Traffic:
     """Return the work of the layer as it ran. All counts in EVENT_NEEDS must be known.
 
-    sums: see `MemoryCosts`; with "registers", `output_entries` must be known, too.
+    Args:
+        sums: see `MemoryCosts`; with "registers", `output_entries` must be known, too.
     """
     operations, updates, arrivals, spikes = (getattr(layer, name) for name in EVENT_NEEDS)
     # An event is an address; where inputs are not binary, a value of the width of a weight goes with it.

@@ -134,7 +134,8 @@ class LayerCounts(Record):
 def sum_counts(layers: Sequence[LayerCounts]) -> LayerCounts:
     """Return the counts of one layer over several parts of a run; a count that a part lacks is None.
 
-    layers: the parts, of one layer; sizes and names are taken from the first.
+    Args:
+        layers: the parts, of one layer; sizes and names are taken from the first.
     """
     parts = {name: [getattr(layer, name) for layer in layers] for name in COUNTS}
     totals = {name: None if None in counts else sum(counts) for name, counts in parts.items()}

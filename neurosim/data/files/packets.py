@@ -64,7 +64,8 @@ class PacketWriter:
 def read_packets(stream: BinaryIO, size: int | None = None) -> Iterator[Spikes]:
     """Yield the packets of a binary stream such as `socket.makefile("rb")` as they come.
 
-    size: number of units that the stream must have; None: any.
+    Args:
+        size: number of units that the stream must have; None: any.
 
     Raises:
         NeurosimFormatError: the stream has another format, breaks off within one, or holds events out of their range.

@@ -41,7 +41,8 @@ class Bundle(Uncopied):
 def make_bundles(layout: Layout, cells: Mapping[int, Cells], alone: Collection[int]) -> tuple[Bundle, ...]:
     """Return bundles of at most `PIECE` units; a population without a neighbour of its model is in none.
 
-    alone: populations that are stepped alone.
+    Args:
+        alone: populations that are stepped alone.
     """
     from ...kernels.engine.clocked.views import PIECE
 

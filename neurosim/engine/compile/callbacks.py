@@ -21,7 +21,8 @@ EXACT_FUNCTIONS = ("flow", "jump", "crossing", "fire")
 def step_callback(neuron: Neuron, real: np.dtype[Any], *, by_unit: bool = False) -> int:
     """Return the address of the `step` of a neuron, compiled for arrays of `real`.
 
-    by_unit: for constants [k, n], a row each, instead of [k].
+    Args:
+        by_unit: for constants [k, n], a row each, instead of [k].
 
     Raises:
         NeurosimInputError: numba cannot compile the step.

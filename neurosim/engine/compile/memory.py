@@ -17,7 +17,8 @@ from .plastic import plastic_bytes
 def check_memory(network: Network, real: np.dtype[Any], part: float = 1.0) -> None:
     """Raise if units and synapses are expected not to fit in the memory that is free, before allocating any.
 
-    part: share of the network in the processes of this machine.
+    Args:
+        part: share of the network in the processes of this machine.
     """
     need = 0.0
     for population in network.populations:

@@ -97,7 +97,8 @@ def _noise(
 ) -> Noise:
     """Return the spikes of a source or stimulus.
 
-    tables: by rate, those made so far, which noises of the same rate share.
+    Args:
+        tables: by rate, those made so far, which noises of the same rate share.
     """
     # The table is made for the highest rate; where rates differ, the kernel draws by `means`.
     rate = np.asarray(owner.rate, np.float64)

@@ -153,7 +153,8 @@ def compile_plastic(
 ) -> tuple[PlasticSynapses, ...]:
     """Return the plastic synapses of a network that end in a share of it.
 
-    degrees: [projections][sources], filled with the number of these of weight other than zero.
+    Args:
+        degrees: [projections][sources], filled with the number of these of weight other than zero.
 
     Raises:
         NeurosimInputError: weights beyond the bounds of their rule, a delay of no step or of too many.

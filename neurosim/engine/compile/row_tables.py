@@ -125,7 +125,8 @@ class RowTableBuilder:
     def _in_all(self, sizes: list[int], max_pairs: NDArray[np.int64], delays: list[int]) -> tuple[int, int, int, int]:
         """Return over all processes bytes, synapses between two units at most, and the range of delays; 0, 0 for none.
 
-        max_pairs: maximum number of synapses between two units, of each projection.
+        Args:
+            max_pairs: maximum number of synapses between two units, of each projection.
         """
         low = min(delays, default=MAX_DELAY + 1)
         high = max(delays, default=0)
@@ -184,7 +185,8 @@ class RowTableBuilder:
     def _place(self, table: RowTable, first: int, chunks: Sequence[Chunk], sizes: list[int]) -> NDArray[np.int64]:
         """Write the rows of a chunk; return for each projection the maximum number of synapses between two units.
 
-        sizes: receives the bytes of these synapses.
+        Args:
+            sizes: receives the bytes of these synapses.
         """
         layout = self.layout
         sources = len(chunks[0][0].offsets) - 1

@@ -52,7 +52,8 @@ class ProcessShare:
     def cuts(self, threads: int, *, by_pages: bool) -> list[int]:
         """Return [threads + 1] the first block of each thread, and the one after the last.
 
-        by_pages: no two threads share a page.
+        Args:
+            by_pages: no two threads share a page.
         """
         if not by_pages:
             blocks = self.last - self.first

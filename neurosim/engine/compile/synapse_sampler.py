@@ -217,7 +217,8 @@ def open_sampler(
 ) -> SynapseSampler:
     """Return the sampler of a projection; a pattern whose number of synapses is random draws them here.
 
-    onto: the targets of a part; call `numbered` on the result.
+    Args:
+        onto: the targets of a part; call `numbered` on the result.
 
     Raises:
         NeurosimInputError: a delay under a step, or above MAX_DELAY.

@@ -57,7 +57,8 @@ def description_tree(
 ) -> Tree:
     """Return the tables of a description.
 
-    store: receives long arrays, for a file named `beside`; without it they are refused.
+    Args:
+        store: receives long arrays, for a file named `beside`; without it they are refused.
 
     Raises:
         NeurosimInputError: an array too long for TOML, without a store.

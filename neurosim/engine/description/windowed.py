@@ -113,7 +113,8 @@ def _learned(reader: TableReader, tree: object, name: str) -> Mapping[str, NDArr
 def tree(windowed: Windowed, fields: Callable[[Any, str], Table], label: str) -> dict[str, object]:
     """Return the keys of a population's table, without `learned`.
 
-    fields: returns the table of a dataclass.
+    Args:
+        fields: returns the table of a dataclass.
     """
     model = windowed.model
     table: dict[str, object] = {"model": type(model).__name__, "window": windowed.window, **fields(model, label)}

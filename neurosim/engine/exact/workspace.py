@@ -115,7 +115,8 @@ class ExactWorkspace(Uncopied):
     ) -> None:
         """Return to the initial state, with these events of the spike sources and this table of probes.
 
-        alive: arrays whose addresses are in the table.
+        Args:
+            alive: arrays whose addresses are in the table.
         """
         for p, cells in self.compiled.cells.items():
             self._rows[p][:, 0] = 0.0

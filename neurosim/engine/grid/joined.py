@@ -61,7 +61,8 @@ def split(compiled: CompiledNetwork, processes: Processes, whole: Arrays, moved:
 
     Counters go to process 0; in others they start from 0.
 
-    moved: names of projections with other synapses than before, which are left out.
+    Args:
+        moved: names of projections with other synapses than before, which are left out.
     """
     if processes.size == 1:
         return whole

@@ -124,8 +124,9 @@ class Runner:
     ) -> None:
         """Run up to step `last`. All results up to the present step are in the sinks, whatever is raised.
 
-        on_piece: called from time to time with the number of steps and of recorded spikes since the last call; may
-            raise.
+        Args:
+            on_piece: called from time to time with the number of steps and of recorded spikes since the last call; may
+                raise.
         """
         piece = FIRST_PIECE if on_piece else last
         if self.windows.plans:

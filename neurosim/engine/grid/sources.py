@@ -46,7 +46,8 @@ class EventSource(ABC):
     def take(self, first: int, last: int) -> tuple[GridEvents, int]:
         """Return the events of steps `first` to `stop - 1`, and `stop`, which is above `first`.
 
-        last: end of the requested steps. A higher `stop` is the end of the steps that the events at hand cover.
+        Args:
+            last: end of the requested steps. A higher `stop` is the end of the steps that the events at hand cover.
 
         Raises:
             NeurosimInputError: times that are not ascending or negative, a unit that the population lacks.

@@ -104,7 +104,8 @@ class SpikeStream(SpikeSink):
     def finish(self, duration: float) -> None:
         """Make the file from all spikes so far and end the stream.
 
-        duration: s, of the whole run.
+        Args:
+            duration: s, of the whole run.
 
         Raises:
             NeurosimWriteError: no space, or the disk refuses. The journal stays, and this may be called again.

@@ -19,9 +19,11 @@ from ...kernels.engine.clocked.groups import address_of_read
 from ...network.neurons.base import Neuron
 from ..addresses import address
 from ..compile.bundles import Bundle
+from ..compile.cells import Cells
 from ..compile.currents import targets_of
 from ..compile.joint_rows import JointRows
 from ..compile.network import CompiledNetwork
+from ..compile.noise import Noise
 from ..compile.row_table import RowTable
 from .records import SharedNumbers, couplings_record, current_record, drive_record, poisson_record, rates_record
 
@@ -251,6 +253,39 @@ def _entry(kind: int, index: int, receptor: int, *, called: int = 0, record: int
     return [kind, index, receptor, called, record, 0, 0]
 
 
+def _fill_neurons(
+    row: NDArray[np.int64], cells: Cells, inputs: tuple[int, int], *, driven: bool, counted: bool
+) -> None:
+    """Fill the columns of a population of neurons, without the addresses of their state."""
+    row[clocked.KIND] = clocked.NEURONS
+    row[clocked.STEP], row[clocked.QUIET] = cells.functions
+    row[clocked.STATES] = len(cells.initial)
+    row[clocked.RECEPTORS] = cells.receptors
+    row[clocked.CONSTANTS] = len(cells.constants)
+    row[clocked.BY_UNIT] = cells.constants.ndim == 2
+    row[clocked.DRIVEN] = driven
+    # Models without a membrane count the changes of their first variable.
+    row[clocked.MEMBRANE] = cells.state.index("v") if "v" in cells.state else 0
+    row[clocked.HELD] = cells.state.index("refractory") if "refractory" in cells.state else -1
+    row[clocked.COUNTED] = counted
+    row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = inputs
+
+
+def _fill_poisson(row: NDArray[np.int64], noise: Noise, real: np.dtype[Any]) -> list[NDArray[Any]]:
+    """Fill the columns of a Poisson source; return the arrays whose addresses are in them."""
+    row[clocked.KIND] = clocked.POISSON
+    row[clocked.MAX_SPIKES] = noise.max_count
+    if noise.rates is None:
+        name = "poisson_source"
+        record, arrays = poisson_record(noise, SharedNumbers())
+    else:
+        name = "rates_source"
+        record, arrays = rates_record(noise, noise.rates)
+    row[clocked.CALLED] = called.address_of(name, real)
+    row[clocked.RECORD] = address(record)
+    return [record, *arrays]
+
+
 def unit_table(
     compiled: CompiledNetwork,
     ranges: list[tuple[int, int]],
@@ -274,34 +309,9 @@ def unit_table(
         row[clocked.SHIFT] = layout.shifts[p]
         row[clocked.OFFSET] = layout.offsets[p]
         if p in compiled.cells:
-            cells = compiled.cells[p]
-            row[clocked.KIND] = clocked.NEURONS
-            row[clocked.STEP], row[clocked.QUIET] = cells.functions
-            row[clocked.STATES] = len(cells.initial)
-            row[clocked.RECEPTORS] = cells.receptors
-            row[clocked.CONSTANTS] = len(cells.constants)
-            row[clocked.BY_UNIT] = cells.constants.ndim == 2
-            row[clocked.DRIVEN] = p in driven
-            if "v" in cells.state:
-                row[clocked.MEMBRANE] = cells.state.index("v")
-            else:
-                row[clocked.MEMBRANE] = 0
-            row[clocked.HELD] = cells.state.index("refractory") if "refractory" in cells.state else -1
-            row[clocked.COUNTED] = count_updates
-            row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = ranges[p]
+            _fill_neurons(row, compiled.cells[p], ranges[p], driven=p in driven, counted=count_updates)
         elif p in compiled.poisson:
-            noise = compiled.poisson[p]
-            row[clocked.KIND] = clocked.POISSON
-            row[clocked.MAX_SPIKES] = noise.max_count
-            if noise.rates is None:
-                name = "poisson_source"
-                record, arrays = poisson_record(noise, SharedNumbers())
-            else:
-                name = "rates_source"
-                record, arrays = rates_record(noise, noise.rates)
-            alive += [record, *arrays]
-            row[clocked.CALLED] = called.address_of(name, compiled.real)
-            row[clocked.RECORD] = address(record)
+            alive += _fill_poisson(row, compiled.poisson[p], compiled.real)
         else:
             row[clocked.KIND] = clocked.EVENTS
     for k, bundle in enumerate(compiled.bundles):
@@ -340,7 +350,8 @@ def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[n
     A rule acts on a spike when it reaches the synapses, homeostasis, which follows the rate of the cell, when it is
     fired.
 
-    units: receives the range of each population.
+    Args:
+        units: receives the range of each population.
     """
     # Compiled where a rule needs it: a network that does not learn would wait 6 s for nothing on its first run.
     rows: list[tuple[int, int, int]] = []

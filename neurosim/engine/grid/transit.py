@@ -29,7 +29,8 @@ Arrays = Mapping[str, NDArray[Any]]
 def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str, NDArray[Any]]:
     """Return the arrays of `old`, which runs, in the form that `new` restores; see `carried_lessons`, too.
 
-    arrays: of the whole network.
+    Args:
+        arrays: of the whole network.
     """
     step = old.step
     before = old.compiled

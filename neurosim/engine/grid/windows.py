@@ -63,7 +63,8 @@ class WindowedPopulations:
     def end(self, recording: str) -> None:
         """End a recording, and raise if a population that learns has missed its label or reward.
 
-        recording: its name in errors.
+        Args:
+            recording: its name in errors.
 
         Raises:
             NeurosimInputError: the recording has brought none.

@@ -157,7 +157,8 @@ class GridWorkspace(Uncopied):
     def _make_arrivals(self, counters: int) -> None:
         """Make the arrays into which rows are added: only those that some row table needs have entries.
 
-        counters: number of row tables that are counted, not summed.
+        Args:
+            counters: number of row tables that are counted, not summed.
         """
         compiled = self.compiled
         slots = compiled.layout.slots
@@ -228,7 +229,8 @@ class GridWorkspace(Uncopied):
     def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Return to the initial state, with these recordings for the spike sources and this table of probes.
 
-        keep: arrays whose addresses are in the table.
+        Args:
+            keep: arrays whose addresses are in the table.
         """
         for p, cells in self.compiled.cells.items():
             self._write(p, cells.initial)
@@ -249,7 +251,8 @@ class GridWorkspace(Uncopied):
     def sample(self, probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Set the table of probes.
 
-        keep: arrays whose addresses are in the table.
+        Args:
+            keep: arrays whose addresses are in the table.
         """
         self._probes = probes
         self._sampled = keep

@@ -136,7 +136,8 @@ class NeuronLayer(Stateful):
     def each_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the spikes and the state after each step, [T, B, units] and [T, len(state), B, units], from rest.
 
-        x: [T, B, units].
+        Args:
+            x: [T, B, units].
         """
         spikes = []
         states = []

@@ -175,7 +175,8 @@ class LateralState:
     def learn(self, x: NDArray[np.float32], residual: NDArray[np.float64]) -> int:
         """Train the rows of the present task on an item; return the number of synapses that answered or fed back.
 
-        residual: `residual(x)`.
+        Args:
+            residual: `residual(x)`.
         """
         from ...kernels.memory.lateral.cpu import deflate, hebbian
 

@@ -243,7 +243,8 @@ class _LayerState(WindowState):
 def _strongest(segments: Array, context: Array) -> tuple[Array, NDArray[np.int64]]:
     """Return [..., units] responses of largest magnitude to contexts [..., contexts], and the segments that gave them.
 
-    segments: [units, segments, contexts].
+    Args:
+        segments: [units, segments, contexts].
     """
     responses = np.einsum("ijc,...c->...ij", segments, context)
     best = np.abs(responses).argmax(axis=-1)

@@ -212,7 +212,8 @@ class Hierarchy(WindowModel):
     ) -> NDArray[np.int64]:
         """Return [size] number of winners that learned from each unit below.
 
-        everyone: count columns all of whose winners did, in place of winners.
+        Args:
+            everyone: count columns all of whose winners did, in place of winners.
         """
         from ...kernels.memory.packed.reference import unpack
 

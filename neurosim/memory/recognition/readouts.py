@@ -287,7 +287,8 @@ def _conjugate_gradients(
 ) -> NDArray[np.float64]:
     """Return the solution of A x = targets [n, classes], column by column; A is symmetric and positive definite.
 
-    products: returns A x.
+    Args:
+        products: returns A x.
     """
     solution = np.zeros_like(targets)
     residual = targets.copy()

@@ -48,7 +48,8 @@ class Cell:
 def cell(node: Any, title: str, size: int, bias: NDArray[np.float64], dt: float, *, euler: bool = False) -> Cell:
     """Return the population of a neuron node of `size` units with the constant input `bias`.
 
-    euler: with constants whose exact step of `dt` is Euler's step of the node's.
+    Args:
+        euler: with constants whose exact step of `dt` is Euler's step of the node's.
 
     Raises:
         NeurosimInputError: a parameter of another shape, or that breaks its rule.

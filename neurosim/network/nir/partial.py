@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -44,23 +45,8 @@ def expressible(network: Network) -> PartialNetwork:
             lost[population.name] = reason
             lines.append(f"population '{population.name}': {reason}")
     lines += [f"link '{link.name}': NIR has no windows, and so no links" for link in network.links]
-    projections = []
-    for projection in network.projections:
-        missing = [name for name in (projection.source, projection.target) if name in lost]
-        if missing:
-            lines.append(f"projection '{projection.name}': population '{missing[0]}' is left out")
-            continue
-        projections.append(_static(projection, lines))
-    stimuli = []
-    for stimulus in network.stimuli:
-        if stimulus.target in lost:
-            reason = f"population '{stimulus.target}' is left out"
-        else:
-            reason = _stimulus_reason(stimulus)
-        if reason:
-            lines.append(f"stimulus '{stimulus.name}': {reason}")
-        else:
-            stimuli.append(stimulus)
+    projections = _projections_between(network, lost, lines)
+    stimuli = _stimuli_of(network, lost, lines)
     sources = {projection.source for projection in projections}
     for population in network.populations:
         is_idle_source = not isinstance(population.model, Neuron) and population.name not in sources
@@ -71,6 +57,33 @@ def expressible(network: Network) -> PartialNetwork:
     if not populations:
         raise NeurosimInputError(f"NIR: can say nothing of this network ({lines[0]}, and {len(lines) - 1} more)")
     return PartialNetwork(Network(populations, projections, stimuli), tuple(lines))
+
+
+def _projections_between(network: Network, lost: Mapping[str, str], lines: list[str]) -> list[Projection]:
+    """Return the projections whose ends are both there, as NIR has them; `lines` gets a line for each change."""
+    projections = []
+    for projection in network.projections:
+        missing = [name for name in (projection.source, projection.target) if name in lost]
+        if missing:
+            lines.append(f"projection '{projection.name}': population '{missing[0]}' is left out")
+        else:
+            projections.append(_static(projection, lines))
+    return projections
+
+
+def _stimuli_of(network: Network, lost: Mapping[str, str], lines: list[str]) -> list[PoissonInput | Current]:
+    """Return the stimuli that NIR can express; `lines` gets a line for each of the others."""
+    stimuli = []
+    for stimulus in network.stimuli:
+        if stimulus.target in lost:
+            reason = f"population '{stimulus.target}' is left out"
+        else:
+            reason = _stimulus_reason(stimulus)
+        if reason:
+            lines.append(f"stimulus '{stimulus.name}': {reason}")
+        else:
+            stimuli.append(stimulus)
+    return stimuli
 
 
 def _stimulus_reason(stimulus: PoissonInput | Current) -> str:

@@ -67,7 +67,8 @@ def _less(keys, key):
 def _by_counting(values, other, taken, among):
     """Sort values by counting each number below `among`; return False, and sort nothing, if a byte is too small.
 
-    taken: uint8 [at least among, a multiple of 64], zeros on entry and on return.
+    Args:
+        taken: uint8 [at least among, a multiple of 64], zeros on entry and on return.
     """
     for i in range(values.size):
         taken[values[i]] += np.uint8(1)
@@ -91,7 +92,11 @@ def _by_counting(values, other, taken, among):
 def sort(values, other, counts, keys, taken, among):
     """Sort integers below `among`: few by their ranks, dense ones by counting each, many byte by byte.
 
-    other: as many; counts: [256]; keys: [FEW + 16]; taken: as in `choose`.
+    Args:
+        other: as many.
+        counts: [256].
+        keys: [FEW + 16].
+        taken: as in `choose`.
     """
     n = values.size
     if n <= FEW and among <= 2**31 // FEW:

@@ -47,7 +47,8 @@ def fixed_rows_part(key, span, degrees, targets, with_replacement, skip_self, be
 
     All choices are drawn, and choices of the part are sorted.
 
-    before: int64 [sources of the span], filled with the number of choices of each source before the span's targets.
+    Args:
+        before: int64 [sources of the span], filled with the number of choices of each source before the span's targets.
     """
     first = span.first
     low = span.low
@@ -93,7 +94,9 @@ def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self
 def transpose(columns, low, offsets, out):
     """Make the rows of all sources from the sources of the targets `low` on.
 
-    offsets: int64 [sources + 1], filled. out: int32 [columns.size], filled.
+    Args:
+        offsets: int64 [sources + 1], filled.
+        out: int32 [columns.size], filled.
     """
     # A counting sort by source: targets come in their order, so rows ascend.
     offsets[:] = 0
@@ -114,7 +117,8 @@ def transpose(columns, low, offsets, out):
 def distinct_bits(key, among, wanted, bits):
     """Set the bits of `wanted` different numbers of range(among), as `choose_reference` draws for chooser 0.
 
-    bits: uint64 [at least among / 64], zeros.
+    Args:
+        bits: uint64 [at least among / 64], zeros.
     """
     # Of more than half it is quicker to choose those left out.
     inverted = wanted * 2 > among

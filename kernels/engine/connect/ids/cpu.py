@@ -51,7 +51,8 @@ def collect(ids, distinct, count, table, bits):
 def find(ids, distinct, table, bits, numbers):
     """Fill `numbers`, int32 [n], with the place in `distinct` of each of `ids`, int64 [n], or -1.
 
-    table: of `collect`.
+    Args:
+        table: of `collect`.
     """
     mask = table.size - 1
     for i in range(ids.size):

@@ -52,7 +52,8 @@ def bernoulli_rows(key, span, probability, skip_self, offsets, out):
 def distance_rows(key, span, sources, targets, rule, skip_self, offsets, out):
     """Choose each target with the probability of a `DistanceRule`; return their number, or -1 if `out` is too short.
 
-    sources, targets: [n, dimensions] positions.
+    Args:
+        sources, targets: [n, dimensions] positions.
     """
     first = span.first
     count = 0

@@ -84,11 +84,7 @@ def work(run: MatchRun) -> MatchResult:
     ways = list(_ways(config))
     with run.time("match"), bar("matching", "sets of classes", run.options.quiet) as report:
         for number, way in enumerate(ways):
-            sounds = heard
-            if way.renamed:
-                names = np.arange(max(own.classes) + 1)
-                names[list(own.classes)] = np.random.default_rng(config.seed).permutation(own.classes)
-                sounds = heard.renamed(names)
+            sounds = heard.renamed(_random_names(own.classes, config.seed)) if way.renamed else heard
             values = []
             for done, new in enumerate(sets, start=1):
                 model = _trained(config, seen, sounds, own.classes, new, way.shots)
@@ -118,6 +114,13 @@ def _ways(config: MatchConfig) -> Iterator[ShotsResult]:
         if shots == 0:
             # With names at random looks and sounds of a new class have nothing to do with each other.
             yield ShotsResult(shots=0, renamed=True)
+
+
+def _random_names(classes: Sequence[int], seed: int) -> NDArray[np.int64]:
+    """Return [largest class + 1] another of the classes for each, drawn by the seed."""
+    names = np.arange(max(classes) + 1)
+    names[list(classes)] = np.random.default_rng(seed).permutation(classes)
+    return names
 
 
 def _vectors(run: MatchRun, splits: Splits) -> Vectors:

@@ -16,11 +16,11 @@ from .items import MemoryItems
 from .learned import Learned, learn, sizes_between
 from .result import GroupFamiliarity, RecallAtSize, RecallUnderNoise
 
-# of items, and of items and their noisy selves, whose similarity is drawn
+# Pairs of items, and of an item with a noisy copy, whose similarity is drawn.
 PAIRS = 900
 NOISY_PAIRS = 300
 UNPACKED = 1024  # units whose weights are unpacked at a time
-NOISY = 0.3  # moved bits of the noisy items of the familiarity and of the pictures
+NOISY = 0.3  # share of moved bits in the noisy items of the familiarity and of the pictures
 
 
 def noise(learned: Learned, config: MemoryConfig) -> list[RecallUnderNoise]:
@@ -64,12 +64,12 @@ def familiarity(
     values = {name: learned.recall(items).familiarity for name, items in groups.items()}
     figures = {
         name: GroupFamiliarity(
-            items=len(g),
-            mean=float(g.mean()),
-            known=float(np.mean(g >= config.column.threshold)),
-            separation=None if name == "stored" else separation(values["stored"], g),
+            items=len(own),
+            mean=float(own.mean()),
+            known=float(np.mean(own >= config.column.threshold)),
+            separation=None if name == "stored" else separation(values["stored"], own),
         )
-        for name, g in values.items()
+        for name, own in values.items()
     }
     return figures, values
 
@@ -83,25 +83,8 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.f
     """
     items = learned.items
     codes = learned.codes
-    rng = generator(config.seed, 0)
-    n = len(items)
-    dense = np.zeros((n, items.size), np.uint8)
-    np.put_along_axis(dense, items.bits.astype(np.int64), 1, axis=1)
-    a = rng.integers(n, size=PAIRS)
-    b = rng.integers(n, size=PAIRS)
-    # A third of the pairs is left as drawn, a third is of one class, a third are nearest neighbours.
-    for i in range(PAIRS):
-        if i % 3 == 1:
-            same = np.flatnonzero(items.labels == items.labels[a[i]])
-            b[i] = same[rng.integers(len(same))]
-        elif i % 3 == 2:
-            shared = dense[:, items.bits[a[i]]].sum(axis=1, dtype=np.int64)
-            shared[a[i]] = -1
-            b[i] = int(shared.argmax())
-    differ = a != b
-    a = a[differ]
-    b = b[differ]
-    shared = np.array([dense[i, items.bits[j]].sum() for i, j in zip(a, b, strict=True)], np.float64)
+    active = items.bits.shape[1]
+    one, other, shared = _pairs(items, config.seed)
     probes = learned.probes(NOISY_PAIRS)
     fractions = np.asarray(config.sweep.noise)[np.arange(len(probes)) % len(config.sweep.noise)]
     moved = []
@@ -109,11 +92,36 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.f
         moved.append(items[item].noise(fractions[k], config.seed, k).indices)
     answers = learned.recall(MemoryItems(np.stack(moved), items.size, items.labels[probes]))
     return {
-        "inputs": shared / items.bits.shape[1],
-        "codes": (codes[a] == codes[b]).mean(axis=1) if len(a) else np.empty(0),
-        "noisy_inputs": 1 - np.round(fractions * items.bits.shape[1]) / items.bits.shape[1],
+        "inputs": shared / active,
+        "codes": (codes[one] == codes[other]).mean(axis=1) if len(one) else np.empty(0),
+        "noisy_inputs": 1 - np.round(fractions * active) / active,
         "noisy_codes": (answers.codes == codes[probes]).mean(axis=1),
     }
+
+
+def _pairs(items: MemoryItems, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return up to `PAIRS` pairs of different items, [n] and [n], and how many active bits each pair shares.
+
+    A third of the pairs is drawn at random, a third of one class, a third are nearest neighbours.
+    """
+    rng = generator(seed, 0)
+    dense = np.zeros((len(items), items.size), np.uint8)
+    np.put_along_axis(dense, items.bits.astype(np.int64), 1, axis=1)
+    one = rng.integers(len(items), size=PAIRS)
+    other = rng.integers(len(items), size=PAIRS)
+    for i in range(PAIRS):
+        if i % 3 == 1:
+            same = np.flatnonzero(items.labels == items.labels[one[i]])
+            other[i] = same[rng.integers(len(same))]
+        elif i % 3 == 2:
+            in_common = dense[:, items.bits[one[i]]].sum(axis=1, dtype=np.int64)
+            in_common[one[i]] = -1
+            other[i] = int(in_common.argmax())
+    differ = one != other
+    one = one[differ]
+    other = other[differ]
+    shared = [dense[i, items.bits[j]].sum() for i, j in zip(one, other, strict=True)]
+    return one, other, np.array(shared, np.float64)
 
 
 def random_items(count: int, config: MemoryConfig) -> MemoryItems:

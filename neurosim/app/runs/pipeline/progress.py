@@ -97,7 +97,8 @@ class PipelineProgress:
     def save(self, run: Path, plan: str) -> None:
         """Replace the file in a run folder, in one step.
 
-        plan: digest of the pieces of the run.
+        Args:
+            plan: digest of the pieces of the run.
         """
         arrays = {f"{STATE}/{name}/{key}": a for name, state in self.learned.items() for key, a in state.items()}
         header = _Header(self.done, plan, self.tested)

@@ -376,20 +376,11 @@ class Builder(DecoderProgram):
         constants: list[tuple[Array | None, Array | None]] = [(None, self._bias(layer)) for layer in layers]
         if steps:
             constants = [(self.constant(step), bias) for step, (_, bias) in zip(steps, constants, strict=True)]
-        parts = []
-        for thread in range(self.threads if own else 1):
-            parts.append(self._parts(columns, constants, outs, before, thread))
+        parts = [self._parts(columns, constants, outs, before, thread) for thread in range(self.threads if own else 1)]
         self.alive.append(parts)
-        places: list[int] | int
-        if own:
-            places = stride // block
-            share = OWN
-            tables = ByThread([int(part.ctypes.data) for part in parts])
-        else:
-            places = [min(each.start for each in columns if each.thread == t) // block for t in range(self.threads)]
-            places.append(stride // block)
-            share = share_of("columns", x.rows, places, stride // block)
-            tables = ByThread([int(parts[0].ctypes.data)] * self.threads)
+        places, share = self._places_of(columns, stride // block, block, x.rows, own=own)
+        # Where threads share the outputs they read one table of parts, else each its own.
+        tables = ByThread([int(part.ctypes.data) for part in (parts if own else parts * self.threads)])
         operands = {
             "rows": rows,
             "stride": stride,
@@ -406,6 +397,16 @@ class Builder(DecoderProgram):
             bound, sums = self._bound_int8(operands, x, own=own)
         self.emit(bound, places, [*touches, writes(sums, share)])
         return outs
+
+    def _places_of(
+        self, columns: Sequence[_Columns], blocks: int, block: int, rows: int, *, own: bool
+    ) -> tuple[list[int] | int, Share]:
+        """Return the blocks of columns at which each thread begins, and its share of the sums."""
+        if own:
+            return blocks, OWN
+        places = [min(each.start for each in columns if each.thread == t) // block for t in range(self.threads)]
+        places.append(blocks)
+        return places, share_of("columns", rows, places, blocks)
 
     def _bound_blocks(self, operands: dict[str, Any], x: Buffer, *, own: bool) -> tuple[Any, Buffer]:
         """Return the operation over int4 rows with its operands, and the buffer of its sums."""

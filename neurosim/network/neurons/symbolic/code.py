@@ -121,7 +121,8 @@ class StepCode:
     def render(self, expression: Any, names: Mapping[str, str]) -> str:
         """Return an expression as code of a step.
 
-        names: of the variables that hold the states, and all else that is no parameter.
+        Args:
+            names: of the variables that hold the states, and all else that is no parameter.
         """
         return self._render(expression, names)[0]
 

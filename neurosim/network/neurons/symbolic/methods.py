@@ -114,7 +114,8 @@ class Writer:
     def later(self, states: Names, part: str = "") -> dict[str, str]:
         """Return the names at a later moment of the step: these states, all else as it is, and the time.
 
-        part: of dt that has passed; "" for all of it.
+        Args:
+            part: of dt that has passed; "" for all of it.
         """
         names = {**self.now, **states}
         if "t" in self.parts.drives:
@@ -159,7 +160,8 @@ class Writer:
 def integrate(parts: EquationParts, code: StepCode, now: Names, new: Names, *, waits: bool) -> list[str]:
     """Return the lines that lead the variables over a step.
 
-    waits: a neuron may be refractory, which `wait` says.
+    Args:
+        waits: a neuron may be refractory, which `wait` says.
     """
     writer = Writer(parts, code, now, new, waits=waits)
     split = {equation.name: split_noise(equation) for equation in parts.rest}

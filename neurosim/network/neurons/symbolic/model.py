@@ -335,7 +335,8 @@ def _refractory_condition(text: str, reader: EquationReader) -> Any:
 def _values(statements: Sequence[Statement], given: Mapping[str, float], *, waits: bool) -> dict[str, float]:
     """Return the parameters: those of the argument, and those that the text declares, at 0.
 
-    waits: a refractory time holds the variables that are marked.
+    Args:
+        waits: a refractory time holds the variables that are marked.
     """
     values = dict(given)
     for each in statements:

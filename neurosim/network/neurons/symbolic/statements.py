@@ -113,7 +113,8 @@ def _check_flags(unit: str, what: str) -> None:
 def check_names(states: Collection[str], others: Collection[str], what: str = "equations") -> None:
     """Raise `NeurosimInputError` for a name that a model cannot use.
 
-    others: parameters, inputs and subexpressions.
+    Args:
+        others: parameters, inputs and subexpressions.
     """
     for name in (*states, *others):
         usable = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
