@@ -35,8 +35,8 @@ from tqdm import tqdm
 from neurosim import Recordings
 from neurosim.data import catalog
 from neurosim.learning import Liquid, Readout, TrainedReadout
+from neurosim.learning.liquid.classifiers import CLASSIFIERS
 from neurosim.learning.liquid.quality import Quality, generalisation_rank, measure_quality
-from neurosim.learning.liquid.readout import CLASSIFIERS
 
 ADAPT = 90
 # Spread of the logarithm of a conductance once written, and of a read as a fraction of the weight.

@@ -10,9 +10,9 @@ from neurosim.data import read_state, write_state
 from neurosim.kernels.io.traces import cpu as traces
 from neurosim.kernels.io.traces.reference import sampled_traces_reference, window_counts_reference
 from neurosim.learning import Liquid, Readout, TrainedReadout, features
+from neurosim.learning.liquid.classifiers import CLASSIFIERS
 from neurosim.learning.liquid.draws import gamma, uniform
 from neurosim.learning.liquid.quality import measure_quality
-from neurosim.learning.liquid.readout import CLASSIFIERS
 
 SHAPE = (2, 10, 12)
 SMALL = Liquid(SHAPE, neurons=60, patch_synapses=16, patch_radius=0.08, in_degree=8)
@@ -200,11 +200,11 @@ def test_classifiers_find_what_scikit_learn_finds(classes):
 
     z, y = points(40, 70, classes)
     goal = np.where(y[:, None] == np.arange(classes), 1.0, -1.0)
-    alpha, bias, _ = CLASSIFIERS["ridge"](z @ z.T, y, 3.0, Readout())
+    alpha, bias, _ = CLASSIFIERS["ridge"](z @ z.T, y, 3.0, hidden=1, seed=0)
     theirs = Ridge(alpha=3.0).fit(z, goal)
     np.testing.assert_allclose(z.T @ alpha, theirs.coef_.T, atol=1e-10)
     np.testing.assert_allclose(bias, theirs.intercept_, atol=1e-10)
-    alpha, bias, _ = CLASSIFIERS["logistic"](z @ z.T, y, 3.0, Readout())
+    alpha, bias, _ = CLASSIFIERS["logistic"](z @ z.T, y, 3.0, hidden=1, seed=0)
     theirs = LogisticRegression(C=1 / 3.0, tol=1e-8, max_iter=5000).fit(z, y)
     expected = theirs.predict_proba(z)
     scores = z @ (z.T @ alpha) + bias

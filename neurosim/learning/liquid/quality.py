@@ -180,7 +180,7 @@ def effective_rank(x: NDArray[np.floating]) -> float:
     return 0.0
 
 
-def _singular_values(x: NDArray[np.floating]) -> NDArray[np.float64]:
+def _singular_values(x: NDArray[np.floating]) -> NDArray[np.floating]:
     # On one thread the last bits do not depend on the machine, and 200 states take 15 ms. Two threads, which wait
     # for each other, took .7 s where other programs use the cores.
     with one_thread():
