@@ -74,6 +74,48 @@ def _retained(a, kind, q, w):
             w[i, j] /= total
 
 
+@compiled(error_model="numpy")
+def _retained_near(first, a, kind, q, w):
+    """Fill w [rows, columns] with w(first) + J (a - first), J the derivative of `_retained` at `first`."""
+    _retained(first, kind, q, w)
+    if kind == COLUMNS:
+        for j in range(a.shape[1]):
+            mean = ZERO
+            for i in range(a.shape[0]):
+                mean += w[i, j] * (a[i, j] - first[i, j])
+            for i in range(a.shape[0]):
+                w[i, j] += w[i, j] * (a[i, j] - first[i, j] - mean)
+        return
+    two = float32(2)
+    floor = float32(1e-12)
+    total = floor if kind == PRINTED else ZERO
+    along = ZERO
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            power = abs(first[i, j]) ** (q - two)
+            total += power * first[i, j] * first[i, j]
+            along += first[i, j] * power * (a[i, j] - first[i, j])
+    if kind == PRINTED:
+        # d total = q along, w = a / total^((q - 2) / q)
+        factor = ONE / total ** ((q - two) / q)
+        share = (q - two) * along / total
+    else:
+        # square = total^(2 / q), d square = 2 total^(2 / q - 1) along, w = a |a|^(q - 2) / square^((q - 2) / 2)
+        square = total ** (two / q) + floor
+        factor = ONE / square ** ((q - two) / two)
+        share = ZERO
+        if total > ZERO:
+            share = (q - two) * total ** (two / q - ONE) * along / square
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            change = a[i, j] - first[i, j]
+            if kind == NORM:
+                power = abs(first[i, j]) ** (q - two)
+                w[i, j] += factor * power * ((q - ONE) * change - first[i, j] * share)
+            else:
+                w[i, j] += factor * (change - first[i, j] * share)
+
+
 # A product and a sum in one rounding where the processor has that.
 @compiled(fastmath={"contract"})
 def _times(x, w, out):
@@ -106,6 +148,19 @@ def _weights(a, depth, keys, hidden, kind, q, spare):
     for layer in range(depth):
         rows, columns = _shape(layer, depth, keys, hidden)
         _retained(matrix(a + 4 * at, rows, columns, FLOAT), kind, q, matrix(spare + 4 * at, rows, columns, FLOAT))
+        at += rows * columns
+    return spare
+
+
+@compiled(error_model="numpy")
+def _weights_near(first, a, depth, keys, hidden, kind, q, spare):
+    """Return `spare`, filled with w(A) to first order around A at the address `first`."""
+    at = 0
+    for layer in range(depth):
+        rows, columns = _shape(layer, depth, keys, hidden)
+        before = matrix(first + 4 * at, rows, columns, FLOAT)
+        now = matrix(a + 4 * at, rows, columns, FLOAT)
+        _retained_near(before, now, kind, q, matrix(spare + 4 * at, rows, columns, FLOAT))
         at += rows * columns
     return spare
 
@@ -230,13 +285,54 @@ def _loss_slopes(p, place, v, out, d):
 
 
 @njit(inline="always")
+def _slope(y):
+    """Return the derivative of gelu(y) = y N(y): N(y) + y n(y), n the normal density."""
+    return _normal(y) + y * ROOT_PI * exp(float32(-0.5) * y * y)
+
+
+@compiled(error_model="numpy")
+def _forward_near(first, a, depth, keys, hidden, x, layers, out):
+    """Fill `out` [K] with M_first(x) + J (a - first), J the derivative of the output by the weights at `first`.
+
+    Args:
+        layers: see `_forward`; two rows behind those take the change of the sums of a layer.
+    """
+    size = max(keys, hidden)
+    factor = _forward(first, depth, keys, hidden, x, layers, out)
+    current = layers + 8 * depth * size
+    other = layers + 4 * (2 * depth + 1) * size
+    vector(current, keys, FLOAT)[:] = 0
+    at = 0
+    for layer in range(depth):
+        rows, columns = _shape(layer, depth, keys, hidden)
+        entered = vector(layers + 4 * layer * size, rows, FLOAT)
+        change = vector(current, rows, FLOAT)
+        if layer:
+            sums = vector(layers + 4 * (depth + layer - 1) * size, rows, FLOAT)
+            for i in range(rows):
+                change[i] *= _slope(sums[i])
+        before = matrix(first + 4 * at, rows, columns, FLOAT)
+        now = matrix(a + 4 * at, rows, columns, FLOAT)
+        after = vector(other, columns, FLOAT)
+        after[:] = 0
+        for i in range(rows):
+            for j in range(columns):
+                after[j] += change[i] * before[i, j] + entered[i] * (now[i, j] - before[i, j])
+        at += rows * columns
+        current, other = other, current
+    change = vector(current, keys, FLOAT)
+    if depth > 1:
+        _through_norm(change, vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT), factor)
+    for j in range(keys):
+        out[j] += change[j]
+
+
+@njit(inline="always")
 def _into_layer_before(weights, d, y, before):
     """Fill `before` with the derivatives by the sums y of a layer, of those by the output of the matrix after it."""
     _times_transposed(weights, d, before)
     for j in range(y.size):
-        # Derivative of gelu(y) = y N(y): N(y) + y n(y), n the normal density.
-        slope = _normal(y[j]) + y[j] * ROOT_PI * exp(float32(-0.5) * y[j] * y[j])
-        before[j] *= slope
+        before[j] *= _slope(y[j])
 
 
 @njit(inline="always")
@@ -276,7 +372,7 @@ def _descend(p, w, a, step, layers, thetas, keeps, momenta):
 
 
 @operation(
-    f"{NETWORK} loss retention loss_exponent:real retention_exponent:real gates q k v keep theta momentum? delta?"
+    f"{NETWORK} loss retention loss_exponent:real retention_exponent:real near gates q k v keep theta momentum? delta?"
     " spare out"
 )
 def train(p, context, begin, end):
@@ -284,7 +380,9 @@ def train(p, context, begin, end):
 
     Operands: `memory` [tokens, H, 3, P], P is `weights`; `keep` and `theta` [tokens, H, gates], `momentum` alike, of
     all weights or, with `gates` = K, of each column of the last matrix, and by their mean of the others; `delta` of
-    Huber's loss [tokens, H, K]; `spare` float32 [spare_size] for this thread; `out` [tokens, H, K]. Parts are heads.
+    Huber's loss [tokens, H, K]; `spare` float32 [spare_size] for this thread; `out` [tokens, H, K]. With `near` what
+    is read is of first order in the change since the span began: the output or, where there is a retention, w(A), and
+    this before the last token of a span alone. Parts are heads.
     """
     heads = p.heads
     keys = p.keys
@@ -317,8 +415,15 @@ def train(p, context, begin, end):
                 momenta = head_of(p.momentum, i, heads, h, 1, p.gates)
             _descend(p, w, a, anchor + 8 * weights, layers, thetas, keeps, momenta)
             # A token reads the memory that it has just changed.
-            w = _weights(a, depth, keys, hidden, p.retention, q, p.spare)
-            _forward(w, depth, keys, hidden, head_of(p.q, i, heads, h, 1, keys), layers, out)
+            query = head_of(p.q, i, heads, h, 1, keys)
+            if p.near and p.retention == PLAIN:
+                _forward_near(anchor, a, depth, keys, hidden, query, layers, out)
+                continue
+            if p.near and (position_of(context, i) + 1) % p.span:
+                w = _weights_near(anchor, a, depth, keys, hidden, p.retention, q, p.spare)
+            else:
+                w = _weights(a, depth, keys, hidden, p.retention, q, p.spare)
+            _forward(w, depth, keys, hidden, query, layers, out)
 
 
 @operation(f"{NETWORK} x spare out")

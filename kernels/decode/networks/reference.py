@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +37,18 @@ def recall(weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
     if len(weights) == 1:
         return y
     return x + (y - y.mean()) / math.sqrt(y.var() + 1e-5)
+
+
+def near(function: Callable[[list[np.ndarray]], Any], first: list[np.ndarray], now: list[np.ndarray]) -> Any:
+    """Return f(first) + J (now - first), J the derivative of f at `first`, by differences; f returns arrays or one."""
+    step = 1e-4 / max(1.0, *(float(np.abs(b - a).max()) for a, b in zip(first, now, strict=True)))
+    sides = []
+    for side in (step, -step):
+        sides.append(function([a + side * (b - a) for a, b in zip(first, now, strict=True)]))
+    value = function(first)
+    if isinstance(value, np.ndarray):
+        return value + (sides[0] - sides[1]) / (2 * step)
+    return [v + (a - b) / (2 * step) for v, a, b in zip(value, *sides, strict=True)]
 
 
 def pull(error: np.ndarray, kind: int, p: float, delta: float) -> np.ndarray:

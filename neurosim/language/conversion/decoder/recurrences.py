@@ -530,8 +530,10 @@ def _network(b: Builder, mixer: NeuralMemory, memory: Buffer, weights: int) -> d
 
 def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) -> Traced:
     """Append a training step of the memories by k and v; return their values at q after it."""
-    if mixer.read != "exact" and mixer.memory_depth > 1:
-        raise NotCompiledError("read 'linear': compiled for weights that every token reads as they are")
+    # One matrix is linear itself.
+    near = mixer.read == "linear" and mixer.memory_depth > 1
+    if isinstance(mixer, RetainingMemory):
+        near = mixer.retain == "span"
     # Loss and retention of the class as numbers of the kernel.
     loss = networks.SQUARED
     retention = networks.PLAIN
@@ -558,15 +560,13 @@ def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) ->
     rule = {"loss": loss, "retention": retention, "loss_exponent": p, "retention_exponent": q}
     operands = _network(b, mixer, memory, mixer.first.shape[-1])
     gates = rows["theta"].width // mixer.heads
-    bound = networks.train(**operands, **rule, gates=gates, **rows, out=out)
+    bound = networks.train(**operands, **rule, near=near, gates=gates, **rows, out=out)
     _emit(b, bound, mixer.heads, [(x, 1) for x in rows.values()], [memory, out])
     return Traced.of(b, out, [b.tokens, mixer.heads, mixer.k_size])
 
 
 def neural_memory(mixer: NeuralMemory, memory: Traced, inputs: Inputs) -> Traced:
     """Append the training and the reading of memories that are networks."""
-    if isinstance(mixer, RetainingMemory) and mixer.retain != "token":
-        raise NotCompiledError("retain 'span': compiled for weights retained at every token")
     return _trained(mixer, memory.node.buffer, memory.builder, inputs)
 
 
