@@ -6,7 +6,7 @@ FILE is a text. Models have two layers of width 64 and two heads; feed-forward l
 weights that of `gla`. They learn from the first 90 % by `train_bytes`, --steps updates of 16 windows of 128 bytes, and
 losses are of the last 10 %, in nats a byte.
 
-transnormer: its blocks with fixed angles, which have a compiled step; transnormer angles: with trained angles.
+transnormer: its blocks with fixed angles; transnormer angles: with trained angles.
 elu, hedgehog, norm_aware 1 to 3, norm_aware trained: `linear` with these maps, the last with powers of the norms of 1,
     2 or 3, or trained from 3.
 scout, tcnca, sea, window, softmax: the kinds, `window` of 32 tokens, `sea` with 32 keys; scout on window: `scout`,

@@ -12,6 +12,7 @@ from neurosim.kernels.decode.networks import cpu as networks
 from neurosim.kernels.decode.networks import reference as networks_reference
 from neurosim.kernels.decode.vectors import cpu as vectors
 from neurosim.kernels.decode.vectors import reference as vectors_reference
+from neurosim.kernels.decode.vectors.reference import softmax
 
 FEW = HEADS // 2
 LENGTH = 9
@@ -122,13 +123,17 @@ def test_a_window_of_checkpoints_and_one_that_begins_anew(interval: int, restart
             kept = own
 
 
-def test_a_window_of_each_sequence() -> None:
-    """Sequences that a mask leaves out neither write nor count."""
+@pytest.mark.parametrize("distances", [0, 4])
+@pytest.mark.parametrize("squared", [False, True])
+def test_a_window_of_each_sequence(distances: int, squared: bool) -> None:
+    """Sequences that a mask leaves out neither write nor count; a bias knows how far keys lie in the text."""
     draw = Draws()
     capacity = 3
+    bias = draw(distances) if distances else None
+    positions = np.zeros((TOKENS, capacity), np.float32) if distances else None
     memory = np.zeros((TOKENS, capacity, KEYS + VALUES), np.float32)
     counts = np.zeros(TOKENS, np.float32)
-    seen: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(TOKENS)]
+    seen: list[list[tuple[np.ndarray, np.ndarray, int]]] = [[] for _ in range(TOKENS)]
     for position in range(LENGTH):
         q = draw(TOKENS, 1, KEYS)
         k = draw(TOKENS, KEYS)
@@ -155,15 +160,22 @@ def test_a_window_of_each_sequence() -> None:
                 restarts=0,
                 rows=1,
                 counts=counts,
+                bias=bias,
+                positions=positions,
+                distances=distances,
+                squared=squared,
                 mask=mask,
             ),
             1,
             position,
         )
         for i in np.flatnonzero(mask):
-            seen[i].append((k[i : i + 1], v[i : i + 1]))
-            keys, values = (np.stack([token[n] for token in seen[i]]) for n in (0, 1))
-            assert_close(out[i], attention_reference.window(q[i], keys, values, capacity, 0.4)[0])
+            seen[i].append((k[i], v[i], position))
+            keys, values, at = map(np.array, zip(*seen[i][-capacity:], strict=True))
+            scores = 0.4 * keys @ q[i, 0]
+            if bias is not None:
+                scores = scores + bias[np.minimum(position - at, distances - 1)]
+            assert_close(out[i, 0], (np.maximum(scores, 0) ** 2 if squared else softmax(scores)) @ values)
         assert np.isnan(out[mask == 0]).all()
 
 

@@ -20,6 +20,7 @@ from neurosim.base import NeurosimInputError
 from neurosim.base.distribution import install
 from neurosim.language import (
     KINDS,
+    Decoder,
     Depth,
     LanguageConfig,
     LanguageModel,
@@ -158,6 +159,20 @@ def test_a_sequence_may_be_cut_anywhere(kind: str, options: dict[str, Any]) -> N
     if kind not in ("hax", "latent") and (options_of(kind) | options).get("window_size") != 0:
         # Two chunks of 7 tokens later, where a text is cut into them.
         assert sizes[-1] == sizes[6 if kind == "tcnca" else 8]
+
+
+@pytest.mark.slow
+def test_every_option_has_a_compiled_step() -> None:
+    """Decoder against the model's own logits, for all cases; `test_decoder.py` has them in spikes."""
+    tokens = torch.randint(11, (1, 12), generator=torch.Generator().manual_seed(1))
+    for kind, options in CASES:
+        model = LanguageModel(LanguageConfig((MixerSpec(kind, options),), vocabulary=11, width=WIDTH, hidden=16)).eval()
+        decoder = Decoder(model)
+        steps = torch.stack([torch.from_numpy(decoder.step([token])[0].copy()) for token in tokens[0].tolist()])
+        with torch.no_grad():
+            whole = model(tokens)[0][0]
+        error = float((steps - whole).abs().max() / whole.abs().max())
+        assert error < 1e-4, (kind, options, error)
 
 
 def test_every_kind_is_tested_and_takes_only_its_options() -> None:

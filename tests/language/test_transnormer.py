@@ -18,7 +18,6 @@ from neurosim.language.attention.checkpoint import read_model
 from neurosim.language.attention.kinds.linear import Retention
 from neurosim.language.attention.kinds.rotary import build_rotary
 from neurosim.language.attention.transnormer import published_transnormer, transnormer_config
-from neurosim.language.conversion.decoder.program import NotCompiledError
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -70,8 +69,10 @@ def test_the_published_form_trains_its_angles_and_no_norm() -> None:
     # Ten thousand to one over all channels of all heads.
     torch.testing.assert_close(angles.flatten()[4].item(), 10000.0 ** (-8 / 8))
     assert float(angles.grad.abs().max()) > 0  # type: ignore[union-attr,operator]
-    with pytest.raises(NotCompiledError):
-        Decoder(model)
+    logits = model(torch.tensor([[3, 1, 4]]))[0][0].detach().numpy()
+    decoder = Decoder(model)
+    steps = [np.array(decoder.step([token])).ravel() for token in (3, 1, 4)]
+    np.testing.assert_allclose(steps, logits, rtol=0, atol=1e-4 * np.abs(logits).max())
     with pytest.raises(NeurosimInputError, match=r"Retention\.rotary: must be true with trained_angles"):
         Retention(8, Depth(0, 1), num_heads=2, rotary=False, trained_angles=True)
 
@@ -167,10 +168,13 @@ def test_a_folder_of_the_source_is_read_and_gives_its_logits(tmp_path: Path) -> 
     torch.testing.assert_close(logits[0, 0], whole[-1], rtol=0, atol=1e-10)
 
 
-def test_layers_of_the_source_without_angles_have_a_compiled_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize("angles", [True, False])
+def test_a_folder_of_the_source_has_a_compiled_step(angles: bool, tmp_path: Path) -> None:
     config, tensors = layout()
-    tensors.pop("model.layers.0.token_mixer.lrpe.theta")
-    model = read_model(write(tmp_path, config | {"linear_use_lrpe_list": []}, tensors))
+    if not angles:
+        tensors.pop("model.layers.0.token_mixer.lrpe.theta")
+        config = config | {"linear_use_lrpe_list": []}
+    model = read_model(write(tmp_path, config, tensors))
     decoder = Decoder(model)
     tokens = [3, 1, 4, 1, 5]
     steps = [np.array(decoder.step([token])).ravel() for token in tokens]

@@ -61,7 +61,11 @@ def slot(position, capacity, interval, restarts):
     return here, (here if restarts else min(count, capacity - 1)) + 1
 
 
-@operation(f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? bias? mask?", in_order=True)
+@operation(
+    f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? bias? positions? distances? squared?"
+    " mask?",
+    in_order=True,
+)
 def window(p, context, begin, end):
     """Attend by softmax over the last tokens, whose keys and values are kept in turn, and over learnt ones.
 
@@ -70,7 +74,9 @@ def window(p, context, begin, end):
     V], which `plain` sees, q without positions; `mass` [tokens, H], the logarithm of the sum of weights; `interval` and
     `restarts`, see `slot`; `rows` of k and v in a token, all of them seen and kept; `counts` float32 [tokens, H /
     group] of the tokens so far, where not all sequences count alike; `bias` [capacity], added to the scores of keys by
-    their age in tokens, of one row each. Parts are heads of k and v.
+    their age in tokens, of one row each; with `positions` float32 [tokens, capacity], those of the keys, it is
+    [distances], by how far they lie in the text, the last entry for all beyond. With `squared` a weight is the square
+    of a score above 0, in place of the softmax. Parts are heads of k and v.
     """
     heads = p.heads
     keys = p.keys
@@ -86,12 +92,15 @@ def window(p, context, begin, end):
                 continue
             own = state_of(context, i)
             start = p.memory + 4 * own * p.capacity * rows * width
-            position = position_of(context, i)
+            in_text = position_of(context, i)
+            position = in_text
             if p.counts:
                 count = vector(p.counts, (own + 1) * few, FLOAT)
                 position = int(count[own * few + n])
                 count[own * few + n] += 1
             here, seen = slot(position, p.capacity, p.interval, p.restarts)
+            if p.positions:
+                vector(p.positions, (own + 1) * p.capacity, FLOAT)[own * p.capacity + here] = in_text
             seen *= rows
             weights = vector(p.weights, seen + p.learnt_count, FLOAT)
             own_keys = 4 * n * keys
@@ -107,14 +116,25 @@ def window(p, context, begin, end):
                 out = head_of(p.out, i, heads, h, 1, values)
                 for t in range(seen):
                     weights[t] = scale * dot(q, vector(start + 4 * t * width + own_keys, keys, FLOAT))
-                if p.bias:
+                if p.positions:
+                    by_distance = vector(p.bias, p.distances, FLOAT)
+                    of_keys = vector(p.positions + 4 * own * p.capacity, p.capacity, FLOAT)
+                    for t in range(seen):
+                        weights[t] += by_distance[min(in_text - int(of_keys[t]), p.distances - 1)]
+                elif p.bias:
                     by_age = vector(p.bias, p.capacity, FLOAT)
                     for t in range(seen):
                         weights[t] += by_age[(here - t) % p.capacity]
                 for m in range(p.learnt_count):
                     plain = head_of(p.plain, i, heads, h, 1, keys)
                     weights[seen + m] = scale * dot(plain, head_of(p.learnt, m, heads, h, 1, keys + values)[:keys])
-                mass = softmax(weights)
+                mass = float32(0)
+                if p.squared:
+                    for t in range(seen):
+                        above = max(weights[t], float32(0))
+                        weights[t] = above * above
+                else:
+                    mass = softmax(weights)
                 out[:] = 0
                 for t in range(seen):
                     add(weights[t], vector(start + 4 * t * width + own_values, values, FLOAT), out)

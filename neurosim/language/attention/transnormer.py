@@ -22,8 +22,8 @@ def transnormer_config(
         x + W_d ((W_g n) (W_v n)),  without an activation
 
     In layer 0 alone q and k are turned by their positions, with `trained_angles` by angles that are trained, as in the
-    source; those have no compiled step. The norms are by the root mean square; the source's have no weights, here they
-    start at 1 and are trained (`published_transnormer` leaves them at 1).
+    source. The norms are by the root mean square; the source's have no weights, here they start at 1 and are trained
+    (`published_transnormer` leaves them at 1).
     """
     mixers = (
         MixerSpec(

@@ -73,6 +73,7 @@ class TrainedAngles(nn.Module):
         first = 10000.0 ** (-2 * torch.arange(total, dtype=torch.float64) / total)
         self.angles = nn.Parameter(first.view(heads, channels).float())
 
+    @leaf
     def forward(self, x: Tensor, position: Tensor) -> Tensor:
         """Return [B, T, H, 2 K] of x [B, T, H, K], whose first token is at `position`."""
         places = torch.arange(x.shape[1], device=x.device, dtype=torch.float64) + position

@@ -729,7 +729,7 @@ class Builder(DecoderProgram):
         """Return each head of x turned by its position."""
         if angles.limit is not None:
             self.limit = min(self.limit, angles.limit)
-        turns = self._angles(np.array(angles.rates, np.float64), angles.scale)
+        turns = self.turns(np.array(angles.rates, np.float64), angles.scale)
         out = self.buffer(x.width, x.rows)
         places, share = self.by_groups(out, size)
         heads = x.rows * x.width // size // self.tokens
@@ -737,10 +737,10 @@ class Builder(DecoderProgram):
         self.emit(bound, places, [reads(x, share), reads(turns, OWN), writes(out, share)])
         return out
 
-    def _angles(self, rates: Array, scale: float) -> Buffer:
-        """Return cosines and sines [tokens, 2, pairs], which all layers of the same rates share.
+    def turns(self, rates: Array, scale: float = 1.0) -> Buffer:
+        """Return cosines and sines [tokens, 2, rates] of positions times rates, float64, times a scale.
 
-        Every thread computes all of them itself, so that none waits for the others.
+        All layers of the same rates share them. Every thread computes all itself, so that none waits for the others.
         """
         key = (rates.tobytes(), scale)
         if key not in self.angles:

@@ -41,6 +41,8 @@ class Cache:
         restarts: a full memory begins anew, instead of dropping the oldest token.
         rows: keys of a token.
         counts: tokens so far of each sequence and head of keys, where masks leave some out.
+        scale: factor of the scores; None for 1 / sqrt(keys).
+        squared: weights are squares of the scores above 0, in place of their softmax.
     """
 
     kv_heads: int
@@ -52,6 +54,8 @@ class Cache:
     restarts: bool = False
     rows: int = 1
     counts: Buffer | None = None
+    scale: float | None = None
+    squared: bool = False
 
     @property
     def capacity(self) -> int:
@@ -65,7 +69,8 @@ class Cache:
     def operands(self, b: Builder, memory: Buffer) -> dict[str, Any]:
         """Return sizes and memory of `kernels.decode.attention.windows.CACHE`."""
         sizes = {"heads": self.kv_heads * self.groups, "keys": self.keys, "values": self.values, "group": self.groups}
-        return {**sizes, "tokens": b.tokens, "capacity": self.capacity, "memory": memory, "scale": self.keys**-0.5}
+        scale = self.keys**-0.5 if self.scale is None else self.scale
+        return {**sizes, "tokens": b.tokens, "capacity": self.capacity, "memory": memory, "scale": scale}
 
 
 def emit_growing(b: Builder, cache: Cache, bound: BoundOperation, places: Any, touches: list[Touch]) -> None:
@@ -86,11 +91,14 @@ def attend(
     v: Buffer,
     learnt: Learnt | None = None,
     bias: Array | None = None,
+    positions: Buffer | None = None,
 ) -> Buffer:
-    """Return softmax attention [tokens, H V] over the keys that a layer stores.
+    """Return attention [tokens, H V] over the keys that a layer stores.
 
     Args:
-        bias: [capacity], added to the scores of keys by their age in tokens.
+        bias: [capacity], added to the scores of keys by their age in tokens; with `positions` [distances], by how far
+            they lie in the text.
+        positions: state for the positions of the keys, [capacity] a sequence.
     """
     kv_heads = cache.kv_heads
     heads = cache.kv_heads * cache.groups
@@ -109,7 +117,10 @@ def attend(
         if learnt.q is not None:
             touches.append(reads(learnt.q, share))
     operands |= {"interval": cache.interval, "restarts": cache.restarts, "rows": cache.rows, "counts": cache.counts}
-    operands["bias"] = bias
+    operands |= {"bias": bias, "squared": cache.squared}
+    if positions is not None and bias is not None:
+        operands |= {"positions": positions, "distances": len(bias)}
+        touches.append(writes(positions, share))
     if cache.counts is not None:
         touches.append(writes(cache.counts, share))
     bound = windows.window(

@@ -25,7 +25,7 @@ from ...attention.kinds.gated_attention import dilated
 from ...attention.kinds.lightnet import soft_decays
 from ...attention.kinds.modules import Linear, ShortConv, l2_normalise, repeat_heads, token_shift
 from ...attention.kinds.plstm import rotations
-from ...attention.kinds.rotary import Rotary
+from ...attention.kinds.rotary import Rotary, TrainedAngles
 from ...attention.kinds.sea import LearntPositions
 from ...attention.kinds.window_linear import WindowLinearAttention, joined
 from ..coding import Coder
@@ -69,6 +69,16 @@ def _turned(angles: Rotary, x: Traced, position: Any) -> Traced:
     if not isinstance(position, Position) or position.ahead != 0:
         raise NotCompiledError("rotary positions: compiled for the tokens' own positions, state['position']")
     return Traced.of(x.builder, x.builder.rotary(x.token_rows, x.shape[-1], angles), x.shape)
+
+
+@lowers(TrainedAngles.forward)
+def _by_trained_angles(layer: TrainedAngles, x: Traced, position: Any) -> Traced:
+    if not isinstance(position, Position) or position.ahead != 0:
+        raise NotCompiledError("trained angles: compiled for the tokens' own positions, state['position']")
+    b = x.builder
+    both = Traced.of(b, b.turns(layer.angles.detach().double().flatten().numpy()), [b.tokens, 1, 2, *x.shape[-2:]])
+    cos, sin = both.unbind(2)
+    return torch.cat([x * cos, x * sin], -1)  # type: ignore[no-any-return]
 
 
 @lowers(rotations)

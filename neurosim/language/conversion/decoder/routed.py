@@ -28,7 +28,6 @@ from .builder import Builder
 from .cached import Cache, attend, refuse_coded_state
 from .memory import Array, Buffer, reads, writes
 from .nodes import StateNode, Stored
-from .program import NotCompiledError
 from .recurrences import additive, delta
 from .traced import Traced
 
@@ -195,8 +194,6 @@ def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
 def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
     """Append the state-space layer for all tokens, and the attention unit for those that the router activates."""
     refuse_coded_state(mixer)
-    if mixer.positions == "bias" or mixer.attention != "softmax":
-        raise NotCompiledError("positions 'bias' and attention 'relu2': compiled for softmax without a bias")
     b = x.builder
     s, _ = run_inside(mixer.average, x, state, shared)
     s = F.silu(s)
@@ -213,9 +210,18 @@ def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
     q, k = (mixer.turned(value, state["position"]) for value in (q, k))
     inputs = mixer.coded({"q": q, "k": k})
     # Masked tokens leave no key: `counts` are the active tokens so far of each sequence.
-    cache = Cache(1, 1, mixer.k_size, mixer.v_size, mixer.slots, counts=b.state(1))
+    squared = mixer.attention == "relu2"
+    scale = 1 / max(mixer.slots - 1, 1) if squared else None
+    counts = b.state(1)
+    cache = Cache(1, 1, mixer.k_size, mixer.v_size, mixer.slots, counts=counts, scale=scale, squared=squared)
+    bias = None
+    positions = None
+    if mixer.positions == "bias":
+        bias = b.constant(mixer.bias)
+        positions = b.state(mixer.slots)
     rows = [cast(Any, value).token_rows for value in (inputs["q"], inputs["k"], v)]
-    out = Traced.of(b, attend(b, cache, cache.memory(b), *rows), [b.tokens, 1, mixer.v_size])
+    attended = attend(b, cache, cache.memory(b), *rows, bias=bias, positions=positions)
+    out = Traced.of(b, attended, [b.tokens, 1, mixer.v_size])
     read = _Sum(b, mixer.width)
     read.add(mixer.unit.h_proj(out * r), weights[1])
     _end_routing(b)
