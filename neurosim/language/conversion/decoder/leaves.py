@@ -78,7 +78,7 @@ def _by_trained_angles(layer: TrainedAngles, x: Traced, position: Any) -> Traced
     b = x.builder
     both = Traced.of(b, b.turns(layer.angles.detach().double().flatten().numpy()), [b.tokens, 1, 2, *x.shape[-2:]])
     cos, sin = both.unbind(2)
-    return torch.cat([x * cos, x * sin], -1)  # type: ignore[no-any-return]
+    return cast(Traced, torch.cat(cast(Any, [x * cos, x * sin]), -1))
 
 
 @lowers(rotations)

@@ -219,8 +219,8 @@ def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
     if mixer.positions == "bias":
         bias = b.constant(mixer.bias)
         positions = b.state(mixer.slots)
-    rows = [cast(Any, value).token_rows for value in (inputs["q"], inputs["k"], v)]
-    attended = attend(b, cache, cache.memory(b), *rows, bias=bias, positions=positions)
+    rows = {name: cast(Any, value).token_rows for name, value in {**inputs, "v": v}.items()}
+    attended = attend(b, cache, cache.memory(b), **rows, bias=bias, positions=positions)
     out = Traced.of(b, attended, [b.tokens, 1, mixer.v_size])
     read = _Sum(b, mixer.width)
     read.add(mixer.unit.h_proj(out * r), weights[1])
