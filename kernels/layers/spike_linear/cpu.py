@@ -27,6 +27,7 @@ MIN_WIDTH = 64
 # Numbers that are compared at once, and columns that are summed at once.
 WORD = 64
 BLOCK = 64
+PART = 16  # columns that are summed at once behind the last block
 LINE = 64  # bytes
 AHEAD = 16  # rows by which a tile's are asked for while it is packed
 FLOAT = np.float32(0)
@@ -215,6 +216,39 @@ def _add_block(typing, target, source, stride, units, count):
     return types.void(types.intp, types.intp, types.intp, types.intp, types.intp), emit
 
 
+@intrinsic
+def _add_part(typing, target, source, stride, units, count, size):
+    """Add as `_add_block`, `size` float32 of at most `PART`; those behind are neither read nor written."""
+    vector = ir.VectorType(ir.FloatType(), PART)
+    numbers = ir.VectorType(ir.IntType(32), PART)
+    lanes = ir.VectorType(ir.IntType(1), PART)
+
+    def emit(context, builder, signature, arguments):
+        target, source, stride, units, count, size = arguments
+        word = stride.type
+        align = ir.IntType(32)(4)
+        nothing = ir.Constant(vector, [0.0] * PART)
+        first = builder.insert_element(ir.Constant(numbers, ir.Undefined), size, ir.IntType(32)(0))
+        sizes = builder.shuffle_vector(first, first, ir.Constant(numbers, [0] * PART))
+        inside = builder.icmp_unsigned("<", ir.Constant(numbers, list(range(PART))), sizes)
+        pointer = vector.as_pointer()
+        read = ir.FunctionType(vector, [pointer, align.type, lanes, vector])
+        write = ir.FunctionType(ir.VoidType(), [vector, pointer, align.type, lanes])
+        load = cgutils.get_or_insert_function(builder.module, read, f"llvm.masked.load.v{PART}f32.p0")
+        store = cgutils.get_or_insert_function(builder.module, write, f"llvm.masked.store.v{PART}f32.p0")
+        place = builder.inttoptr(target, pointer)
+        total = cgutils.alloca_once_value(builder, builder.call(load, [place, align, inside, nothing]))
+        with cgutils.for_range(builder, count) as loop:
+            at = builder.add(units, builder.mul(loop.index, ir.Constant(word, 4)))
+            unit = builder.load(builder.inttoptr(at, ir.IntType(32).as_pointer()))
+            row = builder.inttoptr(builder.add(source, builder.mul(builder.sext(unit, word), stride)), pointer)
+            builder.store(builder.fadd(builder.load(total), builder.call(load, [row, align, inside, nothing])), total)
+        builder.call(store, [builder.load(total), place, align, inside])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp, types.intp, types.int32), emit
+
+
 @compiled
 def add_rows(source, units, row):
     """Add source[k] to row for each int32 k in units, in that order."""
@@ -223,11 +257,9 @@ def add_rows(source, units, row):
     chosen = units.ctypes.data
     for n in range(0, whole, BLOCK):
         _add_block(row.ctypes.data + 4 * n, source.ctypes.data + 4 * n, stride, chosen, units.size)
-    if whole < row.size:
-        for k in range(units.size):
-            a = source[units[k]]
-            for n in range(whole, row.size):
-                row[n] += a[n]
+    for n in range(whole, row.size, PART):
+        size = min(PART, row.size - n)
+        _add_part(row.ctypes.data + 4 * n, source.ctypes.data + 4 * n, stride, chosen, units.size, size)
 
 
 @compiled

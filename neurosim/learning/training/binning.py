@@ -329,6 +329,8 @@ class BinnedRecordings:
     """
 
     def __init__(self, binning: Binning, recordings: Recordings) -> None:
+        from ...kernels.layers.spike_linear.cpu import listed
+
         self.lengths = binning.lengths(recordings.durations)
         self.units = binning.units
         self.labels = recordings.labels
@@ -338,12 +340,17 @@ class BinnedRecordings:
         sizes = [np.zeros(1, np.int64)]
         for first in range(0, len(recordings), CHUNK):
             numbers = np.arange(first, min(first + CHUNK, len(recordings)))
-            x = binning.batch(recordings, numbers).x.transpose(1, 0, 2)
-            recording, step, unit = np.nonzero(x)
-            steps.append(step.astype(np.int32))
-            units.append(unit.astype(np.int32))
-            counts.append(x[recording, step, unit])
-            sizes.append(np.bincount(recording, minlength=len(numbers)))
+            x = binning.batch(recordings, numbers).x
+            active = listed(x.reshape(-1, self.units), max_density=1.0)
+            # [recordings, steps]: in the list the recordings of a step lie side by side, here the steps of a recording.
+            begins = active.starts[:-1].reshape(len(x), -1).T
+            lengths = np.diff(active.starts).reshape(len(x), -1).T
+            before = np.cumsum(lengths).reshape(lengths.shape) - lengths
+            order = np.repeat((begins - before).ravel(), lengths.ravel()) + np.arange(len(active.units))
+            steps.append(np.repeat(np.tile(np.arange(len(x), dtype=np.int32), len(numbers)), lengths.ravel()))
+            units.append(active.units[order])
+            counts.append(active.values[order] if len(active.values) else np.ones(len(order), np.float32))
+            sizes.append(lengths.sum(axis=1))
         self.steps = np.concatenate(steps)
         self.places = np.concatenate(units)
         self.counts = np.concatenate(counts)
