@@ -51,14 +51,16 @@ def listed(x, max_density=MAX_DENSITY, threads=1):
     """Return `Active` of x [R, M] float32, or None if more than the fraction `max_density` of x is not 0."""
     starts = np.zeros(len(x) + 1, np.int64)
     plain = np.zeros(len(x), np.uint8)
+    # A bit for each entry: the second pass reads a 32nd of the memory of the first.
+    words = np.empty((len(x), -(-x.shape[1] // WORD)), np.uint64)
     bounds = np.arange(len(x) + 1) * x.shape[1]
-    spread(lambda a, b: _count(x, starts, plain, a, b), bounds, threads, LOOK_GRAIN)
+    spread(lambda a, b: _count(x, starts, plain, words, a, b), bounds, threads, LOOK_GRAIN)
     np.cumsum(starts, out=starts)
     if starts[-1] > max_density * x.size:
         return None
     units = np.empty(starts[-1], np.int32)
     values = np.empty(0 if plain.all() else starts[-1], np.float32)
-    spread(lambda a, b: _list(x, starts, units, values, a, b), bounds, threads, LOOK_GRAIN)
+    spread(lambda a, b: _list(x, starts, words, units, values, a, b), bounds, threads, LOOK_GRAIN)
     return ActiveInputs(starts, units, values)
 
 
@@ -126,45 +128,44 @@ def _unlike(typing, address, value):
 
 
 @compiled
-def _count(x, starts, plain, first, last):
+def _count(x, starts, plain, words, first, last):
+    """Count the entries other than 0 of rows `first` to `last`, and mark them in words [rows, ceil(columns / WORD)]."""
     zero = np.float32(0)
     one = np.float32(1)
-    whole = x.shape[1] // WORD * WORD
+    whole = x.shape[1] // WORD
     for i in range(first, last):
         row = x[i]
         at = x[i].ctypes.data
         n = 0
         odd = uint64(0)
-        for k in range(0, whole, WORD):
-            active = _unlike(at + 4 * k, zero)
-            odd |= active & _unlike(at + 4 * k, one)
+        for k in range(whole):
+            active = _unlike(at + 4 * WORD * k, zero)
+            odd |= active & _unlike(at + 4 * WORD * k, one)
             n += popcount(active)
-        for k in range(whole, row.size):
-            n += row[k] != zero
-            odd |= uint64(row[k] != zero and row[k] != one)
+            words[i, k] = active
+        if whole < words.shape[1]:
+            active = uint64(0)
+            for k in range(whole * WORD, row.size):
+                active |= uint64(row[k] != zero) << uint64(k - whole * WORD)
+                odd |= uint64(row[k] != zero and row[k] != one)
+            n += popcount(active)
+            words[i, whole] = active
         starts[i + 1] = n
         plain[i] = odd == 0
 
 
 @compiled
-def _list(x, starts, units, values, first, last):
-    zero = np.float32(0)
-    whole = x.shape[1] // WORD * WORD
+def _list(x, starts, words, units, values, first, last):
     for i in range(first, last):
-        row = x[i]
-        data = x[i].ctypes.data
         at = starts[i]
-        for k in range(0, whole, WORD):
-            active = _unlike(data + 4 * k, zero)
+        for k in range(words.shape[1]):
+            active = words[i, k]
             while active:
-                units[at] = k + trailing_zeros(active)
+                units[at] = WORD * k + trailing_zeros(active)
                 at += 1
                 active &= active - uint64(1)
-        for k in range(whole, row.size):
-            if row[k] != zero:
-                units[at] = k
-                at += 1
         if values.size:
+            row = x[i]
             for j in range(starts[i], at):
                 values[j] = row[units[j]]
 
