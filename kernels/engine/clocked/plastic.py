@@ -39,6 +39,7 @@ from .plasticity import (
     settle,
 )
 from .views import PIECE
+from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, wait
 
 # Plastic synapses, int64 [entries, PLASTIC_COLUMNS]. Addresses of arrays that an entry does not have are 0.
 (
@@ -87,8 +88,11 @@ from .views import PIECE
     TARGET_PART,  # PART and SHIFT of the target, see `loop`
     TARGET_SHIFT,
     FULL,  # address: uint8 [SYNAPSES], full release sites; 0: a spike delivers the mean
+    WAITS,  # address: int32 [TARGETS * LINE], see `waiting`; 0: spikes of targets change weights at once
+    WAIT_FACTORS,  # address: float64 [TARGETS * LINE, 2]
+    WAIT_FOUND,  # address: int64 [threads, FOUND]
     PLASTIC_COLUMNS,
-) = range(46)
+) = range(49)
 
 # Functions that targets call when they fire, int64 [posts, POST_COLUMNS], sorted by target.
 (
@@ -193,6 +197,7 @@ def on_pre(entry, context, log, log_offsets, sums):
     synapses = entry[SYNAPSES]
     weights = vector(entry[WEIGHTS], synapses, real)
     learning = _learning(entry, thread)
+    waiting = _waiting(entry, thread)
     if entry[GROUP]:
         _begin_step(entry, context, log_offsets, real)
     if step - entry[DELAY] < context[LOG_START]:
@@ -204,6 +209,8 @@ def on_pre(entry, context, log, log_offsets, sums):
     by_chance = entry[RELEASED] != 0 or entry[FULL] != 0
     ordinals = vector(entry[ORDINALS] + thread * sources * 4, sources if by_chance else 0, np.uint32(0))
     line = sums[entry[RECEPTOR]]
+    first_cut = begin_block - entry[CUT_BLOCK]
+    last_cut = end_block - entry[CUT_BLOCK]
     at = (step - entry[DELAY] - context[LOG_START]) * context[POPULATIONS] + entry[SOURCE]
     for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
         for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
@@ -214,6 +221,12 @@ def on_pre(entry, context, log, log_offsets, sums):
                 gain = release(short, resources, i, step - entry[DELAY])
             else:
                 gain = 1.0
+            if entry[WAITS]:
+                begin = cuts[i, first_cut]
+                following = begin
+                if f + 1 < log_offsets[home, at + 1]:
+                    following = cuts[log[home, f + 1], first_cut]
+                catch_up(learning, waiting, i, begin, cuts[i, last_cut], following, targets, weights)
             for b in range(begin_block, end_block):
                 begin = cuts[i, b - entry[CUT_BLOCK]]
                 end = cuts[i, b - entry[CUT_BLOCK] + 1]
@@ -247,8 +260,12 @@ def on_post(entry, context, log, log_offsets, sums):
     weights = vector(entry[WEIGHTS], entry[SYNAPSES], sums.dtype.type(0))
     learning = _learning(entry, context[THREAD])
     incoming = _incoming(entry)
+    waiting = _waiting(entry, context[THREAD])
     for f in range(context[FIRST], context[LAST]):
-        on_target_spike(learning, incoming, weights, context[STEP], log[0, f])
+        if entry[WAITS]:
+            wait(learning, waiting, incoming, weights, context[STEP], log[0, f])
+        else:
+            on_target_spike(learning, incoming, weights, context[STEP], log[0, f])
 
 
 def on_soma(entry, context, log, log_offsets, sums):
@@ -347,9 +364,10 @@ def _hold(entry, context, real):
             each = _member(entry, k)
             weights = vector(each[WEIGHTS], each[SYNAPSES], real)
             incoming = _incoming(each)
-            learns = each[RULE] != 0
-            modulated = each[ELIGIBILITY] != 0
-            if learns and modulated:
+            if each[WAITS]:
+                learning = _learning(each, context[THREAD])
+                catch_up_target(learning, _waiting(each, context[THREAD]), incoming, weights, target)
+            elif each[ELIGIBILITY]:
                 learning = _learning(each, context[THREAD])
                 for i in range(incoming.offsets[target], incoming.offsets[target + 1]):
                     settle(learning, weights, incoming.synapses[i])
@@ -390,6 +408,17 @@ def _learning(entry, thread):
         matrix(entry[POST], entry[TARGETS] if learns else 0, TRACE_COLUMNS, 0.0),
         matrix(entry[ELIGIBILITY], entry[SYNAPSES] if modulated else 0, 2, 0.0),
         vector(entry[REWARD] + thread * REWARD_ENTRIES * 8, REWARD_ENTRIES if modulated else 0, 0.0),
+    )
+
+
+@compiled
+def _waiting(entry, thread):
+    """Return the spikes of targets that wait for their synapses; all empty where none do."""
+    size = entry[TARGETS] * LINE if entry[WAITS] else 0
+    return Waiting(
+        vector(entry[WAITS], size, np.int32(0)),
+        matrix(entry[WAIT_FACTORS], size, 2, 0.0),
+        vector(entry[WAIT_FOUND] + thread * FOUND * 8, FOUND if size else 0, np.int64(0)),
     )
 
 

@@ -166,7 +166,8 @@ def decay_tables(rule, steps=4096):
 
 
 @compiled(inline="always")
-def _decay(table, rate, elapsed):
+def trace_decay(table, rate, elapsed):
+    """Return the part of a trace that is left after `elapsed` steps; table: its row of decays."""
     # Unsigned, so that numba does not look for negative indices.
     k = np.uint64(elapsed)
     if k < np.uint64(table.size):
@@ -175,14 +176,14 @@ def _decay(table, rate, elapsed):
 
 
 @compiled(inline="always")
-def _fast_trace(traces, unit, table, rate, step):
+def fast_trace(traces, unit, table, rate, step):
     """Return the fast trace of a unit at `step`; traces [units * TRACE_COLUMNS]."""
     at = np.int64(unit) * TRACE_COLUMNS
-    return traces[at + FAST] * _decay(table, rate, step - np.int64(traces[at + LAST]))
+    return traces[at + FAST] * trace_decay(table, rate, step - np.int64(traces[at + LAST]))
 
 
 @compiled(inline="always")
-def _power(x, mu):
+def power(x, mu):
     """Return x^mu; common powers without a call."""
     if mu == 0.0:
         return 1.0
@@ -222,7 +223,7 @@ def on_arrival(learning, step, source, begin, end, targets, weights, gain, row):
     decay = learning.decay
     post = learning.post
     own = learning.pre[source]
-    slow = own[SLOW] * _decay(decay[D_X], rule[RATE_X], step - np.int64(own[LAST]))
+    slow = own[SLOW] * trace_decay(decay[D_X], rule[RATE_X], step - np.int64(own[LAST]))
     scale = rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * slow
     low = rule[W_MIN]
     high = rule[W_MAX]
@@ -242,17 +243,17 @@ def on_arrival(learning, step, source, begin, end, targets, weights, gain, row):
             settle(learning, weights, s)
             w = weights[s]
             row[hit[k]] += part * w
-            o1 = _fast_trace(traces, hit[k], table, rate, step)
-            amount = _power((w - low) / span, mu) * o1 * scale + constant
+            o1 = fast_trace(traces, hit[k], table, rate, step)
+            amount = power((w - low) / span, mu) * o1 * scale + constant
             learning.eligibility[s, TRACE] += amount / learning.reward[SCALE]
-    else:
-        changed = bare_vector(weights[begin:end])
-        for k in range(hit.size):
-            w = changed[k]
-            row[hit[k]] += part * w
-            o1 = _fast_trace(traces, hit[k], table, rate, step)
-            amount = _power((w - low) / span, mu) * o1 * scale + constant
-            changed[k] = min(max(w + amount, low), high)
+        return
+    changed = bare_vector(weights[begin:end])
+    for k in range(hit.size):
+        w = changed[k]
+        row[hit[k]] += part * w
+        o1 = fast_trace(traces, hit[k], table, rate, step)
+        amount = power((w - low) / span, mu) * o1 * scale + constant
+        changed[k] = min(max(w + amount, low), high)
 
 
 @compiled
@@ -262,32 +263,35 @@ def after_arrival(learning, step, source):
     decay = learning.decay
     own = learning.pre[source]
     elapsed = step - np.int64(own[LAST])
-    fast = _decay(decay[D_PLUS], rule[RATE_PLUS], elapsed)
-    slow = _decay(decay[D_X], rule[RATE_X], elapsed)
+    fast = trace_decay(decay[D_PLUS], rule[RATE_PLUS], elapsed)
+    slow = trace_decay(decay[D_X], rule[RATE_X], elapsed)
     _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
 
 
 @compiled
-def on_target_spike(learning, incoming, weights, step, target):
-    """Process a spike of `target`: its synapses change by the traces of their sources, then its traces rise."""
+def raise_target(learning, step, target):
+    """Raise the traces of a target that fires; return by what it multiplies r1 and weights at its synapses."""
     rule = learning.rule
     decay = learning.decay
-    pre = learning.pre
     own = learning.post[target]
     elapsed = step - np.int64(own[LAST])
-    fast = _decay(decay[D_MINUS], rule[RATE_MINUS], elapsed)
-    slow = _decay(decay[D_Y], rule[RATE_Y], elapsed)
+    fast = trace_decay(decay[D_MINUS], rule[RATE_MINUS], elapsed)
+    slow = trace_decay(decay[D_Y], rule[RATE_Y], elapsed)
     scale = rule[PAIR_PLUS] + rule[TRIPLET_PLUS] * own[SLOW] * slow
     forgotten = rule[DECAY] * own[FAST] * fast
+    _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
+    return scale, forgotten
+
+
+@compiled
+def on_target_spike(learning, incoming, weights, step, target):
+    """Process a spike of `target` by a modulated rule: traces of eligibility change by those of the sources."""
+    rule = learning.rule
+    scale, forgotten = raise_target(learning, step, target)
     low = rule[W_MIN]
     high = rule[W_MAX]
-    mu = rule[MU_PLUS]
     span = high - low
-    constant = rule[CONSTANT_POST]
-    modulated = rule[MODULATED] != 0.0
-    table = decay[D_PLUS]
-    rate = rule[RATE_PLUS]
-    traces = bare_vector(pre.reshape(-1))
+    traces = bare_vector(learning.pre.reshape(-1))
     begin = incoming.offsets[target]
     end = incoming.offsets[target + 1]
     synapses = bare_vector(incoming.synapses[begin:end])
@@ -299,16 +303,11 @@ def on_target_spike(learning, incoming, weights, step, target):
         if k + AHEAD < synapses.size:
             # Each weight is in another row, on another cache line.
             prefetch(at + width * np.int64(synapses[k + AHEAD]))
-        if modulated:
-            settle(learning, weights, s)
+        settle(learning, weights, s)
         w = np.float64(weights[s])
-        r1 = _fast_trace(traces, sources[k], table, rate, step)
-        amount = _power((high - w) / span, mu) * r1 * scale + constant - forgotten * w
-        if modulated:
-            learning.eligibility[s, TRACE] += amount / learning.reward[SCALE]
-        else:
-            weights[s] = min(max(w + amount, low), high)
-    _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
+        r1 = fast_trace(traces, sources[k], learning.decay[D_PLUS], rule[RATE_PLUS], step)
+        amount = power((high - w) / span, rule[MU_PLUS]) * r1 * scale + rule[CONSTANT_POST] - forgotten * w
+        learning.eligibility[s, TRACE] += amount / learning.reward[SCALE]
 
 
 @compiled

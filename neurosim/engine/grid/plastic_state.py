@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from ...base.errors import Uncopied, require
 from ...kernels.engine.clocked import plastic as table
 from ...kernels.engine.clocked import plasticity as kernel
+from ...kernels.engine.clocked import waiting as late
 from ...network.network import WEIGHTS, Projection
 from ..addresses import address, signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses
+from ..compile.row_tables import aligned
 from ..compile.share import ProcessShare
 from ..processes import ALONE, Processes
 
@@ -37,17 +39,24 @@ class PlasticState(Uncopied):
         self._ordinals = np.zeros(threads * max(by_chance, default=0), np.uint32)
         self._alive: list[NDArray[Any]] = []
         self._state: list[dict[str, NDArray[Any]]] = []
+        # By number of plastic synapses: spikes of targets that have not changed weights yet.
+        self._late: dict[int, tuple[kernel.Learning, late.Waiting]] = {}
+        # Shared: what is in them is used up by each row.
+        self._found = np.empty((threads, late.FOUND), np.int64)
         # Weights at the start of a recording.
         self._start = [each.weights for each in compiled]
-        for row, each in zip(self.table, compiled, strict=True):
+        for k, (row, each) in enumerate(zip(self.table, compiled, strict=True)):
             self._state.append(_state(each, share.layout, threads))
             self._fill(row, each, share)
+            if each.rule.size and not each.modulated:
+                self._late[k] = self._wait(row, k, int(share.layout.sizes[each.target]))
             for name, array in self._state[-1].items():
                 row[COLUMNS[name]] = array.ctypes.data
         self.reset()
 
     def reset(self) -> None:
         """Return to the initial weights, or those of the last `carry`, and to initial traces."""
+        self._forget_waiting()
         for each, start, state in zip(self.synapses, self._start, self._state, strict=True):
             for name, array in state.items():
                 if name == "weights":
@@ -61,6 +70,7 @@ class PlasticState(Uncopied):
 
     def carry(self) -> None:
         """Let the next recording start from the present weights, where a projection keeps them."""
+        self._catch_up()
         for k, (synapses, state) in enumerate(zip(self.synapses, self._state, strict=True)):
             if synapses.projection.keep:
                 self._start[k] = _weights(synapses, state)
@@ -75,6 +85,7 @@ class PlasticState(Uncopied):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of all state; they are the same for any number of threads."""
+        self._catch_up()
         copies = {}
         for k, state in enumerate(self._state):
             for name, array in state.items():
@@ -85,6 +96,7 @@ class PlasticState(Uncopied):
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays that `arrays` returned."""
+        self._forget_waiting()
         for k, state in enumerate(self._state):
             for name, array in state.items():
                 array[:] = arrays[f"lesson.{k}.{name}"]
@@ -105,6 +117,7 @@ class PlasticState(Uncopied):
 
         All processes call it, and have the values of all. variable: "weight", "pre" or "post".
         """
+        self._catch_up()
         pairs = zip(self.synapses, self._state, strict=True)
         parts = [(synapses, state) for synapses, state in pairs if synapses.projection.name == projection]
         values = np.empty(sum(synapses.whole for synapses, _ in parts), parts[0][1]["weights"].dtype)
@@ -134,6 +147,7 @@ class PlasticState(Uncopied):
         require(bool(np.isfinite(values).all()), name, "must be finite", "NaN or infinity")
         projection.check_bounds(np.atleast_1d(values))
         by_synapse = np.broadcast_to(values, (count,))
+        self._catch_up()
         for k in parts:
             state = self._state[k]
             state["weights"][:] = by_synapse[self.synapses[k].places]
@@ -155,6 +169,41 @@ class PlasticState(Uncopied):
                 value = state["weights"][wrong[0]]
                 return f"{synapses.projection} onto unit {unit}: weight must stay finite (got {value}"
         return ""
+
+    def _wait(self, row: NDArray[np.int64], k: int, targets: int) -> tuple[kernel.Learning, late.Waiting]:
+        """Return what is needed to bring the weights of synapses number k up to date; write its addresses into a row.
+
+        Spikes of their `targets` units wait until a spike of the source reads the weights.
+        """
+        steps = aligned((targets * late.LINE,), np.int32)
+        waiting = late.Waiting(steps, np.empty((targets * late.LINE, 2)), self._found[0])
+        row[table.WAITS] = waiting.steps.ctypes.data
+        row[table.WAIT_FACTORS] = waiting.factors.ctypes.data
+        row[table.WAIT_FOUND] = self._found.ctypes.data
+        rule = self.synapses[k].rule
+        state = self._state[k]
+        learning = kernel.Learning(
+            rule=rule,
+            decay=kernel.decay_tables(rule),  # type: ignore[no-untyped-call]
+            pre=state["pre"][0],
+            post=state["post"],
+            eligibility=np.empty((0, 2)),
+            reward=np.empty(0),
+        )
+        return learning, waiting
+
+    def _forget_waiting(self) -> None:
+        for _, waiting in self._late.values():
+            waiting.steps[:] = -1
+
+    def _catch_up(self) -> None:
+        """Bring all weights up to date, before they are read."""
+        for k, (learning, waiting) in self._late.items():
+            # The first of each target says whether any waits.
+            if (waiting.steps[:: late.LINE] >= 0).any():
+                synapses = self.synapses[k]
+                weights = self._state[k]["weights"]
+                late.catch_up_all(learning, waiting, synapses.offsets, synapses.targets, weights)
 
     def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: ProcessShare) -> None:
         layout = share.layout
