@@ -8,7 +8,7 @@ on what is stored.
 from __future__ import annotations
 
 import numpy as np
-from numba import uint64
+from numba import njit, uint64
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import popcount
@@ -174,6 +174,78 @@ def _stay(status, g, code, numbers, count):
     return 0.0
 
 
+@njit(inline="always")
+def _evidence(inputs, memory, spare, rule, m, f, n, follows, scale, units, count):
+    """Compute the evidence of every term that exists in a frame; add the cost to `count`.
+
+    Args:
+        n: number of active inputs.
+        follows: whether there is a code before, whose signals have the factor `scale`.
+
+    Returns:
+        bits of the terms, 1 for U, 2 for H, 4 for D; the hash of all active afferents.
+    """
+    _, flags, _, above, above_scale, beside = inputs
+    u, h, d, _, _, _ = memory
+    terms, total, sums_h, before, values, active, active_h = spare
+    modules = before.size
+    n_above = _bits(above[f, m])
+    n_beside = _bits(beside[f, m])
+    # Without signals of H and D, U is alone, and its sums need not become products.
+    signals = (follows and scale > 0.0) or n_beside > 0 or (n_above > 0 and above_scale[f, m] > 0.0)
+    present = np.uint8(0)
+    seed = uint64(0xCBF29CE484222325)
+    if n > 0 and not flags[f] & BLIND:
+        present |= 1
+        seed = _sum(u[m], active, n, 1.0, rule[POWER], total, values, seed, count)
+        if signals:
+            _look_up(total, values, terms[0])
+    if n_beside > 0:
+        present |= 2
+        # A silenced code sends nothing.
+        sent = (modules - 1) * (follows and scale > 0.0)
+        _lateral_bits(before, units, sent > 0, beside[f, m, :0], active_h)
+        others = beside[f, m], n_beside
+        seed = _sum_both(h[m], active_h, sent, scale, others, rule[POWER + 1], sums_h, terms[1], seed, count)
+    elif follows:
+        _code_bits(before, units, active_h)
+        if scale > 0.0:
+            present |= 2
+            seed = _sum(h[m], active_h, modules - 1, scale, rule[POWER + 1], total, values, seed, count)
+            _look_up(total, values, terms[1])
+    if n_above > 0 and above_scale[f, m] > 0.0:
+        present |= 4
+        seed = _sum(d[m], above[f, m], n_above, above_scale[f, m], rule[POWER + 2], total, values, seed, count)
+        _look_up(total, values, terms[2])
+    return present, seed
+
+
+@njit(inline="always")
+def _learn(inputs, memory, spare, rule, max_on, m, f, n, follows, code, units, count):
+    """Let weights fade, and bind the winners to the active afferents of every term.
+
+    Args:
+        max_on: number of weights of a unit, for U, H and D, beyond which it learns nothing more.
+    """
+    _, flags, _, above, _, beside = inputs
+    u, h, d, stages, last, clock = memory
+    _, _, _, before, _, active, active_h = spare
+    now = clock[m]
+    if stages[0].size:
+        age(u[m], stages[0][m], last[0][m], now, rule[LIFETIME], rule[LIFETIME + 1])
+        age(h[m], stages[1][m], last[1][m], now, rule[LIFETIME], rule[LIFETIME + 1])
+        age(d[m], stages[2][m], last[2][m], now, rule[LIFETIME], rule[LIFETIME + 1])
+    if n > 0 and not flags[f] & BLIND:
+        bind(u[m], stages[0][m], last[0][m], active, code, units, max_on[0], now, count)
+    if follows or _bits(beside[f, m]) > 0:
+        _lateral_bits(before, units, follows, beside[f, m], active_h)
+        own = before[: before.size * follows]
+        bind_lateral(h[m], stages[1][m], last[1][m], own, active_h, code, units, max_on[1], now, count)
+    if _bits(above[f, m]) > 0:
+        bind(d[m], stages[2][m], last[2][m], above[f, m], code, units, max_on[2], now, count)
+    clock[m] += 1
+
+
 @compiled
 def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end):
     """Select the codes of the columns `begin` to `end` (excluded), frame by frame, and learn.
@@ -186,8 +258,8 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
         learn: whether weights change.
         back_off: whether recognition falls back to fewer terms.
     """
-    x, flags, fields, above, above_scale, beside = inputs
-    u, h, d, stages, last, clock = memory
+    x, flags, fields, _, _, _ = inputs
+    u, h, d, _, _, clock = memory
     trace_code, trace_numbers, trace_g = trace
     codes, familiarity, notes, counts = results
     field_size = fields.shape[1]
@@ -203,7 +275,8 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
     values = np.empty(64 * max(u.shape[1], h.shape[1], d.shape[1]) + 1)
     active = np.zeros(u.shape[1], np.uint64)
     active_h = np.zeros(h.shape[1], np.uint64)
-    # A bundle that is never frozen is never counted.
+    spare = terms, total, sums_h, before, values, active, active_h
+    # Weights of a unit beyond which it learns nothing more; one that never freezes is never counted.
     bound = rule[FROZEN] if rule[FROZEN] < 1.0 else 1e18
     has_own = h.shape[1] > 0 and modules > 1 and rule[OWN_CODE] > 0.0
     max_lateral = bound * ((size - units) * has_own + rule[AFFERENTS_BESIDE])
@@ -230,39 +303,9 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
                 continue
             # H takes the code of the frame before, which the new code overwrites.
             copy_into(code, before)
-            sees = n > 0 and not flags[f] & BLIND
             follows = has_own and before[0] >= 0
-            n_above = _bits(above[f, m])
-            n_beside = _bits(beside[f, m])
             scale = boosted(numbers[1], rule)
-            # Without signals of H and D, U is alone, and its sums need not become products.
-            signals = (follows and scale > 0.0) or n_beside > 0 or (n_above > 0 and above_scale[f, m] > 0.0)
-            # Bits of the terms that exist: 1 for U, 2 for H, 4 for D.
-            present = np.uint8(0)
-            seed = uint64(0xCBF29CE484222325)
-            if sees:
-                present |= 1
-                seed = _sum(u[m], active, n, 1.0, rule[POWER], total, values, seed, count)
-                if signals:
-                    _look_up(total, values, terms[0])
-            if n_beside > 0:
-                present |= 2
-                # A silenced code sends nothing.
-                sent = (modules - 1) * (follows and scale > 0.0)
-                _lateral_bits(before, units, sent > 0, beside[f, m, :0], active_h)
-                others = beside[f, m], n_beside
-                seed = _sum_both(h[m], active_h, sent, scale, others, rule[POWER + 1], sums_h, terms[1], seed, count)
-            elif follows:
-                _code_bits(before, units, active_h)
-                if scale > 0.0:
-                    present |= 2
-                    seed = _sum(h[m], active_h, modules - 1, scale, rule[POWER + 1], total, values, seed, count)
-                    _look_up(total, values, terms[1])
-            if n_above > 0 and above_scale[f, m] > 0.0:
-                present |= 4
-                scale = above_scale[f, m]
-                seed = _sum(d[m], above[f, m], n_above, scale, rule[POWER + 2], total, values, seed, count)
-                _look_up(total, values, terms[2])
+            present, seed = _evidence(inputs, memory, spare, rule, m, f, n, follows, scale, units, count)
             # Learning draws anew in every frame; recall breaks the ties of one input always in the same way.
             index = uint64(clock[m]) if learn else seed
             numbers[0] = 1
@@ -277,19 +320,5 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
             trace_g[m] = g
             copy_into(code, codes[f, m])
             familiarity[f, m] = g
-            if not learn:
-                continue
-            now = clock[m]
-            if stages[0].size:
-                age(u[m], stages[0][m], last[0][m], now, rule[LIFETIME], rule[LIFETIME + 1])
-                age(h[m], stages[1][m], last[1][m], now, rule[LIFETIME], rule[LIFETIME + 1])
-                age(d[m], stages[2][m], last[2][m], now, rule[LIFETIME], rule[LIFETIME + 1])
-            if sees:
-                bind(u[m], stages[0][m], last[0][m], active, code, units, max_on[0], now, count)
-            if follows or n_beside > 0:
-                _lateral_bits(before, units, follows, beside[f, m], active_h)
-                own = before[: modules * follows]
-                bind_lateral(h[m], stages[1][m], last[1][m], own, active_h, code, units, max_on[1], now, count)
-            if n_above > 0:
-                bind(d[m], stages[2][m], last[2][m], above[f, m], code, units, max_on[2], now, count)
-            clock[m] += 1
+            if learn:
+                _learn(inputs, memory, spare, rule, max_on, m, f, n, follows, code, units, count)

@@ -56,6 +56,8 @@ class SynapseText:
         slopes = [each for each in self.statements if each.is_slope]
         named = [each for each in self.statements if each.value and not each.is_slope]
         declared = [each for each in self.statements if not each.value]
+
+        # Names: variables move, parameters stay, subexpressions stand for an expression of both.
         constants = [each.name for each in declared if each.flags & {"constant", "shared"}]
         self.variables = [each.name for each in (*slopes, *declared) if each.name not in (*constants, WEIGHT)]
         self.values = {**dict.fromkeys(constants, 0.0), **self.given}
@@ -66,10 +68,9 @@ class SynapseText:
         read = [f"{each}_post" for each in self.reads]
         check_names(self.variables, [*self.values, *subexpressions, *read], "synapse_equations")
         require(SENT not in own and WEIGHT not in self.values, "synapse_equations", "must not use this name", SENT)
-        source = sorted(name for name in re.findall(r"\b[A-Za-z]\w*_pre\b", self.texts) if name not in own)
-        if source:
-            rule = "must not be read, for it is a variable of the source; write a variable that on_pre raises"
-            raise NeurosimInputError(f"synapse_equations: {source[0]}: {rule}")
+        self._check_no_source(own)
+
+        # Expressions, in which all of these names may stand.
         self.reader = EquationReader([*own, *read, WEIGHT])
         self.named = {each.name: self.reader.expression(each.value, each.name) for each in named}
         self.sent = self.named.pop(SENT, None)
@@ -97,6 +98,13 @@ class SynapseText:
                 rule = "must be linear in event-driven variables, with parameters alone; mark it (clock-driven)"
                 raise NeurosimInputError(f"synapse_equations: d{each.name}/dt: {rule} (got {each.slope})")
         return linear
+
+    def _check_no_source(self, own: Sequence[str]) -> None:
+        """Raise where the text reads a state of the source, such as v_pre, that is no name of its own."""
+        source = sorted(name for name in re.findall(r"\b[A-Za-z]\w*_pre\b", self.texts) if name not in own)
+        if source:
+            rule = "must not be read, for it is a variable of the source; write a variable that on_pre raises"
+            raise NeurosimInputError(f"synapse_equations: {source[0]}: {rule}")
 
     def closed(self, expression: Any) -> Any:
         """Return an expression with subexpressions written out and units of literals as numbers."""
