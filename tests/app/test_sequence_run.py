@@ -116,9 +116,38 @@ def test_command_page_and_measures(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_an_interval_lies_around_the_mean_of_recordings_of_any_length() -> None:
+    """Of equal lengths it is that of the recordings' means; long ones, which count more, move it with the mean."""
+    rng = np.random.default_rng(0)
+    equal = [rng.uniform(0.2, 0.4, 9) for _ in range(12)]
+    own = np.array([each[1:].mean() for each in equal])
+    found = run._group(equal, equal, {"learned": own})
+    assert found.anomaly == pytest.approx(own.mean())
+    assert found.interval[1] - found.anomaly == pytest.approx(1.96 * own.std(ddof=1) / np.sqrt(12), rel=1e-4)
+    # One window of .9 each, and two long recordings of .1: the mean over windows is near .1.
+    uneven = [np.array([0.0, 0.9])] * 20 + [np.full(200, 0.1)] * 2
+    found = run._group(uneven, uneven, {"learned": own})
+    low, high = found.interval
+    assert found.anomaly == pytest.approx((20 * 0.9 + 398 * 0.1) / 418) and low < found.anomaly < high
+    assert run._group([equal[0]], [equal[0]], {"learned": own}).interval == (0.0, 1.0)
+
+
+def test_pixels_are_joined_before_recordings_are_learned() -> None:
+    config = small("stream.downsample=2")
+    splits = data.load(config.data)
+    learned, new = run._parts(config, splits)
+    assert learned.shape == new.shape == (2, 17, 17)
+    chosen = splits.train.select(data.even(splits.train.labels, 6))
+    assert chosen.shape == (2, 34, 34)
+    polarity, y, x = np.unravel_index(chosen.units, chosen.shape)
+    np.testing.assert_array_equal(learned.units, np.ravel_multi_index((polarity, y // 2, x // 2), (2, 17, 17)))
+    np.testing.assert_array_equal(learned.ticks, chosen.ticks)
+
+
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
+        (["pooler.columns=20000000"], r"pooler.columns: 20,000,000 columns of \S+ inputs need about .* GiB"),
         (["stream.window=0"], "stream.window: must be > 0"),
         (["pooler.passes=7"], r"pooler.passes: must be <= stream.passes 6 \(got 7\)"),
         (["pooler.density=0.0001"], "SpatialPooler.density: must let at least one of 256 columns win"),

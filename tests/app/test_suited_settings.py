@@ -69,7 +69,9 @@ def test_a_dataset_without_settings_has_those_of_its_sensor() -> None:
     speech = LiquidConfig.suited({}, dataset((700,)))
     assert speech.settings == catalog.module("shd").INFO.defaults and "as for SHD, by 700 channels" in speech.reason
     windows = SequenceConfig.suited({}, camera)
-    assert windows.settings == {"stream": {"window": 0.026}} and "12 in 0.31 s" in windows.reason
+    assert windows.settings == {"stream": {"window": 0.026, "downsample": 1}} and "12 in 0.31 s" in windows.reason
+    large = SequenceConfig.suited({}, dataset((2, 720, 1280)))
+    assert table_in(large.settings, "stream")["downsample"] == 32 and "32 x 32 pixels in one" in large.reason
     assert SequenceConfig.suited({}, dataset((2, 34, 34), None)).reason == "the general ones"
 
 

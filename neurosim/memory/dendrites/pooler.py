@@ -171,12 +171,12 @@ class SpatialPooler(SavedState, WindowModel):
         connect(self._rules, field)
         return field
 
-    def _uniforms(self, stream: int, n: int) -> NDArray[np.float64]:
-        """Draw [n] numbers in 0..1 of a stream."""
+    def _uniforms(self, stream: int, n: int, first: int = 0) -> NDArray[np.float64]:
+        """Draw [n] numbers in 0..1 of a stream, from number `first` on."""
         from ...kernels.tools.random import uniforms
 
         out = np.empty(n)
-        uniforms(self.seed, 0, stream, out)
+        uniforms(self.seed, first, stream, out)
         return out
 
     def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -191,24 +191,25 @@ class SpatialPooler(SavedState, WindowModel):
         n = self._column_size
         m = self._input_size
         around, near = self._within_reach()
-        # Drawn for all pairs, also outside the radius: a pool then depends on the seed and its place alone.
-        rank = self._uniforms(POOLS, n * m).reshape(n, m)
-        draw = self._uniforms(PERMANENCES, n * m).reshape(n, m)
-        # Draws below a half are uniform in 0..connected - 1, the others in connected..1.
-        low = np.floor(draw * 2 * self._rules.connected)
-        high = self._rules.connected + np.floor((draw - 0.5) * 2 * (ONE + 1 - self._rules.connected))
-        values = np.where(draw < 0.5, low, high).astype(np.int16)
         permanences = np.full((n, m), -1, np.int16)
         reach: NDArray[Any]
+        # One column after the other: the draws of all pairs would take ten times as much memory as the permanences.
         for column in range(n):
+            # Drawn for all inputs, also outside the radius: a pool then depends on the seed and its place alone.
+            rank = self._uniforms(POOLS, m, column * m)
+            draw = self._uniforms(PERMANENCES, m, column * m)
+            # Draws below a half are uniform in 0..connected - 1, the others in connected..1.
+            low = np.floor(draw * 2 * self._rules.connected)
+            high = self._rules.connected + np.floor((draw - 0.5) * 2 * (ONE + 1 - self._rules.connected))
+            values = np.where(draw < 0.5, low, high).astype(np.int16)
             if near is None:
                 reach = np.arange(m)
             else:
                 reach = near[around[column] : around[column + 1]]
             size = max(round(self.potential * len(reach)), 1)
             # The pool: the `size` inputs within reach with the smallest ranks.
-            pool = reach[np.argpartition(rank[column, reach], size - 1)[:size]]
-            permanences[column, pool] = values[column, pool]
+            pool = reach[np.argpartition(rank[reach], size - 1)[:size]]
+            permanences[column, pool] = values[pool]
         return permanences
 
     def _within_reach(self) -> tuple[NDArray[np.int64], NDArray[np.int32] | None]:

@@ -203,7 +203,7 @@ class MemoryConfig(RunConfig):
         if dataset.median_duration and sensor == "camera":
             height, width = dataset.shape[-2:]
             windows = _windows(dataset)
-            downsample = math.ceil(max(height, width) / JOINED_SIDE)
+            downsample = joined_pixels(dataset)
             joined = f"; {downsample} x {downsample} pixels in one" if downsample > 1 else ""
             reason = (
                 f"patches in {windows} windows in {dataset.median_duration:.3g} s, the median recording, by a camera "
@@ -255,6 +255,19 @@ class MemoryConfig(RunConfig):
         )
         find_profile(self.energy.profile)
         self.data.check_speaker()
+
+
+def joined_pixels(dataset: Dataset) -> int:
+    """Return the rows, and columns, of a camera that are joined so that the longer side has at most `JOINED_SIDE`."""
+    return math.ceil(max(dataset.shape[-2:]) / JOINED_SIDE)
+
+
+def joined_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
+    """Return the shape of a camera whose `factor` rows, and columns, are one; channels stay as they are with 1."""
+    if factor == 1:
+        return shape
+    height, width = shape[-2:]
+    return (*shape[:-2], -(-height // factor), -(-width // factor))
 
 
 def _smoothed_counts(dataset: Dataset) -> Suited:

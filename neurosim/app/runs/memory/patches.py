@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ....data.spikes import Recordings
 from ....memory.sdr.patch_code import PatchCode
-from .config import PatchesOptions
+from .config import PatchesOptions, joined_shape
 from .recognise.config import ItemCode
 
 MAX_SPIKES = 255  # of an input of a picture, so that it is a byte
@@ -59,7 +59,7 @@ def join_pixels(recordings: Recordings, factor: int) -> Recordings:
     if factor == 1:
         return recordings
     height, width = recordings.shape[-2:]
-    shape = (*recordings.shape[:-2], -(-height // factor), -(-width // factor))
+    shape = joined_shape(recordings.shape, factor)
     planes = (math.prod(shape[:-2]), height, width)
     plane, y, x = np.unravel_index(np.arange(recordings.size), planes)
     pools = np.ravel_multi_index((plane, y // factor, x // factor), (planes[0], *shape[-2:]))

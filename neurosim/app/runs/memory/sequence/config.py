@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from .....base.errors import NeurosimInputError
+from .....base.errors import NeurosimInputError, require
 from .....base.measure.profiles import find as find_profile
 from .....base.rules import Count, Fraction, Positive, Rule, Seed
 from .....data.catalog import Dataset
 from .....memory.dendrites.pooler import SpatialPooler
 from .....memory.dendrites.temporal import TemporalMemory
-from ...frame.config import GENERAL, Data, Energy, RunConfig, Suited, rounded
+from ...frame.config import GENERAL, Data, Energy, RunConfig, Suited, check_memory, rounded, sensor_of
+from ..config import joined_pixels, joined_shape
 
 # Windows that cut a recording into ten to twenty parts; chosen on training recordings.
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -23,6 +24,9 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 }
 # Windows in the median recording of other datasets.
 PARTS = 12
+# Of an input and a column: its permanence in two bytes and whether it is connected in one; what was learned, the state
+# of a run and the copy that it returns are held at once.
+PAIR_BYTES = 9
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,13 @@ class WindowStream:
         recordings: number of training recordings that are learned, spread evenly over classes.
         passes: times that each is played.
         window: s; the channels with an event in a window are one input.
+        downsample: rows, and columns, of a camera that are joined; all their events remain.
     """
 
     recordings: Count = 30
     passes: Count = 12
     window: Positive = 0.025
+    downsample: Count = 1
 
 
 @dataclass(frozen=True)
@@ -98,9 +104,26 @@ class SequenceConfig(RunConfig):
             return GENERAL
         window = rounded(dataset.median_duration / PARTS)
         reason = f"windows of {window:g} s, {PARTS} in {dataset.median_duration:.3g} s, the median recording"
-        return Suited({"stream": {"window": window}}, reason)
+        stream: dict[str, object] = {"window": window}
+        if sensor_of(dataset) == "camera":
+            stream["downsample"] = joined_pixels(dataset)
+            height, width = dataset.shape[-2:]
+            reason += f", by a camera of {width} x {height} pixels"
+            if stream["downsample"] != 1:
+                reason += f"; {stream['downsample']} x {stream['downsample']} pixels in one"
+        return Suited({"stream": stream}, reason)
 
     def check(self) -> None:
+        shape = self.data.describe().shape
+        factor = self.stream.downsample
+        is_picture = factor == 1 or len(shape) in (2, 3)
+        require(is_picture, "stream.downsample", "must be 1 for channels, which are no picture", factor)
+        inputs = math.prod(joined_shape(shape, factor))
+        check_memory(
+            inputs * self.pooler.columns * PAIR_BYTES,
+            f"pooler.columns: {self.pooler.columns:,} columns of {inputs:,} inputs need about {{need}}",
+            "use fewer columns, or join pixels (stream.downsample)",
+        )
         pooler(self, 1)
         memory(self)
         find_profile(self.energy.profile)

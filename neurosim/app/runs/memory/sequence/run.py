@@ -26,6 +26,7 @@ from ...frame.options import RunOptions
 from ...frame.progress import bar
 from ...score import Z95, separation
 from ...summary import labels_of
+from ..patches import join_pixels
 from .config import SequenceConfig, memory, pooler
 from .result import GroupAnomaly, PassResult, SequenceResult
 
@@ -93,10 +94,11 @@ def work(run: Run[SequenceConfig, data.Splits]) -> SequenceResult:
 
 
 def _parts(config: SequenceConfig, splits: data.Splits) -> tuple[Recordings, Recordings]:
-    """Return the recordings that are learned and the new ones, cut to whole windows."""
+    """Return the recordings that are learned and the new ones, pixels joined, cut to whole windows."""
     chosen = data.even(labels_of(splits.train), config.stream.recordings)
-    learned = _whole(splits.train.select(chosen), config)
-    new = _whole(splits.test, config)
+    factor = config.stream.downsample
+    learned = _whole(join_pixels(splits.train.select(chosen), factor), config)
+    new = _whole(join_pixels(splits.test, factor), config)
     window = config.stream.window
     longest = min(float(each.durations.max()) for each in (learned, new))
     rule = "must cut recordings into at least two windows"
@@ -188,19 +190,30 @@ def _group(
 ) -> GroupAnomaly:
     own = _means(anomalies)
     windows = np.concatenate(_later(anomalies))
-    if own.size > 1:
-        spread = Z95 * float(own.std(ddof=1)) / np.sqrt(own.size)
-    else:
-        spread = float("nan")
-    centre = float(own.mean())
+    mean = float(windows.mean())
+    spread = Z95 * _error_of_mean([each for each in _later(anomalies) if len(each)], mean)
     return GroupAnomaly(
         recordings=len(anomalies),
         windows=len(windows),
-        anomaly=float(windows.mean()),
-        interval=(max(0.0, centre - spread), min(1.0, centre + spread)),
+        anomaly=mean,
+        interval=(max(0.0, mean - spread), min(1.0, mean + spread)),
         predicted=float(np.concatenate(_later(predicted)).mean()),
         separation=separation(own, means["learned"]),
     )
+
+
+def _error_of_mean(readings: list[NDArray[np.float64]], mean: float) -> float:
+    """Return the standard error of the mean over all windows, whose recordings were drawn; infinite of one recording.
+
+    Windows of one recording are alike, and long recordings have more of them: the mean is a ratio of two sums over
+    recordings (Cochran 1977, Sampling Techniques, 2.11). Of recordings of one length it is the error of their means.
+    """
+    n = len(readings)
+    if n < 2:
+        return float("inf")
+    beyond = np.array([float((each - mean).sum()) for each in readings])
+    windows = sum(len(each) for each in readings)
+    return float(np.sqrt(n / (n - 1) * (beyond**2).sum())) / windows
 
 
 def _curve(anomalies: list[NDArray[np.float64]]) -> tuple[float, ...]:
