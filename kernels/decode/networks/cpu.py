@@ -18,6 +18,7 @@ from ..matrix_states.cpu import head_of
 from ..program import FLOAT, operation, position_of
 from ..vectors.cpu import ONE, ZERO
 from .reference import COLUMNS, HUBER, NORM, PLAIN, POWER, PRINTED, SQUARED  # noqa: F401 - callers read the kinds here too
+from .retention import retained, retained_near
 
 # Operands of all memories: P weights, whose gradient is taken once in a span of tokens.
 NETWORK = "memory heads keys tokens layers hidden weights span"
@@ -40,80 +41,6 @@ def _shape(layer, depth, keys, hidden):
 def _normal(x):
     """Return the normal distribution function at x."""
     return float32(0.5) * (ONE + float32(math.erf(x * ROOT_HALF)))
-
-
-@compiled(error_model="numpy")
-def _retained(a, kind, q, w):
-    """Fill w [rows, columns] with w(a)."""
-    if kind != COLUMNS:
-        two = float32(2)
-        floor = float32(1e-12)
-        total = floor if kind == PRINTED else ZERO
-        for i in range(a.shape[0]):
-            for j in range(a.shape[1]):
-                total += abs(a[i, j]) ** q
-        if kind == PRINTED:
-            factor = ONE / total ** ((q - two) / q)
-        else:
-            factor = ONE / (total ** (two / q) + floor) ** ((q - two) / two)
-        for i in range(a.shape[0]):
-            for j in range(a.shape[1]):
-                w[i, j] = a[i, j] * factor
-                if kind == NORM:
-                    w[i, j] *= abs(a[i, j]) ** (q - two)
-        return
-    for j in range(a.shape[1]):
-        most = a[0, j]
-        total = ZERO
-        for i in range(a.shape[0]):
-            most = max(most, a[i, j])
-        for i in range(a.shape[0]):
-            w[i, j] = exp(a[i, j] - most)
-            total += w[i, j]
-        for i in range(a.shape[0]):
-            w[i, j] /= total
-
-
-@compiled(error_model="numpy")
-def _retained_near(first, a, kind, q, w):
-    """Fill w [rows, columns] with w(first) + J (a - first), J the derivative of `_retained` at `first`."""
-    _retained(first, kind, q, w)
-    if kind == COLUMNS:
-        for j in range(a.shape[1]):
-            mean = ZERO
-            for i in range(a.shape[0]):
-                mean += w[i, j] * (a[i, j] - first[i, j])
-            for i in range(a.shape[0]):
-                w[i, j] += w[i, j] * (a[i, j] - first[i, j] - mean)
-        return
-    two = float32(2)
-    floor = float32(1e-12)
-    total = floor if kind == PRINTED else ZERO
-    along = ZERO
-    for i in range(a.shape[0]):
-        for j in range(a.shape[1]):
-            power = abs(first[i, j]) ** (q - two)
-            total += power * first[i, j] * first[i, j]
-            along += first[i, j] * power * (a[i, j] - first[i, j])
-    if kind == PRINTED:
-        # d total = q along, w = a / total^((q - 2) / q)
-        factor = ONE / total ** ((q - two) / q)
-        share = (q - two) * along / total
-    else:
-        # square = total^(2 / q), d square = 2 total^(2 / q - 1) along, w = a |a|^(q - 2) / square^((q - 2) / 2)
-        square = total ** (two / q) + floor
-        factor = ONE / square ** ((q - two) / two)
-        share = ZERO
-        if total > ZERO:
-            share = (q - two) * total ** (two / q - ONE) * along / square
-    for i in range(a.shape[0]):
-        for j in range(a.shape[1]):
-            change = a[i, j] - first[i, j]
-            if kind == NORM:
-                power = abs(first[i, j]) ** (q - two)
-                w[i, j] += factor * power * ((q - ONE) * change - first[i, j] * share)
-            else:
-                w[i, j] += factor * (change - first[i, j] * share)
 
 
 # A product and a sum in one rounding where the processor has that.
@@ -147,7 +74,7 @@ def _weights(a, depth, keys, hidden, kind, q, spare):
     at = 0
     for layer in range(depth):
         rows, columns = _shape(layer, depth, keys, hidden)
-        _retained(matrix(a + 4 * at, rows, columns, FLOAT), kind, q, matrix(spare + 4 * at, rows, columns, FLOAT))
+        retained(matrix(a + 4 * at, rows, columns, FLOAT), kind, q, matrix(spare + 4 * at, rows, columns, FLOAT))
         at += rows * columns
     return spare
 
@@ -160,7 +87,7 @@ def _weights_near(first, a, depth, keys, hidden, kind, q, spare):
         rows, columns = _shape(layer, depth, keys, hidden)
         before = matrix(first + 4 * at, rows, columns, FLOAT)
         now = matrix(a + 4 * at, rows, columns, FLOAT)
-        _retained_near(before, now, kind, q, matrix(spare + 4 * at, rows, columns, FLOAT))
+        retained_near(before, now, kind, q, matrix(spare + 4 * at, rows, columns, FLOAT))
         at += rows * columns
     return spare
 
