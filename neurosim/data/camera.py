@@ -41,6 +41,9 @@ class EventCamera:
     Source: the pixel of Lichtsteiner, Posch and Delbruck 2008 (IEEE JSSC 43:566); events placed within the
     frame step as in ESIM (Rebecq, Gehrig and Scaramuzza 2018, CoRL); mismatch and noise as in v2e (Hu, Liu and
     Delbruck 2021, CVPR workshops). Left out: finite pixel bandwidth, leak events, bus arbitration.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     threshold_on: Annotated[float, Rule("> 0 units of log-light")] = 0.3

@@ -132,6 +132,9 @@ class Spikes:
 
         A `stop` at or after `duration` includes an event exactly at it, so windows that tile a recording hold all
         events.
+
+        Raises:
+            NeurosimInputError: `start` below 0, or above `stop`.
         """
         require(0 <= start <= stop, "Spikes.window", "needs 0 <= start <= stop, in seconds", (start, stop))
         first = np.searchsorted(self.times, start, side="left")
@@ -145,6 +148,9 @@ class Spikes:
         Args:
             start: seconds, "first" for the first event, or "file" for time 0 as it is. None: "first" for a recording
                 that was read from a file with the clock of a camera, "file" for others.
+
+        Raises:
+            NeurosimInputError: another word for `start`.
         """
         if start is None:
             has_clock = self.report is not None and self.report.clocked
@@ -180,7 +186,11 @@ class Spikes:
         return Spikes.unchecked(self.times, units.astype(np.int32), self.size, self.duration, self.shape, self.report)
 
     def merge(self, *others: Spikes) -> Spikes:
-        """Return all events of several recordings of the same population, in order of time (ties: of arguments)."""
+        """Return all events of several recordings of the same population, in order of time (ties: of arguments).
+
+        Raises:
+            NeurosimInputError: recordings of another shape.
+        """
         for other in others:
             require(other.shape == self.shape, "Spikes.merge", f"needs the same shape {self.shape}", other.shape)
         every = (self, *others)
@@ -197,7 +207,11 @@ class Spikes:
         return tuple(np.unravel_index(self.units, self.shape))
 
     def steps(self, dt: float) -> NDArray[np.int64]:
-        """Return [n] grid steps of the events: step k holds `k dt <= t < (k + 1) dt`."""
+        """Return [n] grid steps of the events: step k holds `k dt <= t < (k + 1) dt`.
+
+        Raises:
+            NeurosimInputError: `dt` that is not > 0 s.
+        """
         require(dt > 0, "Spikes.steps", "needs dt > 0 s", dt)
         return np.floor(self.times / dt + GRID_SLACK).astype(np.int64)
 

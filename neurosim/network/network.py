@@ -266,6 +266,9 @@ class Link:
         name: unique in the network; None means "source->target".
         delayed: whether the codes of a windowed source reach the window that begins when they end, in place of the one
             that ends with them. Such links may form circles: columns that see each other, a column that sees itself.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     source: str
@@ -397,7 +400,11 @@ class Network(Shown):
         return {population.name: number for number, population in enumerate(self.populations)}
 
     def population(self, name: str, what: str = "Network.population") -> Population:
-        """Return the population of this name; `what` stands in the error."""
+        """Return the population of this name; `what` stands in the error.
+
+        Raises:
+            NeurosimInputError: no such population.
+        """
         return self.populations[lookup(self.numbers, name, what)]
 
     def windowed(self) -> dict[str, Windowed]:
@@ -489,7 +496,11 @@ class Network(Shown):
         return name
 
     def receptor(self, projection: Projection | PoissonInput) -> int:
-        """Return the row of the inputs of the target that a projection or stimulus adds to."""
+        """Return the row of the inputs of the target that a projection or stimulus adds to.
+
+        Raises:
+            NeurosimInputError: a target that is no population of neurons, or a receptor that it lacks.
+        """
         model = self.population(projection.target, f"{projection}.target").model
         if not isinstance(model, Neuron):
             if isinstance(model, Windowed):

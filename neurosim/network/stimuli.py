@@ -34,6 +34,9 @@ class PoissonSource:
     Attributes:
         rate: spikes/s of every unit; [units] for each; with `times` [times] or [times, units].
         times: [times] s, ascending from 0: start of each rate, rounded to steps. None: the rate stays.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     rate: float | NDArray[Any]
@@ -56,6 +59,9 @@ class PoissonInput:
         receptor: name of an input of the target; None means its first.
         name: unique in the network; None means "poisson->target".
         times: [times] s, ascending from 0: start of each rate, rounded to steps. None: the rate stays.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     target: str
@@ -120,6 +126,9 @@ class StepCurrent(Current):
         amplitudes: [times] A, or [times, units] for each of `units`.
 
     Source: PyNN's StepCurrentSource, NEST's step_current_generator.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     times: NDArray[Any]
@@ -188,6 +197,9 @@ class NoiseCurrent(Current):
         tau: correlation time, s.
 
     Source: Uhlenbeck & Ornstein 1930; PyNN's NoisyCurrentSource, NEST's noise_generator.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     mean: float | NDArray[Any]
@@ -227,6 +239,9 @@ class GapJunctions(Current):
         conductance: S, >= 0: a number, a distribution, or a vector in the pattern's order.
 
     Source: Hodgkin & Huxley's cable with a resistor between cells; NEST's gap_junction.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     source: str

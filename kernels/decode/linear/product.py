@@ -85,6 +85,7 @@ def _add_rows(rows, stride, channels, counts, number, columns, sums, form):
     words = _words(counts)
     flipped = 0
     for j in range(0, number, 8):
+        # Addresses of the eight rows to add, and of the eight to fetch meanwhile (from k on).
         a = rows + channels[j] * stride
         b = rows + channels[j + 1] * stride
         c = rows + channels[j + 2] * stride
@@ -230,6 +231,7 @@ def add_rows_plain(rows, stride, channels, counts, number, columns, sums):
         for i in range(8):
             for n in range(0, columns, LINE):
                 prefetch(rows + channels[j + 8 + i] * stride + n)
+        # Counts of the rows a to h.
         p = int32(counts[j])
         q = int32(counts[j + 1])
         r = int32(counts[j + 2])

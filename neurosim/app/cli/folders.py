@@ -90,7 +90,7 @@ def folder_options(sets: Sequence[str]) -> Mapping[str, object]:
 
 
 def _rows(folder: Folder) -> Rows:
-    durations = _durations(folder)
+    durations = folder.recordings.durations
     rates = _rates(folder)
     counts = Counter(item.label for item in folder.items)
     many = [f"{label} ({counts[label]:,})" for label in folder.recordings.classes]
@@ -109,13 +109,9 @@ def _rows(folder: Folder) -> Rows:
     ]
 
 
-def _durations(folder: Folder) -> np.ndarray:
-    return folder.recordings.durations
-
-
 def _rates(folder: Folder) -> np.ndarray:
     counts = np.diff(folder.recordings.offsets)
-    durations = _durations(folder)
+    durations = folder.recordings.durations
     return np.asarray(np.divide(counts, durations, out=np.zeros(len(counts)), where=durations > 0))
 
 
@@ -134,7 +130,7 @@ def _data(folder: Folder) -> dict[str, object]:
         "classes": {label: counts[label] for label in folder.recordings.classes},
         "splits": dict(folder.counts),
         "groups": {name: list(values) for name, values in folder.groups.items()},
-        "durations": [float(value) for value in _durations(folder)],
+        "durations": [float(value) for value in folder.recordings.durations],
         "rates": [float(value) for value in _rates(folder)],
         "events": len(folder.recordings.ticks),
         "remarks": list(folder.remarks),

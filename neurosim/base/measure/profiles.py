@@ -110,6 +110,9 @@ class Profile(Shown):
         title, node, source, scope: device or method, process, publication, and what the costs leave out.
         arithmetic, memory: costs per operation; () and None for a chip.
         synaptic_event: of a chip; None for costs per operation.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     name: str

@@ -32,6 +32,9 @@ class Settings:
         clock: s, the step; None means continuous time ("continuous" in TOML).
         seed, trial, precision, record: as for `neurosim.simulate`.
         count_updates: the same; the energy estimate needs it.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     duration: float | None = None

@@ -58,7 +58,11 @@ class Learner(ABC):
         return f"{type(self).__name__}({self.learned} tasks learned)"
 
     def to(self, device: str) -> None:
-        """Move weights to a device of `DEVICES`; items, and the arrays of `state`, stay in memory of the host."""
+        """Move weights to a device of `DEVICES`; items, and the arrays of `state`, stay in memory of the host.
+
+        Raises:
+            NeurosimInputError: a device on which the learner does not run.
+        """
         if device not in self.DEVICES:
             raise NeurosimInputError(f"{type(self).__name__}: runs on {' or '.join(self.DEVICES)} only (got {device})")
 

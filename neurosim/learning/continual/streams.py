@@ -94,6 +94,9 @@ class StreamRecipe(ABC):
         boundaries: whether learners are told where a task begins. Without, the training items come once, in the order
             of the stream, shuffled within each task, and only learners that need no boundaries can learn them.
         train_limit, validation_limit, test_limit: maximum number of items of a task, drawn evenly over its classes.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     validation: float = 0.1

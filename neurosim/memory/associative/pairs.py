@@ -38,7 +38,11 @@ class FastWeights:
         require(0 <= self.forgetting < 1, "FastWeights.forgetting", "must be in 0..1, 1 excluded", self.forgetting)
 
     def memory(self, d_k: int, d_v: int) -> PairMemory:
-        """Return an empty memory for keys of width d_k and values of width d_v."""
+        """Return an empty memory for keys of width d_k and values of width d_v.
+
+        Raises:
+            NeurosimInputError: a width below 1.
+        """
         require(d_k >= 1 and d_v >= 1, "FastWeights.memory", "needs widths >= 1", (d_k, d_v))
         return PairMemory(self, np.zeros((d_k, d_v)), np.zeros((d_k, d_v)))
 
@@ -114,7 +118,11 @@ class PairMemory(Saved):
         return [count("pairs", self.weights, k, v, np.zeros((*v.shape, 0)), spiking=False)]
 
     def error(self, keys: object, values: object) -> float:
-        """Return the mean squared error of recall for `keys`, as a fraction of the mean square of `values`."""
+        """Return the mean squared error of recall for `keys`, as a fraction of the mean square of `values`.
+
+        Raises:
+            NeurosimInputError: values of another shape than those recalled.
+        """
         v = np.asarray(values, np.float64)
         read = self.read(keys)
         require(v.shape == read.shape, "PairMemory.error", f"needs values {list(read.shape)}", v.shape)

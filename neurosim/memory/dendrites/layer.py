@@ -294,7 +294,11 @@ class Prototypes(Shown):
         return cls(np.stack([task.mean(axis=0) for task in tasks]))
 
     def infer(self, x: object) -> NDArray[np.int64]:
-        """Return [B] tasks of the means nearest to x [B, inputs] (Euclidean); ties go to the earlier task."""
+        """Return [B] tasks of the means nearest to x [B, inputs] (Euclidean); ties go to the earlier task.
+
+        Raises:
+            NeurosimInputError: another number of inputs.
+        """
         inputs = np.asarray(x)
         good = inputs.ndim == 2 and inputs.shape[1] == self.means.shape[1]
         require(good, "Prototypes.infer", f"needs [batch, {self.means.shape[1]}]", inputs.shape)

@@ -217,6 +217,9 @@ class Macrocolumn(WindowModel):
         """Recall a sequence of `frames` frames from its first; the others are recalled by H alone.
 
         `complete` returns the inputs of each code.
+
+        Raises:
+            NeurosimInputError: no frames, or a column without H.
         """
         require(frames >= 1, "Macrocolumn.generate.frames", "must be >= 1", frames)
         require(self.lateral and self.modules > 1, "Macrocolumn.lateral", "must be true to generate", self.lateral)
@@ -246,7 +249,11 @@ class Macrocolumn(WindowModel):
         return SDR(order[votes[order] > 0], self.inputs)
 
     def votes(self, memory: ColumnMemory, code: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Return [inputs] number of winners of a code that each input drives."""
+        """Return [inputs] number of winners of a code that each input drives.
+
+        Raises:
+            NeurosimInputError: a code of another size, or of a column that did not run.
+        """
         from ...kernels.memory.packed.reference import unpack
 
         code = np.asarray(code)

@@ -19,6 +19,9 @@ def on_off_pixels(images: NDArray[Any], threshold: int | Sequence[int] = 100) ->
     Args:
         threshold: grey level above which a pixel is on; several levels tell shades apart (a thermometer code), one
             plane each.
+
+    Raises:
+        NeurosimInputError: images of another form, or no threshold.
     """
     images = np.asarray(images)
     levels = np.atleast_1d(np.asarray(threshold))

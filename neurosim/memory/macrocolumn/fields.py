@@ -17,6 +17,9 @@ def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1
     Args:
         shape: (..., height, width) of a frame.
         side: height and width of a field; one number for squares.
+
+    Raises:
+        NeurosimInputError: a frame of fewer than two dimensions, or a side or stride that does not fit it.
     """
     require(len(shape) >= 2 and min(shape) >= 1, "patches.shape", "must be (..., height, width)", shape)
     height, width = shape[-2:]
@@ -37,7 +40,11 @@ def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1
 
 
 def scattered(size: int, columns: int, inputs: int, seed: int = 0) -> NDArray[np.int32]:
-    """Return [columns, inputs] fields, drawn from `size` units without repeats within a field, ascending."""
+    """Return [columns, inputs] fields, drawn from `size` units without repeats within a field, ascending.
+
+    Raises:
+        NeurosimInputError: no columns, or another number of inputs than 1 to `size`.
+    """
     require(1 <= inputs <= size, "scattered.inputs", f"must be in 1..{size}", inputs)
     require(columns >= 1, "scattered.columns", "must be >= 1", columns)
     rows = [np.sort(generator(seed, m).choice(size, inputs, replace=False)) for m in range(columns)]

@@ -169,6 +169,9 @@ class Hierarchy(WindowModel):
         At each level down, a module's winner is the unit from which most winners above have learned, and it has no
         winner if none has. An input is on if all winners of some column have learned from it. Columns that did not run
         (-1) do not count.
+
+        Raises:
+            NeurosimInputError: no such level, codes of another shape, or a memory of another hierarchy.
         """
         require(0 <= level < len(self.levels), "complete.level", f"must be in 0..{len(self.levels) - 1}", level)
         self._belongs(memory)
@@ -187,6 +190,9 @@ class Hierarchy(WindowModel):
         """Return the work by level of the batches that storing or recalling returned, with the weights of `memory`.
 
         See `count_columns`.
+
+        Raises:
+            NeurosimInputError: a memory of another hierarchy, or another number of batches than levels.
         """
         self._belongs(memory)
         own = len(self.levels)

@@ -25,6 +25,9 @@ class Level:
         bounds: minimum and maximum number of active inputs (at the lowest level) or active columns below (at the
             others) with which a column runs; None: 1 and n.
         modules, units, persistence, lateral, selection, permanence, frozen_above: see `Macrocolumn`.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     fields: NDArray[np.int32]

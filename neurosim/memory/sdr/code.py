@@ -111,7 +111,11 @@ class SDR:
         return SDR(np.concatenate(shifted), int(starts[-1]))
 
     def noise(self, fraction: float, seed: int, index: int = 0) -> SDR:
-        """Move `fraction` of the active bits (rounded) to inactive bits; the sparsity does not change."""
+        """Move `fraction` of the active bits (rounded) to inactive bits; the sparsity does not change.
+
+        Raises:
+            NeurosimInputError: a fraction outside 0..1, or more bits to move than there are inactive ones.
+        """
         require(0 <= fraction <= 1, "SDR.noise", "needs a fraction in 0..1", fraction)
         moved = round(fraction * len(self))
         # A bit moves only to a place that is off, so no bit is lost to a collision.
@@ -122,12 +126,20 @@ class SDR:
         return SDR(np.concatenate([staying, draws.choice(free, moved, replace=False)]), self.size)
 
     def subsample(self, active: int, seed: int, index: int = 0) -> SDR:
-        """Draw `active` of the active bits."""
+        """Draw `active` of the active bits.
+
+        Raises:
+            NeurosimInputError: more bits than are active.
+        """
         require(0 <= active <= len(self), "SDR.subsample", f"needs 0 <= active <= {len(self)}", active)
         return SDR(generator(seed, index).choice(self.indices, active, replace=False), self.size)
 
     def kill(self, fraction: float, seed: int, index: int = 0) -> SDR:
-        """Turn off the bits of `fraction` of all units (rounded), drawn by the seed alone."""
+        """Turn off the bits of `fraction` of all units (rounded), drawn by the seed alone.
+
+        Raises:
+            NeurosimInputError: a fraction outside 0..1.
+        """
         require(0 <= fraction <= 1, "SDR.kill", "needs a fraction in 0..1", fraction)
         dead = generator(seed, index).choice(self.size, round(fraction * self.size), replace=False)
         return SDR(np.setdiff1d(self.indices, dead, assume_unique=True), self.size)
@@ -157,7 +169,11 @@ def sorted_bits(indices: object, size: int, name: str) -> NDArray[np.int32]:
 
 
 def bank(sdrs: Sequence[SDR]) -> NDArray[np.uint64]:
-    """Pack SDRs of one size into a bank [M, words], for `overlaps`."""
+    """Pack SDRs of one size into a bank [M, words], for `overlaps`.
+
+    Raises:
+        NeurosimInputError: no SDR, or SDRs of different sizes.
+    """
     from ...kernels.memory.packed.reference import pack
 
     require(len(sdrs) > 0, "bank", "needs at least one SDR", 0)

@@ -30,6 +30,9 @@ class ExpansionEncoder(Encoder):
         size, active, fan: number of bits, of active bits, and of inputs of a bit.
         seed: key of the draw of inputs.
         scale: [size] float32, factors of the sums; None for 1.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     mean: NDArray[Any]
@@ -79,7 +82,11 @@ class ExpansionEncoder(Encoder):
         return SDR(self.bits(vector[None])[0], self.size)
 
     def bits(self, vectors: NDArray[Any], threads: int = 1) -> NDArray[np.int32]:
-        """Return [n, active] active bits of vectors [n, inputs], ascending; equal for any number of threads."""
+        """Return [n, active] active bits of vectors [n, inputs], ascending; equal for any number of threads.
+
+        Raises:
+            NeurosimInputError: another number of inputs, or numbers that are not finite.
+        """
         from ...kernels.memory.expansion.launch import expand
 
         x = np.asarray(vectors, np.float32)

@@ -14,6 +14,9 @@ def overlap_set_size(size: int, active_x: int, active: int, overlap: int) -> int
     """Return the exact number of SDRs with `active` bits that share `overlap` bits with one of `active_x` bits.
 
     C(w_x, b) C(n - w_x, w - b), eq. 3 of Ahmad & Hawkins 2015.
+
+    Raises:
+        NeurosimInputError: numbers of active bits outside 0..`size`.
     """
     inside = 0 <= active_x <= size and 0 <= active <= size
     require(inside, "overlap_set_size", f"needs active bits in 0..{size}", (active_x, active))
@@ -28,6 +31,9 @@ def false_positive(size: int, active: float, synapses: int, threshold: int) -> f
     The segment has `synapses` of `size` cells; `active` random cells fire; it matches at `threshold` active synapses:
     sum over b >= theta of C(s, b) C(n - s, a - b) / C(n, a). `active` may be fractional (an expected count, as in
     a union), with the binomials of the gamma function. Relative error below 1e-9 down to 1e-300.
+
+    Raises:
+        NeurosimInputError: numbers outside their ranges: names them.
     """
     require(0 <= active <= size, "false_positive.active", f"must be in 0..{size} cells", active)
     require(0 < synapses <= size, "false_positive.synapses", f"must be in 1..{size}", synapses)
@@ -39,6 +45,9 @@ def false_negative(active: int, synapses: int, threshold: int, lost: int) -> flo
     """Return the chance that a segment misses its own pattern when `lost` of the `active` cells stay silent.
 
     sum over b > s - theta of C(s, b) C(a - s, v - b) / C(a, v).
+
+    Raises:
+        NeurosimInputError: numbers outside their ranges: names them.
     """
     require(0 < synapses <= active, "false_negative.synapses", f"must be in 1..{active}", synapses)
     require(0 <= lost <= active, "false_negative.lost", f"must be in 0..{active} cells", lost)
@@ -47,7 +56,11 @@ def false_negative(active: int, synapses: int, threshold: int, lost: int) -> flo
 
 
 def any_false_positive(probability: float, patterns: int) -> float:
-    """Return the chance that at least one of `patterns` independent segments matches: 1 - (1 - p)^M."""
+    """Return the chance that at least one of `patterns` independent segments matches: 1 - (1 - p)^M.
+
+    Raises:
+        NeurosimInputError: a probability outside 0..1.
+    """
     require(0 <= probability <= 1, "any_false_positive.probability", "must be in 0..1", probability)
     if probability < 1:
         # 1 - exp(M log(1 - p)) keeps its digits for small p.
@@ -56,7 +69,11 @@ def any_false_positive(probability: float, patterns: int) -> float:
 
 
 def union_density(size: int, active: int, patterns: int) -> float:
-    """Return the expected fraction of bits on in a union of `patterns` random SDRs: 1 - (1 - w/n)^M."""
+    """Return the expected fraction of bits on in a union of `patterns` random SDRs: 1 - (1 - w/n)^M.
+
+    Raises:
+        NeurosimInputError: `active` outside 0..`size`.
+    """
     require(0 <= active <= size, "union_density.active", f"must be in 0..{size}", active)
     return any_false_positive(active / size, patterns)
 

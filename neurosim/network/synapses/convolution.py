@@ -25,6 +25,9 @@ class Convolution(Pattern):
     Attributes:
         kernel: [filters, channels, rows, columns].
         stride, padding: units, the same along both dimensions.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     kernel: NDArray[Any]
@@ -43,7 +46,11 @@ class Convolution(Pattern):
         require(self.stride > 0, "Convolution.stride", "must be > 0", self.stride)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return [filters, rows, columns] of the target for a source of [channels, height, width]."""
+        """Return [filters, rows, columns] of the target for a source of [channels, height, width].
+
+        Raises:
+            NeurosimInputError: a source of another form, with other channels, or smaller than the kernel.
+        """
         require(len(shape) == 3, "Convolution", "needs a source of shape (channels, height, width)", shape)
         filters, channels, *window = self.kernel.shape
         require(shape[0] == channels, "Convolution.kernel", f"must have the source's {shape[0]} channels", channels)

@@ -254,6 +254,9 @@ class FromList(Pattern):
 
     Attributes:
         pre, post: [n] integers.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
     pre: NDArray[Any]
