@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from ..base.errors import NeurosimFormatError
 
@@ -11,6 +11,9 @@ from ..base.errors import NeurosimFormatError
 UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 # Seconds of the years 1995 to 2100, by which a column without a name is known as one of times.
 EPOCH = (788_918_400.0, 4_102_444_800.0)
+# Day 0 of a spreadsheet's serial numbers, and numbers that are dates.
+SERIAL_ZERO = datetime(1899, 12, 30)
+SERIALS = (20_000, 70_000)
 # Dates of digits alone: 20140701, 201407010030, 20140701003000.
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?")
 _ZONE_NAME = re.compile(r"\s*(?:UTC|GMT|Z)$", re.IGNORECASE)
@@ -18,9 +21,9 @@ _OFFSET = re.compile(r"(:\d\d(?:[.,]\d+)?)\s*[+-]\d\d(?::?\d\d)?$")
 _FRACTION = re.compile(r"(:\d\d)[.,](\d{1,6})\d*$")
 # A month alone has no dot in front, which would be a decimal point.
 _YEAR_FIRST = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?|\.(\d{1,2})\.(\d{1,2}))(?:[T ]\s*(.+))?")
-# Dots mean day, month, year; slashes do not say which of both comes first.
+# Dots mean day, month, year; slashes and dashes do not say which of both comes first.
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
-_SLASHES = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
+_SLASHES = re.compile(r"(\d{1,2})(?:/(\d{1,2})/|-(\d{1,2})-)(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
 # The last month: a number above it is a day.
 _MONTHS_OF_YEAR = 12
 # Two digits of a year from here on are of the last century, as in POSIX.
@@ -108,25 +111,43 @@ def spell_out(text: str) -> str:
         return ""
 
 
+def serial_date(text: str) -> str:
+    """Return the date of a spreadsheet's serial number, days since 1899-12-30, in ISO 8601; "" for another text.
+
+    Numbers of the years 1954 to 2091 are dates: a count of seconds in their place would be of the first day of 1970.
+    """
+    if not re.fullmatch(r"\d{5}(\.\d*)?", text):
+        return ""
+    days = float(text)
+    low, high = SERIALS
+    if not low <= days < high:
+        return ""
+    # To the second: the serial number of a time of day is rounded.
+    return (SERIAL_ZERO + timedelta(seconds=round(days * 86_400))).isoformat(sep=" ")
+
+
 def has_slashes(text: str) -> bool:
-    """Return whether a text is a date such as 07/01/2014, which does not say which number is the day."""
+    """Return whether a text is a date such as 07/01/2014 or 07-01-2014, which does not say which number is the day."""
     return _SLASHES.match(text) is not None
 
 
 def is_day_first(text: str) -> bool | None:
-    """Return whether the day comes first in a date with slashes; None where both numbers may be months."""
+    """Return whether the day comes first in a date with slashes or dashes; None where both numbers may be months."""
     match = _SLASHES.fullmatch(text)
-    if match is None or (int(match[1]) <= _MONTHS_OF_YEAR) == (int(match[2]) <= _MONTHS_OF_YEAR):
+    if match is None:
         return None
-    return int(match[1]) > _MONTHS_OF_YEAR
+    first = int(match[1]) > _MONTHS_OF_YEAR
+    second = int(match[2] or match[3]) > _MONTHS_OF_YEAR
+    return None if first == second else first
 
 
 def year_first(text: str, day_first: bool) -> str:
-    """Return a date with slashes, whose order is known, with its year in front; another text as it is."""
+    """Return a date with slashes or dashes, whose order is known, with its year in front; another text as it is."""
     match = _SLASHES.fullmatch(text)
     if match is None:
         return text
-    first, second, year, rest = match.groups()
+    first, second, after_dash, year, rest = match.groups()
+    second = second or after_dash
     day, month = (first, second) if day_first else (second, first)
     date = f"{_year(year)}-{int(month):02d}-{int(day):02d}"
     return f"{date} {rest}" if rest else date

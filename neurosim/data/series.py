@@ -6,9 +6,12 @@
 The first line names the columns, or the columns are numbered; empty lines in front of it, and lines that begin with #
 or are a spreadsheet's sep=;, are passed over. Times are dates (see `moments`), or seconds, ms, us or ns since 1970, or
 of the unit that the column's name ends with, as in "Time (min)"; a zone is left out, so that times of day are those of
-the clock that wrote them. A column of times of day joins a column of dates. In dates such as 07/13/2014 a number above
-12 says for the whole column which one is the day. An empty cell is a missing value. Where
-semicolons part the columns, the comma in 0,5 is a decimal comma, as spreadsheets write it in much of Europe.
+the clock that wrote them. A column of times of day joins a column of dates, and columns year, month, day, hour, minute
+and second, as far as there are any, are one time. In dates such as 07/13/2014 or 13-07-2014 a number above 12 says for
+the whole column which one is the day. In a column called date, numbers such as 41821.5 are a spreadsheet's days. An
+empty cell is a missing value. Where semicolons part the columns, the comma in 0,5 is a decimal comma, as spreadsheets
+write it in much of Europe; thousands may be parted as in 1,234.5, 1.234,5, 1 234,5 and 1'234.5. A line of units below
+the names is passed over, and gives the unit of times.
 """
 
 from __future__ import annotations
@@ -16,31 +19,44 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from datetime import datetime
+from itertools import chain, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..base.errors import NeurosimFormatError, NeurosimInputError, lookup, require
-from .moments import date_of, has_slashes, is_clock, is_day_first, is_epoch, seconds_of, spell_out, year_first
+from .cells import MISSING, is_number, number_of, plain_number
+from .moments import (
+    date_of,
+    has_slashes,
+    is_clock,
+    is_day_first,
+    is_epoch,
+    seconds_of,
+    serial_date,
+    spell_out,
+    year_first,
+)
 
 # Names of a column of times that holds numbers.
 TIME_NAMES = ("time", "timestamp", "date", "datetime", "t", "ts", "ds", "epoch", "unix", "unixtime")
 # Names of a column that numbers the rows, as pandas and databases write it.
 INDEX_NAMES = ("", "unnamed: 0", "index", "id", "row")
+# Columns of the parts of a date, in order, of which the first must be there.
+PARTS = ("year", "month", "day", "hour", "minute", "second")
+# Names of columns in which a number of five digits is a spreadsheet's date.
+SERIAL_NAMES = ("date", "datetime", "ds")
 SEPARATORS = ",;\t|"
 # Rows that are read at once, at most, until every column has had a cell that is not empty.
 MAX_SAMPLE = 1000
-MISSING = ("", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "?")
 # Seconds of the units that follow a name of `TIME_NAMES`, as in time_ms, Time (s) and t [min].
 TIME_UNITS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _NAME_WITH_UNIT = re.compile(rf"(?:{'|'.join(TIME_NAMES)})(?:[ _]?[(\[]| ?_)({'|'.join(TIME_UNITS)})[)\]]?")
 # A first line by which spreadsheets know the separator.
 _SEPARATOR_LINE = re.compile(r"sep=.", re.IGNORECASE)
-# Group 1 is in front of the comma.
-_DECIMAL_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)")
 
 
 class SeriesRow(NamedTuple):
@@ -66,9 +82,10 @@ class SeriesColumns:
         time: column of times; "" for none.
         numbers: columns of numbers.
         texts: columns of categories.
-        clock: column of times of day, where `time` has dates alone; "" for none.
+        clock: column of times of day, where `time` has dates alone or there is none; "" for none.
         unit: of numbers in the column of times, s.
         day_first: whether dates with slashes begin with the day; None: not known.
+        parts: columns of year, month and so on that are the time; `time` is the first of them.
     """
 
     time: str
@@ -77,6 +94,7 @@ class SeriesColumns:
     clock: str = ""
     unit: float = 1.0
     day_first: bool | None = None
+    parts: tuple[str, ...] = ()
 
 
 def read_series(
@@ -110,22 +128,54 @@ def read_series(
     head = next(csv.reader([first], delimiter=separator))
     cells = _cells(head, separator)
     twice = next((cell for k, cell in enumerate(cells) if cell and cell in cells[:k]), "")
-    if any(_is_number(cell) or date_of(cell) is not None for cell in cells):
+    if any(is_number(cell) or date_of(cell) is not None for cell in cells):
         names = [f"column{k}" for k in range(1, len(cells) + 1)]
+        units: list[str] = []
         source = chain([first], source)
     else:
         require(twice == "", name, "must have columns of different names; rename one", twice)
         names = _named(cells)
         start += 1
+        units, source = _units(source, separator)
+        start += 1 if units else 0
     # These rows decide which columns hold numbers; they are read again below.
     sample, seen = _sample(source, names, separator, f"{name}, line {start}")
     if whole and any(has_slashes(cell) for cell in sample.values()):
         seen += source
     columns = _columns(sample, name, time, numbers, texts)
+    if columns.time and len(units) == len(names):
+        columns = replace(columns, unit=TIME_UNITS.get(units[names.index(columns.time)], columns.unit))
     if columns.time and has_slashes(sample[columns.time]):
         day_first = _day_first(seen, names.index(columns.time), separator)
         columns = replace(columns, day_first=day_first)
     return columns, _rows(chain(seen, source), name, start, names, separator, columns)
+
+
+def _units(source: Iterator[str], separator: str) -> tuple[list[str], Iterator[str]]:
+    """Return the cells of a line of units, without brackets, none if there is no such line, and the lines behind it.
+
+    A line without a number or a time is one if the line below has a number where it has a word.
+    """
+    first = next(source, None)
+    if first is None:
+        return [], source
+    cells = _cells(next(csv.reader([first], delimiter=separator), []), separator)
+    if not any(cells) or any(_is_value(cell) for cell in cells):
+        return [], chain([first], source)
+    second = next(source, None)
+    below = [] if second is None else _cells(next(csv.reader([second], delimiter=separator), []), separator)
+    rest = source if second is None else chain([second], source)
+    are_units = any(
+        cell.lower() not in MISSING and is_number(number) for cell, number in zip(cells, below, strict=False)
+    )
+    if len(below) != len(cells) or not are_units:
+        return [], chain([first], rest)
+    return [cell.strip("[]()").lower() for cell in cells], rest
+
+
+def _is_value(cell: str) -> bool:
+    """Return whether a cell is a number, or a time of any form."""
+    return is_number(cell) or date_of(cell) is not None or has_slashes(cell) or is_clock(cell)
 
 
 def _named(cells: Sequence[str]) -> list[str]:
@@ -161,7 +211,7 @@ def _first_line(source: Iterator[str]) -> tuple[str, int, Iterator[str]]:
     names = comment.lstrip("# ")
     separator = max(SEPARATORS, key=line.count)
     are_names = comment != "" and separator in line and names.count(separator) == line.count(separator)
-    if are_names and any(_is_number(cell) for cell in line.strip().split(separator)):
+    if are_names and any(is_number(cell) for cell in line.strip().split(separator)):
         return names, number - 1, chain([line], source)
     return line, number, source
 
@@ -200,32 +250,58 @@ def _columns(
     for asked in (*([time] if time else []), *numbers, *texts):
         lookup(sample, asked, "column")
     if time is None:
-        dates = [key for key, cell in sample.items() if date_of(cell) is not None and not _is_number(cell)]
+        dates = [key for key, cell in sample.items() if date_of(cell) is not None and not is_number(cell)]
         named = [key for key in sample if key.lower() in TIME_NAMES or _NAME_WITH_UNIT.fullmatch(key.lower())]
+        named = [key for key in named if not is_clock(sample[key])]
         # Their order of day and month is not known: reading the first one says how to write them.
         dates += [key for key, cell in sample.items() if has_slashes(cell)]
         counted = [key for key, cell in sample.items() if is_epoch(cell)]
         time = next(iter([*dates, *named, *counted[:1]]), "")
+    parts = _parts(sample, time)
+    if parts:
+        time = parts[0]
     clock = ""
-    if time and ":" not in sample[time] and (date_of(sample[time]) is not None or has_slashes(sample[time])):
+    has_date = time != "" and (date_of(sample[time]) is not None or has_slashes(sample[time]))
+    if time == "" or (has_date and ":" not in sample[time]):
         clock = next((key for key, cell in sample.items() if is_clock(cell) and key != time), "")
     if not numbers:
-        others = [key for key in sample if key not in (time, clock, *texts) and key.lower() not in INDEX_NAMES]
-        numbers = [key for key in others if _is_number(sample[key])]
+        others = [key for key in sample if key not in (time, clock, *parts, *texts) and key.lower() not in INDEX_NAMES]
+        numbers = [key for key in others if is_number(sample[key])]
     if not numbers and not texts:
         shown = ", ".join(f"{key}: {cell!r:.30}" for key, cell in sample.items())
         step = "name one with --value; columns are parted by one of , ; | or tabs, lines in front of names begin with #"
         raise NeurosimInputError(f"{name}: has no column of numbers (got {shown:.200}); {step}")
     match = _NAME_WITH_UNIT.fullmatch(time.lower())
     unit = TIME_UNITS[match[1]] if match else 1.0
-    return SeriesColumns(time, tuple(numbers), tuple(texts), clock, unit)
+    return SeriesColumns(time, tuple(numbers), tuple(texts), clock, unit, parts=parts)
+
+
+def _parts(sample: Mapping[str, str], time: str) -> tuple[str, ...]:
+    """Return the columns of year, month and so on that are the time: none where another column is."""
+    by_name = {key.lower(): key for key in sample}
+    year = by_name.get(PARTS[0], "")
+    if (time and time != year) or not re.fullmatch(r"[12]\d{3}(\.0+)?", sample.get(year, "")):
+        return ()
+    known = list(takewhile(lambda part: part in by_name and is_number(sample[by_name[part]]), PARTS))
+    return tuple(by_name[part] for part in known)
+
+
+def _date_of_parts(cells: Sequence[str], where: str) -> str:
+    """Return the date whose year, month and so on are in cells, as ISO 8601 writes it."""
+    defaults = (1, 1, 1, 0, 0, 0)
+    try:
+        numbers = [int(float(cell)) for cell in cells]
+        return datetime(*numbers, *defaults[len(numbers) :]).isoformat(sep=" ")  # type: ignore[arg-type]
+    except ValueError:
+        rule = f"must be the {', '.join(PARTS[: len(cells)])} of a date"
+        raise NeurosimFormatError(f"{where}: {rule} (got {', '.join(cells)})") from None
 
 
 def _rows(
     lines: Iterable[str], name: str, start: int, names: list[str], separator: str, columns: SeriesColumns
 ) -> Iterator[SeriesRow]:
     place = {key: k for k, key in enumerate(names)}
-    is_compact: bool | None = None
+    spell: Callable[[str], str] | None = None
     for number, cells in enumerate(csv.reader(lines, delimiter=separator), start):
         if not cells:
             continue
@@ -235,34 +311,41 @@ def _rows(
             raise NeurosimFormatError(f"{where}: must have {len(names)} cells (got {len(plain)})")
         values: dict[str, float | str] = {}
         for key in columns.numbers:
-            values[key] = _number(plain[place[key]], f"{where}, column {key}")
+            values[key] = number_of(plain[place[key]], f"{where}, column {key}")
         for key in columns.texts:
             values[key] = cells[place[key]].strip()
         if columns.time:
             text = plain[place[columns.time]]
-            if is_compact is None:
-                # The first time decides: 20140701 may be a date or a number of seconds.
-                is_compact = spell_out(text) != ""
-            if is_compact:
-                text = spell_out(text) or text
+            if spell is None:
+                # The first time decides: 20140701 and 41821 may be dates or numbers of seconds.
+                spell = _speller(text, columns)
+            text = spell(text) or text
+            if columns.parts:
+                text = _date_of_parts([plain[place[key]] for key in columns.parts], where)
             if columns.day_first is not None:
                 text = year_first(text, columns.day_first)
             if columns.clock:
                 text = f"{text} {plain[place[columns.clock]]}"
             moment = seconds_of(text, f"{where}, column {columns.time}", columns.unit)
-            if columns.unit != 1.0 and _is_number(text):
+            if columns.unit != 1.0 and is_number(text):
                 text = f"{moment:.12g}"
             yield SeriesRow(moment, text, values)
         else:
             yield SeriesRow(math.nan, str(number - start), values)
 
 
+def _speller(text: str, columns: SeriesColumns) -> Callable[[str], str]:
+    """Return the function that writes out the times of a column, "" for one that it leaves, by the first of them."""
+    if spell_out(text):
+        return spell_out
+    if columns.time.lower() in SERIAL_NAMES and serial_date(text):
+        return serial_date
+    return lambda text: ""
+
+
 def _cells(cells: Sequence[str], separator: str) -> list[str]:
     """Return the cells of a line without spaces around them, numbers with a decimal point."""
-    stripped = [cell.strip() for cell in cells]
-    if separator != ";":
-        return stripped
-    return [_DECIMAL_COMMA.sub(r"\1.\2", cell) if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in stripped]
+    return [plain_number(cell.strip(), separator) for cell in cells]
 
 
 def _without_empty_ends(cells: list[str], count: int) -> list[str]:
@@ -308,23 +391,3 @@ def _plain(value: Any) -> float | str:
     if isinstance(value, str):
         return value
     return float(value)
-
-
-def _number(text: str, name: str) -> float:
-    if text.lower() in MISSING:
-        return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        raise NeurosimFormatError(f"{name}: must be a number or empty (got {text!r})") from None
-    if math.isinf(value):
-        raise NeurosimFormatError(f"{name}: must be finite (got {text!r})")
-    return value
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.lower() not in MISSING

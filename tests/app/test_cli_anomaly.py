@@ -188,4 +188,14 @@ def test_what_is_wrong_is_named() -> None:
     assert "holds no detector.safetensors" in refused("sine.csv", "--from", "nowhere")
     words = refused("sine.csv", "--from", "nowhere", "--seed", "3", "--threshold", "0.4")
     assert "detector.source: cannot be joined with detector.threshold, seed" in words
+    Path("clock.csv").write_text("Uhrzeit,value\n00:00,1\n00:30,2\n")
+    assert "column Uhrzeit: must not be the only time, a time of day; write a date" in refused("clock.csv")
     assert not Path("runs").exists()
+
+
+def test_a_short_table_is_all_probation() -> None:
+    """Of five records nothing is known to be usual."""
+    Path("five.csv").write_text("value\n1\n1\n9\n1\n5\n")
+    result = command.result_of("memory", "anomaly", "five.csv", "--out", "a")
+    assert (result["records"], result["alarms"], result["probation"]) == (5, [], 100)
+    assert "all records are in the probation of 100; --probation sets another" in Path("a/report.html").read_text()

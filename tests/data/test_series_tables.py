@@ -78,7 +78,8 @@ def test_a_row_is_read_when_it_is_needed() -> None:
             "when,v\n07/12/2014,2\n",
             "t.csv, line 2, column when: must be a date such as 2014-07-01 00:30:00, or seconds",
         ),
-        ("time,v\n00:30,2\n", "t.csv, line 2, column time: must be a date such as 2014-07-01 00:30:00, or seconds"),
+        ("year,month,v\n2014,13,2\n", "t.csv, line 2: must be the year, month of a date (got 2014, 13)"),
+        ("day;v\n1.7.2014;1.234,5\n2.7.2014;12.345.678\n", "t.csv, line 3, column v: must be a number"),
         ("a,b\nx,y\n", "t.csv: has no column of numbers (got a: 'x', b: 'y'); name one"),
     ],
 )
@@ -202,6 +203,72 @@ def test_what_exports_add_to_a_table_is_passed_over() -> None:
     assert (columns.time, columns.numbers) == ("t", ("v",))
     values = [float(row.values["v"]) for row in rows]
     assert values[0] == 2.5 and all(map(math.isnan, values[1:])) and len(values) == 3
+
+
+def test_columns_of_year_month_and_so_on_are_one_time() -> None:
+    text = "year,month,day,hour,v\n2014,7,1,0,2\n2014,7,1,1.0,3\n"
+    columns, rows = read_series(text.splitlines(True), "t.csv")
+    assert (columns.time, columns.parts, columns.numbers) == ("year", ("year", "month", "day", "hour"), ("v",))
+    assert [(row.time, row.text) for row in rows] == [
+        (1404172800.0, "2014-07-01 00:00:00"),
+        (1404176400.0, "2014-07-01 01:00:00"),
+    ]
+    assert times_of("Year,v\n1970,2\n1971,3\n") == [0.0, 365 * 86400.0]
+    # A year beside a date is a number, as is a count that is no year.
+    columns, _ = read_series(["when,year,v\n", "2014-07-01,2014,2\n"], "t.csv")
+    assert (columns.time, columns.numbers) == ("when", ("year", "v"))
+    assert read_series(["year,v\n", "3,2\n"], "t.csv")[0].numbers == ("year", "v")
+
+
+def test_days_of_a_spreadsheet_are_dates_where_the_column_says_so() -> None:
+    _, rows = read_series(["Date,v\n", "41821,2\n", "41821.020833333336,3\n"], "t.csv")
+    assert [row.text for row in rows] == ["2014-07-01 00:00:00", "2014-07-01 00:30:00"]
+    assert times_of("time,v\n41821,2\n41822,3\n") == [41821.0, 41822.0]
+
+
+def test_a_line_of_units_is_passed_over() -> None:
+    columns, rows = read_series("time,temp,kind\n[ms],degC,-\n5,1.5,a\n".splitlines(True), "t.csv")
+    assert columns.numbers == ("temp",) and columns.unit == 1e-3
+    assert [(row.time, row.values) for row in rows] == [(0.005, {"temp": 1.5})]
+    with pytest.raises(NeurosimFormatError, match="line 4, column v: must be a number"):
+        list(read_series("t,v\ns,kW\n1,2\n2,high\n".splitlines(True), "t.csv")[1])
+    # Words above words are a row of a column of words.
+    _, rows = read_series("kind,v\nn/a,\na,2\n".splitlines(True), "t.csv", texts=["kind"])
+    assert [row.values["kind"] for row in rows] == ["n/a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("separator", "cell", "value"),
+    [
+        (",", '"1,234.5"', 1234.5),
+        (",", '"-12,345,678"', -12345678.0),
+        ("\t", "1,234.5", 1234.5),
+        (";", "1.234,5", 1234.5),
+        (";", "-1.234.567,25", -1234567.25),
+        (";", "1 234,5", 1234.5),
+        (";", "1\u202f234", 1234.0),
+        (",", "1'234.5", 1234.5),
+        (";", "1.234", 1.234),
+        (";", "1,234", 1.234),
+    ],
+)
+def test_thousands_may_be_parted(separator: str, cell: str, value: float) -> None:
+    lines = [f"day{separator}v\n", f"2014-07-01{separator}{cell}\n"]
+    columns, rows = read_series(lines, "t.csv")
+    assert columns.numbers == ("v",) and [row.values["v"] for row in rows] == [value]
+
+
+def test_dates_with_dashes_say_their_order_as_those_with_slashes() -> None:
+    text = "when,v\n01-07-2014 00:30,2\n13-07-2014 00:30,3\n"
+    _, rows = read_series(text.splitlines(True), "t.csv", whole=True)
+    assert [row.text for row in rows] == ["2014-07-01 00:30", "2014-07-13 00:30"]
+
+
+def test_times_of_day_alone_are_no_time() -> None:
+    for name in ("time", "Uhrzeit"):
+        columns, rows = read_series([f"{name},v\n", "00:30,2\n"], "t.csv")
+        assert (columns.time, columns.clock, columns.numbers) == ("", name, ("v",))
+        assert [row.text for row in rows] == ["0"]
 
 
 def test_arrays_are_rows() -> None:

@@ -23,6 +23,8 @@ from .config import DATE_PARTS, AnomalyConfig
 
 OTHERS = "(other)"  # a category that the probation did not have
 CATEGORY_BITS = 21
+# Records of the probation at least: those of the first fit of the likelihood, as in NuPIC.
+MIN_PROBATION = 100
 HALF_DAY = 43_200.0
 # Steps of a coordinate in its range, and the steps within which points share bits.
 COORDINATE_STEPS = 130
@@ -68,7 +70,7 @@ def build_detector(rows: Sequence[SeriesRow], columns: SeriesColumns, config: An
         encoders,
         watched,
         (low, high) if low < high else (low, low + 1.0),
-        probation=len(rows) if own.probation is None else own.probation,
+        probation=max(len(rows), MIN_PROBATION) if own.probation is None else own.probation,
         threshold=own.threshold,
         predict=own.predict,
         columns=own.columns,

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from .....base.atomic import write_text
-from .....base.errors import NeurosimFormatError, NeurosimMissingError
+from .....base.errors import NeurosimFormatError, NeurosimMissingError, require
 from .....data.moments import seconds_of
 from .....data.series import SeriesColumns, SeriesRow, decode_text, read_series
 from .....memory.series.detector import AnomalyDetector
@@ -25,7 +25,7 @@ from ...frame.folder import open_run
 from ...frame.kind import Inputs, Run
 from ...frame.progress import bar
 from .config import STDIN, AnomalyConfig
-from .records import RecordColumns, build_detector, columns_of, record_of
+from .records import MIN_PROBATION, RecordColumns, build_detector, columns_of, record_of
 from .result import AnomalyResult
 from .scores import HEAD, SCORES, cut, errors_of, first_alarms, last_time, line_of, read_scores, season_of
 
@@ -83,12 +83,20 @@ def load(config: AnomalyConfig) -> Inputs[AnomalyInputs]:
         wanted = RecordColumns(table.time, numbers, table.categories)
     if table.file == STDIN:
         columns, rows = read_series(sys.stdin, "standard input", *wanted)
+        _check_time(columns)
         data["table"] = {"file": STDIN}
         return Inputs(AnomalyInputs(columns, rows, source, last), data, facts)
     text, digest = _read(Path(table.file))
     columns, rows = read_series(io.StringIO(text, newline=""), table.file, *wanted, whole=True)
+    _check_time(columns)
     data["table"] = {"file": str(Path(table.file).absolute()), "sha256": digest}
     return Inputs(AnomalyInputs(columns, list(rows), source, last), data, facts)
+
+
+def _check_time(columns: SeriesColumns) -> None:
+    """Raise where the only times of a table are times of day, which do not say the day."""
+    rule = "must not be the only time, a time of day; write a date in front of it, or in a column beside it"
+    require(bool(columns.time) or not columns.clock, f"column {columns.clock}", rule, "no column of dates")
 
 
 def work(run: AnomalyRun, on_record: Callable[[str], None] | None = None) -> AnomalyResult:
@@ -210,7 +218,7 @@ def _probation(rows: Iterator[SeriesRow], config: AnomalyConfig) -> tuple[list[S
         count = MAX_PROBATION
     if count is None:
         every = list(rows)
-        count = max(1, min(int(PROBATION * len(every)), MAX_PROBATION))
+        count = max(MIN_PROBATION, min(int(PROBATION * len(every)), MAX_PROBATION))
         rows = iter(every)
     first = list(itertools.islice(rows, count))
     return first, itertools.chain(first, rows)

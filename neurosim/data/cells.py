@@ -1,0 +1,59 @@
+"""Cells of tables: numbers as spreadsheets write them, and what stands for a missing one."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from ..base.errors import NeurosimFormatError
+
+MISSING = ("", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "?")
+# Group 1 is in front of the comma.
+_DECIMAL_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)")
+# Numbers with a sign between thousands, by the sign.
+_SPACED = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?")
+_COMMAS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_DOTS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+")
+_SPACES = re.compile(r"[ \u00a0\u202f'\u2019]")
+
+
+def plain_number(cell: str, separator: str) -> str:
+    """Return a number without signs between thousands, and with a decimal point; another text as it is."""
+    if cell.isalpha() or cell.isdigit():
+        return cell
+    if _SPACED.fullmatch(cell):
+        cell = _SPACES.sub("", cell)
+    if separator == ";" and _DECIMAL_COMMA.fullmatch(cell):
+        return _DECIMAL_COMMA.sub(r"\1.\2", cell)
+    # In quotes, or between other separators: 1,234 without a point is a decimal comma there.
+    if _COMMAS.fullmatch(cell) and (separator == "," or "." in cell):
+        return cell.replace(",", "")
+    if _DOTS.fullmatch(cell):
+        return cell.replace(".", "").replace(",", ".")
+    return cell
+
+
+def number_of(text: str, name: str) -> float:
+    """Return the number in a cell, NaN where it is missing; `name` is of the cell, for errors.
+
+    Raises:
+        NeurosimFormatError: another text, or infinity.
+    """
+    if text.lower() in MISSING:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        raise NeurosimFormatError(f"{name}: must be a number or empty (got {text!r})") from None
+    if math.isinf(value):
+        raise NeurosimFormatError(f"{name}: must be finite (got {text!r})")
+    return value
+
+
+def is_number(text: str) -> bool:
+    """Return whether a cell holds a number, and not a word for a missing one."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.lower() not in MISSING
