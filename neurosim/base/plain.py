@@ -260,6 +260,7 @@ def _table(reader: Reader, kind: Any, tree: Any, name: str) -> dict[Any, Any]:
 
 
 def _union(reader: Reader, kind: Any, tree: Any, name: str) -> Any:
+    """Return a value as the first of several types that takes it."""
     options = typing.get_args(kind)
     for option in options:
         # A value of exactly one of the types stays: `int | float` does not turn 1 into 1.0.

@@ -176,6 +176,7 @@ def _many(recordings: Recordings, cut: Cut, threads: int, out: NDArray[np.int16]
 
 
 def _edges(recordings: Recordings, cut: Cut) -> FrameEdges:
+    """Return where the frames of each recording begin, how long they are, and their number."""
     n = len(recordings)
     full = np.diff(recordings.offsets) > 0
     start = np.zeros(n)
@@ -197,6 +198,7 @@ def _edges(recordings: Recordings, cut: Cut) -> FrameEdges:
 
 
 def _by_count(events: Spikes | Recordings, cut: Cut, threads: int, out: NDArray[np.int16] | None) -> NDArray[np.int16]:
+    """Return frames of as many events each."""
     if isinstance(events, Spikes):
         offsets = np.array([0, len(events)])
     else:

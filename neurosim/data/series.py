@@ -247,6 +247,7 @@ def _sample(
 def _columns(
     sample: Mapping[str, str], name: str, time: str | None, numbers: Sequence[str], texts: Sequence[str]
 ) -> SeriesColumns:
+    """Return which columns are read: those asked for, or guessed from the names and the first row of cells."""
     for asked in (*([time] if time else []), *numbers, *texts):
         lookup(sample, asked, "column")
     if time is None:
@@ -300,6 +301,7 @@ def _date_of_parts(cells: Sequence[str], where: str) -> str:
 def _rows(
     lines: Iterable[str], name: str, start: int, names: list[str], separator: str, columns: SeriesColumns
 ) -> Iterator[SeriesRow]:
+    """Yield the rows of a table of series, with their moments."""
     place = {key: k for k, key in enumerate(names)}
     spell: Callable[[str], str] | None = None
     for number, cells in enumerate(csv.reader(lines, delimiter=separator), start):

@@ -197,6 +197,7 @@ class ShardWriter:
             self.close()
 
     def _flush(self) -> None:
+        """Write the waiting recordings as a shard, and name it in the index."""
         if not self._waiting:
             return
         lengths = [len(spikes) for spikes, _, _ in self._waiting]

@@ -516,6 +516,7 @@ def _convert(owner: object, name: str, dtype: type) -> None:
 
 
 def _converted(name: str, value: object, dtype: type) -> NDArray[Any]:
+    """Return a value as an array of a type; raise where that would change it."""
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":

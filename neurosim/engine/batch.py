@@ -231,6 +231,7 @@ class _Batch:
         return Runner(prepared, GridWorkspace(prepared.compiled, prepared.logged, prepared.count_updates))
 
     def _run_one(self, runner: Runner, index: int) -> _Outcome:
+        """Run recording `index` from rest; return its spikes, states, weights and readings."""
         spikes = SpikeMemory(self.prepared.recorded)
         states = StateMemory(self.prepared.probes)
         name = f"simulate.inputs: recording {index}"

@@ -279,6 +279,7 @@ def _by_number(
 def _by_text(
     ends: Sequence[NDArray[Any]], ids: NDArray[Any] | None
 ) -> tuple[NDArray[np.str_], list[NDArray[np.int32]]]:
+    """Return all ids, and the unit numbers of both ends, of edges between ids that are texts."""
     texts = [values.astype(np.str_) for values in ends]
     if ids is None:
         ids = np.unique(np.concatenate(texts))

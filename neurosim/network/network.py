@@ -518,6 +518,7 @@ class Network(Shown):
         return lookup(rows, projection.receptor, f"{projection}.receptor")
 
     def _check_stimulus(self, stimulus: PoissonInput | Current) -> None:
+        """Check that a stimulus ends on neurons that can take it, and that its values fit their number."""
         size = self.population(stimulus.target, f"{stimulus}.target").size
         if isinstance(stimulus, PoissonInput):
             self.receptor(stimulus)

@@ -274,6 +274,7 @@ def check_rate_size(owner: PoissonSource | PoissonInput, name: str, size: int) -
 
 
 def _check_rates(owner: PoissonSource | PoissonInput, name: str) -> None:
+    """Check rate and times of Poisson spikes, and freeze their arrays."""
     rate = np.asarray(owner.rate)
     times = owner.times
     if rate.ndim:

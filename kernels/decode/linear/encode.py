@@ -148,6 +148,7 @@ def _norm(p, i, x, flags, thresholds, shrink, fused):
 
 @njit(inline="always")
 def _encode(p, context, begin, end, normed):
+    """List the active channels of each row, after its norm if `normed`; see `encode` for the operands."""
     size = p.size
     limit = np.float32(LIMIT)
     share, given, thresholds, rule = _rule(p, size)

@@ -79,6 +79,7 @@ class LivePage:
             return None if self._closed else (self._number, self._state)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
+        """Return the handler of requests: the page itself, and the answers as a stream of events."""
         page = self
 
         class Handler(BaseHTTPRequestHandler):

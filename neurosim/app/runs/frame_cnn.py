@@ -214,6 +214,7 @@ def _fitted(shape: tuple[int, ...], classes: int, parameters: int) -> _Sizes:
 
 
 def _sizes(shape: tuple[int, ...], classes: int, width: float) -> _Sizes:
+    """Return the sizes of the network at a width, with its parameters and multiply-accumulates of a picture."""
     planes, *sides = shape
     first, second = (max(4, round(width * count)) for count in FILTERS)
     hidden = max(8, round(width * HIDDEN))
@@ -261,6 +262,7 @@ def _network(sizes: _Sizes, shape: tuple[int, ...], classes: int) -> nn.Sequenti
 
 
 def _trained(sizes: _Sizes, x: Tensor, y: Tensor, classes: int, epochs: int, seed: int) -> nn.Sequential:
+    """Train a network on pictures x [n, planes, height, width] and classes y [n], shifted at random in each batch."""
     import torch
 
     from ...base.optimizers import AdamW

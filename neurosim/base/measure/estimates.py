@@ -173,6 +173,7 @@ class _Totals:
 
 
 def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> _Totals:
+    """Return the estimates from costs of operations; one is blank, with a reason, where a layer lacks a count."""
     totals = _Totals()
     # Sums that stay in registers move no state for each operation.
     sums = profile.memory.sums if profile.memory else "memory"

@@ -296,6 +296,7 @@ def _header(data: NDArray[np.uint8]) -> tuple[int, int, dict[int, _Stream]]:
 
 
 def _streams(text: bytes) -> dict[int, _Stream]:
+    """Return the streams that the description of a file names, by number."""
     # Declarations could define entities that expand to gigabytes.
     if b"<!" in text.replace(b"<!--", b""):
         raise _Broken("a description with declarations")

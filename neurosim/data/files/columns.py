@@ -163,6 +163,7 @@ def _of_arrow(path: Path, name: str, column: Any, full: bool) -> NDArray[Any]:
 
 
 def _read_text(path: Path, names: Mapping[str, str] | None, full: Sequence[str] | None) -> dict[str, NDArray[Any]]:
+    """Return the columns of a CSV file, perhaps compressed, by name."""
     with _open(path) as file:
         reader: Any = None
         try:

@@ -148,6 +148,7 @@ class _Plan:
 
 
 def _head(path: object, text: io.TextIOWrapper) -> _Head:
+    """Return the head of a text: its comments, and its first line that is none."""
     comments: list[str] = []
     for line in islice(text, MAX_COMMENTS):
         if len(line) > MAX_LINE:

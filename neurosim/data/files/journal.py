@@ -203,6 +203,7 @@ def _blocks(path: Path) -> Iterator[tuple[IO[bytes], int, bytes, tuple[int, int,
 
 
 def _head(path: Path) -> tuple[PlainTree, int]:
+    """Return the header of a journal, and the byte behind it."""
     if not path.is_file():
         raise NeurosimMissingError(
             f"{path}: no such file; to continue, a run needs the files that it has written: {AGAIN}"

@@ -250,6 +250,7 @@ def stream(
 def _windows(
     pieces: EventPieces | list[Spikes], shape: tuple[int, ...], window: float, start: float | str
 ) -> Iterator[Spikes]:
+    """Yield the events of pieces window by window; each begins at 0 s and lasts as long as the others."""
     times: NDArray[np.float64] = np.empty(0)
     units: NDArray[np.int32] = np.empty(0, np.int32)
     size = math.prod(shape)

@@ -150,6 +150,7 @@ class BagSource(FileEvents):
             raise NeurosimFormatError(f"{path}: cannot be read as a bag of ROS ({reason}); fetch it again") from None
 
     def _decoded(self) -> Iterator[EventMessage]:
+        """Yield the messages of the one topic of events."""
         from rosbags.highlevel import AnyReader
 
         path = self._path

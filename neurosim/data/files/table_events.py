@@ -120,6 +120,7 @@ class TableScan:
         return TableLayout(unit, counts_from_1, sensor, report)
 
     def _add_polarities(self, table: EventTable, p: NDArray[Any] | None, count: int) -> None:
+        """Widen the range of polarities by those of a block; raise where they are no pair that is known."""
         if not count:
             return
         if p is None:

@@ -48,6 +48,7 @@ def read_windows(path: str | os.PathLike[str], population: str | None = None, le
 
 
 def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[Spikes]:
+    """Yield the spikes of a SONATA file window by window; each begins at 0 s."""
     group = f"spikes/{choose(file.path, file.names('spikes'), population)}"
     all_times = _dataset(file, f"{group}/timestamps", "f")
     all_nodes = _dataset(file, f"{group}/node_ids", "iu")

@@ -121,6 +121,7 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 
 @lru_cache(maxsize=1)
 def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder:
+    """Read the recordings of a folder, all in one convention and on one sensor."""
     listing = find_items(root, options)
     items = with_recordings(listing.items)
     split = splits.split_of(items, options, str(root))
@@ -308,6 +309,7 @@ def _polarity_1(spikes: Spikes) -> str:
 def _doubts(
     read: Sequence[Spikes], items: Sequence[Item], split: Sequence[str], classes: Sequence[str], shape: Shape
 ) -> Iterable[str]:
+    """Yield a line for whatever looks wrong in a folder that could be read."""
     silent = [item.path.name for spikes, item in zip(read, items, strict=True) if not len(spikes)]
     if silent:
         yield f"{len(silent)} recordings have no events, e.g. {printable(silent[0])}"

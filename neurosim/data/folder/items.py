@@ -108,6 +108,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _csv_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a file of labels, their keys in lower case."""
     if path.stat().st_size > MAX_LABEL_BYTES:
         raise NeurosimFormatError(f"{path}: is larger than {MAX_LABEL_BYTES >> 20} MiB; is this a file of labels?")
     try:

@@ -69,6 +69,7 @@ def _by_class(items: Sequence[Item], options: FolderOptions) -> tuple[str, ...]:
 
 
 def _by_group(items: Sequence[Item], options: FolderOptions, by: str) -> tuple[str, ...]:
+    """Return the split of each item so that whole groups, such as speakers, are tested."""
     known = dict.fromkeys(name for item in items for name in item.groups)
     lookup(known, by, "data.options.by")
     lacking = [item.path.name for item in items if by not in item.groups]

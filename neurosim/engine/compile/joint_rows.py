@@ -71,6 +71,7 @@ def _synapses(table: RowTable, samplers: Sequence[SynapseSampler]) -> int:
 def _join(
     share: ProcessShare, tables: Sequence[RowTable], samplers: Sequence[SynapseSampler], real: np.dtype[Any]
 ) -> JointRows:
+    """Return row tables of one receptor as one, and release their own arrays."""
     layout = share.layout
     counts = [_rows(table) for table in tables]
     firsts = np.cumsum([0, *counts])

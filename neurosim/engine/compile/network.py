@@ -243,6 +243,7 @@ def _build_samplers(
 def _cells(
     population: Population, model: Neuron, clock: float, seed: int, real: np.dtype[Any], *, driven: bool, quiet: bool
 ) -> Cells:
+    """Return the compiled neurons of a population: state, constants and addresses of their steps."""
     neuron = drawn(model, seed, population.name, population.size)
     with refused_division(population, neuron):
         initial = initial_state(population, neuron, seed)

@@ -177,6 +177,7 @@ def _by_delay(
     share: ProcessShare,
     processes: Processes,
 ) -> list[PlasticSynapses]:
+    """Return the plastic synapses of a projection, an entry for each delay; `degrees` gets their number by source."""
     projection = sampler.projection
     rows, weights, delays = _drawn(sampler, processes)
     degrees[:] = _degrees(rows, weights != 0)

@@ -141,6 +141,7 @@ class RowTableBuilder:
     # Lists of targets: COUNTS, SUMS and QUEUE
 
     def _fill_lists(self, table: RowTable) -> RowTable:
+        """Fill a table of lists of targets: one of the forms COUNTS, SUMS and QUEUE."""
         samplers = [self.samplers[number] for number in table.projections]
         sources = len(samplers[0].first_synapse) - 1
         self._open_lists(table, sources)
@@ -275,6 +276,7 @@ class RowTableBuilder:
     # Bits
 
     def _fill_bits(self, table: RowTable) -> RowTable:
+        """Fill a table of bits; return it as SUMS if synapses between two units are too many to count in a byte."""
         samplers = [self.samplers[number] for number in table.projections]
         sources = len(samplers[0].first_synapse) - 1
         # Words of 64 bits in strips of STRIP slots: of a row, and the strips of this share.
@@ -368,6 +370,7 @@ class RowTableBuilder:
         return 1.0
 
     def _fill_groups(self, table: RowTable) -> RowTable:
+        """Fill a table of groups by delay; return it as QUEUE if a drawn delay is beyond the assumed bound."""
         samplers = [self.samplers[number] for number in table.projections]
         sources = len(samplers[0].first_synapse) - 1
         pages = self.layout.pages

@@ -206,6 +206,7 @@ class PlasticState(Uncopied):
                 late.catch_up_all(learning, waiting, synapses.offsets, synapses.targets, weights)
 
     def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: ProcessShare) -> None:
+        """Fill the row of plastic synapses in the table; the arrays that it names stay alive with this object."""
         layout = share.layout
         sources = len(synapses.offsets) - 1
         size = int(layout.sizes[synapses.target])
@@ -288,6 +289,7 @@ PER_THREAD = ("pre", "reward", "resources")
 
 
 def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str, NDArray[Any]]:
+    """Return arrays for the state of plastic synapses, not filled: those that their rules need, by name."""
     sources = len(synapses.offsets) - 1
     size = int(layout.sizes[synapses.target])
     state: dict[str, NDArray[Any]] = {"weights": np.empty_like(synapses.weights)}

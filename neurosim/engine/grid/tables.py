@@ -151,6 +151,7 @@ def input_table(
 
 
 def _from_rows(compiled: CompiledNetwork, counters: int, entries: dict[int, list[Entry]]) -> None:
+    """Add to `entries` the inputs that row tables and plastic synapses bring, by population."""
     # By population the arrays that it reads besides counters, by kind and receptor, each with the weight of an entry.
     kinds: dict[int, dict[tuple[int, int], float]] = {}
     counter = 0
@@ -175,6 +176,7 @@ def _from_rows(compiled: CompiledNetwork, counters: int, entries: dict[int, list
 
 
 def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], alive: list[NDArray[Any]]) -> None:
+    """Add to `entries` the Poisson inputs, by population; `alive` gets the records that they name."""
     shared = SharedNumbers()
     # Records that are read one after the other lie one after the other.
     records = np.zeros((len(compiled.noises), called.RECORD_COLUMNS), np.int64)

@@ -58,6 +58,7 @@ def _layer(
     steps: int,
     updates: NDArray[Any] | None,
 ) -> LayerCounts:
+    """Return the row of population `p` in the table of measures."""
     cells = compiled.cells[p]
     size = compiled.network.populations[p].size
     numbers = [number for number, sampler in enumerate(compiled.samplers) if sampler.target == p]

@@ -395,6 +395,7 @@ class GridWorkspace(Uncopied):
             voltages[self.step % 2] = self.membrane(p)[self._units[p, clocked.MEMBRANE]]
 
     def _run(self, last: int, trial: int) -> None:
+        """Run the loop in threads up to step `last`, or until a log could become full; move on to the step reached."""
         sync = aligned((self.threads * APART,), np.int64)
         last_step = np.zeros(self.threads, np.int64)
         compiled = self.compiled

@@ -130,6 +130,7 @@ def _parts(config: CircuitConfig, table: NodeTable) -> list[Part]:
 
 
 def _population(config: CircuitConfig, part: Part) -> Population:
+    """Return the population of a part; parameters of its model give way to those of files, and these to its nodes."""
     size = len(part.places)
     if part.model is None:
         return Population(part.name, size, SpikeSource())

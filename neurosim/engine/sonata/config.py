@@ -139,6 +139,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _replaced(value: Any, variables: Mapping[str, str], path: Path, key: str = "") -> Any:
+    """Return a value of the configuration with its variables replaced, and paths relative to the file made whole."""
     if isinstance(value, Mapping):
         return {name: _replaced(each, variables, path, name) for name, each in value.items()}
     if isinstance(value, list):

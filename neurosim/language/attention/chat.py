@@ -87,6 +87,7 @@ def read_chat_template(model: str | os.PathLike[str]) -> ChatTemplate | None:
 
 
 def _template_of(folder: Path) -> ChatTemplate | None:
+    """Return the chat template of a folder, the default one of several; None without one."""
     config = read_object(folder / CONFIG)
     special = read_object(folder / SPECIAL_MAP)
     tokens = {name: text for name, value in {**special, **config}.items() if (text := _token(name, value))}

@@ -138,6 +138,7 @@ def _names(arrays: Mapping[str, NDArray[Any]], split: str) -> tuple[str, str] | 
 def _checked(
     path: Path, arrays: Mapping[str, NDArray[Any]], items: str, labels: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return items and labels of a file as the stream takes them; raise where they do not fit."""
     x = arrays[items]
     y = arrays[labels]
     # Labels of PyTorch's and Keras's datasets may be a column, floats that are integers, or conditions.

@@ -248,6 +248,7 @@ class Liquid(Shown):
         return float(np.abs(np.linalg.eigvals(matrix.toarray())).max())
 
     def _network(self, gains: NDArray[np.float64]) -> Network:
+        """Return the network with input weights multiplied by `gains` [neurons]."""
         layers = []
         for name, wires in self._written.items():
             if not len(wires.pre):

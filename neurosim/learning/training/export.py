@@ -226,6 +226,7 @@ def has_exact_sums(net: SpikingNet, max_count: int = 1) -> bool:
 
 @torch.no_grad()
 def _synapses(block: Block, source: str, target: str, dt: float) -> list[Projection]:
+    """Return the projections of a block, one for each delay, and its recurrent one."""
     projections = []
     for delay, weight in zip(block.connection.delays, block.connection.by_delay(), strict=True):
         name = f"{source}->{target}"

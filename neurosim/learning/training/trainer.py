@@ -206,6 +206,7 @@ class Trainer:
         return ((1 - shares) * own + shares * other).sum()
 
     def _epoch(self, on_progress: Callable[[EpochProgress], None]) -> None:
+        """Train for one epoch, validate, and keep the best network."""
         began = time.perf_counter()
         self._layer_seconds = 0.0
         state = self.state

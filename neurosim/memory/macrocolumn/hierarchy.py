@@ -342,6 +342,7 @@ class Hierarchy(WindowModel):
         back_off: bool = False,
         threads: int = 1,
     ) -> tuple[LevelBatch, ...]:
+        """Run the levels over frames, frame by frame where signals come from above; return the batch of each level."""
         self._belongs(memory)
         if traces is None:
             traces = [ColumnTrace.fresh(level.columns, level.modules) for level in self.levels]

@@ -149,6 +149,7 @@ def _judge(rule: str, *subject: Any) -> Finding:
 
 @_rule("names, initial values and constants fit together")
 def _declared(neuron: Neuron, dt: float) -> str:
+    """Check names, initial state and constants; return them in words."""
     states = tuple(neuron.state)
     receptors = tuple(neuron.receptors)
     for attribute, names in (("state", states), ("receptors", receptors)):

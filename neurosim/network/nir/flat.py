@@ -45,6 +45,7 @@ def flatten(graph: Node) -> Graph:
 
 
 def _add(flat: Graph, graph: Node, prefix: str, depth: int) -> None:
+    """Add the nodes and edges of a graph to the flat one, and those of its subgraphs."""
     require(depth <= MAX_DEPTH, "from_nir", f"needs graphs at most {MAX_DEPTH} levels deep", depth)
     # Names in the flat graph of the nodes at which edges to a node end and from it begin.
     ends: dict[str, tuple[str, str]] = {}

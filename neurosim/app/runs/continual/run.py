@@ -177,6 +177,7 @@ def _shapes(config: ContinualConfig) -> dict[str, StreamFacts]:
 
 
 def _run_trials(run: LearnersRun, executor: Executor) -> tuple[TrialResults, list[Failure]]:
+    """Run a trial of each learner with each seed; return the results by learner and seed, and the failures."""
     config = run.config
     options = run.options
     trials = {}

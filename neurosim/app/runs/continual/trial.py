@@ -163,6 +163,7 @@ def build_learner(spec: TrialSpec, problem: Problem) -> Learner:
 
 
 def _run(path: Path, spec: TrialSpec, device: str, on_progress: TaskProgress) -> TrialResult:
+    """Learn the tasks of a stream one after the other, from the state in `path` on; test and save after each."""
     stream = spec.build_stream()
     learner = build_learner(spec, stream.problem)
     learner.to(device)

@@ -235,6 +235,7 @@ def _value(text: str) -> Any:
 
 
 def _explain(owner: type, problems: Sequence[_Problem], sources: Sequence[ConfigSource]) -> str:
+    """Return the text of the error for the first problem: the key, the rule, where the value came from, a near key."""
     # An unknown key is often a misspelt one, and the cause of a missing one.
     first = min(problems, key=lambda problem: not problem.unknown)
     dotted = first.name

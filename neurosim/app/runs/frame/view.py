@@ -173,6 +173,7 @@ def _of_shd(path: Path) -> tuple[Played, ...]:
 
 
 def _of_run(path: Path) -> RecordingView:
+    """Return the recordings that a run stored, inputs before all others."""
     run = open_run(path)
     if not (path / SPIKES).is_file():
         raise NeurosimMissingError(f"{path}: kept no recordings (no {SPIKES}); give a file, or another run")

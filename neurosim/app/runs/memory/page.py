@@ -109,6 +109,7 @@ def _code(stored: NDArray[np.int32], noisy: NDArray[np.int32], units: int, name:
 
 
 def _similarity(arrays: Arrays) -> list[Figure]:
+    """Return charts of the similarity of codes against that of items."""
     if "similarity_inputs" not in arrays or not arrays["similarity_inputs"].size:
         return []
     x = arrays["similarity_inputs"]
@@ -181,6 +182,7 @@ def _noise(rows: Sequence[RecallUnderNoise]) -> list[Figure]:
 
 
 def _growth(rows: Sequence[RecallAtSize], random: Sequence[RecallAtSize]) -> list[Figure]:
+    """Return charts of recall, weights on and costs against the number of stored items."""
     # Theory is of random items: where they were measured, costs and theory are drawn for them.
     far = random or rows
 

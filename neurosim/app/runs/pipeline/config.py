@@ -231,6 +231,7 @@ def _source(config: PipelineConfig, key: str) -> Population:
 
 
 def _check_readout(config: PipelineConfig) -> None:
+    """Check that the readout gets labels and has a unit for each class, and that sources lead somewhere."""
     data = config.data
     network = config.description.network
     model = config.readout.model

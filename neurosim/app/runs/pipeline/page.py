@@ -71,6 +71,7 @@ def _class(result: PipelineResult) -> str:
 
 
 def _stages(run: Path, result: PipelineResult) -> tuple[Stages | None, str]:
+    """Return the picture of one recording stage by stage, or why there is none."""
     if not result.shown or not (run / SPIKES).is_file():
         return None, f"The run folder has no {SPIKES}: no recording was kept for this page."
     names = [stage.name for stage in result.stages]

@@ -79,6 +79,7 @@ def work(run: Run[ReconstructConfig, SystemData]) -> ReconstructResult:
 
 
 def _trained(run: Run[ReconstructConfig, SystemData]) -> AlmostLinearNetwork:
+    """Return the network trained on the series, and refined by its free orbits where the config says so."""
     config = run.config
     data = run.inputs.learned
     with run.time("train"), bar("training", "updates", run.options.quiet) as report:

@@ -29,6 +29,7 @@ def fill(folder: RunFolder, result: SeriesResult) -> Mapping[str, object]:
 
 
 def _forecasts(path: Path, result: SeriesResult) -> list[Figure]:
+    """Return charts of up to three forecasts beside the values, from the file of forecasts."""
     if not path.is_file() or not result.errors:
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -167,6 +167,7 @@ class StepCode:
         return text, PRODUCT
 
     def _power(self, expression: Any, names: Mapping[str, str]) -> tuple[str, int]:
+        """Return the code of a power, as products or a root where that is faster, and how tightly it binds."""
         base = _bracket(self._render(expression.base, names), ATOM)
         power = expression.exp
         if power.is_Integer and 2 <= abs(int(power)) <= MAX_PRODUCT:

@@ -140,6 +140,7 @@ def _given(parts: EquationParts, code: StepCode, now: Mapping[str, str]) -> list
 
 
 def _fire(parts: EquationParts, code: StepCode, new: Mapping[str, str]) -> list[str]:
+    """Return the lines that compare with the threshold, reset, and begin the refractory time."""
     if parts.threshold is None:
         return ["spiked[unit] = 0"]
     if parts.over is not None:

@@ -166,6 +166,7 @@ class EquationReader:
         return OPERATORS[type(node.op)](left, right)
 
     def _name(self, node: ast.Name, what: str) -> Any:
+        """Return what a name stands for: a variable, a drive such as noise or time, a constant or a unit."""
         name = node.id
         if name in self.names:
             return symbol(name)
@@ -201,6 +202,7 @@ class EquationReader:
         return symbol(name)
 
     def _call(self, node: ast.Call, what: str) -> Any:
+        """Return the expression of a call of a function."""
         if not isinstance(node.func, ast.Name) or node.keywords:
             return self._refused(node, what)
         name = node.func.id

@@ -25,6 +25,7 @@ def _maps(result: AssociativeResult) -> list[Figure]:
 
 
 def _curves(result: AssociativeResult) -> list[Figure]:
+    """Return the chart of an experiment: theory as lines, simulations as dots."""
     if not result.points:
         return []
     series = []
