@@ -101,19 +101,38 @@ def test_mixed_datasets_share_units_and_have_classes_of_their_own(made_digits: N
 
 
 def test_events_drive_units_by_the_root_of_their_number() -> None:
-    # Pixel (0, 5) and its neighbour (1, 4) are one unit; the second window has 25 events, more than a drive can show.
+    # The second window has 25 events, more than a drive can show.
     units = [5, 10, 5, *[0] * 25]
-    spikes = Spikes(np.array([0.0, 0.1, 0.2, *[0.9] * 25]), np.array(units), 30, 1.0, (6, 5))
+    spikes = Spikes(np.array([0.0, 0.1, 0.2, *[0.9] * 25]), np.array(units), 110, 1.0, (22, 5))
     found = drives(Recordings.collect([spikes]), 2)
-    assert found.shape == (1, 2, 9) and found.dtype == np.uint8
+    assert found.shape == (1, 2, 33) and found.dtype == np.uint8
     # Unit (y // 2, x // 2): 5 is (1, 0), in (0, 0); 10 is (2, 0), in (1, 0).
-    assert found[0, 0].tolist() == [90, 0, 0, 64, 0, 0, 0, 0, 0]
-    assert found[0, 1].tolist() == [255, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert found[0, 0].tolist() == [90, 0, 0, 64, *[0] * 29]
+    assert found[0, 1].tolist() == [255, *[0] * 32]
 
 
-def test_channels_are_pooled_by_fives() -> None:
-    spikes = Spikes(np.array([0.0, 0.1]), np.array([4, 5]), 12, 1.0)
-    assert drives(Recordings.collect([spikes]), 1)[0, 0].tolist() == [64, 64, 0]
+@pytest.mark.parametrize(
+    ("shape", "joined"),
+    [
+        ((700,), (140,)),
+        ((141,), (71,)),
+        ((140,), (140,)),
+        ((12,), (12,)),
+        ((2, 34, 34), (2, 17, 17)),
+        ((8, 8), (8, 8)),
+        ((2, 20, 16), (2, 20, 16)),
+        ((2, 128, 128), (2, 32, 32)),
+        ((2, 480, 640), (2, 30, 40)),
+        ((2, 720, 1280), (2, 23, 40)),
+    ],
+)
+def test_sensors_of_any_size_become_some_hundred_units(shape: tuple[int, ...], joined: tuple[int, ...]) -> None:
+    """All events remain: the last unit of a sensor is in the last unit of the joined one."""
+    size = math.prod(shape)
+    spikes = Spikes(np.array([0.1, 0.2]), np.array([0, size - 1]), size, 1.0, shape)
+    found = drives(Recordings.collect([spikes]), 1)[0, 0]
+    assert len(found) == math.prod(joined)
+    assert np.flatnonzero(found).tolist() == [0, math.prod(joined) - 1]
 
 
 @pytest.fixture

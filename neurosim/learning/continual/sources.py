@@ -24,9 +24,11 @@ from .tasks import FULL, Items
 MAX_EVENTS = 16
 # Recordings that are counted together: bounds memory and changes no count.
 CHUNK = 500
-# Neighbours that become one unit: 34 x 34 pixels become 17 x 17, 700 channels become 140.
-PIXELS = 2
-CHANNELS = 5
+# Neighbours become one unit until the longer side of a camera has at most 20 pixels, two by two, or else 40, and until
+# at most 140 channels are left: 34 x 34 pixels become 17 x 17, 640 x 480 become 40 x 30, 700 channels become 140.
+SMALL_SIDE = 20
+SIDE = 40
+CHANNELS = 140
 # Suffix of files of arrays.
 ARRAYS = ".npz"
 # Grey levels of scikit-learn's digits.
@@ -211,7 +213,7 @@ def _recordings(name: str, source: ItemSource, windows: int) -> Base:
     root = _root(name, source)
     splits = catalog.describe(source.dataset, root, source.options).splits[:2]
     train, test = (catalog.load(source.dataset, split, root, source.options) for split in splits)
-    shape = tuple(-(-size // by) for size, by in zip(train.shape, _pooled(train.shape), strict=True))
+    shape = _joined_shape(train.shape)
     return Base(name, _items(name, train, windows), _items(name, test, windows), train.classes, shape=shape)
 
 
@@ -225,29 +227,37 @@ def _items(name: str, recordings: Recordings, windows: int) -> Items:
 def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
     """Return [recordings, windows, units]: 255 sqrt(min(events, 16) / 16) in equal windows of each recording.
 
-    Pixels are pooled two by two, channels five by five.
+    Neighbouring pixels or channels are one unit, see `SIDE` and `CHANNELS`.
     """
     shape = recordings.shape
-    by = _pooled(shape)
+    joined = _joined_shape(shape)
+    places = np.unravel_index(np.arange(recordings.size), shape)
+    pools = np.ravel_multi_index(tuple(place // n for place, n in zip(places, _neighbours(shape), strict=True)), joined)
+    size = math.prod(joined)
     level = np.round(FULL * np.sqrt(np.arange(MAX_EVENTS + 1) / MAX_EVENTS)).astype(np.uint8)
-    size = math.prod(-(-n // b) for n, b in zip(shape, by, strict=True))
     x = np.empty((len(recordings), windows, size), np.uint8)
     for first in range(0, len(recordings), CHUNK):
         part = recordings.select(np.arange(first, min(first + CHUNK, len(recordings))))
-        counts = part.window_counts(windows).reshape(len(part), windows, *shape)
-        for axis, pooled in enumerate(by, start=2):
-            # Sums over every `pooled` neighbours; the last sum may have fewer.
-            counts = np.add.reduceat(counts, np.arange(0, counts.shape[axis], pooled), axis=axis)
-        levels = level[np.minimum(counts, MAX_EVENTS).astype(np.int64)]
-        x[first : first + len(part)] = levels.reshape(len(part), windows, size)
+        counts = part.pool(pools, joined).window_counts(windows)
+        x[first : first + len(part)] = level[np.minimum(counts, MAX_EVENTS).astype(np.int64)]
     return x
 
 
-def _pooled(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _joined_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a sensor after neighbours were joined."""
+    return tuple(-(-size // by) for size, by in zip(shape, _neighbours(shape), strict=True))
+
+
+def _neighbours(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the number of neighbours along each axis of a sensor that become one; polarities stay apart."""
     if len(shape) == 1:
-        return (CHANNELS,)
-    return (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
+        return (-(-shape[0] // CHANNELS),)
+    longer = max(shape[-2:])
+    if longer <= SMALL_SIDE:
+        by = 1
+    else:
+        by = max(2, -(-longer // SIDE))
+    return (*(1 for _ in shape[:-2]), by, by)
 
 
 def _root(name: str, source: ItemSource) -> Any:
