@@ -580,6 +580,25 @@ def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
         assert 0 < each["operations"] < each["dense_operations"] and each["rows_written"] <= each["rows_read"]
 
 
+@pytest.mark.parametrize("kinds", [("rwkv7", "gla"), ("hgrn", "window")])
+def test_a_layer_alone_is_the_model_with_all_other_coders_bypassed(kinds: tuple[str, ...]) -> None:
+    dense = model_of(*kinds)
+    made = convert(dense, Coding("ternary", k=0.5, head=True))
+    coders = made.coders()
+    # Two windows, the second of which continues the states of the first.
+    tokens = text(32 * 160 + 1)
+    found = each_layer_alone(dense, made, tokens)
+    assert list(found) == list(coders) and "lm_head" in found
+    for name in ("layers.0.mixer.o_proj", "layers.1.mixer.o_proj", "lm_head"):
+        for other, coder in coders.items():
+            coder.bypassed = other != name
+        expected = compare_models(dense, made.model, tokens)
+        for coder in coders.values():
+            coder.bypassed = False
+        assert found[name].spiking == pytest.approx(expected.spiking, rel=1e-12) and found[name].tokens == 32 * 160
+        assert found[name].agreement == expected.agreement and found[name].dense == pytest.approx(expected.dense)
+
+
 def test_everything_on_floats_is_listed(dense: LanguageModel) -> None:
     made = convert(dense, Coding("ternary"))
     named = dict(made.dense)

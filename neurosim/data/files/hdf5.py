@@ -441,6 +441,9 @@ def _objects(path: object, raw: NDArray[np.uint8], mapped: mmap.mmap | None) -> 
         _release(mapped)
     starts = np.array(places, np.int64)
     none = np.empty(0, np.int64)
+    # Files without text of variable length, as those of a run, need no kernel, which takes a second to compile.
+    if not places:
+        return none, none, none, none
     count, fault = heaps.walk(raw, starts, none, none, none, none)
     if fault >= 0:
         raise format_error(path, f"byte {fault}", "an intact heap", "one whose sizes do not add up", AGAIN)

@@ -21,8 +21,7 @@ def hidden_by_block(
 ) -> list[list[Tensor]]:
     """Return the inputs of the head [B, T, D] for windows of tokens [B, T], as `LanguageModel.hidden` does.
 
-    Every window passes a block before any passes the next one. What a block has made for it, rounded weights and pages
-    of a file, is then given back.
+    Every window passes a block before any passes the next one, and what the block has made for it is given back.
 
     Args:
         groups: windows that follow each other and carry their states on, for each group of streams.
@@ -30,21 +29,36 @@ def hidden_by_block(
     """
     hidden = [[model.embed(window) for window in windows] for windows in groups]
     shared: list[list[Shared]] = [[{} for _ in windows] for windows in groups]
-    bounds = model.bounds()
-    for i, block in enumerate(model.layers):
+    for i in range(len(model.layers)):
         for windows, values in zip(hidden, shared, strict=True):
-            state: State | None = None
-            for j, own in enumerate(values):
-                if bounds is not None:
-                    own["lower_bound"] = bounds[i]
-                windows[j], state = block(windows[j], state, own)
-                # Each block writes its own, as large as the window itself.
-                own.pop("stream", None)
-        for layer in block.modules():
-            if isinstance(layer, SpikedLinear):
-                layer.forget()
-        model.files.release()
-        trim_heap()
+            pass_block(model, i, windows, values)
+        release(model, i)
         if on_block is not None:
             on_block(i + 1, len(model.layers))
     return [[model.norm(x) for x in windows] for windows in hidden]
+
+
+def pass_block(model: LanguageModel, i: int, windows: list[Tensor], shared: Sequence[Shared]) -> None:
+    """Replace the inputs of residual block i by its outputs.
+
+    Args:
+        windows: [B, T, D] each, which follow each other and carry their state on.
+        shared: of each window, what blocks hand on.
+    """
+    bounds = model.bounds()
+    state: State | None = None
+    for j, own in enumerate(shared):
+        if bounds is not None:
+            own["lower_bound"] = bounds[i]
+        windows[j], state = model.layers[i](windows[j], state, own)
+        # Each block writes its own, as large as the window itself.
+        own.pop("stream", None)
+
+
+def release(model: LanguageModel, i: int) -> None:
+    """Give back what residual block i has made for reading: rounded weights, and pages of a file."""
+    for layer in model.layers[i].modules():
+        if isinstance(layer, SpikedLinear):
+            layer.forget()
+    model.files.release()
+    trim_heap()

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ...base.errors import require
 from ...base.heap import trim_heap
+from ..attention.kinds.base import Shared
 from ..attention.model import LanguageModel
 from ..attention.train import stream_windows
-from .blockwise import hidden_by_block
+from .blockwise import hidden_by_block, pass_block, release
 from .linear import SpikedLinear
 from .logits import head_of, likelihoods, logit_parts
 from .model import Converted
@@ -27,25 +28,6 @@ STREAMS = 32  # parts of the text that are read side by side
 VALUES = 2**20  # of the widest layer that exist at a time, 4 MB; a coder makes some copies of them
 HIDDEN = 2**23  # values of the residual stream that exist at a time, 32 MB
 AT_ONCE = 16  # windows of `compare_windows`, each without context
-
-
-class _Reader:
-    """A model that reads windows, carries its state on, and sums its loss, nats."""
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
-        self.loss = 0.0
-        self.state: list[dict[str, Tensor]] | None = None
-
-    @torch.no_grad()
-    def read(self, part: Tensor, after: Tensor) -> Tensor:
-        """Return the likeliest next tokens of a window; `after` are the following tokens."""
-        hidden, self.state = self.model.hidden(self.model.embed(part), self.state, empties=True)
-        read = likelihoods(head_of(self.model), hidden.flatten(0, 1), after.flatten())
-        self.loss += float(read.losses.double().sum())
-        self.model.files.release()
-        trim_heap()
-        return read.likeliest.view(part.shape)
 
 
 def compare_models(
@@ -244,6 +226,7 @@ def compare_windows(dense: LanguageModel, spiking: LanguageModel, tokens: Tensor
     return Comparison(read, sums[0] / read, sums[1] / read, agreed / read)
 
 
+@torch.no_grad()
 def each_layer_alone(
     dense: LanguageModel,
     converted: Converted,
@@ -257,25 +240,69 @@ def each_layer_alone(
     """
     windows = list(stream_windows(tokens.to(dense.device), LENGTH, STREAMS))
     n = sum(part.numel() for part, _ in windows)
-    reader = _Reader(dense)
-    choices = [reader.read(part, after) for part, after in windows]
-    losses = {}
+    inputs = [part for part, _ in windows]
+    following = [after for _, after in windows]
+    before = _answers(dense, hidden_by_block(dense, [inputs])[0], following)
+    model = converted.model
     coders = converted.coders()
+    losses = {}
+    # All coders but one pass floats on: the loss is due to this one coder.
+    for coder in coders.values():
+        coder.bypassed = True
     try:
-        for name in coders:
-            for other, coder in coders.items():
-                # All coders but one pass floats on: the loss is due to this one coder.
-                coder.bypassed = other != name
-            alone = _Reader(converted.model)
-            readings = [alone.read(part, after) for part, after in windows]
-            same = sum(int((a == b).sum()) for a, b in zip(choices, readings, strict=True))
-            losses[name] = Comparison(n, reader.loss / n, alone.loss / n, same / n)
-            if on_progress is not None:
-                on_progress(len(losses), len(coders))
+        hidden = [model.embed(part) for part in inputs]
+        shared: list[Shared] = [{} for _ in inputs]
+        for i in range(len(model.layers) + 1):
+            # The blocks below pass floats on for all of these coders: they are read once.
+            for name in (name for name in coders if _first_block(model, name) == i):
+                coders[name].bypassed = False
+                alone = list(hidden) if i else [model.embed(part) for part in inputs]
+                own = [dict(values) for values in shared]
+                for k in range(i, len(model.layers)):
+                    pass_block(model, k, alone, own)
+                answers = _answers(model, [model.norm(x) for x in alone], following)
+                coders[name].bypassed = True
+                same = sum(int((a == b).sum()) for a, b in zip(before.likeliest, answers.likeliest, strict=True))
+                losses[name] = Comparison(n, before.loss / n, answers.loss / n, same / n)
+                if on_progress is not None:
+                    on_progress(len(losses), len(coders))
+            if i < len(model.layers):
+                pass_block(model, i, hidden, shared)
+                release(model, i)
     finally:
         for coder in coders.values():
             coder.bypassed = False
-    return losses
+    return {name: losses[name] for name in coders}
+
+
+class _Answers(NamedTuple):
+    """Predictions of a model for windows.
+
+    Attributes:
+        loss: nats of all tokens.
+        likeliest: [tokens] next tokens, for each window.
+    """
+
+    loss: float
+    likeliest: list[Tensor]
+
+
+def _answers(model: LanguageModel, hidden: Sequence[Tensor], following: Sequence[Tensor]) -> _Answers:
+    """Return the predictions of the head from its inputs, [B, T, D] for each window."""
+    loss = 0.0
+    likeliest = []
+    for x, after in zip(hidden, following, strict=True):
+        read = likelihoods(head_of(model), x.flatten(0, 1), after.flatten())
+        loss += float(read.losses.double().sum())
+        likeliest.append(read.likeliest)
+    return _Answers(loss, likeliest)
+
+
+def _first_block(model: LanguageModel, name: str) -> int:
+    """Return the number of the residual block that the coder is in, that of all of them for the head, else 0."""
+    if name.startswith("layers."):
+        return int(name.split(".")[1])
+    return len(model.layers) if name == "lm_head" else 0
 
 
 @torch.no_grad()
