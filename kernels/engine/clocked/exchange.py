@@ -85,6 +85,7 @@ def exchange(record, request, log, log_offsets):
     at = (request[STEP] - request[LOG_START]) * request[WIDTH]
     counts = np.empty(blocks * entries, np.int32)
     sizes = np.empty(processes, np.int64)
+    # How many spikes each of the own blocks has of each population and step; then those of all processes.
     mine = np.empty((last - first) * entries, np.int32)
     total = 0
     for b in range(first, last):
@@ -94,12 +95,14 @@ def exchange(record, request, log, log_offsets):
     for process in range(processes):
         sizes[process] = (limits[process + 1] - limits[process]) * entries
     _gather(record, mine, sizes, counts)
+    # The own spikes, one after the other.
     sent = np.empty(total, np.int32)
     k = 0
     for b in range(first, last):
         for j in range(log_offsets[b, at], log_offsets[b, at + entries]):
             sent[k] = log[b, j]
             k += 1
+    # All spikes, of which each process has as many as its counts say.
     total = 0
     for process in range(processes):
         sizes[process] = 0
@@ -109,6 +112,7 @@ def exchange(record, request, log, log_offsets):
     received = np.empty(total, np.int32)
     if total:
         _gather(record, sent, sizes, received)
+    # Into the logs, block after block.
     k = 0
     for b in range(blocks):
         for e in range(entries):

@@ -140,7 +140,10 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     That is below `clock.last` if a log could become full.
 
     Args:
-        team: a `ThreadTeam`; clock: a `Clock`; log: a `Log`; counters: `Counters`.
+        team: a `ThreadTeam`.
+        clock: a `Clock`.
+        log: a `Log`.
+        counters: `Counters`.
         tables: `GridTables`.
         arrivals: `ArrivalBuffers`.
     """
@@ -165,6 +168,8 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     receptors = max(sums.shape[0], 1)
     slots = sums.shape[1]
     pages = Pages(team.begin_block, team.end_block, arrivals.page_blocks, arrivals.block_slots, spikes.shape[0])
+
+    # Memory of this thread to work in; `PLACES` says what is where.
     due_rows = np.empty(1024, np.int64)
     due_places = np.empty((clock.interval, rows.shape[0] + 1), np.int64)
     begin = bare_matrix(due_places)
@@ -182,6 +187,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
     reading = np.empty(groups.CONTEXT_ENTRIES, np.int64)
     trade = np.zeros(EXCHANGE_ENTRIES, np.int64)
+
     # The record of places, within the array that owns it.
     room_of_places = np.zeros(1, PLACES)
     places = room_of_places[0]
@@ -212,6 +218,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     places.depth = queue.shape[0]
     places.queue_row = queue.shape[1]
     places.zero_row = arrivals.zero_row
+
     learn.open_context(context, team.thread, entries, clock.log_start, pages.block_slots, clock.trial)
     _open_reading(reading, entries, team.thread, clock, pages, slots)
     has_queue = _open_rows(rows, clock, reading, sums, spikes, offsets)
@@ -219,16 +226,19 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     step = clock.first
     epoch = 0
     while step < clock.last:
+        # An interval: all spikes that can arrive in its steps are in the log already.
         steps = min(clock.interval, clock.last - step)
         at = (step - clock.log_start) * entries
         if _may_overflow(offsets, max_spikes, at, steps, spikes.shape[1]):
             break
+        # The rows that are due in each of the steps; where the list is too short, once more with a longer one.
         listed = bare_vector(due_rows)
         need = schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, listed, begin)
         if need < 0:
             due_rows = np.empty(-2 * need, np.int64)
             listed = bare_vector(due_rows)
             schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, listed, begin)
+        # Spikes since the last interval enter the queue.
         if has_queue:
             for late in range(max(queued, clock.log_start), step):
                 late_at = (late - clock.log_start) * entries
@@ -244,6 +254,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
             if plastic.shape[0]:
                 _learn_arrivals(units, plastic, spikes, offsets, moment.step, pages, context, sums)
             _advance(units, members, input_weights, plastic, posts, spikes, offsets, moment, pages, places, sums)
+        # Threads meet: the logs of all blocks have the spikes of the interval. Then processes exchange theirs.
         epoch += 1
         if team.threads > 1:
             barrier(team.sync, team.thread, team.threads, epoch, team.spins)
@@ -467,7 +478,8 @@ def _learn_arrivals(units, plastic, spikes, offsets, step, pages, context, sums)
 def _learn_targets(unit, plastic, posts, spikes, offsets, entries, block, at, context, sums):
     """Tell the plastic synapses onto a population which of its units fired: at once, or after a while.
 
-    at: where the population's spikes of this step begin in the offsets of the log.
+    Args:
+        at: where the population's spikes of this step begin in the offsets of the log.
     """
     for i in range(unit[FIRST_POST], unit[LAST_POST]):
         past = at - posts[i, learn.POST_DELAY] * entries
@@ -519,7 +531,8 @@ def _advance(units, members, input_weights, plastic, posts, spikes, offsets, mom
 def _sum_inputs(unit, first, n, slot, input_weights, moment, places):
     """Sum the inputs of n units of a population from `first` on into [receptors, n] at `places.x`.
 
-    slot: of unit 0, were it in this block.
+    Args:
+        slot: of unit 0, were it in this block.
     """
     slots = places.slots
     real = input_weights.dtype.type(0)
@@ -578,7 +591,8 @@ def _sum_inputs(unit, first, n, slot, input_weights, moment, places):
 def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, used, ends):
     """Step the neurons that a population, or a bundle of several, has in a block; return the new length of the log.
 
-    ends: int64 [1], or [members of the bundle], receives where the spikes of each population end in the log.
+    Args:
+        ends: int64 [1], or [members of the bundle], receives where the spikes of each population end in the log.
     """
     begin = block * unit[PART] - unit[SHIFT]
     end = min(begin + unit[PART], unit[SIZE])
@@ -593,12 +607,14 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
         n = min(PIECE, end - first)
         state_at = unit[STATE] + unit[STATES] * first * width
         k = (first - begin) // PIECE
+        # Silent: nothing arrives at the piece. At rest, it is passed over.
         silent = False
         watched = rests.size > 0 and (rests[k] != BUSY or moment.step % LOOK_EVERY == 0)
         if watched:
             silent = not _arrives(unit, slot + first, n, moment, places, width)
             if silent and rests[k] == RESTING:
                 continue
+        # Now and then a silent piece is compared with the step before, to see whether it rests.
         compares = silent and moment.step % CHECK_EVERY == 0
         if compares:
             copy_bytes(state_at, places.former, unit[STATES] * n * width)
@@ -620,6 +636,7 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             call(function, state, summed, own, spiked)
         else:
             call(function, state, summed, constants, spiked)
+        # Its state for the next step, and what is counted and read of this one.
         fires = True
         if watched:
             fires = any_bit(places.spiked, n)
@@ -630,6 +647,7 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             voltages = vector(unit[VOLTAGES] + ((moment.step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
             for i in range(n):
                 voltages[i] = state[unit[MEMBRANE], i]
+        # Units that fired go into the log; of a bundle, which is one piece, member by member.
         if not fires:
             continue
         if unit[HEARD]:
