@@ -194,7 +194,7 @@ def test_attention_over_the_best_parts(parts: int) -> None:
         values = np.round(draw(HEADS, parts))  # some are equal
         seen.append((k, v))
         run(
-            sparse.estimated(
+            sparse.attend_best_parts(
                 q=q,
                 k=k,
                 v=v,
@@ -249,7 +249,7 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
             kept.append(value)
         spare = np.zeros(2 * count + 1, np.int32)
         run(
-            sparse.hashed(
+            sparse.attend_picks(
                 q=q,
                 k=k,
                 v=v,
@@ -278,7 +278,7 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
             own = own if hashes else np.full(len(own), -1)
             ranks = ranks if scores else np.arange(-len(ranks), 0)[::-1]  # of no scores: none
             if scores:
-                picks = attention_reference.hashed(own, buckets(hashed_q[i]), ranks, count if scores else 0)
+                picks = attention_reference.pick_tokens(own, buckets(hashed_q[i]), ranks, count if scores else 0)
             else:
                 picks = sorted({position, *[t for t in range(position + 1) if own[t] == buckets(hashed_q[i])][-count:]})
             assert_close(out[i], attention_reference.attend(q[i], keys, values, 0.4, picks))
@@ -308,7 +308,7 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
         sizes = {"heads": HEADS, "size": size, "tokens": 1, "window": w, "slots": slots}
         memory = {"ring": ring, "innovation": surprise, "kept": kept, "best": best, "weights": empty(2 * w + slots)}
         run(
-            sparse.remembered(q=q, k=k, v=v, state_k=given[0], state_v=given[1], **sizes, **memory, out=out),
+            sparse.attend_memories(q=q, k=k, v=v, state_k=given[0], state_v=given[1], **sizes, **memory, out=out),
             HEADS,
             position,
         )

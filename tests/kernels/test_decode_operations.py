@@ -165,8 +165,8 @@ def test_rows_of_a_table_by_position() -> None:
     table = Draws()(5, 6)
     out = empty(TOKENS, 6)
     positions = (9, 0, 4)
-    run(vectors.placed(table=table, count=5, width=6, tokens=TOKENS, out=out), 6, positions)
-    assert (out == vectors_reference.placed(np.array(positions), table)).all()
+    run(vectors.look_up(table=table, count=5, width=6, tokens=TOKENS, out=out), 6, positions)
+    assert (out == vectors_reference.look_up(np.array(positions), table)).all()
 
 
 def test_products_of_matrices() -> None:
@@ -497,7 +497,7 @@ def test_attention_over_a_window(learnt: int) -> None:
         mass = empty(1, HEADS)
         pushed = empty(1, few, VALUES + 1)
         run(
-            seen.leaving(
+            seen.take_oldest(
                 ring=memory,
                 width=memory.shape[2],
                 first=few * KEYS,
@@ -557,7 +557,7 @@ def test_a_ring_takes_in_what_comes_and_a_share_joins_both() -> None:
     x = draw(TOKENS, 6)
     out = empty(TOKENS, 6)
     run(
-        seen.leaving(ring=ring, width=6, first=0, heads=2, size=3, tokens=TOKENS, capacity=2, x=x, more=0, out=out),
+        seen.take_oldest(ring=ring, width=6, first=0, heads=2, size=3, tokens=TOKENS, capacity=2, x=x, more=0, out=out),
         2,
         position=3,
     )

@@ -29,8 +29,8 @@ def test_a_filter_of_each_channel(outputs: int) -> None:
     state = draw(TOKENS, width, count)
     wanted = state.copy()
     sizes = {"width": width, "states": count, "outputs": outputs, "tokens": TOKENS}
-    run(vector_states.filtered(u=u, **sizes, a=a, b=b, c=c, d=d, state=state, before=empty(count), out=out), width)
-    assert_close(out, vector_states_reference.filtered(wanted, u, a, b, c, d))
+    run(vector_states.linear_filter(u=u, **sizes, a=a, b=b, c=c, d=d, state=state, before=empty(count), out=out), width)
+    assert_close(out, vector_states_reference.linear_filter(wanted, u, a, b, c, d))
     assert_close(state, wanted)
 
 
@@ -64,8 +64,8 @@ def test_states_that_a_matrix_mixes() -> None:
     mark = draw(TOKENS, HEADS, count)
     out = empty(TOKENS, HEADS, VALUES)
     rows = {"q": q, "k": k, "v": v, "transition": transition, "source": source, "mark": mark}
-    run(states.mixed(state=state, **SIZES, **rows, mixed=count, change=empty(count, VALUES), out=out), HEADS)
-    assert_close(out, matrix_states_reference.mixed(wanted, **rows))
+    run(states.several_states(state=state, **SIZES, **rows, mixed=count, change=empty(count, VALUES), out=out), HEADS)
+    assert_close(out, matrix_states_reference.several_states(wanted, **rows))
     assert_close(state, wanted)
 
 

@@ -62,7 +62,7 @@ def in_best_parts(values: np.ndarray, length: int, count: int) -> list[int]:
     return sorted(range(length), key=lambda t: (-own[t], -t))[:count]
 
 
-def hashed(buckets: np.ndarray, bucket: int, scores: np.ndarray, count: int) -> list[int]:
+def pick_tokens(buckets: np.ndarray, bucket: int, scores: np.ndarray, count: int) -> list[int]:
     """Return the tokens that HAX picks: the present one, the last `count` of a bucket, and the highest scores."""
     length = len(buckets)
     same = [t for t in range(length) if buckets[t] == bucket][-count:]

@@ -57,7 +57,7 @@ def _in_best_parts(values, length, order, picks):
 
 
 @operation(f"{CACHE} part_values parts picked picks")
-def estimated(p, context, begin, end):
+def attend_best_parts(p, context, begin, end):
     """Attend over tokens in the parts of the past that an estimate values most (SEA).
 
     Operands: see `windows.window`; `part_values` [tokens, H, parts], `picked` tokens, `picks` int32 [parts + picked]
@@ -156,7 +156,7 @@ def _pick_by_bucket(p, i, position, memory, picks):
     "q k v keys values tokens chosen planes? last? capacity memory scale:real weights out score? best? picks "
     "hashed_q hashed_k"
 )
-def hashed(p, context, begin, end):
+def attend_picks(p, context, begin, end):
     """Attend over a token itself, the last ones in its query's bucket, and tokens of the highest scores (HAX).
 
     Operands: `chosen` tokens of each choice; `planes` [K, PLANES] for the first, and `last` [tokens, BUCKETS], the
@@ -269,7 +269,7 @@ def _read(p, q, ring, kept, position, out):
 
 
 @operation("q k v state_k? state_v? heads size tokens window ring innovation slots kept best weights out")
-def remembered(p, context, begin, end):
+def attend_memories(p, context, begin, end):
     """Attend over the last w tokens, what a state says of the w before, and the most surprising ones (B'MOJO).
 
     Operands: `state_k` and `state_v` of the outputs of the state; `window` is w; `ring` [tokens, H, 2 w, 4 K + 1] of

@@ -234,7 +234,7 @@ def _solve(a, x):
 
 
 @operation("ring width first heads size tokens capacity x? more out")
-def leaving(p, context, begin, end):
+def take_oldest(p, context, begin, end):
     """Copy what the present token pushes out of a ring: heads of its oldest token, 0 while there is none.
 
     Operands: `ring` [tokens, capacity, width], its columns from `first`; x takes the place; `more`: a head of `out` has

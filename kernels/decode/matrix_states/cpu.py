@@ -306,7 +306,7 @@ def _mix(rows, keys, q, k, v, transition, source, mark, change, out):
 
 
 @operation(f"{STATE} q k v transition source mark mixed change out", in_order=True)
-def mixed(p, context, begin, end):
+def several_states(p, context, begin, end):
     """o = sum_j m_j S_j^T q, then S_i = sum_j t_ij S_j + s_i k v^T, of `mixed` states j a head (pLSTM).
 
     Operands: the state [tokens, H, J K, V]; transition [tokens, H, J, J], source and mark [tokens, H, J]; `change`

@@ -79,7 +79,7 @@ def bonus(
     return out
 
 
-def mixed(
+def several_states(
     state: np.ndarray,
     q: np.ndarray,
     k: np.ndarray,

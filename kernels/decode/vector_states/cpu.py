@@ -46,7 +46,7 @@ def diagonal(p, context, begin, end):
 
 
 @operation("u width states outputs tokens a b c d state before out")
-def filtered(p, context, begin, end):
+def linear_filter(p, context, begin, end):
     """s = A s + B u, y = C s + D u, for each channel, with a matrix A of its own and `outputs` numbers y (LSSL).
 
     Operands: a [width, states, states], b [width, states], c [width, outputs, states], d [width, outputs]; `state`

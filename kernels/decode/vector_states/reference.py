@@ -15,7 +15,7 @@ def diagonal(
     return 2 * (c * state).sum(-1).real + d * u
 
 
-def filtered(
+def linear_filter(
     state: np.ndarray, u: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
 ) -> np.ndarray:
     """s = A s + B u, y = C s + D u; state [tokens, width, states], A [width, states, states] (LSSL).

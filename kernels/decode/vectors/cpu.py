@@ -420,7 +420,7 @@ def rotary(p, context, begin, end):
 
 
 @operation("table count width tokens out")
-def placed(p, context, begin, end):
+def look_up(p, context, begin, end):
     """Copy the row of a table that belongs to the position of each token; later positions have the last of `count`.
 
     Parts are channels.

@@ -146,7 +146,7 @@ def rotary(x: np.ndarray, size: int, turns: np.ndarray) -> np.ndarray:
     return heads.reshape(x.shape)
 
 
-def placed(positions: np.ndarray, table: np.ndarray) -> np.ndarray:
+def look_up(positions: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Return the rows of a table [count, width] at positions [tokens]; later ones have the last."""
     return table[np.minimum(positions, len(table) - 1)]
 

@@ -757,7 +757,7 @@ class Builder(DecoderProgram):
         count, width = table.shape
         out = self.buffer(width)
         places, share = self.by_columns(out)
-        bound = vectors.placed(table=self.constant(table), count=count, width=width, tokens=self.tokens, out=out)
+        bound = vectors.look_up(table=self.constant(table), count=count, width=width, tokens=self.tokens, out=out)
         self.emit(bound, places, [writes(out, share)])
         return out
 

@@ -149,7 +149,7 @@ def _leaving(b: Builder, ring: Buffer, start: int, cache: Cache, x: Buffer | Non
     out = b.buffer(heads * (size + more))
     places, share = b.by_heads(heads)
     sizes = {"width": ring.width // capacity, "first": start, "heads": heads, "size": size, "capacity": capacity}
-    bound = windows.leaving(ring=ring, **sizes, tokens=b.tokens, x=x, more=more, out=out)
+    bound = windows.take_oldest(ring=ring, **sizes, tokens=b.tokens, x=x, more=more, out=out)
     touches: list[Touch]
     if x is None:
         touches = [reads(ring, share), writes(out, share)]

@@ -245,7 +245,7 @@ def _mixed_states(mixer: PLSTM, memory: Traced, inputs: Inputs) -> Traced:
     rows = {name: _whole(b, inputs[name], heads, *shape) for name, shape in shapes.items()}
     rows["transition"] = _whole(b, inputs["transition"], heads, count, count)
     out = b.buffer(heads * values)
-    bound = states.mixed(
+    bound = states.several_states(
         **{**_state(b, memory), "keys": keys},
         **rows,
         mixed=count,
@@ -329,7 +329,7 @@ def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
     matrices = {"a": a, "b": into, "c": b.constant(mixer.C), "d": b.constant(mixer.D)}
     sizes = {"width": mixer.width, "states": mixer.state_size, "outputs": mixer.outputs, "tokens": b.tokens}
     before = b.scratch(mixer.state_size)
-    bound = vector_states.filtered(u=u, **sizes, **matrices, state=state, before=before, out=out)
+    bound = vector_states.linear_filter(u=u, **sizes, **matrices, state=state, before=before, out=out)
     # The outputs of a channel lie side by side: the same shares of the channels and of them.
     places, share = b.by_columns(u)
     b.emit(bound, places, [reads(u, share), writes(state, share), writes(out, share)])
@@ -432,7 +432,7 @@ def estimated(mixer: SEA, memory: Traced, inputs: Inputs) -> Traced:
     rows["part_values"] = inputs["log_p"].token_rows
     past = cache.memory(b)
     out = b.buffer(heads * size)
-    bound = sparse.estimated(
+    bound = sparse.attend_best_parts(
         **rows,
         **cache.operands(b, past),
         weights=b.scratch(cache.capacity),
@@ -468,7 +468,7 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
     last = b.state(sparse.BUCKETS) if mixer.hashed else None
     # Key, value, bucket and the token before in it of every token; scores are in `best`, the ranking so far.
     past = b.state(cache.capacity, keys + values + 2)
-    bound = sparse.hashed(
+    bound = sparse.attend_picks(
         **rows,
         keys=keys,
         values=values,
@@ -511,7 +511,7 @@ def remembered(mixer: BMojo, memory: Traced, inputs: Inputs) -> Traced:
     best = b.state(heads, slots, 2)
     sizes = {"heads": heads, "size": size, "tokens": b.tokens, "window": w, "slots": slots}
     parts = {"ring": ring, "innovation": surprise, "kept": slot_rows, "best": best}
-    bound = sparse.remembered(**rows, **sizes, **parts, weights=b.scratch(2 * w + slots), out=out)
+    bound = sparse.attend_memories(**rows, **sizes, **parts, weights=b.scratch(2 * w + slots), out=out)
     places, share = b.by_heads(heads)
     touches: list[Touch] = [b.head_read(y, share, places, 1) for y in rows.values()]
     touches += [reads(surprise, WHOLE), *(writes(y, share) for y in (ring, slot_rows, best, out))]
