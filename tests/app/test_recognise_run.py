@@ -51,6 +51,18 @@ def test_answers_are_those_of_the_library(done: RecogniseResult) -> None:
     assert set(done.baselines) == set(NAMES) and done.cnn is not None
 
 
+def test_pixels_of_large_cameras_are_joined_before_columns_see_them() -> None:
+    config = small("view.downsample=2")
+    stored = run.load(config, RunOptions(quiet=True)).value.stored
+    seen = run._joined(stored, config.view)
+    assert stored.shape == (2, 34, 34) and seen.shape == (2, 17, 17)
+    np.testing.assert_array_equal(seen.labels, stored.labels)
+    whole = stored.counts(1).reshape(len(stored), 2, 17, 2, 17, 2).sum(axis=(3, 5))
+    np.testing.assert_array_equal(seen.counts(1)[:, 0], whole)
+    with pytest.raises(NeurosimInputError, match=r"view.downsample: must be 1 for channels"):
+        RecogniseConfig.configure(sets=["view.downsample=2"], values={"data.name": "shd"})
+
+
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_answers(
     tmp_path: Path, done: RecogniseResult, monkeypatch: pytest.MonkeyPatch

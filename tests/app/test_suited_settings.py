@@ -14,6 +14,7 @@ from neurosim import Recordings, Spikes
 from neurosim.app.runs.frame.config import rounded, sensor_of, table_in
 from neurosim.app.runs.liquid.config import LiquidConfig
 from neurosim.app.runs.memory.config import DEFAULTS, MemoryConfig
+from neurosim.app.runs.memory.recognise.config import RecogniseConfig
 from neurosim.app.runs.memory.sequence.config import SequenceConfig
 from neurosim.base.json_toml import read_json
 from neurosim.data import catalog, write
@@ -70,6 +71,8 @@ def test_a_dataset_without_settings_has_those_of_its_sensor() -> None:
     assert speech.settings == catalog.module("shd").INFO.defaults and "as for SHD, by 700 channels" in speech.reason
     windows = SequenceConfig.suited({}, camera)
     assert windows.settings == {"stream": {"window": 0.026, "downsample": 1}} and "12 in 0.31 s" in windows.reason
+    assert RecogniseConfig.suited({}, camera).reason == "the general ones"
+    assert RecogniseConfig.suited({}, dataset((2, 260, 346))).settings == {"view": {"downsample": 9}}
     large = SequenceConfig.suited({}, dataset((2, 720, 1280)))
     assert table_in(large.settings, "stream")["downsample"] == 32 and "32 x 32 pixels in one" in large.reason
     assert SequenceConfig.suited({}, dataset((2, 34, 34), None)).reason == "the general ones"

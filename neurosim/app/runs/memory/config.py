@@ -262,10 +262,15 @@ def joined_pixels(dataset: Dataset) -> int:
     return math.ceil(max(dataset.shape[-2:]) / JOINED_SIDE)
 
 
-def joined_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
-    """Return the shape of a camera whose `factor` rows, and columns, are one; channels stay as they are with 1."""
+def joined_shape(shape: tuple[int, ...], factor: int, name: str = "downsample") -> tuple[int, ...]:
+    """Return the shape of a camera whose `factor` rows, and columns, are one; channels stay as they are with 1.
+
+    Raises:
+        NeurosimInputError: a factor, the setting `name`, of channels.
+    """
     if factor == 1:
         return shape
+    require(len(shape) in (2, 3), name, "must be 1 for channels, which are no picture", factor)
     height, width = shape[-2:]
     return (*shape[:-2], -(-height // factor), -(-width // factor))
 

@@ -10,7 +10,8 @@ from .....base.errors import require
 from .....base.measure.profiles import find as find_profile
 from .....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
 from .....data.catalog import Dataset
-from ...frame.config import Baselines, Data, Energy, RunConfig
+from ...frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, sensor_of
+from ..config import joined_pixels, joined_shape
 
 # Chosen on validation parts of the training items (benchmarks/macrocolumn.py, benchmarks/patches.py).
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -30,12 +31,14 @@ class View:
         threshold: grey level above which a pixel of an image is on; a list tells shades apart, with inputs for each.
         min_spikes: of a camera's pixel, in a window, to be on.
         duration: s, of a camera's windows together; None: the duration of the longest recording to store.
+        downsample: rows, and columns, of a camera that are joined; all their events remain.
     """
 
     kind: Literal["auto", "image", "camera", "sound"] = "auto"
     threshold: Level | Annotated[tuple[Level, ...], NotEmpty()] = 100
     min_spikes: Count = 2
     duration: Positive | None = None
+    downsample: Count = 1
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,17 @@ class RecogniseConfig(RunConfig):
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
         return DEFAULTS.get(dataset.name, {})
 
+    @classmethod
+    def by_rule(cls, dataset: Dataset) -> Suited:
+        if sensor_of(dataset) != "camera" or joined_pixels(dataset) == 1:
+            return GENERAL
+        downsample = joined_pixels(dataset)
+        height, width = dataset.shape[-2:]
+        reason = f"{downsample} x {downsample} pixels in one, by a camera of {width} x {height} pixels"
+        return Suited({"view": {"downsample": downsample}}, reason)
+
     def check(self) -> None:
+        joined_shape(self.data.describe().shape, self.view.downsample, "view.downsample")
         find_profile(self.energy.profile)
         self.data.check_speaker()
         wrong = self.code.kind == "patches" and self.readout.kind == "bayes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from ...frame.progress import bar
 from ...score import score_answers
 from ..items import Raw, compare_items
 from ..items import load as read_items
+from ..patches import join_pixels
 from .config import RecogniseConfig, View
 from .owners import Owner, Sight, open_owner
 from .result import RecogniseResult
@@ -48,9 +50,9 @@ def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
     # Windows of both splits have the duration of the stored items, whatever is recognised.
     sight = Sight(view, _duration(config.view, stored))
     with run.time("store"):
-        owner = _store(run, sight)
+        owner = _store(run, _joined(stored, config.view), sight)
     with run.time("recognise"):
-        items = owner.view(test)
+        items = owner.view(_joined(test, config.view))
         answers = owner.answer(items, threads)
     layers = answers.layers
     with run.time("baselines"):
@@ -76,10 +78,16 @@ def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
     )
 
 
-def _store(run: Run[RecogniseConfig, RecognitionSplits], sight: Sight) -> Owner:
+def _joined(raw: Raw, view: View) -> Raw:
+    """Return items whose neighbouring pixels are one; images stay as they are."""
+    if isinstance(raw.source, Recordings):
+        return replace(raw, source=join_pixels(raw.source, view.downsample))
+    return raw
+
+
+def _store(run: Run[RecogniseConfig, RecognitionSplits], raw: Raw, sight: Sight) -> Owner:
     """Store the items that are not stored yet, in an order drawn from the seed; write the memory from time to time."""
     config = run.config
-    raw = run.inputs.stored
     path = run.path / MEMORY
     owner = open_owner(config, raw, sight, path)
     order = np.random.default_rng(config.seed).permutation(len(raw))

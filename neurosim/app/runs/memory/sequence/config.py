@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from .....base.errors import NeurosimInputError, require
+from .....base.errors import NeurosimInputError
 from .....base.measure.profiles import find as find_profile
 from .....base.rules import Count, Fraction, Positive, Rule, Seed
 from .....data.catalog import Dataset
@@ -115,10 +115,7 @@ class SequenceConfig(RunConfig):
 
     def check(self) -> None:
         shape = self.data.describe().shape
-        factor = self.stream.downsample
-        is_picture = factor == 1 or len(shape) in (2, 3)
-        require(is_picture, "stream.downsample", "must be 1 for channels, which are no picture", factor)
-        inputs = math.prod(joined_shape(shape, factor))
+        inputs = math.prod(joined_shape(shape, self.stream.downsample, "stream.downsample"))
         check_memory(
             inputs * self.pooler.columns * PAIR_BYTES,
             f"pooler.columns: {self.pooler.columns:,} columns of {inputs:,} inputs need about {{need}}",
