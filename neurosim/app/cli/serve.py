@@ -53,7 +53,7 @@ def command(
         from ..serve.server import key_for, serve
     except ImportError as error:
         raise NeurosimMissingError(f"serve: needs starlette and uvicorn ({error}); run: {install('serve')}") from None
-    from ..runs.convert.run import open_model
+    from ..runs.convert.source import open_model
     from ..serve.limits import Limits
     from ..serve.service import Service
 

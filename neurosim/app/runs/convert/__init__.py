@@ -19,7 +19,7 @@ from .result import ConvertResult
 if TYPE_CHECKING:
     from ....learning.training.parallel import Team
     from .config import ConvertConfig, LmConfig
-    from .run import ConversionSource
+    from .source import ConversionSource
     from .text import TrainingText
 
 C = TypeVar("C")

@@ -18,7 +18,7 @@ from ....language.conversion.model import Converted
 from ..frame.options import DEFAULTS, RunOptions
 from ..frame.tables import grid, quantity
 from ..frame.timings import limit_threads
-from .run import BUILT_IN, model_folder, pinned_model, text_model
+from .source import BUILT_IN, model_folder, pinned_model, text_model
 
 
 @dataclass(frozen=True, kw_only=True)

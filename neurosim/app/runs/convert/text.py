@@ -34,7 +34,8 @@ from ..frame.progress import bar
 from ..frame.timings import limit_threads
 from .config import LmConfig
 from .result import TrainingPoint, TrainingResult
-from .run import BUILT_IN, MODEL, TIMED, model_folder, pinned_model, text_model
+from .run import TIMED
+from .source import BUILT_IN, MODEL, model_folder, pinned_model, text_model
 
 LM_TRAIN = "lm-train"
 STATE = "state.safetensors"  # the training at hand

@@ -27,7 +27,8 @@ from .....language.conversion.state_work import uncounted_states
 from ...frame.kind import Inputs, Run
 from ...frame.options import RunOptions
 from ...frame.progress import bar
-from ..run import MODEL, ConversionSource, load, measured, model_folder, pinned_model, summarise
+from ..run import measured, summarise
+from ..source import MODEL, ConversionSource, load, model_folder, pinned_model
 from .config import LineariseConfig
 from .result import SPIKING, LinearisationResult, LinearisationStage
 
