@@ -71,6 +71,11 @@ def shorten(value: object, limit: int = VALUE) -> str:
     return text
 
 
+def inflect(count: int, name: str) -> str:
+    """Return the noun for so many things: `unit` for 1, else `units`."""
+    return name if count == 1 else f"{name}s"
+
+
 def html_table(caption: str, rows: Mapping[str, object]) -> str:
     """Return a table of names and values for a notebook; a value that is a mapping becomes a table in its cell."""
     lines = [

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_number, lookup, require
-from ..base.shown import html_table
+from ..base.shown import html_table, inflect
 from .read_report import ReadReport
 
 # A time this close below a grid point, in steps, belongs to it: k * dt is rarely exact in binary.
@@ -115,7 +115,9 @@ class Spikes:
         return len(self.times)
 
     def __repr__(self) -> str:
-        return f"Spikes({len(self)} events of {self.size} units {self.shape}, {self.duration:.6g} s)"
+        events = f"{len(self)} {inflect(len(self), 'event')}"
+        units = f"{self.size} {inflect(self.size, 'unit')}"
+        return f"Spikes({events} of {units} {self.shape}, {self.duration:.6g} s)"
 
     def _repr_html_(self) -> str:
         """Return a table of sizes, the mean rate of a unit, and what was said when a file was read."""
@@ -340,7 +342,9 @@ class Recordings(Sequence[Spikes]):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"Recordings({len(self)} of {self.size} units {self.shape}, {len(self.ticks)} events)"
+        events = f"{len(self.ticks)} {inflect(len(self.ticks), 'event')}"
+        units = f"{self.size} {inflect(self.size, 'unit')}"
+        return f"Recordings({len(self)} of {units} {self.shape}, {events})"
 
     def _repr_html_(self) -> str:
         """Return a table of sizes, and of the number of recordings of each class."""

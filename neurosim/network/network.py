@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_integer, lookup, require
-from ..base.shown import Shown, html_table
+from ..base.shown import Shown, html_table, inflect
 from ..base.values import Distribution, Value, check_value
 from .edges import Activation, Edges
 from .neurons.base import LATER, Neuron
@@ -383,10 +383,11 @@ class Network(Shown):
         return cls(populations, projections, stimuli)
 
     def __repr__(self) -> str:
-        parts = {name: len(getattr(self, name)) for name in ("populations", "projections", "stimuli", "links")}
+        names = {"population": "populations", "projection": "projections", "stimulus": "stimuli", "link": "links"}
+        parts = {one: len(getattr(self, many)) for one, many in names.items()}
         units = sum(population.size for population in self.populations)
-        counts = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
-        return f"Network({units:,} units; {counts})"
+        counts = ", ".join(f"{n:,} {one if n == 1 else names[one]}" for one, n in parts.items() if n)
+        return f"Network({units:,} {inflect(units, 'unit')}; {counts})"
 
     def _repr_html_(self) -> str:
         """Return tables of the populations by name, and of the projections."""

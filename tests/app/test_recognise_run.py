@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from neurosim import Recordings
 from neurosim.app import RunOptions
 from neurosim.app.cli import main
 from neurosim.app.runs import data
 from neurosim.app.runs.baselines import NAMES
 from neurosim.app.runs.frame.lifecycle import resume, start
+from neurosim.app.runs.memory import items
 from neurosim.app.runs.memory.recognise import KIND, run
 from neurosim.app.runs.memory.recognise.config import RecogniseConfig
+from neurosim.app.runs.memory.recognise.overview import MIN_PLACES_ON, overview_of
 from neurosim.app.runs.memory.recognise.owners import BayesOwner
 from neurosim.app.runs.memory.recognise.result import RecogniseResult
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
@@ -84,6 +89,29 @@ def test_an_interrupted_run_goes_on_to_the_same_answers(
     assert len(calls) == 3  # items 100 to 130 alone were left
     assert again.digest == done.digest and again.levels == done.levels
     assert load(tmp_path / "a" / run.MEMORY)[1].stored == 130
+
+
+def thinned(recordings: Recordings, events: int) -> Recordings:
+    """Keep about so many events of each recording, evenly."""
+    parts = []
+    for first, last in pairwise(recordings.offsets):
+        parts.append(np.unique(np.linspace(first, last - 1, events).astype(int)))
+    rows = np.concatenate(parts)
+    offsets = np.cumsum([0, *map(len, parts)])
+    return replace(recordings, ticks=recordings.ticks[rows], units=recordings.units[rows], offsets=offsets)
+
+
+def test_pixels_of_few_events_are_on_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = data.load(small().data)
+    sparse = splits._replace(train=thinned(splits.train, 500), test=thinned(splits.test, 500))
+    monkeypatch.setattr(items.data, "load", lambda settings: sparse)
+    quick = ("baselines.cnn=false",)
+    found = start(KIND, small(*quick), RunOptions(out=tmp_path / "a", quiet=True))
+    one = start(KIND, small(*quick, "view.min_spikes=1"), RunOptions(out=tmp_path / "b", quiet=True))
+    two = start(KIND, small(*quick, "view.min_spikes=2"), RunOptions(out=tmp_path / "c", quiet=True))
+    assert found.digest == one.digest and (found.accuracy or 0) > (two.accuracy or 0) + 0.2
+    assert (found.places_on or 0) > MIN_PLACES_ON > (two.places_on or 0)
+    assert "--code patches" in str(overview_of(two)) and "--code patches" not in str(overview_of(found))
 
 
 def test_command_page_and_measures(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def settle(**tree: object) -> Outer:
     [
         ({"liquid": {"neuron": 5}}, "liquid.neuron: unknown key, from file.toml; did you mean 'liquid.neurons'?"),
         ({"neurons": 5}, "neurons: unknown key, from file.toml; did you mean 'liquid.neurons'?"),
-        ({"liqid": {"neurons": 5}}, "liqid: unknown key, from file.toml; choose from liquid, name, seed"),
+        ({"liqid": {"neurons": 5}}, "liqid: unknown key, from file.toml; did you mean 'liquid'?"),
         ({"liquid": {"tm": 1}}, "liquid.tm: unknown key, from file.toml; did you mean 'liquid.tau_mem'?"),
         ({"liquid": {"tau_mem": "20 ms"}}, "liquid.tau_mem: must be a number (got '20 ms', from file.toml)" + UNIT),
         ({"zzz": 1}, "zzz: unknown key, from file.toml; choose from liquid, name, seed"),

@@ -16,7 +16,20 @@ import numpy as np
 import pytest
 from helpers.networks import recording, small
 
-from neurosim import LIF, STDP, FromList, Probe, Recordings, Simulation, simulate
+from neurosim import (
+    LIF,
+    STDP,
+    FromList,
+    Network,
+    OneToOne,
+    Population,
+    Probe,
+    Projection,
+    Recordings,
+    Simulation,
+    Spikes,
+    simulate,
+)
 from neurosim.app import RunFolder
 from neurosim.base import bars
 from neurosim.base.measure.profiles import PROFILES
@@ -27,6 +40,7 @@ from neurosim.engine.result import Result
 from neurosim.learning import Items, Liquid, Problem, Readout
 from neurosim.learning.continual.matrix import Matrix
 from neurosim.memory import SDR, Hopfield, Macrocolumn, TemporalMemory
+from neurosim.network import StepCurrent
 
 
 def result(batch: bool = False) -> Result:
@@ -128,6 +142,19 @@ def test_a_table_escapes_text_and_says_how_much_follows() -> None:
     table = ElementTree.fromstring(html_table("<b>", {"<script>": "<i>", "inner": {"a": 1}}))
     assert table.findtext("caption") == "<b>" and table.find("tr/td/table/tr/th") is not None
     assert f"and {60 - ROWS} more" in html_table("", {str(k): k for k in range(60)})
+
+
+def test_one_thing_is_named_in_the_singular() -> None:
+    one = Spikes(np.array([0.1]), np.array([0]), 1, 0.5)
+    assert repr(one) == "Spikes(1 event of 1 unit (1,), 0.5 s)"
+    two = Spikes(np.array([0.1, 0.2]), np.array([0, 1]), 2, 0.5)
+    assert repr(two) == "Spikes(2 events of 2 units (2,), 0.5 s)"
+    assert repr(Recordings.collect([one])) == "Recordings(1 of 1 unit (1,), 1 event)"
+    cell = Population("cell", 1, LIF())
+    assert repr(Network([cell])) == "Network(1 unit; 1 population)"
+    drive = StepCurrent("cell", [0.0], [1.0])
+    loops = [Projection("cell", "cell", OneToOne(), 0.1, 1e-3, name=name) for name in "ab"]
+    assert repr(Network([cell], loops, [drive])) == "Network(1 unit; 1 population, 2 projections, 1 stimulus)"
 
 
 def test_what_is_done_is_logged_below_neurosim(caplog: pytest.LogCaptureFixture) -> None:

@@ -110,8 +110,10 @@ class LiveLiquid(LiveModel):
         self.options = options
         self._readout = readout
         self._latest = LatestEvents(liquid.neurons, (liquid.neurons,), window, liquid.clock)
-        self._events = LatestEvents(math.prod(liquid.shape), liquid.shape, window, liquid.clock)
         self._groups = liquid.input_groups
+        self._events: LatestEvents | None = None
+        if self._groups:
+            self._events = LatestEvents(math.prod(liquid.shape), liquid.shape, window, liquid.clock)
         self._waiting: deque[Spikes] = deque()
         self._results = live(
             liquid.network(),
@@ -125,7 +127,7 @@ class LiveLiquid(LiveModel):
     def scores(self, packet: Spikes) -> NDArray[np.float64]:
         self._waiting.append(packet)
         spikes = self._latest.add(response(next(self._results), "liquid"))
-        if self._groups:
+        if self._events is not None:
             spikes = with_groups(spikes, self._events.add(packet), self._groups)
         return np.asarray(self._readout.scores(spikes)[0], np.float64)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ...base.shown import inflect
+
 DASH = "\N{EM DASH}"
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -57,8 +59,7 @@ def signed(value: object, digits: int = 2) -> str:
 
 def counted(count: int, name: str) -> str:
     """Return `1 unit` or `3,000 units`."""
-    plural = "" if count == 1 else "s"
-    return f"{count:,} {name}{plural}"
+    return f"{count:,} {inflect(count, name)}"
 
 
 def against(saving: object) -> str:

@@ -15,6 +15,8 @@ from ....base.rules import bare, hints_of, is_setting, options_of
 
 Tree = Mapping[str, object]
 T = TypeVar("T")
+# How alike a key must be to be suggested, of 1.
+ALIKE = 0.75
 # The point of .5, and of 5. and 5.e-3.
 BARE_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
 ENDING_POINT = re.compile(r"(?<=\d)\.(?![\d.])")
@@ -292,15 +294,17 @@ def _nearest(owner: type, keys: Sequence[str]) -> str:
         inside = [key for key in short if key.startswith(f"{table}.")]
     else:
         inside = []
-    # An abbreviation in the same table, a similar dotted key, or a similar last part anywhere. Dotted keys must be more
-    # alike than names are, for the tables before their dots often agree.
-    near = next(iter(inside), None) or nearest(dotted, every, 0.75)
+    siblings = sorted({key[len(table) :].lstrip(".").split(".")[0] for key in every if key.startswith(table)})
+    # An abbreviation in the same table, a similar dotted key, a similar table here, or a similar last part anywhere.
+    # They must be more alike than names are, for the tables before their dots often agree, and anywhere is large.
+    near = next(iter(inside), None) or nearest(dotted, every, ALIKE)
+    if near is None and not table:
+        near = nearest(keys[-1], siblings, ALIKE)
     if near is None:
         last = {key.rpartition(".")[2]: key for key in reversed(every)}
-        near = last.get(nearest(keys[-1], last) or "")
+        near = last.get(nearest(keys[-1], last, ALIKE) or "")
     if near is not None:
         return f"did you mean '{near}'?"
-    siblings = sorted({key[len(table) :].lstrip(".").split(".")[0] for key in every if key.startswith(table)})
     if not siblings:
         return f"{table} has no settings; leave it out"
     return f"choose from {', '.join(siblings)}"

@@ -29,14 +29,14 @@ class View:
     Attributes:
         kind: "image", "camera" or "sound"; "auto" by the shape of the items: see `macrocolumn.build_recogniser`.
         threshold: grey level above which a pixel of an image is on; a list tells shades apart, with inputs for each.
-        min_spikes: of a camera's pixel, in a window, to be on.
+        min_spikes: of a camera's pixel, in a window, to be on; None: 2, or 1 where the items to store have few events.
         duration: s, of a camera's windows together; None: the duration of the longest recording to store.
         downsample: rows, and columns, of a camera that are joined; all their events remain.
     """
 
     kind: Literal["auto", "image", "camera", "sound"] = "auto"
     threshold: Level | Annotated[tuple[Level, ...], NotEmpty()] = 100
-    min_spikes: Count = 2
+    min_spikes: Count | None = None
     duration: Positive | None = None
     downsample: Count = 1
 

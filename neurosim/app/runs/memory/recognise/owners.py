@@ -29,6 +29,8 @@ from .result import LevelSize
 
 # The name of `macrocolumn.build_recogniser` for each view.
 BUILDS = {"image": "mnist", "camera": "nmnist", "sound": "shd"}
+# Spikes in a window with which a pixel of a camera is on, where recordings have events enough.
+SPIKES = 2
 # Windows of a recording that patches see, by view.
 WINDOWS = {"camera": 3, "sound": 20}
 # Rates of the readout "rates" by code. Chosen on 3,000 training images of Fashion-MNIST: 1 and 0.3 have .816 and .800
@@ -45,10 +47,12 @@ class Sight(NamedTuple):
     Attributes:
         kind: "image", "camera" or "sound".
         duration: s, of a camera's windows together.
+        min_spikes: of a camera's pixel, in a window, to be on.
     """
 
     kind: str
     duration: float
+    min_spikes: int = SPIKES
 
 
 class Answered(NamedTuple):
@@ -198,7 +202,7 @@ def column_view(raw: Raw, view: View, sight: Sight) -> NDArray[np.uint8]:
     if not isinstance(raw.source, Recordings):
         return on_off_pixels(raw.source, view.threshold)
     if sight.kind == "camera":
-        return on_off_windows(raw.source, duration=sight.duration, min_spikes=view.min_spikes)
+        return on_off_windows(raw.source, duration=sight.duration, min_spikes=sight.min_spikes)
     return on_off_spectrum(raw.source, channels=min(50, raw.source.size))
 
 

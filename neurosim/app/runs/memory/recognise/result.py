@@ -37,6 +37,7 @@ class RecogniseResult(Score, OtherClassifiers, RunResult):
         view: "image", "camera" or "sound".
         code, readout: "columns" or "patches"; "bayes", "rates" or "ridge".
         stored: number of items that were stored, each once.
+        places_on: fraction of a camera's places that are on in a window of the items; None of other views.
         levels: from the lowest up.
         words: 64-bit words of weights that columns and counts read to recognise an item, on average.
         digest: SHA-256 of the answers.
@@ -54,6 +55,7 @@ class RecogniseResult(Score, OtherClassifiers, RunResult):
     code: str = "columns"
     readout: str = "bayes"
     stored: int = 0
+    places_on: float | None = None
     levels: tuple[LevelSize, ...] = ()
     words: float | None = None
     digest: str = ""
