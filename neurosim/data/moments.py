@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from ..base.errors import NeurosimFormatError
@@ -11,6 +12,8 @@ from ..base.errors import NeurosimFormatError
 UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 # Seconds of the years 1995 to 2100, by which a column without a name is known as one of times.
 EPOCH = (788_918_400.0, 4_102_444_800.0)
+# Parts of a date in columns of their own, in order.
+PARTS = ("year", "month", "day", "hour", "minute", "second")
 # Day 0 of a spreadsheet's serial numbers, and numbers that are dates.
 SERIAL_ZERO = datetime(1899, 12, 30)
 SERIALS = (20_000, 70_000)
@@ -109,6 +112,21 @@ def spell_out(text: str) -> str:
         return datetime(*(int(part) for part in match.groups(default="0"))).isoformat()  # type: ignore[arg-type]
     except ValueError:
         return ""
+
+
+def date_of_parts(cells: Sequence[str], where: str) -> str:
+    """Return the date whose year, month and so on are in cells, as ISO 8601 writes it; `where` is the row, for errors.
+
+    Raises:
+        NeurosimFormatError: there is no such date.
+    """
+    defaults = (1, 1, 1, 0, 0, 0)
+    try:
+        numbers = [int(float(cell)) for cell in cells]
+        return datetime(*numbers, *defaults[len(numbers) :]).isoformat(sep=" ")  # type: ignore[arg-type]
+    except ValueError:
+        rule = f"must be the {', '.join(PARTS[: len(cells)])} of a date"
+        raise NeurosimFormatError(f"{where}: {rule} (got {', '.join(cells)})") from None
 
 
 def serial_date(text: str) -> str:

@@ -21,7 +21,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import chain, takewhile
 from typing import Any, NamedTuple
 
@@ -30,7 +29,9 @@ import numpy as np
 from ..base.errors import NeurosimFormatError, NeurosimInputError, lookup, require
 from .cells import MISSING, is_number, number_of, plain_number
 from .moments import (
+    PARTS,
     date_of,
+    date_of_parts,
     has_slashes,
     is_clock,
     is_day_first,
@@ -45,10 +46,9 @@ from .moments import (
 TIME_NAMES = ("time", "timestamp", "date", "datetime", "t", "ts", "ds", "epoch", "unix", "unixtime")
 # Names of a column that numbers the rows, as pandas and databases write it.
 INDEX_NAMES = ("", "unnamed: 0", "index", "id", "row")
-# Columns of the parts of a date, in order, of which the first must be there.
-PARTS = ("year", "month", "day", "hour", "minute", "second")
 # Names of columns in which a number of five digits is a spreadsheet's date.
 SERIAL_NAMES = ("date", "datetime", "ds")
+MIN_COUNTED = 10  # rows from which a column that counts up evenly numbers them
 SEPARATORS = ",;\t|"
 # Rows that are read at once, at most, until every column has had a cell that is not empty.
 MAX_SAMPLE = 1000
@@ -113,7 +113,7 @@ def read_series(
         name: of the file, for errors.
         time: column of times; None: the first column of dates, or one whose name says so.
         numbers: columns of numbers; none: all columns whose first cell that is not empty is a number, but for one
-            that numbers the rows.
+            that numbers the rows, by its name, or in a whole table without times as the first and by its values.
         texts: columns of categories.
         whole: the table is complete: all of its dates with slashes may say which number is the day, not only the first.
 
@@ -148,6 +148,10 @@ def read_series(
     if columns.time and has_slashes(sample[columns.time]):
         day_first = _day_first(seen, names.index(columns.time), separator)
         columns = replace(columns, day_first=day_first)
+    if whole and not columns.time and not numbers and len(columns.numbers) > 1:
+        seen += source
+        if _counts(seen, names.index(columns.numbers[0]), separator):
+            columns = replace(columns, numbers=columns.numbers[1:])
     return columns, _rows(chain(seen, source), name, start, names, separator, columns)
 
 
@@ -185,6 +189,16 @@ def _named(cells: Sequence[str]) -> list[str]:
         if cell == "":
             names[k] = "index" if k == 0 and "index" not in cells else f"column{k + 1}"
     return names
+
+
+def _counts(lines: Sequence[str], place: int, separator: str) -> bool:
+    """Return whether a column numbers the rows: `MIN_COUNTED` or more integers, each as far above the one before."""
+    rows = csv.reader(lines, delimiter=separator)
+    counted = [cells[place].strip() for cells in rows if place < len(cells)]
+    if len(counted) < MIN_COUNTED or not all(re.fullmatch(r"\d+(\.0*)?", cell) for cell in counted):
+        return False
+    steps = np.diff([float(cell) for cell in counted])
+    return bool(steps[0] > 0 and (steps == steps[0]).all())
 
 
 def _day_first(lines: Sequence[str], place: int, separator: str) -> bool | None:
@@ -287,17 +301,6 @@ def _parts(sample: Mapping[str, str], time: str) -> tuple[str, ...]:
     return tuple(by_name[part] for part in known)
 
 
-def _date_of_parts(cells: Sequence[str], where: str) -> str:
-    """Return the date whose year, month and so on are in cells, as ISO 8601 writes it."""
-    defaults = (1, 1, 1, 0, 0, 0)
-    try:
-        numbers = [int(float(cell)) for cell in cells]
-        return datetime(*numbers, *defaults[len(numbers) :]).isoformat(sep=" ")  # type: ignore[arg-type]
-    except ValueError:
-        rule = f"must be the {', '.join(PARTS[: len(cells)])} of a date"
-        raise NeurosimFormatError(f"{where}: {rule} (got {', '.join(cells)})") from None
-
-
 def _rows(
     lines: Iterable[str], name: str, start: int, names: list[str], separator: str, columns: SeriesColumns
 ) -> Iterator[SeriesRow]:
@@ -323,7 +326,7 @@ def _rows(
                 spell = _speller(text, columns)
             text = spell(text) or text
             if columns.parts:
-                text = _date_of_parts([plain[place[key]] for key in columns.parts], where)
+                text = date_of_parts([plain[place[key]] for key in columns.parts], where)
             if columns.day_first is not None:
                 text = year_first(text, columns.day_first)
             if columns.clock:

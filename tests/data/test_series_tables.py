@@ -271,6 +271,19 @@ def test_times_of_day_alone_are_no_time() -> None:
         assert [row.text for row in rows] == ["0"]
 
 
+def test_a_first_column_that_counts_is_no_value() -> None:
+    lines = ["minute,load\n", *(f"{5 * k},{k % 7}\n" for k in range(12))]
+    assert read_series(lines, "t.csv", whole=True)[0].numbers == ("load",)
+    # A stream does not know the rows to come, and a few rows may count by chance; a name that is given is read.
+    assert read_series(lines, "t.csv")[0].numbers == ("minute", "load")
+    assert read_series(lines[:9], "t.csv", whole=True)[0].numbers == ("minute", "load")
+    assert read_series(lines, "t.csv", numbers=["minute"], whole=True)[0].numbers == ("minute",)
+    uneven = [*lines, "61,3\n"]
+    assert read_series(uneven, "t.csv", whole=True)[0].numbers == ("minute", "load")
+    alone = [line.split(",")[0] + "\n" for line in lines]
+    assert read_series(alone, "t.csv", whole=True)[0].numbers == ("minute",)
+
+
 def test_arrays_are_rows() -> None:
     times = np.array(["2014-07-01T00:00", "2014-07-01T00:30"], "datetime64[m]")
     rows = list(rows_of({"when": times, "v": np.array([1, 2]), "kind": np.array(["a", "b"])}))
