@@ -18,6 +18,7 @@ from numba import from_dtype, types, uint64
 from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
+from ...tools.intrinsics import prefetch
 from ...tools.pointers import address_of, matrix, vector
 from ...tools.random import normal_at, unit_interval, words
 from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike, scale, scaling_factor
@@ -89,7 +90,7 @@ from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, wait
     TARGET_SHIFT,
     FULL,  # address: uint8 [SYNAPSES], full release sites; 0: a spike delivers the mean
     WAITS,  # address: int32 [TARGETS * LINE], see `waiting`; 0: spikes of targets change weights at once
-    WAIT_FACTORS,  # address: float64 [TARGETS * LINE, 2]
+    WAIT_FACTORS,  # address: float64 [TARGETS * LINE, 2]; 0 where all are alike
     WAIT_FOUND,  # address: int64 [threads, FOUND]
     PLASTIC_COLUMNS,
 ) = range(49)
@@ -98,7 +99,7 @@ from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, wait
 (
     POST_ENTRY,  # row of the plastic synapses
     POST_DELAY,  # steps from the spike of a target to the call
-    POST_CALLED,  # address of `on_post` or `on_soma`
+    POST_CALLED,  # address of `on_post`, `on_post_modulated` or `on_soma`
     POST_COLUMNS,
 ) = range(4)
 
@@ -138,7 +139,7 @@ def cut(offsets, targets, part, shift, cuts):
 
 
 def address_of_rule(function: object, real: object) -> int:
-    """Return the address of `on_pre`, `on_post` or `on_soma`, compiled for sums of a dtype."""
+    """Return the address of a function that the run loop calls, compiled for sums of a dtype."""
     whole = types.int64
     number = from_dtype(np.dtype(real))
     entry = types.Array(whole, 1, "C")
@@ -151,7 +152,7 @@ def address_of_rule(function: object, real: object) -> int:
 
 @intrinsic
 def call_plastic(typing, address, entry, context, log, log_offsets, sums):
-    """Call `on_pre`, `on_post` or `on_soma` at `address`."""
+    """Call such a function at `address`."""
 
     def emit(context, builder, signature, arguments):
         kinds = [context.get_value_type(kind) for kind in signature.args[1:]]
@@ -221,12 +222,15 @@ def on_pre(entry, context, log, log_offsets, sums):
                 gain = release(short, resources, i, step - entry[DELAY])
             else:
                 gain = 1.0
+            # The row of the next spike is fetched while this one is read.
+            following = i
+            if f + 1 < log_offsets[home, at + 1]:
+                following = log[home, f + 1]
+            next_begin = cuts[following, first_cut]
             if entry[WAITS]:
-                begin = cuts[i, first_cut]
-                following = begin
-                if f + 1 < log_offsets[home, at + 1]:
-                    following = cuts[log[home, f + 1], first_cut]
-                catch_up(learning, waiting, i, begin, cuts[i, last_cut], following, targets, weights)
+                catch_up(learning, waiting, i, cuts[i, first_cut], cuts[i, last_cut], next_begin, targets, weights)
+            else:
+                _fetch(targets, weights, next_begin, cuts[following, last_cut])
             for b in range(begin_block, end_block):
                 begin = cuts[i, b - entry[CUT_BLOCK]]
                 end = cuts[i, b - entry[CUT_BLOCK] + 1]
@@ -262,10 +266,16 @@ def on_post(entry, context, log, log_offsets, sums):
     incoming = _incoming(entry)
     waiting = _waiting(entry, context[THREAD])
     for f in range(context[FIRST], context[LAST]):
-        if entry[WAITS]:
-            wait(learning, waiting, incoming, weights, context[STEP], log[0, f])
-        else:
-            on_target_spike(learning, incoming, weights, context[STEP], log[0, f])
+        wait(learning, waiting, incoming, weights, context[STEP], log[0, f])
+
+
+def on_post_modulated(entry, context, log, log_offsets, sums):
+    """Do the same for a rule with a reward."""
+    weights = vector(entry[WEIGHTS], entry[SYNAPSES], sums.dtype.type(0))
+    learning = _learning(entry, context[THREAD])
+    incoming = _incoming(entry)
+    for f in range(context[FIRST], context[LAST]):
+        on_target_spike(learning, incoming, weights, context[STEP], log[0, f])
 
 
 def on_soma(entry, context, log, log_offsets, sums):
@@ -396,6 +406,16 @@ def _incoming(entry):
 
 
 @compiled
+def _fetch(targets, weights, begin, end):
+    """Ask for the synapses `begin` to `end - 1`, which are read next."""
+    target = targets.ctypes.data
+    weight = weights.ctypes.data
+    for s in range(begin, end, 16):
+        prefetch(target + s * targets.itemsize)
+        prefetch(weight + s * weights.itemsize)
+
+
+@compiled
 def _learning(entry, thread):
     """Return the arrays of a rule as this thread sees them; all empty without a rule."""
     learns = entry[RULE] != 0
@@ -417,7 +437,7 @@ def _waiting(entry, thread):
     size = entry[TARGETS] * LINE if entry[WAITS] else 0
     return Waiting(
         vector(entry[WAITS], size, np.int32(0)),
-        matrix(entry[WAIT_FACTORS], size, 2, 0.0),
+        matrix(entry[WAIT_FACTORS], size if entry[WAIT_FACTORS] else 0, 2, 0.0),
         vector(entry[WAIT_FOUND] + thread * FOUND * 8, FOUND if size else 0, np.int64(0)),
     )
 

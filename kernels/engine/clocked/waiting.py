@@ -54,9 +54,15 @@ class Waiting(NamedTuple):
     steps: NDArray[np.int32]
     """[targets * LINE], steps of spikes of each target, rising, then -1."""
     factors: NDArray[np.float64]
-    """[targets * LINE, 2], of each: what `raise_target` returned."""
+    """[targets * LINE, 2], of each: what `raise_target` returned; empty where `has_factors` says that all are alike."""
     found: NDArray[np.int64]
     """[FOUND], of this thread: number of a synapse among CHUNK << 32 | place in `steps`."""
+
+
+@compiled
+def has_factors(rule):
+    """Return whether spikes of a target differ in what they multiply."""
+    return rule[TRIPLET_PLUS] != 0.0 or rule[DECAY] != 0.0
 
 
 def count_from_reference(steps, step):
@@ -126,7 +132,7 @@ def _meet(learning, waiting, source, found, weights):
     span = high - low
     constant = rule[CONSTANT_POST]
     pair = rule[PAIR_PLUS]
-    is_pair = rule[TRIPLET_PLUS] == 0.0 and rule[DECAY] == 0.0
+    differ = has_factors(rule)
     table = bare_vector(learning.decay[D_PLUS])
     rate = rule[RATE_PLUS]
     last = np.int64(learning.pre[source, LAST])
@@ -139,10 +145,10 @@ def _meet(learning, waiting, source, found, weights):
         place = np.uint64(found[q] & 0xFFFFFFFF)
         w = np.float64(changed[s])
         r1 = fast * trace_decay(table, rate, steps[place] - last)
-        if is_pair:
-            amount = power((high - w) / span, mu) * r1 * pair + constant
-        else:
+        if differ:
             amount = power((high - w) / span, mu) * r1 * factors[place, 0] + constant - factors[place, 1] * w
+        else:
+            amount = power((high - w) / span, mu) * r1 * pair + constant
         changed[s] = min(max(w + amount, low), high)
 
 
@@ -153,6 +159,7 @@ def catch_up_target(learning, waiting, incoming, weights, target):
     low = rule[W_MIN]
     high = rule[W_MAX]
     span = high - low
+    differ = has_factors(rule)
     traces = bare_vector(learning.pre.reshape(-1))
     table = learning.decay[D_PLUS]
     line = np.int64(target) * LINE
@@ -166,12 +173,14 @@ def catch_up_target(learning, waiting, incoming, weights, target):
         late = count_from(steps, np.int32(traces[np.int64(source) * TRACE_COLUMNS + LAST]))
         for place in range(line + count - late, line + count):
             step = np.int64(waiting.steps[place])
+            scale = waiting.factors[place, 0] if differ else rule[PAIR_PLUS]
+            forgotten = waiting.factors[place, 1] if differ else 0.0
             w = np.float64(weights[s])
             r1 = fast_trace(traces, source, table, rule[RATE_PLUS], step)
-            gained = power((high - w) / span, rule[MU_PLUS]) * r1 * waiting.factors[place, 0] + rule[CONSTANT_POST]
-            amount = gained - waiting.factors[place, 1] * w
+            amount = power((high - w) / span, rule[MU_PLUS]) * r1 * scale + rule[CONSTANT_POST] - forgotten * w
             weights[s] = min(max(w + amount, low), high)
-    waiting.steps[line : line + LINE] = -1
+    for place in range(line, line + LINE):
+        waiting.steps[place] = -1
 
 
 @compiled
@@ -181,7 +190,8 @@ def catch_up_all(learning, waiting, offsets, targets, weights):
         begin = offsets[source]
         end = offsets[source + 1]
         catch_up(learning, waiting, source, begin, end, end, targets, weights)
-    waiting.steps[:] = -1
+    for place in range(waiting.steps.size):
+        waiting.steps[place] = -1
 
 
 @compiled
@@ -194,5 +204,6 @@ def wait(learning, waiting, incoming, weights, step, target):
         count = 0
     scale, forgotten = raise_target(learning, step, target)
     waiting.steps[line + count] = step
-    waiting.factors[line + count, 0] = scale
-    waiting.factors[line + count, 1] = forgotten
+    if has_factors(learning.rule):
+        waiting.factors[line + count, 0] = scale
+        waiting.factors[line + count, 1] = forgotten

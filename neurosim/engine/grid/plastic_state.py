@@ -175,12 +175,14 @@ class PlasticState(Uncopied):
 
         Spikes of their `targets` units wait until a spike of the source reads the weights.
         """
-        steps = aligned((targets * late.LINE,), np.int32)
-        waiting = late.Waiting(steps, np.empty((targets * late.LINE, 2)), self._found[0])
-        row[table.WAITS] = waiting.steps.ctypes.data
-        row[table.WAIT_FACTORS] = waiting.factors.ctypes.data
-        row[table.WAIT_FOUND] = self._found.ctypes.data
         rule = self.synapses[k].rule
+        places = targets * late.LINE
+        factors = np.empty((places if late.has_factors(rule) else 0, 2))
+        waiting = late.Waiting(aligned((places,), np.int32), factors, self._found[0])
+        row[table.WAITS] = waiting.steps.ctypes.data
+        if factors.size:
+            row[table.WAIT_FACTORS] = factors.ctypes.data
+        row[table.WAIT_FOUND] = self._found.ctypes.data
         state = self._state[k]
         learning = kernel.Learning(
             rule=rule,
