@@ -13,7 +13,8 @@ def sums(x: NDArray[np.float32], table: NDArray[np.int32]) -> NDArray[np.float32
     """
     total = np.zeros((len(x), len(table)), np.float32)
     for sources in table.T:
-        total += x[:, sources]
+        # A quarter of the time of `x[:, sources]`.
+        total += x.take(sources, axis=1)
     return total
 
 
