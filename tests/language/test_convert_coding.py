@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch import nn
 
 from neurosim.base import NeurosimInputError
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
-from neurosim.kernels.spikes.encode.launch import numpy_rounding
+from neurosim.kernels.spikes.encode.launch import encode, numpy_rounding
 from neurosim.kernels.spikes.encode.reference import encode_reference, thresholds_reference
 from neurosim.kernels.spikes.planes.reference import pack_reference, product_reference
 from neurosim.language import EXPANSIONS, SCHEMES, Coder, SpikedLinear
@@ -124,6 +125,30 @@ def test_the_rule_of_spikingbrain() -> None:
     assert level is not None and torch.allclose(level[:, 0], torch.tensor([0.7 / 3, 1e-5]))
     assert coder.counts(x, level).tolist() == [[0, -2, 9, 1], [0, 0, 0, 0]]
     assert torch.allclose(coder(x)[0], torch.tensor([0.0, -2.0, 9.0, 1.0]) * 0.7 / 3)
+
+
+def test_coders_of_one_rule_code_a_tensor_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(*args: Any, **settings: Any) -> Any:
+        calls.append(args)
+        return encode(*args, **settings)
+
+    monkeypatch.setattr("neurosim.language.conversion.coding.encode", counted)
+    x = torch.randn(128, 144, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first = ternary(2.0).coded(x)
+        assert all(a is b for a, b in zip(ternary(2.0).coded(x), first, strict=True)) and len(calls) == 1
+        other = ternary(1.0).coded(x)
+        assert len(calls) == 2 and not torch.equal(other[0], first[0])
+        # Changed in place, it is another tensor.
+        x *= -1
+        assert torch.equal(ternary(1.0).coded(x)[0], -other[0]) and len(calls) == 3
+    with torch.inference_mode():
+        y = x.clone()
+        before = ternary(1.0).coded(y)[0]
+        y *= -1
+        assert torch.equal(ternary(1.0).coded(y)[0], -before)
 
 
 def test_thresholds_of_channels_are_those_of_the_kernel() -> None:

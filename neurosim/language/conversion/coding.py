@@ -30,6 +30,7 @@ from .histogram import CountHistogram
 
 INT8 = 127.0
 CANONICAL = "canonical"  # the expansion of the digits that a price counts where thresholds follow tokens
+CODES = "neurosim_codes"  # attribute of a tensor that was coded: the rule, counts and levels
 MIN_CODED = 2**14  # values from which on the kernel is faster than torch
 PRICED = "priced"  # rounding of these schemes with a price
 
@@ -308,16 +309,24 @@ class Coder(nn.Module):
             level = self.level(x)
             return self.counts(x, level), level
         rounding, _ = self.kernel_rounding(x.shape[-1])
-        try:
-            coded = encode(x.reshape(-1, x.shape[-1]), self.k, rounding=rounding, threads=torch.get_num_threads())
-        except ValueError:
-            # Values that are not finite are passed on in torch.
-            level = self.level(x)
-            return self.counts(x, level), level
-        counts = whole_counts(coded).to(x.dtype).view(x.shape)
+        # Projections that read one tensor code it alike: its codes are kept with it until it is changed in place. A
+        # tensor of torch's inference mode does not count its changes.
+        rule = (0 if x.is_inference() else x._version, self.k, self.price, *rounding[:4])
+        found = None if x.is_inference() else getattr(x, CODES, None)
+        if found is None or found[0] != rule:
+            try:
+                coded = encode(x.reshape(-1, x.shape[-1]), self.k, rounding=rounding, threads=torch.get_num_threads())
+            except ValueError:
+                # Values that are not finite are passed on in torch.
+                level = self.level(x)
+                return self.counts(x, level), level
+            counts = whole_counts(coded).to(x.dtype).view(x.shape)
+            found = rule, counts, coded.thresholds.view(*x.shape[:-1], 1)
+            setattr(x, CODES, found)
+        _, counts, level = found
         if self.histogram is not None:
             self.histogram.add(counts)
-        return counts, coded.thresholds.view(*x.shape[:-1], 1)
+        return counts, level
 
     @leaf
     def forward(self, x: Tensor) -> Tensor:
