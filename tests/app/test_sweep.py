@@ -139,7 +139,7 @@ def test_commas_in_brackets_and_quotes_separate_nothing() -> None:
         (("net.toml", "--grid", "a=1,2,1"), "--grid: takes each value of a once"),
         (("net.toml", "--grid", "a=1", "--grid", "a=2"), "--grid: takes each key once"),
         (("net.toml", "--grid", "population.X.tau_mem=1"), "unknown name 'X'"),
-        (("digits",), "--kind: is needed for a dataset"),
+        (("digits",), "--kind: is needed for a dataset, such as train, or liquid for `neurosim simulate`"),
         (("digits", "--kind", "convert"), "the model of convert is no setting"),
         (("digits", "--kind", "sweep"), "--kind: must be of one model"),
         (("digits", "--kind", "trian"), "did you mean 'train'?"),

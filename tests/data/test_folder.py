@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +298,30 @@ def test_doubts_and_remarks(root: Path) -> None:
         "the split test has no recordings of rare",
         "long.csv lasts 9.000 s, ten times the median of 0.048 s",
     )
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "doubted"), [(1e3, "{:.3f}", True), (1e3, "{:.0f}", True), (1.0, "{:.6f}", False)]
+)
+def test_a_guessed_unit_that_makes_a_camera_too_slow_or_too_short_is_doubted(
+    tmp_path: Path, unit: float, text: str, doubted: bool
+) -> None:
+    """Times in ms are taken for s where they have fractions, and for us where they have none."""
+    rng = np.random.default_rng(0)
+    for k in range(4):
+        lines = ["t,x,y,p", *(f"{text.format(t * unit)},{x},{y},1" for t, x, y in _moves(rng))]
+        path = tmp_path / "ab"[k % 2] / f"{k}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(lines) + "\n")
+    found = [line for line in opened(tmp_path).doubts if "unit of time" in line]
+    assert len(found) == doubted and all("data.options.tick, such as 1e-3" in line for line in found)
+    assert not [line for line in opened(tmp_path, tick=1 / unit).doubts if "unit of time" in line]
+
+
+def _moves(rng: np.random.Generator) -> Iterable[tuple[float, int, int]]:
+    """Yield times within .4 s and places of 400 events of a camera of 30 x 20 pixels."""
+    times = np.sort(rng.uniform(0.0, 0.4, 400))
+    yield from zip(times, rng.integers(0, 30, 400), rng.integers(0, 20, 400), strict=True)
 
 
 def test_sessions_outside_classes_are_named(tmp_path: Path) -> None:

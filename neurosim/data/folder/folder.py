@@ -27,6 +27,11 @@ from .takes import doubt_of, with_recordings
 
 # Number of bad files after which a folder is read no further.
 MAX_BAD = 20
+# Of a camera with this many rows and columns, where the unit of time is a guess: events/s and s below which it is
+# doubted.
+CAMERA_SIDE = 16
+SLOWEST = 100.0
+SHORTEST = 2e-3
 # Number of images by which their preparation is guessed.
 SAMPLE = 200
 # Formats of files that hold images.
@@ -107,8 +112,10 @@ def open_folder(root: Path, options: Mapping[str, Any] | None = None, *, quiet: 
     if not root.is_dir():
         if root.exists():
             trouble = "is not a folder"
-        else:
+        elif root.is_absolute():
             trouble = "does not exist"
+        else:
+            trouble = f"does not exist in {Path.cwd()}, where the command runs"
         raise NeurosimMissingError(f"data.root: {root} {trouble}; give the folder of your recordings")
     stamp = hash(tuple(_stamp(path) for path in sorted(root.rglob("*")) if path.is_file()))
     return _open(root, of_folder(root, options or {}), stamp, quiet)
@@ -306,6 +313,21 @@ def _polarity_1(spikes: Spikes) -> str:
     return "brighter" if spikes.report is None else spikes.report.polarity_1
 
 
+def _doubt_of_times(read: Sequence[Spikes], shape: Shape) -> str:
+    """Return a line where a guessed unit of time makes recordings of a camera too slow or too short; "" elsewhere."""
+    own = [each for each in read if each.report is not None and any("times are" in g for g in each.report.guessed)]
+    if len(shape) != 3 or min(shape[1:]) < CAMERA_SIDE or not own:
+        return ""
+    duration = float(np.median([each.duration for each in own]))
+    rate = float(np.median([len(each) / max(each.duration, 1e-9) for each in own]))
+    if rate >= SLOWEST and duration >= SHORTEST:
+        return ""
+    return (
+        f"in the guessed unit of time recordings last {duration:.3g} s with {rate:.3g} events/s (medians), which is "
+        "unusual for a camera; where the unit is another, give data.options.tick, such as 1e-3 for milliseconds"
+    )
+
+
 def _doubts(
     read: Sequence[Spikes], items: Sequence[Item], split: Sequence[str], classes: Sequence[str], shape: Shape
 ) -> Iterable[str]:
@@ -326,6 +348,8 @@ def _doubts(
     if durations.max() > 10 * max(median, 1e-9):
         item = items[int(durations.argmax())]
         yield f"{printable(item.path.name)} lasts {durations.max():.3f} s, ten times the median of {median:.3f} s"
+    if clock := _doubt_of_times(read, shape):
+        yield clock
     # Polarity is the first axis: without an event of polarity 1 all units are in the first half of the sensor.
     if len(shape) == 3 and all(spikes.units.max(initial=0) < spikes.size // shape[0] for spikes in read):
         yield "all events have polarity 0"

@@ -104,7 +104,9 @@ def new_sweep(
         name = kind or _kind_of_file(path)
         return SweepConfig(kind=_checked(name, target), file=str(path.resolve()), **shared)
     if kind is None:
-        raise NeurosimInputError(f"--kind: is needed for a dataset, such as train or {UNNAMED} (got {target} alone)")
+        raise NeurosimInputError(
+            f"--kind: is needed for a dataset, such as train, or {UNNAMED} for `neurosim simulate` (got {target} alone)"
+        )
     values = with_folder({"data.name": target})
     if "data.root" in values:
         values["data.root"] = str(path.resolve())
@@ -189,7 +191,10 @@ def _kind_of_file(path: Path) -> str:
         return "network"
     if is_edges(merge(sources_of(path, (), {}))):
         return "edges"
-    raise NeurosimInputError(f"--kind: is needed for settings without a network, such as train (got {path} alone)")
+    raise NeurosimInputError(
+        f"--kind: is needed for settings without a network, such as train, or {UNNAMED} for `neurosim simulate` "
+        f"(got {path} alone)"
+    )
 
 
 def _checked(name: str, target: str) -> str:
