@@ -57,3 +57,20 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return text.lower() not in MISSING
+
+
+def check_sign(cell: str, key: str, signs: dict[str, str], where: str) -> None:
+    """Raise where a number has another decimal sign than those before in its column: 1.234 may be a thousand there.
+
+    Args:
+        key: the column.
+        signs: the sign of each column so far, to which this one is added.
+        where: the row, for errors.
+
+    Raises:
+        NeurosimFormatError: the sign is another one.
+    """
+    sign = max(",.", key=cell.rfind)
+    if sign in cell and signs.setdefault(key, sign) != sign:
+        rule = f"must have the decimal sign of the cells before it, {signs[key]!r}"
+        raise NeurosimFormatError(f"{where}, column {key}: {rule} (got {cell!r}); write thousands without a sign")

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base.errors import NeurosimFormatError, NeurosimInputError, lookup, require
-from .cells import MISSING, is_number, number_of, plain_number
+from .cells import MISSING, check_sign, is_number, number_of, plain_number
 from .moments import (
     PARTS,
     date_of,
@@ -307,6 +307,7 @@ def _rows(
     """Yield the rows of a table of series, with their moments."""
     place = {key: k for k, key in enumerate(names)}
     spell: Callable[[str], str] | None = None
+    signs: dict[str, str] = {}
     for number, cells in enumerate(csv.reader(lines, delimiter=separator), start):
         if not cells:
             continue
@@ -317,6 +318,8 @@ def _rows(
         values: dict[str, float | str] = {}
         for key in columns.numbers:
             values[key] = number_of(plain[place[key]], f"{where}, column {key}")
+            if separator == ";":
+                check_sign(cells[place[key]].strip(), key, signs, where)
         for key in columns.texts:
             values[key] = cells[place[key]].strip()
         if columns.time:

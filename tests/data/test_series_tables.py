@@ -78,6 +78,7 @@ def test_a_row_is_read_when_it_is_needed() -> None:
             "when,v\n07/12/2014,2\n",
             "t.csv, line 2, column when: must be a date such as 2014-07-01 00:30:00, or seconds",
         ),
+        ("t;v\n1;999,5\n2;1.234\n", "t.csv, line 3, column v: must have the decimal sign of the cells before it, ','"),
         ("year,month,v\n2014,13,2\n", "t.csv, line 2: must be the year, month of a date (got 2014, 13)"),
         ("day;v\n1.7.2014;1.234,5\n2.7.2014;12.345.678\n", "t.csv, line 3, column v: must be a number"),
         ("a,b\nx,y\n", "t.csv: has no column of numbers (got a: 'x', b: 'y'); name one"),
