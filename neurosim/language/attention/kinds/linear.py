@@ -188,7 +188,7 @@ class Retention(DecayedMixer):
             'alibi', exp(-2^(-8 (h + 1)/H) (1 - layer/(L - 1) + 1e-5)), as its code has it.
         rotary: turn q and k by their positions.
         trained_angles: with trained angles of each head and channel, `rotary.TrainedAngles`, which double the channels
-            of q and k in the state and have no compiled step.
+            of q and k in the state.
         norm_over_heads: one norm over the outputs of all heads, in place of one for each.
     """
 
