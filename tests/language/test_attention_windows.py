@@ -100,6 +100,19 @@ def test_work_grows_with_the_tokens_and_not_with_their_pairs(kind: str, options:
     assert work(4 * short) <= 4.3 * work(short)
 
 
+@pytest.mark.parametrize("kind", ["gla", "gated_deltanet", "rwkv7", "titans", "plstm"])
+def test_gradients_of_chunks_grow_with_the_tokens(kind: str) -> None:
+    """Four times the tokens, four times the elements: the gradient of a chunk is no tensor of all chunks."""
+    options = SMALL.get(kind, {}) | ({"states": 2} if kind == "plstm" else {})
+    mixer = mixer_of(kind, options, torch.float32)
+
+    def work(length: int) -> int:
+        x = noise(2, length, WIDTH, dtype=torch.float32).requires_grad_()
+        return elements_of(lambda: mixer(x, None, handed(length, torch.float32))[0].sum().backward())
+
+    assert work(1024) <= 4.1 * work(256)
+
+
 def test_a_router_that_activates_no_token_reads_nothing() -> None:
     layer = mixer_of("seqboat", {"slots": 6, "key_dim": 8, "state_size": 3})
     with torch.no_grad():

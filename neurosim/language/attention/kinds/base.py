@@ -7,7 +7,7 @@ Tests hold both equal, values and gradients.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -138,8 +138,9 @@ class Mixer(nn.Module, ABC):
     def stepwise(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Run many tokens by `recur`, one after the other."""
         outputs = []
-        for t in range(next(iter(inputs.values())).shape[1]):
-            memory, out = self.recur(memory, {name: value[:, t] for name, value in inputs.items()})
+        # Taken apart at once: the gradient of an index would be a tensor of all tokens, for each of them.
+        for token in zip(*(value.unbind(1) for value in inputs.values()), strict=True):
+            memory, out = self.recur(memory, dict(zip(inputs, token, strict=True)))
             if self.codes.state is not None:
                 # The next token reads the state as a receiver decodes it from spikes.
                 memory = self.codes.state(memory)
@@ -234,6 +235,13 @@ class DeltaMixer(Mixer):
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q = inputs["q"] * self.scale
         return chunks.delta(q, inputs["k"], inputs["v"], inputs["beta"], memory, inputs.get("g"), self.chunk)
+
+
+def pieces(inputs: Inputs, sizes: Sequence[int]) -> Iterator[Inputs]:
+    """Yield the inputs of so many tokens in turn, cut at once: the gradient of a slice is a tensor of all tokens."""
+    cut = (value.split(list(sizes), 1) for value in inputs.values())
+    for parts in zip(*cut, strict=True):
+        yield dict(zip(inputs, parts, strict=True))
 
 
 def decayed(memory: Tensor, g: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ Yang et al. 2025, arXiv 2412.06464 (gated delta rule).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,9 +33,9 @@ def additive(
     # Sum over a chunk of e^{G_end - G_j} k_j v_j^T: what it adds to the state at its end.
     new = decay.to_end(k).mT @ v
     states = []
-    for n in range(q.shape[2]):
+    for added, kept in zip(new.unbind(2), decay.by_chunk(new.shape[2]), strict=True):
         states.append(state)
-        state = decay.apply(state, n) + new[:, :, n]
+        state = kept * state + added
     # o_i = S_start^T (e^{G_i} q_i) + sum_{j <= i} e^{G_i - G_j} (q_i . k_j) v_j
     o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ v
     return state, _join(o, length)
@@ -48,9 +49,9 @@ def additive_rows(q: Tensor, k: Tensor, v: Tensor, state: Tensor, g: Tensor, chu
     decay = _Decay(total, weights)
     new = decay.to_end(k).mT @ v
     states = []
-    for n in range(q.shape[2]):
+    for added, kept in zip(new.unbind(2), decay.by_chunk(new.shape[2]), strict=True):
         states.append(state)
-        state = decay.apply(state, n) + new[:, :, n]
+        state = kept * state + added
     # o_i = S_start (row decays) q_i + sum_{j <= i} e^{G_i - G_j} k_j (v_j . q_i): k and v change roles.
     within = torch.einsum("...ijk,...jk->...ik", (q @ v.mT)[..., None] * weights, k)
     return state, _join(decay.from_start(q @ torch.stack(states, 2).mT) + within, length)
@@ -145,11 +146,11 @@ class _Decay:
             return x
         return x * (self.total[..., -1:, :] - self.total).exp()
 
-    def apply(self, state: Tensor, n: int) -> Tensor:
-        """Return the state after the decay of chunk n."""
+    def by_chunk(self, count: int) -> Sequence[Tensor | float]:
+        """Return the decay of the state over each of the chunks, [B, H, 1 or K, 1] or 1."""
         if self.total is None:
-            return state
-        return state * self.total[:, :, n, -1].exp()[..., None]
+            return [1.0] * count
+        return self.total[..., -1, :].exp()[..., None].unbind(2)
 
 
 def _summed(g: Tensor, chunk: int, *, before: bool = False) -> tuple[Tensor, Tensor]:
@@ -174,18 +175,19 @@ def _corrected(
         solved: free, of `width` columns, and correction, side by side.
         out: [B, H, N, K, C], the keys with which u is written, decayed to the end of their chunk.
     """
-    free = solved[..., :width]
-    correction = solved[..., width:]
+    # Chunks are taken apart at once: the gradient of an index would be a tensor of all of them, for each.
+    count = solved.shape[2]
+    free = solved[..., :width].unbind(2)
+    corrections = solved[..., width:].unbind(2)
+    added = [0.0] * count if new is None else new.unbind(2)
     states = []
     updates = []
-    for n in range(free.shape[2]):
+    parts = zip(free, corrections, decay.by_chunk(count), added, out.unbind(2), strict=True)
+    for alone, correction, kept, more, keys in parts:
         states.append(state)
         # The only sequential part: the state at the border of chunks.
-        updates.append(free[:, :, n] + correction[:, :, n] @ state)
-        state = decay.apply(state, n)
-        if new is not None:
-            state = state + new[:, :, n]
-        state = state + out[:, :, n] @ updates[-1]
+        updates.append(alone + correction @ state)
+        state = kept * state + more + keys @ updates[-1]
     return state, torch.stack(states, 2), torch.stack(updates, 2)
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ....base.errors import lookup, require
 from ....base.rules import Rule
 from . import chunks
-from .base import Inputs, Shared, State
+from .base import Inputs, Shared, State, pieces
 from .modules import divide, l2_normalise, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
 
@@ -221,9 +221,10 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         outputs = []
         # Pieces between the starts of spans; the first may continue a span of the tokens before.
         starts = inputs["starts"][0].nonzero()[:, 0].tolist()
-        for begin, end in zip(sorted({0, *starts}), [*(n for n in starts if n), length], strict=True):
+        begins = sorted({0, *starts})
+        sizes = [end - begin for begin, end in zip(begins, [*begins[1:], length], strict=True)]
+        for begin, part in zip(begins, pieces(inputs, sizes), strict=True):
             anchor = a if begin in starts else anchor
-            part = {name: value[:, begin:end] for name, value in inputs.items()}
             if self.by_products:
                 a, step, out = self._descended(anchor, a, step, part)
                 outputs.append(out)

@@ -202,7 +202,9 @@ def _chunked_states(states: Tensor, inputs: Inputs, chunk: int) -> tuple[Tensor,
     added = torch.einsum("bcnhj,bcnhk,bcnhv->bchjkv", carried, k, v)
     lead = torch.stack(leads, 2)
     rest = []
-    for n in range(q.shape[1]):
-        rest.append(torch.einsum("bthj,bthk,bhjkv->bthv", lead[:, n], q[:, n], states))
-        states = torch.einsum("bhij,bhjkv->bhikv", passed[:, n], states) + added[:, n]
+    # Chunks are taken apart at once: the gradient of an index would be a tensor of all of them, for each.
+    parts = (x.unbind(1) for x in (lead, q, passed, added))
+    for marked, queries, through, new in zip(*parts, strict=True):
+        rest.append(torch.einsum("bthj,bthk,bhjkv->bthv", marked, queries, states))
+        states = torch.einsum("bhij,bhjkv->bhikv", through, states) + new
     return states, (out + torch.stack(rest, 1)).flatten(1, 2)[:, :length]

@@ -59,13 +59,13 @@ def _flow(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, m
     shape = (*k[0].shape, v.shape[-1])
     state = v.new_zeros(*shape[:-2], 2 * states, shape[-2] * shape[-1])
     outputs = []
-    for n in range(len(q)):
+    for query, key, value, sent, way in zip(*(x.unbind(0) for x in (q, k, v, source, ways)), strict=True):
         # C of the edges to the right and down, and the marked sum that this node reads.
-        right, down, read_out = (ways[n] @ state).split([states, states, 1], -2)
-        outputs.append((q[n][..., None, :] @ read_out.view(shape))[..., 0, :])
-        new = (k[n][..., None] * v[n][..., None, :]).flatten(-2)[..., None, :]
-        right = right + source[n][..., :states, None] * new
-        down = down + source[n][..., states:, None] * new
+        right, down, read_out = (way @ state).split([states, states, 1], -2)
+        outputs.append((query[..., None, :] @ read_out.view(shape))[..., 0, :])
+        new = (key[..., None] * value[..., None, :]).flatten(-2)[..., None, :]
+        right = right + sent[..., :states, None] * new
+        down = down + sent[..., states:, None] * new
         # Right stays in its row x, down goes to the next.
         state = torch.cat([right, F.pad(down[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))], -2)
     return _unsheared(torch.stack(outputs))

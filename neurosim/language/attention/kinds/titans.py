@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ....base.errors import require
 from ....base.rules import Natural, Rule
-from .base import Inputs, Shared, State
+from .base import Inputs, Shared, State, pieces
 from .modules import l2_normalise, linear, split_heads
 from .nested import PREFIX, initial_inside, run_inside
 from .neural_memory import Titans
@@ -212,9 +212,9 @@ class TitansContext(Titans):
         cache = cache.unflatten(-1, (self.span, 4 * self.k_size))
         place = inputs["place"][0]
         outputs = []
-        for part in torch.arange(len(place)).split(_pieces(place.tolist(), self.span)):
-            tokens = {name: value[:, part] for name, value in inputs.items()}
-            first = int(place[part[0]])
+        sizes = _pieces(place.tolist(), self.span)
+        for tokens in pieces(inputs, sizes):
+            first = int(tokens["place"][0, 0])
             trained, cache, out = self._segment(trained, cache, tokens, first)
             outputs.append(out)
         return torch.cat([trained.flatten(2), cache.flatten(2)], -1), torch.cat(outputs, 1)
