@@ -179,7 +179,7 @@ def _corrected(
     count = solved.shape[2]
     free = solved[..., :width].unbind(2)
     corrections = solved[..., width:].unbind(2)
-    added = [0.0] * count if new is None else new.unbind(2)
+    added: Sequence[Tensor | float] = [0.0] * count if new is None else new.unbind(2)
     states = []
     updates = []
     parts = zip(free, corrections, decay.by_chunk(count), added, out.unbind(2), strict=True)
