@@ -16,11 +16,11 @@ from ...tools.intrinsics import flush_denormals as flush
 from ...tools.intrinsics import restore_denormals as restore
 from ...tools.threads import spread
 from ..spike_linear.cpu import add_rows
-from .lanes import AHEAD, LANES, LINE, ask
+from .lanes import AHEAD, LANES, LINE, ask, lanes_of
 from .lif_lanes import backward_lif, forward_lif
 from .reference import ARCTAN, INTEGRATOR, LATE, LIF, STRIDE
 from .retreat import retreat
-from .steps import advance, copy, copy_rows
+from .steps import advance, copy, copy_rows, integrate
 
 # Steps of a lane that are worth a thread.
 GRAIN = 1 << 17
@@ -44,6 +44,26 @@ def _forward(how, x, state, c, out, kept, first, last):
             ask(out, t + AHEAD, a, b)
             advance(how[0], how[1], x[t, a:b], here, constants, out[t, a:b])
         copy_rows(here, state[:, a:b])
+    restore(control)
+
+
+@compiled
+def _forward_integrator(x, state, c, out, kept, first, last):
+    """Run `_forward` for integrators.
+
+    It compiles in a quarter of the time of `_forward`, which a network of LIF with such a readout then never needs.
+    """
+    control = flush()
+    for a in range(first, last, LANES):
+        size = min(LANES, last - a)
+        here = lanes_of(state, 0, a, size)
+        alpha = lanes_of(c, 0, a, size)
+        for t in range(x.shape[0]):
+            if t % STRIDE == 0 and kept.shape[0]:
+                copy(here, kept[t // STRIDE, 0, a : a + size])
+            ask(x, t + AHEAD, a, a + size)
+            ask(out, t + AHEAD, a, a + size)
+            integrate(here, lanes_of(x, t, a, size), alpha, lanes_of(out, t, a, size))
     restore(control)
 
 
@@ -155,6 +175,8 @@ def forward(how, current, state, c, keep):
     def fill(a, b):
         if how.kind == LIF and how.reset != LATE:
             forward_lif(settings, x, after, constants, out, kept, streaming, a, b)
+        elif how.kind == INTEGRATOR:
+            _forward_integrator(x, after, constants, out, kept, a, b)
         else:
             _forward(settings, x, after, constants, out, kept, a, b)
 

@@ -69,7 +69,7 @@ def _adaptive(v, w, x, alpha, theta, beta, a, b, keep, out):
 
 
 @njit(inline="always")
-def _integrator(v, x, alpha, out):
+def integrate(v, x, alpha, out):
     for j in range(x.size):
         after = alpha[j] * v[j] + x[j]
         v[j] = after
@@ -90,4 +90,4 @@ def advance(kind, reset, x, state, c, out):
     elif kind == ADAPTIVE:
         _adaptive(state[0], state[1], x, c[0], c[1], c[2], c[3], c[4], keep, out)
     else:
-        _integrator(state[0], x, c[0], out)
+        integrate(state[0], x, c[0], out)
