@@ -52,7 +52,7 @@ def _places(on: float | None) -> list[Fact]:
     """Return the fact of a camera's places that are on, where they are too few for columns."""
     if on is None or on >= MIN_PLACES_ON:
         return []
-    note = "of a window, where columns need about 4 %; --code patches needs fewer"
+    note = "of a window, where columns need about 4 %; --code patches needs fewer, and view.downsample joins pixels"
     return [Fact(label="Places on", value=on, format=numbers.percent, note=note)]
 
 

@@ -29,7 +29,7 @@ CHUNK = 2000  # items after which it is written
 # Fraction of a camera's pixels that is on in a window with `SPIKES`, at least. Of recordings of 2,000 and 1,000 events
 # .08 and .03 are on, and .81 and .50 recognised, with one spike .80 and .76: docs/figures/memory.md.
 MIN_PLACES_ON = 0.06
-JUDGED = 200  # items that the fraction is taken from, about
+JUDGED = 50  # items that the fraction is taken from, about
 
 
 class RecognitionSplits(NamedTuple):
@@ -54,9 +54,10 @@ def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
     stored, test, view = run.inputs
     # Windows of both splits have the duration of the stored items, whatever is recognised.
     duration = _duration(config.view, stored)
-    sight = Sight(view, duration, _min_spikes(config, stored, view, duration))
     with run.time("store"):
-        owner = _store(run, _joined(stored, config.view), sight)
+        joined = _joined(stored, config.view)
+        sight = Sight(view, duration, _min_spikes(config, joined, view, duration))
+        owner = _store(run, joined, sight)
     with run.time("recognise"):
         items = owner.view(_joined(test, config.view))
         answers = owner.answer(items, threads)
