@@ -254,3 +254,21 @@ def test_manifest_and_page_say_how_a_camera_file_was_read(tmp_path: Path, monkey
     assert reading == [f"population camera: {layout}; time 0 is 0.000001 s of the file's clock"]
     assert reading[0] in run.stderr
     assert layout in Path("run/report.html").read_text()
+
+
+def test_settings_that_are_shown_are_a_file_of_their_own(tmp_path: Path) -> None:
+    """Long arrays, which a run folder holds in another file, are lists there; in pipelines, too."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=5000).tolist()
+    ends = {"pre": rng.integers(0, 40, 5000).tolist(), "post": rng.integers(0, 10, 5000).tolist()}
+    projection = {"source": "E", "target": "I", "pattern": {"name": "FromList", **ends}, "weight": weights}
+    network = tmp_path / "net.toml"
+    network.write_text(tomli_w.dumps({**TREE, "projection": [projection]}))
+    for number, path in enumerate((network, ROOT / "examples" / "16_columns.toml")):
+        own = tmp_path / str(number) / "shown.toml"
+        own.parent.mkdir()
+        own.write_text(neurosim("simulate", "--config", path, "--show-config", "--quiet").stdout)
+        assert "arrays.safetensors" not in own.read_text()
+        assert neurosim("simulate", "--config", own, "--show-config", "--quiet").stdout == own.read_text()
+    shown = read_description(tmp_path / "0" / "shown.toml").network.projections[0]
+    np.testing.assert_array_equal(np.asarray(shown.weight), weights)

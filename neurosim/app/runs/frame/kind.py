@@ -188,6 +188,10 @@ class Kind(Generic[C, T, R]):
         """Return the tree of settings that config.toml holds."""
         return settings_tree(config)
 
+    def shown(self, config: C) -> Mapping[str, object]:
+        """Return the tree of settings with the arrays that `settings` leaves to another file, as --show-config does."""
+        return self.settings(config)
+
     def stored(self, folder: RunFolder) -> C:
         """Return the settings that the folder of a run holds."""
         config: Any = self.config

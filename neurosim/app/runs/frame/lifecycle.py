@@ -48,8 +48,9 @@ def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS, name: 
     """
     options.check_out()
     check_logs(options.logs)
+    if options.show_config:
+        options.show(without_none(kind.shown(config)))
     settings = kind.settings(config)
-    options.show(without_none(settings))
     timings = Timings()
     # Everything that can be refused is read and checked before a folder is made.
     inputs = _load(kind, config, options, timings)

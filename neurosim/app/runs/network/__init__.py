@@ -70,6 +70,11 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
 
         return settings(config)[0]
 
+    def shown(self, config: NetworkConfig) -> Mapping[str, object]:
+        from .run import inlined, settings
+
+        return inlined(*settings(config))
+
     def stored(self, folder: RunFolder) -> NetworkConfig:
         config = configure(folder.path / CONFIG, models=self.models)
         return replace(config, name=folder.manifest.name)

@@ -116,6 +116,19 @@ def settings(config: NetworkConfig) -> tuple[Mapping[str, object], Mapping[str, 
     return {**tree, "energy": {"profile": config.profile}}, arrays
 
 
+def inlined(tree: Mapping[str, object], arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, object]:
+    """Return settings with the arrays that they name in `ARRAYS` as lists; what was learned stays in that file."""
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if value.get("file") == ARRAYS and value.get("array") in arrays:
+                return arrays[value["array"]].tolist()
+            return {key: inline(item) for key, item in value.items()}
+        return [inline(item) for item in value] if isinstance(value, list) else value
+
+    return {key: inline(value) for key, value in tree.items()}
+
+
 def check_models(folder: RunFolder, facts: Mapping[str, object]) -> None:
     """Raise unless a resumed run finds the neurons of the user's own that it began with."""
     check_unchanged(folder, "models", hashes_of(folder.manifest.facts.get("models", {})), hashes_of(facts["models"]))

@@ -45,6 +45,11 @@ class PipelineKind(Kind[PipelineConfig, Splits, PipelineResult]):
 
         return settings(config)
 
+    def shown(self, config: PipelineConfig) -> Mapping[str, object]:
+        from .run import shown
+
+        return shown(config)
+
     def stored(self, folder: RunFolder) -> PipelineConfig:
         # config.toml is called alike in every run: the name of the network's own file is in the manifest.
         config = configure(folder.path / CONFIG, models=self.models)
