@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from neurosim import LIF, STDP, AllToAll, FromList, Network, Population, Projection, SpikeSource
+from neurosim import LIF, STDP, AllToAll, FromList, Network, Population, Projection, Simulation, Spikes, SpikeSource
 from neurosim.base import NeurosimInputError
 from neurosim.engine.compile.rule_vectors import rule_vector, short_term_vector
 from neurosim.kernels.engine.clocked import plasticity as kernel
@@ -20,6 +20,7 @@ from neurosim.network import RewardSTDP, ShortTermPlasticity
 from neurosim.network.plasticity import RULES
 from neurosim.network.plasticity.base import LearningRule
 from neurosim.network.plasticity.hebbian import Hebbian
+from neurosim.network.plasticity.homeostasis import Homeostasis, WeightNormalisation
 from neurosim.network.plasticity.timing import TripletSTDP
 
 DT = 1e-3
@@ -82,11 +83,15 @@ class Synapses:
                 if low <= j < high and self.rule[kernel.MODULATED]:
                     kernel.on_target_spike(learning, self.incoming, self.weights, k, j)
                 elif low <= j < high:
-                    late.wait(learning, self.waiting, self.incoming, self.weights, k, j)
+                    if late.is_full(self.waiting, j):
+                        late.catch_up_target(learning, self.waiting, self.incoming, self.weights, j)
+                        late.forget(self.waiting, j)
+                    late.wait(learning, self.waiting, k, j)
 
     def catch_up(self) -> None:
         learning = kernel.Learning(self.rule, self.decay, self.pre[0], self.post, self.eligibility, self.reward[0])
         late.catch_up_all(learning, self.waiting, self.offsets, self.targets, self.weights)
+        self.waiting.steps[:] = -1
 
     def settled(self) -> np.ndarray:
         self.catch_up()
@@ -168,6 +173,30 @@ def test_spikes_of_targets_may_wait_to_the_last_bit(name: str, dtype: type) -> N
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
     assert np.ptp(results[0][0]) > 0
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if not EXAMPLES[name].terms().modulation])
+@pytest.mark.parametrize("homeostasis", [None, WeightNormalisation(2.0, interval=0.07)])
+def test_delays_share_spikes_that_wait(name: str, homeostasis: Homeostasis | None) -> None:
+    """Three delays and targets that fire more than can wait between spikes of a source; reads change nothing."""
+    sources = Spikes.sort(np.array([0.01, 0.05, 0.3, 0.31, 0.45]), np.array([0, 1, 2, 0, 1]), 3, 0.5)
+    pattern = FromList(np.repeat(np.arange(3), 6), np.tile(np.arange(6), 3))
+    delays = 1e-3 * np.tile([1, 2, 2, 5, 1, 5], 3)
+    # Small changes, which stay clear of the bounds.
+    amplitudes = {f.name: 0.02 * getattr(EXAMPLES[name], f.name) for f in fields(EXAMPLES[name]) if f.name[0] == "a"}
+    rule = replace(EXAMPLES[name], **amplitudes)
+    network = Network(
+        [Population("in", 3, SpikeSource()), Population("cells", 6, LIF(i_offset=4.0, t_refractory=2e-3))],
+        [Projection("in", "cells", pattern, 0.3, delays, plasticity=rule, homeostasis=homeostasis)],
+    )
+    whole = Simulation(network, {"in": sources}, clock=1e-3)
+    cut = Simulation(network, {"in": sources}, clock=1e-3)
+    expected = whole.run(0.5)
+    for _ in range(50):
+        got = cut.run(0.01)
+    assert len(expected.spikes["cells"]) > 6 * 40
+    np.testing.assert_array_equal(got.weights["in->cells"], expected.weights["in->cells"])
+    assert np.ptp(expected.weights["in->cells"]) > 0
 
 
 def test_count_from() -> None:

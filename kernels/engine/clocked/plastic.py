@@ -40,7 +40,7 @@ from .plasticity import (
     settle,
 )
 from .views import PIECE
-from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, wait
+from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, forget, is_full, wait
 
 # Plastic synapses, int64 [entries, PLASTIC_COLUMNS]. Addresses of arrays that an entry does not have are 0.
 (
@@ -92,8 +92,9 @@ from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, wait
     WAITS,  # address: int32 [TARGETS * LINE], see `waiting`; 0: spikes of targets change weights at once
     WAIT_FACTORS,  # address: float64 [TARGETS * LINE, 2]; 0 where all are alike
     WAIT_FOUND,  # address: int64 [threads, FOUND]
+    SHARING,  # number of entries, from this one, that share spikes that wait and POST; 0 in the others
     PLASTIC_COLUMNS,
-) = range(49)
+) = range(50)
 
 # Functions that targets call when they fire, int64 [posts, POST_COLUMNS], sorted by target.
 (
@@ -260,17 +261,22 @@ def on_pre(entry, context, log, log_offsets, sums):
 def on_post(entry, context, log, log_offsets, sums):
     """Process target spikes that reach their synapses in this step: those of the first row of log from FIRST to
     LAST - 1.
+
+    entry: the first of those that share the spikes.
     """
-    weights = vector(entry[WEIGHTS], entry[SYNAPSES], sums.dtype.type(0))
     learning = _learning(entry, context[THREAD])
-    incoming = _incoming(entry)
     waiting = _waiting(entry, context[THREAD])
     for f in range(context[FIRST], context[LAST]):
-        wait(learning, waiting, incoming, weights, context[STEP], log[0, f])
+        target = log[0, f]
+        if is_full(waiting, target):
+            for k in range(entry[SHARING]):
+                _catch_up_target(_member(entry, k), context, target, sums.dtype.type(0))
+            forget(waiting, target)
+        wait(learning, waiting, context[STEP], target)
 
 
 def on_post_modulated(entry, context, log, log_offsets, sums):
-    """Do the same for a rule with a reward."""
+    """Do the same for a rule with a reward, at once."""
     weights = vector(entry[WEIGHTS], entry[SYNAPSES], sums.dtype.type(0))
     learning = _learning(entry, context[THREAD])
     incoming = _incoming(entry)
@@ -375,8 +381,7 @@ def _hold(entry, context, real):
             weights = vector(each[WEIGHTS], each[SYNAPSES], real)
             incoming = _incoming(each)
             if each[WAITS]:
-                learning = _learning(each, context[THREAD])
-                catch_up_target(learning, _waiting(each, context[THREAD]), incoming, weights, target)
+                _catch_up_target(each, context, target, real)
             elif each[ELIGIBILITY]:
                 learning = _learning(each, context[THREAD])
                 for i in range(incoming.offsets[target], incoming.offsets[target + 1]):
@@ -393,6 +398,8 @@ def _hold(entry, context, real):
             weights = vector(each[WEIGHTS], each[SYNAPSES], real)
             incoming = _incoming(each)
             scale(rule, incoming.offsets, incoming.synapses, weights, target, factor)
+            if each[WAITS]:
+                forget(_waiting(each, context[THREAD]), target)
 
 
 @compiled
@@ -440,6 +447,14 @@ def _waiting(entry, thread):
         matrix(entry[WAIT_FACTORS], size if entry[WAIT_FACTORS] else 0, 2, 0.0),
         vector(entry[WAIT_FOUND] + thread * FOUND * 8, FOUND if size else 0, np.int64(0)),
     )
+
+
+@compiled
+def _catch_up_target(entry, context, target, real):
+    """Apply the spikes of a target that wait to its synapses of an entry."""
+    weights = vector(entry[WEIGHTS], entry[SYNAPSES], real)
+    learning = _learning(entry, context[THREAD])
+    catch_up_target(learning, _waiting(entry, context[THREAD]), _incoming(entry), weights, target)
 
 
 @compiled

@@ -4,6 +4,8 @@ A spike of a target changes synapses in many rows, each on a cache line of its o
 the next spike of their source, which reads the whole row: so the steps of the last spikes of each target are kept, and
 a row meets them there. Each synapse is changed by the same operations in the same order as if none had waited.
 
+Delays of a projection that see a target's spikes at the same time share its traces and the spikes that wait.
+
 Whoever reads weights otherwise calls `catch_up_target` or `catch_up_all` first. Rules with a reward do not wait: their
 changes depend on it.
 """
@@ -154,7 +156,7 @@ def _meet(learning, waiting, source, found, weights):
 
 @compiled
 def catch_up_target(learning, waiting, incoming, weights, target):
-    """Apply the spikes of a target that wait to all its synapses."""
+    """Apply the spikes of a target that wait to its synapses of one delay; `forget` them once all delays have."""
     rule = learning.rule
     low = rule[W_MIN]
     high = rule[W_MAX]
@@ -179,31 +181,38 @@ def catch_up_target(learning, waiting, incoming, weights, target):
             r1 = fast_trace(traces, source, table, rule[RATE_PLUS], step)
             amount = power((high - w) / span, rule[MU_PLUS]) * r1 * scale + rule[CONSTANT_POST] - forgotten * w
             weights[s] = min(max(w + amount, low), high)
+
+
+@compiled
+def forget(waiting, target):
+    """Remove the spikes of a target that wait."""
+    line = np.int64(target) * LINE
     for place in range(line, line + LINE):
         waiting.steps[place] = -1
 
 
 @compiled
 def catch_up_all(learning, waiting, offsets, targets, weights):
-    """Apply all spikes that wait."""
+    """Apply all spikes that wait to the synapses of one delay; they are to be removed once all delays have."""
     for source in range(offsets.size - 1):
         begin = offsets[source]
         end = offsets[source + 1]
         catch_up(learning, waiting, source, begin, end, end, targets, weights)
-    for place in range(waiting.steps.size):
-        waiting.steps[place] = -1
 
 
 @compiled
-def wait(learning, waiting, incoming, weights, step, target):
-    """Process a spike of `target`: it waits for its synapses, and its traces rise."""
+def is_full(waiting, target):
+    """Return whether no further spike of a target can wait."""
+    return waiting.steps[np.int64(target) * LINE + LINE - 1] >= 0
+
+
+@compiled
+def wait(learning, waiting, step, target):
+    """Process a spike of `target`: it waits for its synapses, and its traces rise. There is room for it."""
     line = np.int64(target) * LINE
-    count = count_from(waiting.steps.ctypes.data + line * 4, np.int32(0))
-    if count == LINE:
-        catch_up_target(learning, waiting, incoming, weights, target)
-        count = 0
+    place = line + count_from(waiting.steps.ctypes.data + line * 4, np.int32(0))
     scale, forgotten = raise_target(learning, step, target)
-    waiting.steps[line + count] = step
+    waiting.steps[place] = step
     if has_factors(learning.rule):
-        waiting.factors[line + count, 0] = scale
-        waiting.factors[line + count, 1] = forgotten
+        waiting.factors[place, 0] = scale
+        waiting.factors[place, 1] = forgotten

@@ -44,6 +44,7 @@ class PlasticSynapses:
         rewarder: number of the population whose spikes are the reward; -1 for none.
         reward_delay: steps.
         post_delay: steps after which a spike of a target counts for its synapses.
+        sharing: number of delays of the projection that have its `post_delay`, in the first of them; 0 in the others.
         p_transmit: probability that a synapse transmits a spike.
         key: of these draws, of released quanta, and of the noise of a model.
         constants: of a model of synapses, see `synapse.numbers_of`; empty without one.
@@ -68,6 +69,7 @@ class PlasticSynapses:
     rewarder: int
     reward_delay: int
     post_delay: int
+    sharing: int
     p_transmit: float
     key: int
     constants: NDArray[np.float64]
@@ -187,8 +189,9 @@ def _by_delay(
     # A delay that only another process has makes an entry here, too: entries are numbered alike in all.
     distinct = np.unique(processes.joined(np.unique(delays)))
     numbers = None if share.whole else sampler.numbers(rows, 0)
+    post_delays = [_post_delay(projection, int(delay)) for delay in distinct]
     compiled: list[PlasticSynapses] = []
-    for delay in distinct:
+    for k, delay in enumerate(distinct):
         own = np.flatnonzero(delays == delay)
         count = _count(rows, delays == delay, processes)
         synapses = PlasticSynapses(
@@ -210,7 +213,8 @@ def _by_delay(
             group=0 if compiled else len(distinct),
             rewarder=rewarder,
             reward_delay=reward_delay,
-            post_delay=_post_delay(projection, int(delay)),
+            post_delay=post_delays[k],
+            sharing=0 if post_delays[k] in post_delays[:k] else post_delays.count(post_delays[k]),
             p_transmit=projection.p_transmit,
             # By delay: the synapses of each entry are numbered from 0.
             key=rng_key(seed, "release", str(projection.name), str(int(delay))),

@@ -50,6 +50,7 @@ class PlasticState(Uncopied):
             self._fill(row, each, share)
             if each.rule.size and not each.modulated:
                 self._late[k] = self._wait(row, k, int(share.layout.sizes[each.target]))
+                row[table.SHARING] = each.sharing
             for name, array in self._state[-1].items():
                 row[COLUMNS[name]] = array.ctypes.data
         self.reset()
@@ -176,14 +177,19 @@ class PlasticState(Uncopied):
         Spikes of their `targets` units wait until a spike of the source reads the weights.
         """
         rule = self.synapses[k].rule
-        places = targets * late.LINE
-        factors = np.empty((places if late.has_factors(rule) else 0, 2))
-        waiting = late.Waiting(aligned((places,), np.int32), factors, self._found[0])
-        row[table.WAITS] = waiting.steps.ctypes.data
-        if factors.size:
-            row[table.WAIT_FACTORS] = factors.ctypes.data
-        row[table.WAIT_FOUND] = self._found.ctypes.data
         state = self._state[k]
+        if self.synapses[k].sharing:
+            places = targets * late.LINE
+            factors = np.empty((places if late.has_factors(rule) else 0, 2))
+            waiting = late.Waiting(aligned((places,), np.int32), factors, self._found[0])
+        else:
+            # The delay before it has the same spikes of targets at the same time.
+            state["post"] = self._state[k - 1]["post"]
+            waiting = self._late[k - 1][1]
+        row[table.WAITS] = waiting.steps.ctypes.data
+        if waiting.factors.size:
+            row[table.WAIT_FACTORS] = waiting.factors.ctypes.data
+        row[table.WAIT_FOUND] = self._found.ctypes.data
         learning = kernel.Learning(
             rule=rule,
             decay=kernel.decay_tables(rule),  # type: ignore[no-untyped-call]
@@ -206,6 +212,7 @@ class PlasticState(Uncopied):
                 synapses = self.synapses[k]
                 weights = self._state[k]["weights"]
                 late.catch_up_all(learning, waiting, synapses.offsets, synapses.targets, weights)
+        self._forget_waiting()
 
     def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: ProcessShare) -> None:
         """Fill the row of plastic synapses in the table; the arrays that it names stay alive with this object."""

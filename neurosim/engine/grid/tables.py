@@ -364,9 +364,10 @@ def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[n
             on_post = type(synapses.model).on_post
             if on_post is not None:
                 rows.append((k, synapses.post_delay, learn.address_of_rule(on_post, compiled.real)))
-        elif synapses.rule.size:
-            on_post = learn.on_post_modulated if synapses.modulated else learn.on_post
-            rows.append((k, synapses.post_delay, learn.address_of_rule(on_post, compiled.real)))
+        elif synapses.modulated:
+            rows.append((k, synapses.post_delay, learn.address_of_rule(learn.on_post_modulated, compiled.real)))
+        elif synapses.rule.size and synapses.sharing:
+            rows.append((k, synapses.post_delay, learn.address_of_rule(learn.on_post, compiled.real)))
     # By target, so that a population knows its rows as a range.
     table = np.array(rows, np.int64).reshape(-1, learn.POST_COLUMNS)
     targets = np.array([compiled.plastic[k].target for k, _, _ in rows], np.int64)
