@@ -78,6 +78,12 @@ def test_a_dataset_without_settings_has_those_of_its_sensor() -> None:
     assert SequenceConfig.suited({}, dataset((2, 34, 34), None)).reason == "the general ones"
 
 
+def test_counts_that_do_not_fit_into_memory_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "large", (2, 720, 1280), each=2)
+    words = ("memory", "store", root, "--code", "counts", "--set", "code.windows=100000")
+    assert "code.kind: counts of 184,320,000,000 inputs of 2 items need about" in refused(*words)
+
+
 def test_a_memory_codes_a_camera_by_patches_and_counts_on_request() -> None:
     patched: Any = MemoryConfig.suited({}, dataset((2, 34, 34))).settings
     assert patched["code"] == DEFAULTS["nmnist"]["code"] and patched["patches"] == {"downsample": 1}

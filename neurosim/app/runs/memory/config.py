@@ -38,6 +38,8 @@ WINDOW = 0.1
 MIN_WINDOWS = 3
 MAX_WINDOWS = 12
 JOINED_SIDE = 40
+CHUNK = 512  # items whose vectors are in memory at a time
+FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
 # Counts of a camera, by --code counts, have these.
 COUNTS: Mapping[str, object] = {"code": {"size": 8192, "active": 256}, "readout": {"kind": "ridge"}}
 # The shorter side of N-MNIST and the channels of SHD, for which twelve and twenty passes of smoothing were chosen.
@@ -253,8 +255,24 @@ class MemoryConfig(RunConfig):
             f"column.units: the weights of {units:,} units need about {{need}}",
             "use fewer units or modules, or a smaller code.size",
         )
+        self._check_counts()
         find_profile(self.energy.profile)
         self.data.check_speaker()
+
+    def _check_counts(self) -> None:
+        """Raise where counts of the items, which are dense, do not fit into memory."""
+        dataset = self.data.describe()
+        if self.code.kind != "counts" or not dataset.recordings:
+            return
+        items = dataset.recordings.get(dataset.splits[0], 0)
+        items = min(items, self.data.train_limit or items)
+        inputs = self.code.windows * math.prod(dataset.shape)
+        # Those that the encoder is fitted to, and two copies of those that are smoothed together.
+        check_memory(
+            4 * inputs * (min(items, FITTED) + 2 * min(items, CHUNK)),
+            f"code.kind: counts of {inputs:,} inputs of {items:,} items need about {{need}}",
+            "join pixels (data.options.downsample), use fewer code.windows, or give --code patches",
+        )
 
 
 def joined_pixels(dataset: Dataset) -> int:

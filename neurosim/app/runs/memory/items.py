@@ -28,11 +28,9 @@ from ..frame.options import RunOptions
 from ..frame_cnn import train_frame_cnn, train_image_cnn
 from ..score import FrameCNN, OtherClassifiers
 from ..summary import labels_of
-from .config import Code, MemoryConfig, PatchesOptions
+from .config import CHUNK, FITTED, Code, MemoryConfig, PatchesOptions
 from .patches import build_patch_code, pictures
 
-CHUNK = 512  # items whose vectors are in memory at a time
-FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
 MIN_AXIS = 5  # of an axis that is smoothed: two polarities are not neighbours
 # Stored items from which a process of its own for the network beside a memory, which takes some 3 s of imports, saves
 # time; and events, or pixels, that are copied for it at most.
