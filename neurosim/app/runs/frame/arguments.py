@@ -204,7 +204,7 @@ def common_options(devices: Sequence[str], without: Sequence[str]) -> tuple[Call
             name="threads",
             type=int,
             callback=at_least(1, "must be >= 1"),
-            help="Threads; default all. The spikes are the same for any number.",
+            help="Threads; default all. Simulated spikes are the same for any number.",
         ),
         click.option("--quiet", is_flag=True, help="No progress bars and no remarks."),
     )
