@@ -194,7 +194,7 @@ def test_what_is_wrong_is_named() -> None:
 
 
 def test_a_short_table_is_all_probation() -> None:
-    """Of five records nothing is known to be usual."""
+    """Check that of five records nothing is called unusual."""
     Path("five.csv").write_text("value\n1\n1\n9\n1\n5\n")
     result = command.result_of("memory", "anomaly", "five.csv", "--out", "a")
     assert (result["records"], result["alarms"], result["probation"]) == (5, [], 100)

@@ -117,7 +117,7 @@ def test_command_page_and_measures(tmp_path: Path) -> None:
 
 
 def test_an_interval_lies_around_the_mean_of_recordings_of_any_length() -> None:
-    """Of equal lengths it is that of the recordings' means; long ones, which count more, move it with the mean."""
+    """Put the interval around the mean over windows, which for equal lengths is that of the recordings' means."""
     rng = np.random.default_rng(0)
     equal = [rng.uniform(0.2, 0.4, 9) for _ in range(12)]
     own = np.array([each[1:].mean() for each in equal])

@@ -127,7 +127,7 @@ def test_events_drive_units_by_the_root_of_their_number() -> None:
     ],
 )
 def test_sensors_of_any_size_become_some_hundred_units(shape: tuple[int, ...], joined: tuple[int, ...]) -> None:
-    """All events remain: the last unit of a sensor is in the last unit of the joined one."""
+    """Keep all events: the last unit of a sensor is in the last unit of the joined one."""
     size = math.prod(shape)
     spikes = Spikes(np.array([0.1, 0.2]), np.array([0, size - 1]), size, 1.0, shape)
     found = drives(Recordings.collect([spikes]), 1)[0, 0]

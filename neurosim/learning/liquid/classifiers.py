@@ -40,7 +40,7 @@ class TrainedSums(NamedTuple):
     """Layer of the classes; None where the units are the classes."""
 
 
-class Classifier(Protocol):
+class ReadoutClassifier(Protocol):
     """Trains units that are sums of the training vectors, whose products alone it needs."""
 
     def __call__(
@@ -131,4 +131,4 @@ def _of_all_classes(weights: NDArray[np.floating], bias: NDArray[np.float64]) ->
     return LastLayer(np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2]))
 
 
-CLASSIFIERS: dict[str, Classifier] = {"ridge": ridge, "logistic": logistic, "ann": ann}
+CLASSIFIERS: dict[str, ReadoutClassifier] = {"ridge": ridge, "logistic": logistic, "ann": ann}
