@@ -1,6 +1,6 @@
 """The experiments that made attention kinds known, small, each printing its table.
 
-    python benchmarks/kinds.py [regression] [outliers] [shares] [newton] [needles] [--seeds 3] [--json]
+    python benchmarks/kinds.py [regression] [outliers] [shares] [entropy] [newton] [needles] [--seeds 3] [--json]
 
 regression: values v = W k + noise, W and the region of the keys switched every 64 tokens; each token's value is
     predicted from those before it by local linear, softmax and linear attention, without training, each at the
@@ -9,6 +9,8 @@ outliers: 1,000 pairs of 32 keys written into one matrix, 5 % of the values time
     Moneta, whose cubic loss diverges at larger steps, also at a step that suits no outliers, and with two layers.
 shares: the same with values that Memora can hold, the shares of 32 one-hot keys in each channel; errors relative to the
     variance of the values.
+entropy: nats of the weights of 256 normal keys of 16 channels, seen by 64 queries of a norm from 1/4 to 4: those of
+    softmax and of maps of linear attention as they begin; 5.55 where all weights are alike.
 newton: a gated recurrent unit of 64 units, trained-size weights: rounds and CPU time of Newton's method against the
     loop, forward and back, by number of tokens; the same for smooth spikes.
 needles: four names with a value each at random places among 4 to 64 tokens of filler, asked for at the end, 600 updates
@@ -31,6 +33,7 @@ from torch.nn import functional
 
 from neurosim.kernels.layers.newton.solve import newton_scan
 from neurosim.language import Depth, build
+from neurosim.language.attention.kinds.feature_maps import NormAware, feature_map
 from neurosim.language.attention.kinds.local_linear import regress_locally
 from neurosim.learning.layers.parallel import SmoothLIF
 
@@ -162,6 +165,41 @@ def _recalled(
     return float(wrong / values.var() if shares else wrong)
 
 
+NORMS = (0.25, 0.5, 1.0, 2.0, 4.0)
+MAPS: dict[str, tuple[str, float]] = {
+    "softmax": ("", 0),
+    "elu": ("elu", 0),
+    "hedgehog": ("hedgehog_by_head", 0),
+    **{f"norm_aware, power {power}": ("norm_aware", power) for power in (1, 2, 3)},
+}
+
+
+def entropy(seeds: int) -> list[dict[str, Any]]:
+    """Entropy of the weights of keys by the norm of the query."""
+    return [{"weights": name, "nats": [_entropies(*MAPS[name], seed) for seed in range(seeds)]} for name in MAPS]
+
+
+@torch.no_grad()
+def _entropies(name: str, power: float, seed: int) -> list[float]:
+    draws = torch.Generator().manual_seed(seed)
+    directions = functional.normalize(torch.randn(64, 1, KEY, generator=draws), dim=-1)
+    keys = torch.randn(256, 1, KEY, generator=draws)
+    found = []
+    for norm in NORMS:
+        q = norm * directions
+        if name:
+            of_q, of_k = (feature_map(name, KEY, 1, is_query=query) for query in (True, False))
+            for each in (of_q, of_k):
+                if isinstance(each, NormAware):
+                    each.set_power(power, trained=False)
+            weights = of_q(q)[:, 0] @ of_k(keys)[:, 0].mT
+        else:
+            weights = (q[:, 0] @ keys[:, 0].mT / KEY**0.5).exp()
+        shares = weights / weights.sum(1, keepdim=True)
+        found.append(float(torch.special.entr(shares).sum(1).mean()))
+    return found
+
+
 TOKENS = (64, 256, 1024, 4096)
 
 
@@ -287,7 +325,13 @@ def spread(values: list[float]) -> str:
 
 
 def show(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    parts = (("regression", LENGTHS), ("outliers", FACTORS), ("shares", FACTORS), ("needles", AMONG))
+    parts = (
+        ("regression", LENGTHS),
+        ("outliers", FACTORS),
+        ("shares", FACTORS),
+        ("entropy", NORMS),
+        ("needles", AMONG),
+    )
     for name, columns in parts:
         if name in found:
             rows = []
@@ -304,7 +348,14 @@ def show(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         yield from frame.table(["recurrence", "tokens", "rounds", "newton s", "loop s"], rows)
 
 
-PARTS = {"regression": regression, "outliers": outliers, "shares": shares, "newton": newton, "needles": needles}
+PARTS = {
+    "regression": regression,
+    "outliers": outliers,
+    "shares": shares,
+    "entropy": entropy,
+    "newton": newton,
+    "needles": needles,
+}
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ memories: recall of 4 / 8 / 16 pairs by one layer of Titans, the three kinds of 
 pixels: classes of MNIST's digits, reduced to --side pixels a side and shown pixel by pixel, told by two layers of
     `lssl` with A trained in its class or left as it starts, from LegS or no measure, and by `ssm`; updates of 20
     images. 28 pixels a side are the digits as they are, 784 steps.
-frontier: recall of 8 / 16 / 32 pairs against bytes of state: Based with keys of 8 and 16 channels and windows of 8 to
-    64 tokens, `gla`, `mamba2`, `deltanet` and `window` of several sizes, two layers each. --plot draws it, SVG or PNG.
+frontier: recall of 8 / 16 / 32 pairs against bytes of state: Based with keys of 8, 12 and 16 channels and windows of 8
+    to 64 tokens, `gla`, `mamba2`, `deltanet` and `window` of several sizes, two layers each. --plot draws it, SVG or
+    PNG.
 """
 
 from __future__ import annotations
@@ -314,7 +315,7 @@ def _based(key: int, window: int) -> Layers:
 
 # Layers of several sizes for each name.
 FAMILIES: dict[str, list[Layers]] = {
-    "based": [_based(8, 8), _based(8, 32), _based(16, 16), _based(16, 64)],
+    "based": [_based(key, window) for key in (8, 12, 16) for window in (8, 16, 32, 64)],
     "mamba2": [[("mamba2", {"state_size": size, "head_dim": 16})] * 2 for size in (16, 64)],
     "gla": [[("gla", {"num_heads": 1, "key_dim": size})] * 2 for size in (16, 64)],
     "deltanet": [[("deltanet", {"num_heads": 1, "conv_size": 4})] * 2],

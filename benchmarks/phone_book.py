@@ -1,22 +1,22 @@
 """Recall of models of the next byte and of Birdie's mixture of objectives, trained on the same number of bytes.
 
-    python benchmarks/phone_book.py [--seeds 3] [--steps 600] [--tuned 200] [--asked 12] [--arms A,B] [--json]
-        [--keep DIR]
+    python benchmarks/phone_book.py [--seeds 3] [--steps 600] [--batch 16] [--length 96] [--tuned 200] [--asked 12]
+        [--arms A,B] [--json] [--keep DIR]
 
 The text is phone books of 2 to 12 lines, a letter and its number of one digit, and behind each so many of its lines
-again (--asked). A model of two delta rules, width 64, learns from it by `train_bytes`, --steps updates of 16 windows of
-96 bytes, for each objective alike. Then each is tuned by --tuned updates of the next byte, for the mixtures saw
-questions in this form only in their share of it. Scored is the share of 500 new books of 4, 8 and 12 lines whose asked
-number is the likeliest next byte: as plain text, and, where the objective is a mixture, as its objective `prefix`, what
-is given before a separator. 'bidirectional' reads what is given by half of the heads backwards. --keep saves each
-result. Guessing is right in a tenth.
+again (--asked). A model of two delta rules, width 64, learns from it by `train_bytes`, --steps updates of --batch
+windows of --length bytes, for each objective alike. Then each is tuned by --tuned updates of the next byte, for the
+mixtures saw questions in this form only in their share of it. Scored is the share of 500 new books of 4, 8 and 12 lines
+whose asked number is the likeliest next byte: as plain text, and, where the objective is a mixture, as its objective
+`prefix`, what is given before a separator. 'bidirectional' reads what is given by half of the heads backwards. --keep
+saves each result. Guessing is right in a tenth.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import frame
 import numpy as np
@@ -40,6 +40,16 @@ ARMS: dict[str, dict[str, Any]] = {
     "birdie": {"objective": "birdie"},
     "birdie bidirectional": {"objective": "birdie", "bidirectional": True},
 }
+
+
+class Sizes(NamedTuple):
+    """Updates of a training, windows and bytes of each, updates that tune, and questions behind a book."""
+
+    steps: int
+    batch: int
+    length: int
+    tuned: int
+    asked: int
 
 
 def book(names: int, draws: np.random.Generator) -> list[str]:
@@ -98,11 +108,13 @@ def tune(model: LanguageModel, text: bytes, training: LanguageTraining, updates:
             optimizer.step()
 
 
-def measure(arm: str, seed: int, steps: int, tuned: int, asked: int) -> dict[str, list[float]]:
+def measure(arm: str, seed: int, sizes: Sizes) -> dict[str, list[float]]:
     """Scores by size: as plain text, as what is given (mixtures), and as plain text after tuning."""
     options = ARMS[arm]
-    text = text_of_books(TEXT, asked, 17)
-    training = LanguageTraining(steps=steps, batch=16, length=96, held_out=0.02, every=0, seed=seed, **options)
+    text = text_of_books(TEXT, sizes.asked, 17)
+    training = LanguageTraining(
+        steps=sizes.steps, batch=sizes.batch, length=sizes.length, held_out=0.02, every=0, seed=seed, **options
+    )
     model, loss = train_bytes(text, CONFIG, training)
     backwards = training.bidirectional
 
@@ -112,19 +124,19 @@ def measure(arm: str, seed: int, steps: int, tuned: int, asked: int) -> dict[str
     found = {"loss": [loss], "plain": scores(False)}
     if options:
         found["given"] = scores(True)
-    tune(model, text, training, tuned)
+    tune(model, text, training, sizes.tuned)
     return found | {"tuned": scores(False)}
 
 
-def kept(folder: Path | None, arm: str, seed: int, steps: int, tuned: int, asked: int) -> dict[str, list[float]]:
+def kept(folder: Path | None, arm: str, seed: int, sizes: Sizes) -> dict[str, list[float]]:
     """Return a result from `folder`, or compute it and put it there."""
     if folder is None:
         path = None
     else:
-        path = folder / f"{arm}-{steps}-{tuned}-{asked}-{seed}.json"
+        path = folder / ("-".join(map(str, (arm, *sizes, seed))) + ".json")
     if path is not None and path.is_file():
         return json.loads(path.read_text())
-    found = measure(arm, seed, steps, tuned, asked)
+    found = measure(arm, seed, sizes)
     frame.say(f"{arm} {seed} {found}")
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,17 +146,17 @@ def kept(folder: Path | None, arm: str, seed: int, steps: int, tuned: int, asked
 
 def main() -> None:
     parser = frame.arguments(__doc__, seeds=3, steps=600)
+    parser.add_argument("--batch", type=int, default=16, help="windows of an update")
+    parser.add_argument("--length", type=int, default=96, help="bytes of a window")
     parser.add_argument("--tuned", type=int, default=200)
     parser.add_argument("--asked", type=int, default=12, help="questions behind a book")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    sizes = Sizes(options.steps, options.batch, options.length, options.tuned, options.asked)
     seeds = range(options.seeds)
-    rows = {
-        arm: [kept(options.keep, arm, seed, options.steps, options.tuned, options.asked) for seed in seeds]
-        for arm in options.arms.split(",")
-    }
+    rows = {arm: [kept(options.keep, arm, seed, sizes) for seed in seeds] for arm in options.arms.split(",")}
     lines = []
     for arm, found in rows.items():
         for reading in ("plain", "given", "tuned"):
