@@ -16,9 +16,9 @@ torch = pytest.importorskip("torch")
 from helpers.bars import bars
 from helpers.training import BINNING, DESIGN, trainer
 
-from neurosim import NeurosimError
+from neurosim import NeurosimError, Recordings, Spikes
 from neurosim.base import NeurosimFormatError, NeurosimInputError
-from neurosim.learning import NetworkSpec, SpikingNet, Trainer, TrainingSpec
+from neurosim.learning import Binning, NetworkSpec, SpikingNet, Trainer, TrainingSpec
 from neurosim.learning.training.saved import load, save
 from neurosim.learning.training.scoring import scores
 
@@ -300,3 +300,34 @@ def test_a_batch_is_computed_where_the_network_is(design: NetworkSpec) -> None:
     made.net.to("meta")
     found = made._backward(np.arange(6), slice(0, 4))
     assert found.is_meta and all(p.grad is not None and p.grad.is_meta for p in made.net.parameters())
+
+
+def noise(recordings: int, side: int) -> Recordings:
+    """Recordings of random events, of two classes."""
+    draws = np.random.default_rng(5)
+    units = 2 * side * side
+    events = [(draws.random(900) * 0.08, draws.integers(0, units, 900)) for _ in range(recordings)]
+    spikes = [Spikes.sort(*one, units, 0.08, (2, side, side)) for one in events]
+    return Recordings.collect(spikes, np.arange(recordings) % 2, ("even", "odd"))
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        NetworkSpec(hidden=(64,), filters=(12, 24), kernel=5, dropout=0.2),
+        NetworkSpec(hidden=(64,), filters=(24,), neuron="SEAdLIF", reset="zero", recurrent=True, taps=2),
+        NetworkSpec(hidden=(256, 64), neuron="CurrentLIF", train_tau=True, normalise=True),
+    ],
+    ids=["convolutions", "adaptive", "dense"],
+)
+def test_threads_of_torch_change_no_bit(design: NetworkSpec) -> None:
+    binning = Binning((2, 20, 20), dt=0.004, duration=0.08)
+    recordings = noise(128, 20)
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        net = SpikingNet(binning.shape, 2, design, binning.dt, seed=3)
+        schedule = TrainingSpec(epochs=1, batch=64, sparsity=0.1)
+        last = Trainer(net, binning, recordings, None, schedule, seed=7).run().history[-1]
+        results.append((weights(net), last.loss, last.rate))
+    assert results[0] == results[1]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import require
+from ...kernels.layers.convolution.autograd import sparse_convolution
 from ..layers.linear import SpikeLinear, SpikeList
 
 PlaneShape = tuple[int, int, int]
@@ -128,7 +129,11 @@ class Conv(LayerConnection):
         # Steps and recordings are one batch of pictures; the copies are further planes.
         steps, items = x.shape[:2]
         copies = [copy.reshape(steps * items, *self.before) for copy in self.delayed(x)]
-        out = nn.functional.conv2d(torch.cat(copies, dim=1), self.kernel, stride=self.stride)
+        if len(copies) == 1:
+            pictures = copies[0]
+        else:
+            pictures = torch.cat(copies, dim=1)
+        out: Tensor = sparse_convolution(pictures, self.kernel, self.stride)
         return out.reshape(steps, items, self.units)
 
     def max_input(self, max_entry: Tensor) -> float:

@@ -173,13 +173,13 @@ class Trainer:
         with torch.set_grad_enabled(self.spec.sparsity > 0):
             rates = _rates(trace.spikes, lengths)
         if self.spec.sparsity:
-            square = torch.stack([rate.square().mean() for rate in rates]).sum()
+            square = torch.stack([_mean(rate.square()) for rate in rates]).sum()
             total = total + self.spec.sparsity * part * square
         began = time.perf_counter()
         total.backward()
         self._layer_seconds += time.perf_counter() - began
         right = (trace.scores.argmax(dim=1) == labels).sum().float()
-        mean = torch.cat(rates, dim=1).detach().mean()
+        mean = _mean(torch.cat(rates, dim=1).detach())
         return torch.stack([loss.detach(), right, part * mean])
 
     def _batch(self, chosen: NDArray[np.int64]) -> EventBatch | ListedBatch:
@@ -309,3 +309,8 @@ def _rates(spikes: tuple[torch.Tensor, ...], lengths: torch.Tensor) -> list[torc
         return [torch.zeros(len(lengths), 1, device=lengths.device)]
     inside = torch.arange(len(spikes[0]), device=lengths.device)[:, None] < lengths
     return [(s * inside[..., None]).sum(dim=0) / lengths[:, None] for s in spikes]
+
+
+def _mean(x: torch.Tensor) -> torch.Tensor:
+    """Return the mean of x [B, units], of recordings first: torch cuts one sum over a large tensor by its threads."""
+    return x.mean(dim=1).mean()
