@@ -68,6 +68,7 @@ def test_the_kind_of_a_preset_takes_its_settings(name: str) -> None:
                 assert settings_tree(getattr(config, table))[key] == value, f"{table}.{key}"
 
 
+@pytest.mark.slow
 def test_a_run_has_the_published_figure_beside_its_own() -> None:
     words = ["liquid-nmnist", "--set", "data.name=digits", "--set", "data.train_limit=60", "--set", "data.limit=20"]
     ended = neurosim("reproduce", *words, "--quiet", "--out", "run")

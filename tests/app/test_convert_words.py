@@ -90,6 +90,7 @@ def test_a_model_without_a_tokenizer_reads_and_writes_token_ids(tmp_path: Path) 
         start(ConversionKind(tmp_path / "model"), from_plain(ConvertConfig, BRIEF), RunOptions(quiet=True))
 
 
+@pytest.mark.slow
 def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
     torch.save(rwkv.tensors(6, 300), tmp_path / "RWKV-x060.pth")
     (tmp_path / "rwkv_vocab_v20230424.txt").write_text(WORLD_LINES)

@@ -90,6 +90,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
     assert not (tmp_path / "a" / run.DONE).exists()
 
 
+@pytest.mark.slow
 def test_command_page_and_measures(tmp_path: Path) -> None:
     words = ["memory", "episodes", "digits", "--ways", "3", "--shots", "1", "--shots", "2", "--episodes", "3", "--json"]
     sets = [word for text in SETS[3:] for word in ("--set", text)]

@@ -18,6 +18,7 @@ from neurosim.language import read_model
 from neurosim.language.attention.train import TrainingProgress
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "text.txt"
     file.write_bytes(b"the cat sat on the mat. " * 60)

@@ -128,6 +128,7 @@ def test_results_do_not_depend_on_threads_or_pieces(run: dict[str, Any]) -> None
     assert Path("run/learned.safetensors").read_bytes() == Path("b/learned.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_tasks_are_learned_in_order_and_tested_after_each() -> None:
     tasks = [["3", "1"], [0, 7], ["4"]]
     more = {
@@ -201,6 +202,7 @@ def test_weights_that_start_anew_with_every_recording_are_named() -> None:
     assert "start anew" not in page and "with all learning off" in page
 
 
+@pytest.mark.slow
 def test_weights_that_are_kept_are_learned_over_all_recordings_in_order() -> None:
     rule = {"rule": "STDP", "w_min": -10.0, "w_max": 10.0, "a_plus": 0.001, "a_minus": 0.0005}
     learning = {"camera->edges": {"plasticity": rule, "keep": True}}

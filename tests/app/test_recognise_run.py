@@ -101,6 +101,7 @@ def thinned(recordings: Recordings, events: int) -> Recordings:
     return replace(recordings, ticks=recordings.ticks[rows], units=recordings.units[rows], offsets=offsets)
 
 
+@pytest.mark.slow
 def test_pixels_of_few_events_are_on_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = data.load(small().data)
     sparse = splits._replace(train=thinned(splits.train, 500), test=thinned(splits.test, 500))

@@ -402,6 +402,7 @@ def test_a_key_is_checked(model: LanguageModel, tmp_path: Path, monkeypatch: pyt
         assert post(port, COMPLETIONS, wanted(), Authorization="Bearer secret")[0] == 200
 
 
+@pytest.mark.slow
 def test_the_official_client(model: LanguageModel, port: int) -> None:
     openai = pytest.importorskip("openai")
     with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as client:

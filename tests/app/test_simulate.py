@@ -108,7 +108,9 @@ def test_the_readout_can_be_loaded_again(ran: dict[str, Any]) -> None:
     assert readout.labels.tolist() == list(range(10))
 
 
-@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize(
+    "threads", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_the_same_spikes_with_any_number_of_threads(ran: dict[str, Any], threads: int) -> None:
     again = simulate("--threads", threads)
     assert again["spike_digest"] == ran["spike_digest"]
@@ -381,6 +383,7 @@ def test_spoken_digits_are_read(data_root: Path) -> None:
     assert json.loads(neurosim("simulate", "shd", "--json", "--set", root).stdout)["accuracy"] >= 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_held_out_speaker_is_tested_alone(data_root: Path) -> None:
     words = ["shd", "--json", "--set", f"data.root={data_root / 'FSDD-SHD'}", "--set", "data.held_out_speaker=2"]

@@ -78,6 +78,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
 def test_chunks_change_nothing(plain: dict[str, Any], played: list[int]) -> None:
     found = simulate(Path("run"))
     assert len(played) == BATCHES

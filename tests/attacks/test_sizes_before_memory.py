@@ -116,6 +116,7 @@ for name, (file, code) in json.load(sys.stdin).items():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 def test_files_that_claim_terabytes(tmp_path: Path) -> None:
     asked = {}

@@ -23,6 +23,7 @@ def digits(count: int, seed: int) -> Recordings:
     return Recordings.collect(items, labels)
 
 
+@pytest.mark.slow
 def test_projection_keeps_digits_that_come_first() -> None:
     import pipelines
 

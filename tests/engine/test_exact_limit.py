@@ -143,6 +143,7 @@ def check_crossing(model: ExactNeuron, state: np.ndarray, bar: int | None = None
         assert height(at) >= -slack or at == held
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(STATES, st.sampled_from([0.0, 0.003]), TAUS, TAUS, st.floats(-0.5, 1.3))
 def test_no_crossing_of_an_alpha_neuron_is_missed(
@@ -152,6 +153,7 @@ def test_no_crossing_of_an_alpha_neuron_is_missed(
     check_crossing(model, np.array([0.3, held, *currents]))
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(STATES, st.sampled_from([0.0, 0.003]), TAUS, TAUS, st.floats(-0.5, 1.3))
 def test_no_crossing_of_a_current_based_neuron_is_missed(

@@ -105,6 +105,7 @@ def played(simulation: Simulation, plan: Sequence[tuple[float, Sequence[int]]]) 
 PLAN = ((0.05, [3]), (0.1, [1, 2, 30]), (0.07, []), (0.1, [5]))
 
 
+@pytest.mark.slow
 def test_silence_is_kept_by_threads_saves_branches_and_trials(tmp_path: Path) -> None:
     # Of 9,000 units two threads share the work.
     network = recurrent(0.02, Uniform(1e-3, 4e-3), 9000, 0.005)

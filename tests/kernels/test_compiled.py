@@ -52,6 +52,7 @@ def called(folder: Path) -> tuple[float, int]:
     return float(answer), int(hits)
 
 
+@pytest.mark.slow
 def test_text_decides_and_times_and_places_do_not(tmp_path):
     """A copy is not compiled again; a kernel whose constant changes in another file is."""
     folder = made(tmp_path / "first", 1.5)
@@ -168,6 +169,7 @@ def test_a_full_disk_only_costs_the_next_process_time(own_folder, monkeypatch):
     assert index.load("key") is None
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_need_a_kernel_one_compiles_it(tmp_path):
     folder = made(tmp_path, 1.5)
     with ThreadPoolExecutor() as threads:

@@ -100,7 +100,9 @@ def test_work_grows_with_the_tokens_and_not_with_their_pairs(kind: str, options:
     assert work(4 * short) <= 4.3 * work(short)
 
 
-@pytest.mark.parametrize("kind", ["gla", "gated_deltanet", "rwkv7", "titans", "plstm"])
+@pytest.mark.parametrize(
+    "kind", ["gla", "gated_deltanet", "rwkv7", pytest.param("titans", marks=pytest.mark.slow), "plstm"]
+)
 def test_gradients_of_chunks_grow_with_the_tokens(kind: str) -> None:
     """Four times the tokens, four times the elements: the gradient of a chunk is no tensor of all chunks."""
     options = SMALL.get(kind, {}) | ({"states": 2} if kind == "plstm" else {})

@@ -374,6 +374,7 @@ def test_calibration_is_the_best_of_its_grid(dense: LanguageModel) -> None:
     torch.testing.assert_close(mine.detach(), best, rtol=1e-3, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_tuning_wins_back_what_coding_cost(dense: LanguageModel) -> None:
     """On the text it was trained on, at the same spikes; weights stay what they were in the dense model."""
     tokens = text(8000)
@@ -580,7 +581,7 @@ def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
         assert 0 < each["operations"] < each["dense_operations"] and each["rows_written"] <= each["rows_read"]
 
 
-@pytest.mark.parametrize("kinds", [("rwkv7", "gla"), ("hgrn", "window")])
+@pytest.mark.parametrize("kinds", [("rwkv7", "gla"), pytest.param(("hgrn", "window"), marks=pytest.mark.slow)])
 def test_a_layer_alone_is_the_model_with_all_other_coders_bypassed(kinds: tuple[str, ...]) -> None:
     dense = model_of(*kinds)
     made = convert(dense, Coding("ternary", k=0.5, head=True))

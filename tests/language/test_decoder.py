@@ -392,6 +392,7 @@ def test_counts_of_hundreds_are_exact(weights: str) -> None:
     assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
 
 
+@pytest.mark.slow
 def test_a_window_of_all_tokens_grows() -> None:
     model = model_of("softmax", {"num_heads": 2})
     tokens = text(300, 1)

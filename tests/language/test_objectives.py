@@ -183,6 +183,7 @@ def test_answers_see_the_past_alone_and_given_bytes_see_all_that_is_given() -> N
             other_model(tokens, prefix=prefix)
 
 
+@pytest.mark.slow
 def test_a_killed_training_of_a_mixture_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neurosim.language.attention.mixture.FITS", 5)  # seconds less
     brief = dataclasses.replace(MIXED, steps=14, every=4)

@@ -27,7 +27,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
 LIMITS = {"train_limit": 120, "validation_limit": 40, "test_limit": 60}
 # The sample of the quick run: no defence, stored items, projected gradients, one trial, and the liquid of the engine.
-QUICK = ["plain", "replay", "hlop", "macrocolumn", "projected"]
+QUICK = ["plain", "replay", "hlop", "macrocolumn"]
 BY_ITEM = ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid", "projected", "slda", "random_features"]
 # Small enough for seconds, large enough to learn.
 SMALL: dict[str, dict[str, Any]] = {

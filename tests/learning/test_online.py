@@ -100,6 +100,7 @@ def test_learning_is_that_of_a_plain_loop(name: str) -> None:
     assert np.abs(plain.w).max() > 0.01
 
 
+@pytest.mark.slow
 def test_the_delta_rule_learns_and_reward_does() -> None:
     """Three patterns of inputs, known after 60 recordings."""
     rng = np.random.default_rng(1)

@@ -169,6 +169,7 @@ def test_digits_of_mnist_seen_once(data_root: Path) -> None:
     assert (found.labels == shown.labels[-500:]).mean() > 0.82
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_recordings_of_digits_seen_once(data_root: Path) -> None:
     train = catalog.load("nmnist", "train", data_root / "NMNIST")

@@ -173,6 +173,7 @@ def test_prototypes_serve_as_contexts() -> None:
     assert module(torch.from_numpy(tasks[1]), torch.from_numpy(means[1])).shape == (3, 13)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_benchmark_runs_on_real_digits(data_root: Path, capsys) -> None:
     """Two tasks, 2000 images of each: better than any half of the classes, and the first is not forgotten."""

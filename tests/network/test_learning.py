@@ -127,6 +127,7 @@ def same(a: tuple[str, dict[str, np.ndarray]], b: tuple[str, dict[str, np.ndarra
     return a[0] == b[0] and all(np.array_equal(a[1][n], b[1][n]) for n in lessons if n not in ("marks", "steps"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", sampled(["float32", "float64"], ["float32"]))
 def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "MIN_WORK", 0)  # or so small a network would get one thread

@@ -109,7 +109,7 @@ def test_compiled_equals_plain_python(neuron: Neuron, real: type) -> None:
     assert np.allclose(a, b, rtol=4 * np.finfo(real).eps, atol=0)
 
 
-@pytest.mark.parametrize("neuron", sampled(MODELS, [LIF(), CubaLIF(), AdEx()]), **BY_NAME)
+@pytest.mark.parametrize("neuron", sampled(MODELS, [LIF(), CubaLIF()]), **BY_NAME)
 def test_steps_become_vector_instructions(neuron: Neuron) -> None:
     """Ten times the speed hangs on it, and it is lost by one branch too many."""
     number = types.float32
