@@ -14,8 +14,8 @@ from torch.nn import functional as F
 import neurosim.language.conversion.decoder.leaves  # noqa: F401 - enters what leaves become
 from neurosim.kernels.decode import program
 from neurosim.language.attention.kinds.modules import l2_normalise, repeat_heads
-from neurosim.language.conversion.decoder.builder import Builder
 from neurosim.language.conversion.decoder.memory import Buffer, SequenceStates, Weights, aligned
+from neurosim.language.conversion.decoder.operations import StepBuilder
 from neurosim.language.conversion.decoder.program import NotCompiledError
 from neurosim.language.conversion.decoder.traced import Position, Traced
 
@@ -29,7 +29,7 @@ BIAS, ROW, MATRIX = (torch.randn(*shape, generator=DRAWS) for shape in ((H, K), 
 def traced(function: Callable[..., Any], *inputs: Tensor) -> tuple[Tensor, int]:
     """Return what the operations compute that a function appends, and their number."""
     tokens = len(inputs[0])
-    b = Builder(tokens, 1, SequenceStates(tokens), Weights())
+    b = StepBuilder(tokens, 1, SequenceStates(tokens), Weights())
     values = []
     for x in inputs:
         array = aligned((len(x), x[0].numel()), np.float32)

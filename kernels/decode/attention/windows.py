@@ -281,12 +281,12 @@ def share(p, context, begin, end):
                 out[j] = part * seen[j] + factor * sums[j]
 
 
-@operation(f"{STATE} q k v g group slots weights out")
+@operation(f"{STATE} q k v g k_group v_group g_group slots weights out")
 def slots(p, context, begin, end):
     """K = diag(e^g) K + s k^T, V = diag(e^g) V + s v^T, s = 1 - e^g; o = V^T softmax(K q): a row for each of M slots.
 
-    Operands: `state` [tokens, H, M, K + V]; g [tokens, .., M]; `group` heads share a head of k, v and g; `weights`
-    float32 [M] for this thread. Parts are heads.
+    Operands: `state` [tokens, H, M, K + V]; g [tokens, .., M]; heads that share a head of k, v or g in `.._group`;
+    `weights` float32 [M] for this thread. Parts are heads.
     """
     heads = p.heads
     keys = p.keys
@@ -297,9 +297,9 @@ def slots(p, context, begin, end):
     for i in range(p.tokens):
         for h in range(begin, end):
             q = head_of(p.q, i, heads, h, 1, keys)
-            k = head_of(p.k, i, heads, h, p.group, keys)
-            v = head_of(p.v, i, heads, h, p.group, values)
-            g = head_of(p.g, i, heads, h, p.group, count)
+            k = head_of(p.k, i, heads, h, p.k_group, keys)
+            v = head_of(p.v, i, heads, h, p.v_group, values)
+            g = head_of(p.g, i, heads, h, p.g_group, count)
             rows = matrix(p.state + 4 * (i * heads + h) * count * width, count, width, FLOAT)
             out = head_of(p.out, i, heads, h, 1, values)
             for m in range(count):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from ....base.errors import NeurosimInputError
 from ....base.rules import check_rules
 from . import chunks
+from .compiled import Step
 from .tracing import leaf
 
 Inputs = dict[str, Tensor]
@@ -75,6 +77,7 @@ class Mixer(nn.Module, ABC):
         scale: factor of the outputs.
         auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
         reads_backwards: half of the heads can read a prefix from its end, see `both_ways`.
+        recurrence: names of the methods that define the recurrence, see `compiled`.
         on_inputs: called with the inputs of the recurrence in every forward pass; None for nothing.
 
     Raises:
@@ -85,9 +88,16 @@ class Mixer(nn.Module, ABC):
     why_not_parallel = ""
     scale = 1.0
     reads_backwards = False
+    recurrence: ClassVar[tuple[str, ...]] = ("recur",)
 
     width: int
     depth: Depth
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # Another recurrence has other operations: it is traced until the class says which.
+        if "compiled" not in vars(cls) and not vars(cls).keys().isdisjoint(cls.recurrence):
+            cls.compiled = Mixer.compiled  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -129,6 +139,17 @@ class Mixer(nn.Module, ABC):
     @abstractmethod
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Return the memory after many tokens and their outputs [B, T, ..], equal to `stepwise`."""
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        """Append `recur` to a compiled step as operations of its own, and return the output; None: `recur` is traced.
+
+        The operations write the memory in place, or other states that they make. A subclass that overrides a method of
+        `recurrence`, and not this one, is traced.
+
+        Args:
+            memory, inputs: as of `recur`, traced: torch functions of them become operations, too.
+        """
+        return None
 
     @abstractmethod
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
@@ -215,6 +236,9 @@ class AdditiveMixer(Mixer):
         # o = scale S^T q
         return memory, read(memory, inputs["q"]) * self.scale
 
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return step.additive(memory, inputs, self.scale)
+
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         # o is linear in q: the scale may go onto q.
         q = inputs["q"] * self.scale
@@ -231,6 +255,9 @@ class DeltaMixer(Mixer):
         memory = delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs.get("g"))
         # o = scale S^T q
         return memory, read(memory, inputs["q"]) * self.scale
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return step.delta(memory, inputs, self.scale)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q = inputs["q"] * self.scale

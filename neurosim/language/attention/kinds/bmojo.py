@@ -11,15 +11,17 @@ from torch import Tensor
 
 from ....base.errors import require
 from ....base.rules import Rule
+from ....kernels.decode.attention import sparse
 from ....kernels.layers.picks.launch import attend_to_picks, best_so_far
 from ....kernels.layers.picks.reference import PICK_NONE
 from .base import Inputs, Mixer, Shared, State
+from .compiled import Heads, Step, Tokens
 from .mamba import Mamba2
 from .modules import divide, linear, split_heads
 from .nested import initial_inside, run_inside
 from .rotary import build_rotary
 from .softmax import CachedAttention
-from .tracing import leaf
+from .tracing import compiles, leaf
 
 EMPTY = -1.0  # innovation of a slot without a token; a token's innovation is at least 0
 
@@ -35,6 +37,14 @@ def innovation(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
     # The mean of the w tokens before each token is its prediction.
     expected = window[:, :-1].unfold(1, tail.shape[1], 1).mean(-1)
     return (x - expected).square().mean(-1).detach(), window[:, x.shape[1] :]
+
+
+@compiles(innovation)
+def _innovation(step: Step, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+    out = step.value(1)
+    width = x.shape[-1]
+    step.append(sparse.innovation, Tokens(), {"x": x}, {"ring": tail, "out": out}, width=width, length=tail.shape[1])
+    return out, tail
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -100,6 +110,35 @@ class BMojo(CachedAttention):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
         return after, out[:, 0]
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        heads = self.kv_heads
+        size = self.k_size
+        w = self.window_size
+        slots = self.eidetic
+        rows = {name: inputs[name] for name in "qkv"}
+        if self.fading is not None:
+            rows |= {"state_k": inputs["faded_k"], "state_v": inputs["faded_v"]}
+        out = step.value(heads, size)
+        step.append(
+            sparse.attend_memories,
+            Heads(heads),
+            rows,
+            {
+                # Two windows of tokens, with keys and values of x and of s, and their innovation; then the slots.
+                "ring": step.state(heads, 2 * w, 4 * size + 1),
+                "kept": step.state(heads, slots, 2 * size),
+                "best": step.state(heads, slots, 2),
+                "out": out,
+            },
+            whole={"innovation": inputs["innovation"]},
+            heads=heads,
+            size=size,
+            window=w,
+            slots=slots,
+            weights=step.scratch(2 * w + slots),
+        )
+        return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         w = self.window_size

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from . import chunks
 from .base import Inputs, Shared, State, decayed, read
+from .compiled import Step
 from .delta import HeadedMixer
 from .modules import l2_normalise, linear, log_decays, repeat_heads, split_heads
 
@@ -70,6 +71,12 @@ class Comba(HeadedMixer):
         # S = e^g S + k u^T
         memory = decayed(memory, inputs["g"]) + inputs["k"][..., None] * update[..., None, :]
         return memory, read(memory, inputs["q"]) * self.scale
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        # A change of rank one: S = e^g S + b (S^T a)^T + k v^T with a = p, b = -beta k, and beta k for k
+        written = inputs["k"] * inputs["beta"][..., None]
+        rows = {"q": inputs["q"] * self.scale, "k": written, "v": inputs["v"], "a": inputs["p"], "b": -written}
+        return step.rank_one(memory, rows | {"g": inputs["g"]})
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q, k, v, beta, g, p = (inputs[name] for name in ("q", "k", "v", "beta", "g", "p"))

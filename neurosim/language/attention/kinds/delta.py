@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ....base.errors import lookup, require
 from . import chunks
 from .base import DeltaMixer, Inputs, Shared, State, delta_step, read
+from .compiled import Step
 from .modules import (
     divide,
     initial_a_log,
@@ -196,6 +197,9 @@ class DeltaProduct(HeadedMixer):
             # S = (I - beta_i k_i k_i^T) S + beta_i k_i v_i^T for i = 1 .. n; the decay of the token comes once.
             memory = delta_step(memory, k[:, i], v[:, i], beta[:, i], g if i == 0 else None)
         return memory, read(memory, inputs["q"]) * self.scale
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return step.delta(memory, inputs, self.scale, self.num_householder)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         # The n steps of a token are n tokens of the delta rule.

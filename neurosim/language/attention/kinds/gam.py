@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ....base.rules import Rule
 from .base import Inputs, Mixer, Shared, State
+from .compiled import Step
 from .modules import ShortConv, linear
 
 
@@ -47,6 +48,10 @@ class GatedAssociativeMemory(Mixer):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, inputs["x"][:, None]], 1)
         return known[:, 1:], torch.einsum("btd,dt->bd", known, self.conv1d.weight[:, 0])
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        out, _ = self.conv1d(inputs["x"][:, None], memory)
+        return out[:, 0]
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         out, tail = self.conv1d(inputs["x"], memory)

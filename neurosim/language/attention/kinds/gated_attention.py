@@ -13,13 +13,15 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup
 from ....base.rules import Rule
+from ....kernels.decode.vectors import cpu as vectors
 from .base import Depth, Inputs, Mixer, Shared, State
+from .compiled import Columns, Step
 from .modules import linear
 from .nested import initial_inside, run_inside
 from .rotary import build_rotary
 from .softmax import CachedAttention
 from .state_space import DiagonalSSM, MovingAverage
-from .tracing import leaf
+from .tracing import compiles, leaf
 from .windows import Blocks
 
 
@@ -215,6 +217,25 @@ def dilated(y: Tensor, tail: Tensor, weights: Tensor, step: int) -> tuple[Tensor
     return y + F.silu(mixed), known[:, length:]
 
 
+@compiles(dilated)
+def _dilated(step: Step, y: Tensor, tail: Tensor, weights: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
+    size, width = weights.shape
+    # The ring has a place for the token itself, which the tail has not.
+    ring = step.state((size - 1) * dilation + 1, width)
+    out = step.value(1, width)
+    step.append(
+        vectors.dilate,
+        Columns(width),
+        {"x": y},
+        {"ring": ring, "out": out},
+        width=width,
+        size=size,
+        dilation=dilation,
+        weight=weights,
+    )
+    return out, tail
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class TCNCA(CachedAttention):
     """Attention unit of MEGA behind dilated convolutions instead of averages (Sommer et al. 2023, arXiv 2312.05605).
@@ -303,6 +324,10 @@ class TCNCA(CachedAttention):
             return super().recur(memory, inputs)
         memory, out = self.chunked(memory, {name: inputs[name][:, None] for name in "qkv"})
         return memory, out[:, 0]
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        # A full memory begins anew, as the chunks do.
+        return step.attend(self.cache(restarts=not self.moving), *(inputs[name] for name in "qkv"), bias=self.bias)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         if self.moving:

@@ -12,9 +12,11 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup
 from ....base.rules import Rule
+from ....kernels.decode.attention import sparse
 from ....kernels.layers.picks.launch import attend_to_picks, best_so_far, last_of_bucket
 from ....kernels.layers.picks.reference import PICK_NONE
 from .base import Inputs, Mixer, Shared, State
+from .compiled import Cache, Step, Tokens
 from .growing import appended, last_channels
 from .mamba import Mamba2
 from .modules import linear
@@ -134,6 +136,32 @@ class HAX(Mixer):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
         return after, out[:, 0]
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        picked = self.topk
+        inner = self.ssm.inner
+        names = {"q": "q", "k": "k", "v": "values", "hashed_q": "centred_q", "hashed_k": "centred_k"}
+        rows = {operand: inputs[name] for operand, name in names.items()}
+        out = step.value(inner)
+        written = {"out": out}
+        if self.scored:
+            # Scores are in `best`, the ranking so far.
+            rows["score"] = inputs["scores"]
+            written["best"] = step.state(picked, 2)
+        if self.hashed:
+            written["last"] = step.state(2**PLANES)
+        step.append(
+            sparse.attend_picks,
+            Tokens(),
+            rows,
+            written,
+            # Beside key and value of every token its bucket, and the token before in it.
+            cache=Cache(1, 1, self.key_dim, inner, 0, more=2),
+            chosen=picked,
+            planes=self.planes() if self.hashed else None,
+            picks=step.scratch(2 * picked + 1, "int32"),
+        )
+        return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         row = [inputs["k"], inputs["values"], self._bucket(inputs["centred_k"]), inputs["scores"]]

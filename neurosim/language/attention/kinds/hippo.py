@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup
 from ....base.rules import Rule
+from ....kernels.decode.vector_states import cpu as vector_states
 from .base import Inputs, Mixer, Shared, State
+from .compiled import Columns, Step
 from .modules import divide, linear
 
 
@@ -167,6 +169,26 @@ class HippoSSM(Mixer):
             return memory, (self.C * memory).sum(-1) + self.D * inputs["u"]
         read = (self.C * memory[..., None, :]).sum(-1) + self.D * inputs["u"][..., None]
         return memory, read.flatten(-2)
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        out = step.value(self.width * self.outputs)
+        a, b = self.discrete()
+        # The outputs of a channel lie side by side: the same shares of the channels and of them.
+        step.append(
+            vector_states.linear_filter,
+            Columns(self.width),
+            {"u": inputs["u"]},
+            {"state": memory, "out": out},
+            width=self.width,
+            states=self.state_size,
+            outputs=self.outputs,
+            a=a,
+            b=b,
+            c=self.C,
+            d=self.D,
+            before=step.scratch(self.state_size),
+        )
+        return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         a, b = self.discrete()

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ....kernels.decode.vector_states import cpu as vector_states
 from .base import AdditiveMixer, Inputs, Shared, State
+from .compiled import Columns, Step
 from .modules import divide, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, NormedMixer
-from .tracing import leaf
+from .tracing import compiles, leaf
 
 
 @leaf
@@ -28,6 +30,15 @@ def soft_decays(c: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     z = z[:, 1:]
     first = earlier <= torch.finfo(c.dtype).min / 4  # the state is empty: no decay, instead of e^-huge
     return (c - z).exp(), torch.where(first, torch.zeros_like(z), earlier - z), z[:, -1]
+
+
+@compiles(soft_decays)
+def _soft_decays(step: Step, c: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    k = step.value(*c.shape[1:])
+    g = step.value(*c.shape[1:])
+    width = before.numel() // len(before)
+    step.append(vector_states.soft_decay, Columns(width), {"c": c}, {"z": before, "k": k, "g": g}, width=width)
+    return k, g, before
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.rules import Rule
+from ....kernels.decode.attention import windows
 from .base import Inputs
+from .compiled import Heads, Step
 from .modules import repeat_heads
 from .softmax import SoftmaxAttention
 from .windows import Blocks
@@ -74,6 +76,21 @@ class LocalLinearAttention(SoftmaxAttention):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)[:, None]], 1)[:, -self.window_size :]
         return self.visible_later(known), self._regress(inputs["q"][:, None], known)[:, 0]
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        size = self.k_size
+        out = step.value(self.num_heads, self.v_size)
+        step.append(
+            windows.regression,
+            Heads(self.kv_heads),
+            {name: inputs[name] for name in "qkv"},
+            {"out": out},
+            cache=self.cache(),
+            ridge=F.softplus(self.ridge_param),
+            # The normal equations are solved in float64.
+            spare=step.scratch(size * (size + 2), "float64"),
+        )
+        return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.errors import require
+from ....kernels.decode.vector_states import cpu as vector_states
 from .base import AdditiveMixer, Inputs, Shared, State
+from .compiled import Columns, Step
 from .modules import (
     ACTIVATIONS,
     ShortConv,
@@ -169,6 +171,23 @@ class Mamba(AdditiveMixer):
         k, q = (part[..., None, :].expand(-1, -1, self.inner, -1) for part in parts[1:])
         g = -self.A_log.exp() * dt[..., None]
         return {"q": q, "k": k, "v": (u * dt)[..., None], "g": g, "u": u, "dt": dt, "z": z}, {"tail": tail}
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        out = step.value(self.inner, 1)
+        step.append(
+            vector_states.selective,
+            Columns(self.inner),
+            {"u": inputs["u"], "dt": inputs["dt"]},
+            {"state": memory, "out": out},
+            # k and q, the same for all channels
+            whole={"k": inputs["k"][:, 0], "q": inputs["q"][:, 0]},
+            width=self.inner,
+            states=self.state_size,
+            a=-self.A_log.exp(),
+            # `finish` adds D u itself, with the gate behind it.
+            d=torch.zeros(self.inner),
+        )
+        return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Scan each chunk by doubling: after n rounds a token holds the sum of the 2^n tokens up to it."""

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup
 from ....base.rules import Rule
+from ....kernels.decode.networks import cpu as networks
 from .base import Inputs, Shared, State
+from .compiled import Step
 from .modules import linear, split_heads
 from .neural_memory import NeuralMemory
 from .retention import CHANGES, RETENTIONS
@@ -51,6 +53,10 @@ class RetainingMemory(NeuralMemory):
         changes = [self.changed(*pair) for pair in zip(self.matrices(anchor), self.matrices(a - anchor), strict=True)]
         ends = inputs["ends"][..., None, None, None]
         return [torch.where(ends, w, n + c) for w, n, c in zip(whole, near, changes, strict=True)]
+
+    @property
+    def reads_near(self) -> bool:
+        return self.retain == "span"
 
     @abstractmethod
     def changed(self, a: Tensor, change: Tensor) -> Tensor:
@@ -100,6 +106,11 @@ class Moneta(RetainingMemory):
     def changed(self, a: Tensor, change: Tensor) -> Tensor:
         return CHANGES[self.retention](a, change, self.q)
 
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        retention = networks.PRINTED if self.retention == "printed" else networks.NORM
+        exponents = (float(self.p), float(self.q))
+        return self.append_training(step, memory, inputs, loss=networks.POWER, retention=retention, exponents=exponents)
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Yaad(NeuralMemory):
@@ -120,6 +131,9 @@ class Yaad(NeuralMemory):
 
     def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
         return torch.clamp(error, -inputs["delta"], inputs["delta"])
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return self.append_training(step, memory, inputs, loss=networks.HUBER, delta=inputs["delta"])
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -142,3 +156,6 @@ class Memora(RetainingMemory):
     def changed(self, a: Tensor, change: Tensor) -> Tensor:
         weights = a.softmax(-2)
         return weights * (change - (weights * change).sum(-2, keepdim=True))
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return self.append_training(step, memory, inputs, retention=networks.COLUMNS)

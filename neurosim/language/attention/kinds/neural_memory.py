@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup, require
 from ....base.rules import Rule
+from ....kernels.decode.networks import cpu as networks
 from . import chunks
 from .base import Inputs, Shared, State, pieces
+from .compiled import Heads, Step
 from .modules import divide, l2_normalise, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
 
@@ -46,6 +48,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
     """
 
     why_not_parallel = "the gradients of its tokens depend on the weights that the tokens before left"
+    recurrence = ("recur", "gradient", "pull", "weights", "read_weights", "retained", "recall")
     has_momentum = False
     is_identity = True  # W = A
 
@@ -215,6 +218,67 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         a = self.on_weights(inputs["log_keep"].exp()) * a + change
         return torch.stack([anchor, a, step], 2), self.recall(self.read_weights(a, anchor, inputs), inputs["q"])
 
+    @property
+    def reads_near(self) -> bool:
+        """Whether tokens read weights of first order in the change since their span began."""
+        # One matrix is linear itself.
+        return self.read == "linear" and self.memory_depth > 1
+
+    def append_training(
+        self,
+        step: Step,
+        memory: Tensor,
+        inputs: Inputs,
+        *,
+        loss: int = networks.SQUARED,
+        retention: int = networks.PLAIN,
+        exponents: tuple[float, float] = (2.0, 2.0),
+        delta: Tensor | None = None,
+    ) -> Tensor:
+        """Append `recur` with a loss and a retention of `kernels.decode.networks`; return the outputs [B, H, K].
+
+        Args:
+            memory: [B, H, 3, weights of M].
+            exponents: of loss and retention, where they have one.
+            delta: [B, H, K], the edges of Huber's loss.
+        """
+        rows = {name: inputs[name] for name in ("q", "k", "v", "theta")}
+        rows["keep"] = inputs["log_keep"].exp()
+        if self.has_momentum:
+            rows["momentum"] = inputs["log_momentum"].exp()
+        if delta is not None:
+            rows["delta"] = delta
+        out = step.value(self.heads, self.k_size)
+        step.append(
+            networks.train,
+            Heads(self.heads),
+            rows,
+            {"memory": memory, "out": out},
+            **self._network(step),
+            loss=loss,
+            retention=retention,
+            loss_exponent=exponents[0],
+            retention_exponent=exponents[1],
+            near=self.reads_near,
+            gates=1 if self.gates == "head" else self.v_size,
+        )
+        return out
+
+    def append_recall(self, step: Step, memory: Tensor, x: Tensor) -> Tensor:
+        """Append the reading of x [B, H, K] from the memories as they were before the span; return [B, H, K]."""
+        out = step.value(self.heads, self.k_size)
+        written = {"memory": memory, "out": out}
+        step.append(networks.recall, Heads(self.heads), {"x": x}, written, **self._network(step))
+        return out
+
+    def _network(self, step: Step) -> dict[str, object]:
+        """Return the operands of `kernels.decode.networks.cpu.NETWORK`, with scratch for each thread."""
+        hidden = self.expansion * self.k_size
+        weights = self.first.shape[-1]
+        spare = step.scratch(networks.spare_size(self.k_size, hidden, self.memory_depth, weights))
+        sizes = {"heads": self.heads, "keys": self.k_size, "layers": self.memory_depth, "hidden": hidden}
+        return {**sizes, "weights": weights, "span": self.span, "spare": spare}
+
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         anchor, a, step = memory.unbind(2)
         length = inputs["q"].shape[1]
@@ -318,3 +382,6 @@ class Titans(NeuralMemory):
 
     def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
         return error
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return self.append_training(step, memory, inputs)

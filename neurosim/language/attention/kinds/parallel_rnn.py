@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from ....base.errors import SpeedWarning
 from ....base.rules import Rule
+from ....kernels.decode.vector_states import cpu as vector_states
 from ....kernels.layers.newton.solve import newton_scan
 from .base import Inputs, Mixer, Shared, State
+from .compiled import Columns, Step
 from .modules import divide, linear
 
 
@@ -36,6 +38,7 @@ class NewtonMixer(Mixer):
     """
 
     why_not_parallel = "its state is a nonlinear function of the one before it"
+    recurrence = ("recur", "step")
     states = 1
     units: Annotated[int, Rule("> 0")]
     rounds: Annotated[int, Rule("> 0")] | None
@@ -76,6 +79,21 @@ class NewtonMixer(Mixer):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         memory = self.step(memory, inputs["u"])
         return memory, memory[..., 0]
+
+    def append_units(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor:
+        """Append a step of gated units, of one state or two, whose recurrent weights the operation knows the use of."""
+        out = step.value(self.units)
+        step.append(
+            vector_states.gated_units,
+            Columns(self.units),
+            {},
+            {"state": memory, "out": out},
+            whole={"u": inputs["u"]},
+            units=self.units,
+            states=self.states,
+            weights=self.recurrent,
+        )
+        return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         u = inputs["u"].transpose(0, 1)
@@ -140,6 +158,9 @@ class ParaGRU(NewtonMixer):
         r = (a_r * h + u_r).sigmoid()
         return (h + z * ((a_c * h * r + u_c).tanh() - h))[..., None]
 
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return self.append_units(step, memory, inputs)
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ParaLSTM(NewtonMixer):
@@ -172,3 +193,6 @@ class ParaLSTM(NewtonMixer):
         f = (a_f * h + p_f * c + u_f).sigmoid()
         c = f * c + (1 - f) * (a_g * h + u_g).tanh()
         return torch.stack([(a_o * h + p_o * c + u_o).sigmoid() * c.tanh(), c], -1)
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return self.append_units(step, memory, inputs)

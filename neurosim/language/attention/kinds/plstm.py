@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.rules import Rule
+from ....kernels.decode.matrix_states import cpu as matrix_states
+from ....kernels.decode.vectors import rotations as rotation_kernels
 from . import chunks
 from .base import Inputs, Shared, State, decayed, read
+from .compiled import Groups, Heads, Step
 from .modules import divide, linear, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
-from .tracing import leaf
+from .tracing import compiles, leaf
 
 DIRECT = 4.0  # first bias of the transition gates: they keep sigmoid(4) = 0.98 of a state
 SATURATED = 5.0  # tanh(5 l): near 1 for first l = 1
@@ -25,6 +28,15 @@ CLOSED = -5.0  # first biases of sources, marks and the direct weight in the sou
 def rotations(turns: Tensor) -> Tensor:
     """Return exp(A - A^T) of matrices A [.., J, J]."""
     return torch.matrix_exp(turns - turns.mT)
+
+
+@compiles(rotations)
+def _rotations(step: Step, turns: Tensor) -> Tensor:
+    size = turns.shape[-1]
+    out = step.value(*turns.shape[1:])
+    spare = step.scratch(3 * size**2, "float64")
+    step.append(rotation_kernels.rotations, Groups(size**2), {"x": turns}, {"out": out}, size=size, spare=spare)
+    return out
 
 
 class MatrixGates(nn.Module):
@@ -146,6 +158,35 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         new = (inputs["source"][..., None] * inputs["k"])[..., None] * inputs["v"][..., None, :]
         # S = t S + s k v^T, t = e^g
         return decayed(memory, inputs["g"]) + new, out
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        if self.states is not None:
+            return self._append_mixed(step, memory, inputs)
+        # Mark and source go onto q and k: o = m S^T q, then S = t S + s k v^T.
+        q = inputs["mark"][..., None] * inputs["q"]
+        k = inputs["source"][..., None] * inputs["k"]
+        # The share of the token itself, d (q . k) v, is of q and k without them.
+        own = self.own(inputs)
+        return step.bonus(memory, {"q": q, "k": k, "v": inputs["v"], "g": inputs["g"]}) + own
+
+    def _append_mixed(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor:
+        """Append `_mixed`."""
+        heads = self.heads
+        values = self.v_size
+        count = memory.shape[2] // self.k_size
+        out = step.value(heads, values)
+        step.append(
+            matrix_states.several_states,
+            Heads(heads),
+            {name: inputs[name] for name in ("q", "k", "v", "source", "mark", "transition")},
+            {"state": memory, "out": out},
+            heads=heads,
+            keys=self.k_size,
+            values=values,
+            mixed=count,
+            change=step.scratch(count * values),
+        )
+        return out + self.own(inputs)
 
     def _mixed(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Return `recur` of states that a matrix mixes."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from . import chunks
 from .base import Inputs, Shared, State, read
+from .compiled import Step
 from .modules import activation, divide, l2_normalise, linear, split_heads, token_shift
 from .qkv import NormedMixer
 
@@ -111,6 +112,9 @@ class RWKV7(NormedMixer):
         memory = memory * inputs["g"].exp()[..., None] + removed
         memory = memory + inputs["k"][..., None] * inputs["v"][..., None, :]
         return memory, read(memory, inputs["q"])
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return step.rank_one(memory, inputs)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         # `chunks.rank_one` reads after the decay: undone in a, at most e^.61 a channel.

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from . import chunks
 from .base import AdditiveMixer, Inputs, Shared, State, decayed, read
+from .compiled import Step
 from .modules import divide, linear, split_heads, token_shift
 from .rwkv import LowRank
 
@@ -83,6 +84,9 @@ class RWKV5(AdditiveMixer):
         out = read(memory, q) + (q * self.u * k).sum(-1, keepdim=True) * v
         # S = diag(e^g) S + k v^T
         return decayed(memory, inputs["g"]) + k[..., None] * v[..., None, :], out
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return step.bonus(memory, inputs, self.u)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q, k, v = (inputs[name] for name in "qkv")

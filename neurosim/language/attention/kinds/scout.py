@@ -11,6 +11,7 @@ from torch import Tensor
 from ....base.errors import require
 from ....base.rules import Rule
 from .base import Inputs, Shared, State
+from .compiled import Step
 from .modules import repeat_heads
 from .softmax import SoftmaxAttention
 
@@ -46,6 +47,9 @@ class CheckpointAttention(SoftmaxAttention):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
         return after, out[:, 0]
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return step.attend(self.cache(interval=self.interval), inputs["q"], inputs["k"], inputs["v"])
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         is_checkpoint = inputs["is_checkpoint"][0]  # the same for all sequences of a batch

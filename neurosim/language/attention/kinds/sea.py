@@ -11,15 +11,18 @@ from torch.nn import functional as F
 
 from ....base.errors import require
 from ....base.rules import Rule
+from ....kernels.decode.attention import sparse
+from ....kernels.decode.vectors import cpu as vectors
 from ....kernels.layers.picks.launch import attend_to_picks
 from ....kernels.layers.picks.reference import PICK_NONE
 from . import chunks
 from .base import Inputs, Shared, State
+from .compiled import Columns, Heads, Step
 from .growing import appended
 from .modules import linear, repeat_heads
 from .nested import spread_over
 from .softmax import SoftmaxAttention
-from .tracing import leaf
+from .tracing import compiles, leaf
 
 DISTILLED = 0.1  # weight of the loss of the estimate
 ROWS = 256  # rows of the attention of a sequence that the estimate learns from
@@ -117,6 +120,15 @@ class LearntPositions(nn.Module):
         return rows.to(x.dtype).expand(len(x), -1, -1)
 
 
+@compiles(LearntPositions.forward)
+def _placed(step: Step, layer: LearntPositions, x: Tensor, position: Tensor) -> Tensor:
+    step.require_own(position)
+    count, width = layer.weight.shape
+    out = step.value(1, width)
+    step.append(vectors.look_up, Columns(width), {}, {"out": out}, table=layer.weight, count=count, width=width)
+    return out
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class SEA(SoftmaxAttention):
     """o = m softmax(q K^T / sqrt(K)) V over `topk` keys + (1 - m) mean of v so far (Lee et al. 2024, 2310.01777).
@@ -210,6 +222,22 @@ class SEA(SoftmaxAttention):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
         return after, out[:, 0]
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        heads = self.num_heads
+        attended = step.value(heads, self.k_size)
+        step.append(
+            sparse.attend_best_parts,
+            Heads(self.kv_heads),
+            {"q": inputs["q"], "k": inputs["k"], "v": inputs["v"], "part_values": inputs["log_p"]},
+            {"out": attended},
+            cache=self.cache(),
+            parts=self.columns,
+            picked=self.topk,
+            picks=step.scratch(self.columns + self.topk, "int32"),
+        )
+        mean = inputs["mean"]
+        return mean + inputs["mix"] * (attended - mean)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = appended(memory, torch.cat([inputs["k"], inputs["v"]], -1))

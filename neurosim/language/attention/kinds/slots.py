@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.errors import require
+from ....kernels.decode.attention import windows
 from . import chunks
 from .base import Inputs, Shared, State, decayed
+from .compiled import Heads, Step
 from .feature_maps import feature_map as map_of
 from .linear import GroupedMixer
 from .modules import linear, repeat_heads, split_heads
@@ -65,6 +67,22 @@ class GatedSlotAttention(GroupedMixer, ConvolvedMixer):
         # K = diag(e^g) K + s k^T and V = diag(e^g) V + s v^T, side by side
         memory = decayed(memory, inputs["g"]) + inputs["s"][..., None] * new[..., None, :]
         return memory, self.read_slots(memory, inputs["q"])
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        out = step.value(self.heads, self.v_size)
+        step.append(
+            windows.slots,
+            Heads(self.heads),
+            # s = 1 - e^g is not read: the operation computes it itself.
+            {name: inputs[name] for name in ("q", "k", "v", "g")},
+            {"state": memory, "out": out},
+            heads=self.heads,
+            keys=self.k_size,
+            values=self.v_size,
+            slots=self.slots,
+            weights=step.scratch(self.slots),
+        )
+        return out
 
     def read_slots(self, memory: Tensor, q: Tensor) -> Tensor:
         """Return o [.., V] from the memory [.., M, K + V] and q [.., K]."""

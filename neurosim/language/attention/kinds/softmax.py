@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ....base.errors import require
 from ....base.rules import Natural, Positive, Rule
 from .base import Inputs, Mixer, Shared, State
+from .compiled import Cache, Step
 from .growing import appended
 from .modules import divide, linear, split_heads
 from .rotary import build_rotary
@@ -29,6 +30,7 @@ class CachedAttention(Mixer):
         window_size: tokens seen, the present one among them; 0 for all: the memory then grows with the sequence.
     """
 
+    recurrence = ("recur", "visible_later")
     window_size = 0
     kv_heads: int
     groups: int
@@ -53,6 +55,13 @@ class CachedAttention(Mixer):
         known = self._known(memory, torch.cat([inputs["k"], inputs["v"]], -1))
         keys, values = known.split([self.k_size, self.v_size], -1)
         return self.visible_later(known), attend_to_last(inputs["q"], keys, values, self.window_size)
+
+    def cache(self, **options: Any) -> Cache:
+        """Return what a compiled step stores, with further options of `Cache`."""
+        return Cache(self.kv_heads, self.groups, self.k_size, self.v_size, self.window_size, **options)
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return step.attend(self.cache(), inputs["q"], inputs["k"], inputs["v"])
 
     def _known(self, memory: Tensor, rows: Tensor) -> Tensor:
         """Return keys and values [B, N + T, heads, K + V] of the memory and of T further tokens."""

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup, require
 from ....base.rules import Rule
+from ....kernels.decode.vector_states import cpu as vector_states
 from .base import Inputs, Mixer, Shared, State
+from .compiled import Columns, Step, Tokens
 from .modules import linear
 
 
@@ -60,6 +62,24 @@ class DiagonalMixer(Mixer):
         # States come in conjugate pairs, of which one is stored: y = 2 Re(C s) + D u
         y = 2 * (torch.view_as_complex(self.C) * s).real.sum(-1) + self.D * inputs["u"]
         return torch.view_as_real(s), y
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        out = step.value(self.width)
+        # A' and B' are computed once.
+        a, b = self.discrete()
+        step.append(
+            vector_states.diagonal,
+            Columns(self.width),
+            {"u": inputs["u"]},
+            {"state": memory, "out": out},
+            width=self.width,
+            states=self.state_size,
+            a=torch.view_as_real(a),
+            b=torch.view_as_real(b),
+            c=self.C,
+            d=self.D,
+        )
+        return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         a, b = self.discrete()
@@ -229,6 +249,22 @@ class AlmostLinearRNN(Mixer):
         active = torch.cat([memory[:, :first], F.relu(memory[:, first:])], -1)
         z = self.A * memory + active @ self.W.T + inputs["u"]
         return z, z
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        out = step.value(self.units)
+        # Every unit reads all others, so threads share the tokens.
+        step.append(
+            vector_states.almost_linear,
+            Tokens(),
+            {"u": inputs["u"]},
+            {"z": memory, "out": out},
+            units=self.units,
+            rectified=self.rectified,
+            a=self.A,
+            w=self.W,
+            active=step.scratch(self.units),
+        )
+        return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         first = self.units - self.rectified

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ....base.errors import require
 from ....base.rules import Natural, Rule
 from .base import Inputs, Shared, State, pieces
+from .compiled import Cache, Learnt, Step
 from .modules import l2_normalise, linear, split_heads
 from .nested import PREFIX, initial_inside, run_inside
 from .neural_memory import Titans
@@ -76,6 +77,14 @@ class PersistentWindow(WindowAttention):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         memory, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
         return memory, out[:, 0]
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        learnt = None
+        if inputs["learnt"].numel():
+            # Rows of the state that no token changes: constants, of each head of q.
+            rows = step.first(inputs["learnt"]).repeat_interleave(self.groups, 1)
+            learnt = Learnt(rows, inputs["plain_q"])
+        return step.attend(self.cache(), inputs["q"], inputs["k"], inputs["v"], learnt=learnt)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = self._known(memory, torch.cat([inputs["k"], inputs["v"]], -1))
@@ -205,6 +214,28 @@ class TitansContext(Titans):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         memory, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
         return memory, out[:, 0]
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        size = self.k_size
+        # Memory and cache lie in two states, in place of one.
+        first = torch.stack([self.first, self.first, torch.zeros_like(self.first)], 1)
+        trained = step.state(*first.shape, first=first)
+        # h = M(q(x)) reads the memory as the segments before left it.
+        recalled = self.append_recall(step, trained, inputs["q"]).flatten(1)[:, None]
+        # Rows of a token: k or v of h, and behind it that of x.
+        rows = [
+            torch.cat([layer(recalled), own.flatten(1)[:, None]], -1)
+            for layer, own in ((self.attend_k, inputs["attend_k"]), (self.attend_v, inputs["attend_v"]))
+        ]
+        fixed = [split_heads(layer(self.tokens), size) for layer in (self.attend_k, self.attend_v)]
+        q = inputs["attend_q"]
+        # Within a segment, tokens see P, and h and x up to themselves.
+        cache = Cache(self.heads, 1, size, size, self.span, restarts=True, rows=2)
+        attended = step.attend(cache, q, *rows, learnt=Learnt(torch.cat(fixed, -1), q))
+        # Then the memory learns from y: M is trained on k(y), v(y) and read at q(y).
+        new = (value[:, 0] for value in self.memory_inputs(attended.flatten(1)[:, None]))
+        out = self.append_training(step, trained, inputs | dict(zip("qkv", new, strict=True)))
+        return attended * self.o_norm(out).sigmoid()
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         trained, cache = memory.split([memory.shape[-1] - 4 * self.k_size * self.span, 4 * self.k_size * self.span], -1)

@@ -1,22 +1,25 @@
-"""A mark for functions that a compiled step takes as one operation, by torch's protocol `__torch_function__`."""
+"""Marks for functions that a compiled step takes as one operation, by torch's protocol `__torch_function__`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from torch.overrides import handle_torch_function, has_torch_function
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+COMPILED: dict[Any, Callable[..., Any]] = {}
+"""By a function that `leaf` marks, what a compiled step does in its place; entered by `compiles` as modules load."""
+
 
 def leaf(function: Callable[P, R]) -> Callable[P, R]:
     """Hand a function over to arguments that are no tensors but take torch functions, as torch's own functions do.
 
-    The compiled step of a model is traced with such arguments (`conversion.decoder.traced`): there a leaf becomes an
-    operation of its own, instead of those that it is written with.
+    The compiled step of a model is traced with such arguments (`conversion.decoder.traced`): there a leaf becomes what
+    `compiles` decorates for it, instead of the operations that it is written with.
     """
 
     @wraps(function)
@@ -28,3 +31,18 @@ def leaf(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return called
+
+
+def compiles(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate what a compiled step does in place of these functions, which `leaf` marks.
+
+    It is called with a `compiled.Step` and the arguments of the function, of which tensors of tokens are traced values,
+    and returns as many values. A tail or state that its operations write in place is returned as it came.
+    """
+
+    def enter(append: Callable[..., Any]) -> Callable[..., Any]:
+        for function in functions:
+            COMPILED[function] = append
+        return append
+
+    return enter

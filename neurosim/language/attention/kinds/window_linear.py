@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.rules import Natural, Positive, Rule
+from ....kernels.decode.attention import windows
 from .base import AdditiveMixer, Inputs, Shared, State
+from .compiled import Heads, Learnt, Step
 from .feature_maps import feature_map as map_of
 from .modules import linear, repeat_heads
 from .softmax import SoftmaxAttention
-from .tracing import leaf
+from .tracing import compiles, leaf
 
 OPEN = 4.0  # first bias of the gates: a state keeps sigmoid(4)^(1/16) = 0.999 of itself per token
 
@@ -33,6 +35,15 @@ def joined(attended: Tensor, mass: Tensor, sums: Tensor, offset: Tensor) -> Tens
     # e^m / (e^m + e^c d) = sigmoid(m - c - log d): no exponential of a mass overflows.
     share = ((mass - offset)[..., None] - total.log()).sigmoid()
     return share * attended + (1 - share) * older / total
+
+
+@compiles(joined)
+def _joined(step: Step, attended: Tensor, mass: Tensor, sums: Tensor, offset: Tensor) -> Tensor:
+    *_, heads, size = attended.shape
+    out = step.value(*attended.shape[1:])
+    rows = {"seen": attended, "mass": mass, "sums": sums}
+    step.append(windows.share, Heads(heads), rows, {"out": out}, offset=offset, heads=heads, size=size)
+    return out
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -168,3 +179,47 @@ class WindowLinearAttention(AdditiveMixer):
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.softmax.finish(joined(inputs["attended"], inputs["mass"], out, self.offset), x, inputs)
+
+
+@compiles(WindowLinearAttention.slide)
+def _slid(
+    step: Step, mixer: WindowLinearAttention, q: Tensor, k: Tensor, v: Tensor, tail: Tensor, position: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    layer = mixer.softmax
+    heads = layer.kv_heads
+    size = layer.k_size
+    cache = layer.cache()
+    # Feature maps take keys without rotary positions, which are stored beside the keys of the window.
+    plain = step.state(mixer.window_size, heads * size)
+    memory = step.memory(cache)
+    old_k = step.value(1, heads, size)
+    old_v = step.value(1, heads, size + 1)
+    sizes = {"heads": heads, "size": size, "capacity": mixer.window_size}
+    # First the token that leaves is read, then `attend` puts the present one in its place.
+    step.append(
+        windows.take_oldest,
+        Heads(heads),
+        {"x": k},
+        {"ring": plain, "out": old_k},
+        width=heads * size,
+        first=0,
+        more=False,
+        **sizes,
+    )
+    # Values lie behind the keys; one more channel is 1 where a token leaves.
+    step.append(
+        windows.take_oldest,
+        Heads(heads),
+        {"ring": memory},
+        {"out": old_v},
+        width=2 * heads * size,
+        first=heads * size,
+        more=True,
+        **sizes,
+    )
+    learnt = None if mixer.meta is None else Learnt(mixer.meta, q)
+    # The mass is the weight of the window in the common normaliser.
+    mass = step.value(1, layer.num_heads)
+    turned = (layer.turn(q, position), layer.turn(k, position))
+    attended = step.attend(cache, *turned, v, memory=memory, learnt=learnt, mass=mass)
+    return attended[:, None], mass, old_k, old_v, tail

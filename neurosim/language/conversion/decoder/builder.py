@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeGuard, final
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -87,7 +87,6 @@ def multiplies_blocks(weight: Tensor) -> TypeGuard[BlockTensor]:
     return isinstance(weight, BlockTensor) and weight.kind is Q8_0 and dense_blocks.has_halves()
 
 
-@final
 @dataclass
 class Builder(DecoderProgram):
     """A program whose operations are layers: each method appends some, and returns the buffer of their result.

@@ -21,10 +21,10 @@ from ...attention.events import EventEmbedding
 from ...attention.model import LanguageModel, ResidualBlock
 from ..spiked_mixer import SpikedMixer
 from . import leaves
-from .builder import Builder
 from .embedding import stored_table
 from .memory import Array, Buffer, SequenceStates, Weights
 from .nodes import StateNode
+from .operations import StepBuilder
 from .program import NotCompiledError
 from .traced import Position, Traced
 
@@ -71,7 +71,7 @@ class _Program:
         lists: operations of each thread.
     """
 
-    builder: Builder
+    builder: StepBuilder
     inputs: Array
     rows: Array | None
     logits: NDArray[np.float32]
@@ -127,12 +127,12 @@ class Decoder(Uncopied):
         self._table = stored_table(model)
         self._programs: dict[int, _Program] = {}
         for size in self.sizes:
-            self._programs[size] = self._compiled(Builder(size, threads, self._states, weights), model)
+            self._programs[size] = self._compiled(StepBuilder(size, threads, self._states, weights), model)
         self._prompts: _Program | None = None
         if chunk > 1:
             # Kinds whose recurrence takes no tokens in order read a prompt in steps.
             with suppress(NotCompiledError):
-                builder = Builder(chunk, threads, self._states, weights, in_order=True)
+                builder = StepBuilder(chunk, threads, self._states, weights, in_order=True)
                 self._prompts = self._compiled(builder, model)
         # Row of the states that each sequence has; a step has its sequences in the first rows.
         self._all = range(tokens)
@@ -146,7 +146,7 @@ class Decoder(Uncopied):
         programs = ", ".join(map(str, self._programs))
         return f"Decoder({self.tokens} sequences at most, programs for {programs}, vocabulary {self.vocabulary:,})"
 
-    def _compiled(self, builder: Builder, model: LanguageModel) -> _Program:
+    def _compiled(self, builder: StepBuilder, model: LanguageModel) -> _Program:
         """Return the program of a model for the tokens of a builder."""
         shape = (builder.tokens,) if self._units is None else (builder.tokens, self._units)
         # The program reads its inputs at this address: `step` writes them here.
@@ -349,7 +349,7 @@ _PROBLEMS = {
 }
 
 
-def _compile(b: Builder, model: LanguageModel, tokens: Array, rows: Array | None) -> Buffer:
+def _compile(b: StepBuilder, model: LanguageModel, tokens: Array, rows: Array | None) -> Buffer:
     """Append the program of a model, by running its layers on values that record; return the buffer of its logits.
 
     Args:

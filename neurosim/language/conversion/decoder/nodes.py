@@ -94,8 +94,8 @@ class StateNode(Node):
     def compute(self) -> Buffer:
         shape = self.first.shape[1:]
         if not self.first.any():
-            return self.builder.state(*shape)
-        return self.builder.state(*shape, first=self.builder.constant(self.first[0]))
+            return self.builder.state_buffer(*shape)
+        return self.builder.state_buffer(*shape, first=self.builder.constant(self.first[0]))
 
 
 @final

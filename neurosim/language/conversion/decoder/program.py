@@ -149,7 +149,7 @@ class DecoderProgram(Uncopied):
         """Return `size` numbers of the present layer for each thread alone."""
         return Scratch(self.array((self.threads, size), dtype))
 
-    def state(self, *shape: int, first: Array | None = None) -> Buffer:
+    def state_buffer(self, *shape: int, first: Array | None = None) -> Buffer:
         """Return memory that stays from token to token, for each sequence: at first zero, or `first`."""
         array = self.states.get(self.state_count, shape, first)
         self.state_count += 1
@@ -309,9 +309,13 @@ class DecoderProgram(Uncopied):
 
     def by_columns(self, buffer: Buffer) -> tuple[list[int], Share]:
         """Deal the columns of a buffer in blocks, as linear layers do."""
+        return self.by_width(buffer.width, buffer.rows)
+
+    def by_width(self, width: int, rows: int) -> tuple[list[int], Share]:
+        """Deal so many columns of `rows` rows in blocks, as linear layers do."""
         # A block is the columns that the inner loop of a product computes at once.
-        places = [min(BLOCK * p, buffer.width) for p in cuts(-(-buffer.width // BLOCK), self.threads)]
-        return places, share_of("columns", buffer.rows, places, buffer.width)
+        places = [min(BLOCK * p, width) for p in cuts(-(-width // BLOCK), self.threads)]
+        return places, share_of("columns", rows, places, width)
 
     def by_heads(self, heads: int) -> tuple[list[int], Share]:
         """Deal the heads of a state to threads; a buffer of one row is then dealt by columns."""

@@ -19,16 +19,17 @@ from torch.nn import functional as F
 from ....kernels.decode.vectors import cpu as vectors
 from ...attention.experts import Experts
 from ...attention.kinds.base import Mixer
+from ...attention.kinds.compiled import Cache
 from ...attention.kinds.gated_attention import SeqBoat
 from ...attention.kinds.mixture_of_memories import MoM, RoutedMixer
 from ...attention.kinds.modules import repeat_heads, split_heads
 from ...attention.kinds.nested import run_inside
 from ...attention.kinds.sparse_expansion import SSE
 from .builder import Builder
-from .cached import Cache, attend, refuse_coded_state
+from .cached import attend, memory_of
 from .memory import Array, Buffer, reads, writes
 from .nodes import StateNode, Stored
-from .recurrences import additive, delta
+from .program import NotCompiledError
 from .traced import Traced
 
 Program = Callable[..., Traced]
@@ -71,7 +72,7 @@ def _append(*values: Traced) -> None:
 
 def _recurred(step: Any, mixer: RoutedMixer, memory: Traced, inputs: Mapping[str, Any]) -> Traced:
     """Return the outputs of one memory, and leave its state as the coder of the mixer does."""
-    out: Traced = step(mixer, memory, mixer.coded(cast(Any, inputs)))
+    out: Traced = step(memory, mixer.coded(cast(Any, inputs)), float(mixer.scale))
     memory.builder.code_state(memory.node.buffer, mixer.codes.state, mixer.v_size)
     return out
 
@@ -117,7 +118,7 @@ def mom(mixer: MoM, x: Any, state: Any, shared: Any) -> Traced:
             else:
                 values[name] = F.silu(values[name])
         token = {name: value[:, 0] for name, value in mixer.delta_inputs(values).items()}
-        total.add(_recurred(delta, mixer, _memory(b, mixer), token), weights[m])
+        total.add(_recurred(b.delta, mixer, _memory(b, mixer), token), weights[m])
     return _finished(mixer, total, x)
 
 
@@ -185,7 +186,7 @@ def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
         token[scaled] = parts.of(parts.of(token[scaled], parts.scores, m), parts.writes, m)
         token["g"] = parts.of(token["g"], parts.writes, m)
         token |= {name: repeat_heads(token[name], mixer.groups) for name in "qk"}
-        step = additive if is_additive else delta
+        step = b.additive if is_additive else b.delta
         inputs = {name: value[:, 0] for name, value in token.items()}
         total.add(_recurred(step, mixer, _memory(b, mixer), inputs), ones)
     return _finished(mixer, total, x)
@@ -193,7 +194,8 @@ def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
 
 def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
     """Append the state-space layer for all tokens, and the attention unit for those that the router activates."""
-    refuse_coded_state(mixer)
+    if mixer.codes.state is not None:
+        raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
     b = x.builder
     s, _ = run_inside(mixer.average, x, state, shared)
     s = F.silu(s)
@@ -212,15 +214,14 @@ def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
     # Masked tokens leave no key: `counts` are the active tokens so far of each sequence.
     squared = mixer.attention == "relu2"
     scale = 1 / max(mixer.slots - 1, 1) if squared else None
-    counts = b.state(1)
-    cache = Cache(1, 1, mixer.k_size, mixer.v_size, mixer.slots, counts=counts, scale=scale, squared=squared)
+    written = {"counts": b.state_buffer(1)}
+    cache = Cache(1, 1, mixer.k_size, mixer.v_size, mixer.slots, scale=scale, squared=squared)
     bias = None
-    positions = None
     if mixer.positions == "bias":
         bias = b.constant(mixer.bias)
-        positions = b.state(mixer.slots)
+        written["positions"] = b.state_buffer(mixer.slots)
     rows = {name: cast(Any, value).token_rows for name, value in {**inputs, "v": v}.items()}
-    attended = attend(b, cache, cache.memory(b), **rows, bias=bias, positions=positions)
+    attended = attend(b, cache, memory_of(b, cache), **rows, bias=bias, written=written)
     out = Traced.of(b, attended, [b.tokens, 1, mixer.v_size])
     read = _Sum(b, mixer.width)
     read.add(mixer.unit.h_proj(out * r), weights[1])

@@ -2,13 +2,13 @@
 
 The methods of an attention kind run once with such tensors, as `torch.fx` runs a module, and leave the compiled step of
 the kind. `LOWERINGS` maps the name of a torch function to the function that appends its operations. Functions that
-`leaf` of `kinds.tracing` marks are compiled as a whole, by `LEAVES`.
+`leaf` of `kinds.tracing` marks are compiled as a whole, by what `compiles` entered for them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ....kernels.decode.vectors import cpu as vectors
+from ...attention.kinds.tracing import COMPILED
 from .builder import Builder
 from .memory import Array, Buffer
 from .nodes import Chain, ColumnSlice, Joined, LinearNode, Node, Operand, Spread, Stored
@@ -93,8 +94,9 @@ class Traced:
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         # torch calls this for every function with a traced argument. Functions of the package are looked up as such,
         # functions of torch by name: torch.sum and Tensor.sum are two objects of one name.
-        lower = LEAVES.get(function) or lowering(function.__name__)
-        return lower(*args, **(kwargs or {}))
+        if function in COMPILED:
+            return _whole(function, args, kwargs or {})
+        return lowering(function.__name__)(*args, **(kwargs or {}))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or not hasattr(Tensor, name):
@@ -167,9 +169,8 @@ class Position:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        leaf = LEAVES.get(function)
-        if leaf is not None:
-            return leaf(*args, **(kwargs or {}))
+        if function in COMPILED:
+            return _whole(function, args, kwargs or {})
         return cls._computed(*args)
 
     @staticmethod
@@ -202,6 +203,14 @@ class Position:
     __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __truediv__ = __floordiv__ = _with
     __eq__ = __ne__ = __ge__ = __gt__ = __le__ = __lt__ = __neg__ = _with  # type: ignore[assignment]
     __hash__ = object.__hash__
+
+
+def _whole(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Compile a function that `leaf` marks, by what `compiles` entered for it."""
+    builder = next((value.builder for value in args if isinstance(value, Traced)), None)
+    if builder is None:
+        raise NotCompiledError(POSITION_DEPENDENT)
+    return COMPILED[function](builder, *args, **kwargs)
 
 
 def lowering(name: str) -> Callable[..., Any]:
@@ -263,10 +272,13 @@ def _narrow(x: Traced, axis: int, start: int, count: int) -> Traced:
         return x
     if axis == 0:
         raise NotCompiledError("a choice of sequences: no compiled operation computes it")
-    # In rows of this axis and those behind it, `count` places are neighbouring columns.
     inner = math.prod(x.shape[axis + 1 :])
-    node = ColumnSlice(x.node, x.shape[axis] * inner, start * inner, count * inner)
-    return Traced(node, [*x.shape[:axis], count, *x.shape[axis + 1 :]])
+    shape = [*x.shape[:axis], count, *x.shape[axis + 1 :]]
+    node = x.node
+    if count == 1 and isinstance(node, Spread) and node.waits and (node.width, node.times) == (inner, x.shape[axis]):
+        return Traced(node.x, shape)  # one of many that are the same
+    # In rows of this axis and those behind it, `count` places are neighbouring columns.
+    return Traced(ColumnSlice(node, x.shape[axis] * inner, start * inner, count * inner), shape)
 
 
 def _item(x: Traced, index: Any) -> Traced:
@@ -642,21 +654,6 @@ def _matmul(x: Value, y: Value) -> Traced:
     y = _expand(y, *lead, *y.shape[-2:])
     out = x.builder.matmul(x.head_rows, y.head_rows, rows)
     return Traced.of(x.builder, out, [*lead, rows, columns])
-
-
-LEAVES: dict[Any, Callable[..., Any]] = {}
-"""Lowerings by the function that `leaf` of `kinds.tracing` marks, see `lowers`."""
-
-
-def lowers(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate the lowering of these functions, which `leaf` of `kinds.tracing` marks."""
-
-    def enter(lower: Callable[..., Any]) -> Callable[..., Any]:
-        for function in functions:
-            LEAVES[function] = lower
-        return lower
-
-    return enter
 
 
 LOWERINGS: dict[str, Callable[..., Any]] = {

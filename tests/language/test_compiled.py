@@ -1,0 +1,164 @@
+"""A kind outside of the package says its compiled step in its own file, by an operation of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from helpers.decoding import assert_same, decoded, model_of, stepped, text
+from torch import Tensor, nn
+
+from neurosim.kernels.decode.program import FLOAT, BoundOperation, operation
+from neurosim.kernels.tools.pointers import vector
+from neurosim.language import KINDS, Coding, Decoder, Mixer, convert
+from neurosim.language.attention.kinds.base import Inputs, Shared, State
+from neurosim.language.attention.kinds.compiled import Columns, Step
+from neurosim.language.attention.kinds.softmax import SoftmaxAttention
+from neurosim.language.attention.kinds.tracing import compiles, leaf
+from neurosim.language.conversion.decoder.program import NotCompiledError
+
+
+@operation("u width tokens rate state out")
+def leaky(p, context, begin, end):  # type: ignore[no-untyped-def]
+    """s = a s + u, out = s for each channel. Parts are channels."""
+    rate = vector(p.rate, p.width, FLOAT)
+    for i in range(p.tokens):
+        u = vector(p.u + 4 * i * p.width, p.width, FLOAT)
+        s = vector(p.state + 4 * i * p.width, p.width, FLOAT)
+        out = vector(p.out + 4 * i * p.width, p.width, FLOAT)
+        for j in range(begin, end):
+            s[j] = rate[j] * s[j] + u[j]
+            out[j] = s[j]
+
+
+@leaf
+def sharpened(x: Tensor) -> Tensor:
+    """Return x sorted within each token, which no torch function of the step does."""
+    return x.sort(-1).values
+
+
+@compiles(sharpened)
+def _sharpened(step: Step, x: Tensor) -> Tensor:
+    # A softmax is no sort: what is entered here, and not the function, is in the step.
+    return x.softmax(-1)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Leaky(Mixer):
+    """s = a s + W x, y = W_o s."""
+
+    def build(self) -> None:
+        self.rate = nn.Parameter(torch.linspace(0.5, 0.95, self.width))
+        self.in_proj, self.o_proj = (nn.Linear(self.width, self.width) for _ in range(2))
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": x.new_zeros(len(x), self.width)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"u": self.in_proj(x)}, {}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        memory = self.rate * memory + inputs["u"]
+        return memory, memory
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        out = step.value(self.width)
+        u = {"u": inputs["u"]}
+        step.append(leaky, Columns(self.width), u, {"state": memory, "out": out}, width=self.width, rate=self.rate)
+        return out
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        return self.stepwise(memory, inputs)
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        y: Tensor = self.o_proj(out)
+        return y
+
+
+class Doubled(Leaky):
+    """Another recurrence, which does not say its operations."""
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        memory, out = super().recur(memory, inputs)
+        return memory, 2 * out
+
+
+class Misnamed(Leaky):
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        step.append(leaky, Columns(self.width), {"x": inputs["u"]}, {"state": memory}, width=self.width)
+        return memory
+
+
+class Forgotten(Leaky):
+    """A compiled step whose operations leave the memory alone."""
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return inputs["u"]
+
+
+class Sharpened(Leaky):
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"u": sharpened(self.in_proj(x))}, {}
+
+
+def operations(decoder: Decoder) -> list[str]:
+    """Names of the operations of a step, in the order in which they are appended."""
+    alive = decoder._programs[decoder.tokens].builder.alive
+    return [each.operation.function.__name__ for each in alive if isinstance(each, BoundOperation)]
+
+
+@pytest.mark.parametrize(("kind", "own"), [(Leaky, True), (Doubled, False)])
+def test_the_step_is_the_recurrence(kind: type[Mixer], own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For any batch and threads, and with the state in spikes; a subclass with another recurrence is traced."""
+    monkeypatch.setitem(KINDS, "own", kind)
+    model = model_of("own", {})
+    tokens = text(9, 3)
+    decoder = Decoder(model, 3)
+    assert ("leaky" in operations(decoder)) == own
+    assert_same(decoded(decoder, tokens), stepped(model, tokens))
+    made = convert(model, Coding("ternary", state=True)).execute()
+    one = decoded(Decoder(made.model, 3), tokens)
+    assert_same(one, stepped(made.model, tokens))
+    assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
+
+
+def test_a_function_of_a_kind_has_its_step_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "own", Sharpened)
+    # The model of two layers normalises once more where `sharpened` is called.
+    assert operations(Decoder(model_of("own", {}))).count("normalise") == 2
+
+
+def test_operands_are_checked_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "own", Misnamed)
+    with pytest.raises(TypeError, match="leaky: unknown operands: x; choose from u, width, tokens, rate, state, out"):
+        Decoder(model_of("own", {}))
+
+
+def test_a_state_that_no_operation_writes_is_not_coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "own", Forgotten)
+    model = convert(model_of("own", {}), Coding("ternary", state=True)).model
+    with pytest.raises(NotCompiledError, match=r"layers\.0\.mixer: codes\.state"):
+        Decoder(model)
+
+
+def test_methods_that_define_a_recurrence_are_those_of_the_kind() -> None:
+    class Seen(SoftmaxAttention):
+        def visible_later(self, known: Tensor) -> Tensor:
+            return super().visible_later(known)
+
+    class Turned(SoftmaxAttention):
+        def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+            return -super().finish(out, x, inputs)
+
+    assert Seen.compiled is Mixer.compiled
+    assert Turned.compiled is SoftmaxAttention.compiled
+
+
+def test_one_step_of_several_is_the_delta_rule() -> None:
+    """One Householder step a token has its operation, too."""
+    model = model_of("deltaproduct", {"num_heads": 2, "head_dim": 6, "num_householder": 1})
+    tokens = text(7, 2)
+    assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens))
+    assert np.isfinite(Decoder(model).step([1])).all()
