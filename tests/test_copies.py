@@ -30,7 +30,6 @@ WORDS = re.compile(r"address|ctypes|data_ptr|get_function_pointer|memmap|mmap")
 
 # Classes that hold addresses of memory from call to call: they derive from `Uncopied`.
 HOLDERS = {
-    "language/conversion/decoder/builder.py": {"Builder"},
     "language/conversion/decoder/decoder.py": {"Decoder"},
     "language/conversion/decoder/program.py": {"DecoderProgram"},
     "engine/exact/workspace.py": {"ExactWorkspace"},
@@ -49,6 +48,9 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "language/attention/tensors.py": {
         "MappedFiles": "files that are only read, which copies share; they cannot be pickled"
     },
+    "language/conversion/decoder/encoding.py": {"encoded": IN_PROGRAM},
+    "language/conversion/decoder/joined_rows.py": dict.fromkeys(("_parts", "integers"), IN_PROGRAM),
+    "language/conversion/decoder/split_rows.py": {"split_linear": IN_PROGRAM},
     "language/conversion/decoder/memory.py": {
         **dict.fromkeys(("Buffer", "Growing", "Touched", "Weights"), IN_PROGRAM),
         **dict.fromkeys(("_pages", "aligned"), WITHIN),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -271,7 +271,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         step.append(networks.recall, Heads(self.heads), {"x": x}, written, **self._network(step))
         return out
 
-    def _network(self, step: Step) -> dict[str, object]:
+    def _network(self, step: Step) -> dict[str, Any]:
         """Return the operands of `kernels.decode.networks.cpu.NETWORK`, with scratch for each thread."""
         hidden = self.expansion * self.k_size
         weights = self.first.shape[-1]

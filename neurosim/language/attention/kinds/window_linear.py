@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -194,7 +194,7 @@ def _slid(
     memory = step.memory(cache)
     old_k = step.value(1, heads, size)
     old_v = step.value(1, heads, size + 1)
-    sizes = {"heads": heads, "size": size, "capacity": mixer.window_size}
+    sizes: dict[str, Any] = {"heads": heads, "size": size, "capacity": mixer.window_size}
     # First the token that leaves is read, then `attend` puts the present one in its place.
     step.append(
         windows.take_oldest,

@@ -8,8 +8,8 @@ from typing import Any
 from ....kernels.decode.attention import windows
 from ....kernels.decode.program import Operation
 from ...attention.kinds.compiled import Cache
-from .builder import Builder
 from .memory import Array, Buffer, Growing, Touch, reads, writes
+from .program import DecoderProgram
 
 FIRST_TOKENS = 256  # first capacity of a window of all tokens
 
@@ -19,7 +19,7 @@ def capacity_of(cache: Cache) -> int:
     return cache.tokens or FIRST_TOKENS
 
 
-def memory_of(b: Builder, cache: Cache) -> Buffer:
+def memory_of(b: DecoderProgram, cache: Cache) -> Buffer:
     """Return a new state for keys and values, token after token."""
     width = cache.kv_heads * (cache.keys + cache.values) + cache.more
     if cache.rows == 1:
@@ -27,14 +27,14 @@ def memory_of(b: Builder, cache: Cache) -> Buffer:
     return b.state_buffer(capacity_of(cache), cache.rows, width)
 
 
-def operands_of(b: Builder, cache: Cache, memory: Buffer) -> dict[str, Any]:
+def operands_of(b: DecoderProgram, cache: Cache, memory: Buffer) -> dict[str, Any]:
     """Return sizes and memory of `kernels.decode.attention.windows.CACHE`."""
     sizes = {"heads": cache.kv_heads * cache.groups, "keys": cache.keys, "values": cache.values, "group": cache.groups}
     scale = cache.keys**-0.5 if cache.scale is None else cache.scale
     return {**sizes, "tokens": b.tokens, "capacity": capacity_of(cache), "memory": memory, "scale": scale}
 
 
-def let_grow(b: Builder, cache: Cache, operation: Operation, tables: list[Array]) -> None:
+def let_grow(b: DecoderProgram, cache: Cache, operation: Operation, tables: list[Array]) -> None:
     """Let the last state, which an operation with these tables of operands stores tokens in, grow if all are seen."""
     if cache.tokens:
         return
@@ -44,7 +44,7 @@ def let_grow(b: Builder, cache: Cache, operation: Operation, tables: list[Array]
 
 
 def attend(
-    b: Builder,
+    b: DecoderProgram,
     cache: Cache,
     memory: Buffer,
     q: Buffer,

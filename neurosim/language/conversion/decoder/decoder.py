@@ -22,9 +22,11 @@ from ...attention.model import LanguageModel, ResidualBlock
 from ..spiked_mixer import SpikedMixer
 from . import leaves
 from .embedding import stored_table
+from .inputs import embed, embed_events
 from .memory import Array, Buffer, SequenceStates, Weights
 from .nodes import StateNode
 from .operations import StepBuilder
+from .pointwise import overwrite
 from .program import NotCompiledError
 from .traced import Position, Traced
 
@@ -358,11 +360,11 @@ def _compile(b: StepBuilder, model: LanguageModel, tokens: Array, rows: Array | 
     embeddings = model.embeddings
     bounds = model.bounds()
     if isinstance(embeddings, EventEmbedding):
-        first = b.embed_events(tokens, embeddings)
+        first = embed_events(b, tokens, embeddings)
     elif rows is not None:
         first = Buffer(rows, *rows.shape)
     else:
-        first = b.embed(tokens, embeddings)
+        first = embed(b, tokens, embeddings)
     x = Traced.of(b, first, [b.tokens, 1, model.config.width])
     shared: dict[str, Any] = {}
     for i, block in enumerate(model.layers):
@@ -409,5 +411,5 @@ def _block(block: ResidualBlock, x: Traced, shared: dict[str, Any]) -> Traced:
             value.node.append()
             changed.append((state[name], value))
     for part, value in changed:
-        b.overwrite(part.token_rows, value.token_rows)
+        overwrite(b, part.token_rows, value.token_rows)
     return cast(Traced, y)

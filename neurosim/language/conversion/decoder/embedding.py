@@ -10,7 +10,7 @@ from torch import Tensor
 from ...attention.gguf.blocks import BlockTensor
 from ...attention.model import LanguageModel
 from ..linear import SpikedLinear
-from .builder import multiplies_blocks
+from .linear import multiplies_blocks
 from .memory import Array
 
 # Bytes of a table as float32 up to which a decoder has a copy of it: a token's row of 16 bits takes 5 us to look up

@@ -25,9 +25,12 @@ from ..coding import Coder
 from ..linear import SpikedLinear
 from ..spiked_mixer import SpikedMixer
 from . import routed
+from .encoding import code, code_state
 from .memory import WHOLE, reads, writes
 from .nodes import Shifted, Spread, StateNode
 from .operations import StepBuilder
+from .pointwise import convolve
+from .positions import rotary, turns
 from .program import NotCompiledError
 from .traced import Position, Traced, linear, normalised
 
@@ -45,27 +48,27 @@ def _coded(b: StepBuilder, coder: Coder, x: Traced) -> Traced:
     """Code the last axis; heads that repeat are coded once."""
     if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
         inner = x.node.x
-        out = b.code(inner.rows(inner.size), coder, x.shape[-1])
+        out = code(b, inner.rows(inner.size), coder, x.shape[-1])
         coded = Traced.of(b, out, [b.tokens, inner.size])
         return Traced(Spread(coded.node, x.node.width, x.node.times), x.shape)
-    return Traced.of(b, b.code(x.token_rows, coder, x.shape[-1]), x.shape)
+    return Traced.of(b, code(b, x.token_rows, coder, x.shape[-1]), x.shape)
 
 
 @compiles(ShortConv.forward)
 def _convolved(b: StepBuilder, layer: ShortConv, x: Traced, tail: Traced) -> tuple[Traced, Traced]:
-    return Traced.of(b, b.convolve(layer, x.token_rows, tail.node.buffer), x.shape), tail
+    return Traced.of(b, convolve(b, layer, x.token_rows, tail.node.buffer), x.shape), tail
 
 
 @compiles(Rotary.turn)
 def _turned(b: StepBuilder, angles: Rotary, x: Traced, position: Any) -> Traced:
     b.require_own(position)
-    return Traced.of(b, b.rotary(x.token_rows, x.shape[-1], angles), x.shape)
+    return Traced.of(b, rotary(b, x.token_rows, x.shape[-1], angles), x.shape)
 
 
 @compiles(TrainedAngles.forward)
 def _by_trained_angles(b: StepBuilder, layer: TrainedAngles, x: Traced, position: Any) -> Traced:
     b.require_own(position)
-    both = Traced.of(b, b.turns(layer.angles.detach().double().flatten().numpy()), [b.tokens, 1, 2, *x.shape[-2:]])
+    both = Traced.of(b, turns(b, layer.angles.detach().double().flatten().numpy()), [b.tokens, 1, 2, *x.shape[-2:]])
     cos, sin = both.unbind(2)
     return cast(Traced, torch.cat(cast(Any, [x * cos, x * sin]), -1))
 
@@ -141,7 +144,7 @@ def _stepped(b: StepBuilder, mixer: Mixer, memory: Traced, inputs: Inputs) -> tu
     if coder is not None:
         if memory.node.waits:
             raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
-        b.code_state(memory.node.buffer, coder, memory.shape[-1])
+        code_state(b, memory.node.buffer, coder, memory.shape[-1])
     return memory, out[:, None]
 
 

@@ -21,8 +21,11 @@ from torch import Tensor
 from ....kernels.decode.linear.vnni import BLOCK
 from ....kernels.decode.vectors import cpu as vectors
 from ..linear import SpikedLinear
-from .builder import Builder
+from .joined_rows import integers, joins
+from .linear import linear
 from .memory import Array, Buffer, aligned
+from .pointwise import columns, copy, pointwise, shift
+from .program import DecoderProgram
 
 
 class Node(ABC):
@@ -35,7 +38,7 @@ class Node(ABC):
             only refers to them: a decoder in a circle would stay in memory until Python looks for circles.
     """
 
-    def __init__(self, builder: Builder, size: int) -> None:
+    def __init__(self, builder: DecoderProgram, size: int) -> None:
         self.builder = builder
         self.size = size
         self.readers: list[ref[LinearNode]] = []
@@ -71,7 +74,7 @@ class Node(ABC):
 class Stored(Node):
     """A value that a buffer holds."""
 
-    def __init__(self, builder: Builder, buffer: Buffer) -> None:
+    def __init__(self, builder: DecoderProgram, buffer: Buffer) -> None:
         super().__init__(builder, buffer.width * buffer.rows // builder.tokens)
         self._buffer = buffer
 
@@ -87,7 +90,7 @@ class StateNode(Node):
         first: values before the first token [tokens, ..].
     """
 
-    def __init__(self, builder: Builder, first: Tensor) -> None:
+    def __init__(self, builder: DecoderProgram, first: Tensor) -> None:
         super().__init__(builder, math.prod(first.shape[1:]))
         self.first = first
 
@@ -121,12 +124,12 @@ class LinearNode(Node):
         x = self.x.rows(self.layer.in_features)
         together = self._together(x)
         if len(together) > 1:
-            outs = self.builder.integers([node.layer for node in together], x, None, narrow=False)
+            outs = integers(self.builder, [node.layer for node in together], x, None, narrow=False)
             for node, out in zip(together, outs, strict=True):
                 node._buffer = out
             return outs[together.index(self)]
         before = None if self.before is None else self.before.rows(self.layer.out_features)
-        return self.builder.linear(self.layer, x, before, narrow=narrow)
+        return linear(self.builder, self.layer, x, before, narrow=narrow)
 
     def _together(self, x: Buffer) -> list[LinearNode]:
         """Return the nodes that are computed with this one, itself among them; [] if it is computed alone."""
@@ -134,7 +137,7 @@ class LinearNode(Node):
             return []
         readers = [node for reader in self.x.readers if (node := reader()) is not None]
         waiting = [node for node in readers if node.waits and node.layer.in_features == x.width]
-        return [node for node in waiting if self.builder.joins(node.layer, self.layer, x.width)]
+        return [node for node in waiting if joins(self.builder, node.layer, self.layer, x.width)]
 
     def plus(self, before: Node) -> LinearNode:
         """Return the layer with `before` added to its outputs, in the same operation."""
@@ -154,7 +157,7 @@ class Shifted(Node):
         self.tail = tail
 
     def compute(self) -> Buffer:
-        return self.builder.shift(self.x.rows(self.size), self.tail.rows(self.size))
+        return shift(self.builder, self.x.rows(self.size), self.tail.rows(self.size))
 
 
 @final
@@ -179,8 +182,8 @@ class Operand:
             return self.values
         return None
 
-    def argument(self, builder: Builder, width: int) -> Buffer | Array:
-        """Return it as `Builder.pointwise` takes it, for rows of `width`."""
+    def argument(self, builder: DecoderProgram, width: int) -> Buffer | Array:
+        """Return it as `pointwise` takes it, for rows of `width`."""
         if isinstance(self.values, Tensor):
             return builder.constant(self.values)
         return self.values.rows(self.columns or width)
@@ -309,7 +312,7 @@ class Chain(Node):
         width = next(iter(self.widths), self.size)
         x = self.x.rows(width)
         arguments = {name: each.argument(self.builder, width) for name, each in operands.items() if each is not None}
-        return self.builder.pointwise(x, self.act, **arguments, low=self.bounds[0], high=self.bounds[1])
+        return pointwise(self.builder, x, self.act, **arguments, low=self.bounds[0], high=self.bounds[1])
 
 
 def _is(values: Tensor | None, number: float) -> bool:
@@ -329,7 +332,7 @@ class ColumnSlice(Node):
         self.count = count
 
     def compute(self) -> Buffer:
-        return self.builder.columns(self.x.rows(self.width), self.start, self.count)
+        return columns(self.builder, self.x.rows(self.width), self.start, self.count)
 
 
 @final
@@ -345,7 +348,7 @@ class Spread(Node):
     def compute(self) -> Buffer:
         rows = self.x.rows(self.width)
         out = self.builder.buffer(self.width, rows.rows * self.times)
-        self.builder.copy(rows, 0, out, 0, self.width)
+        copy(self.builder, rows, 0, out, 0, self.width)
         return out
 
 
@@ -353,7 +356,7 @@ class Spread(Node):
 class Joined(Node):
     """Rows side by side: of nodes, and of tensors that are the same for all tokens."""
 
-    def __init__(self, builder: Builder, parts: Sequence[tuple[Node | Tensor, int]]) -> None:
+    def __init__(self, builder: DecoderProgram, parts: Sequence[tuple[Node | Tensor, int]]) -> None:
         whole = sum(width for _, width in parts)
         node, width = next((part, width) for part, width in parts if isinstance(part, Node))
         super().__init__(builder, node.size // width * whole)
@@ -373,7 +376,7 @@ class Joined(Node):
             if isinstance(part, Tensor):
                 out.array[:, at : at + width] = part.reshape(rows, width).numpy()
             else:
-                self.builder.copy(part.rows(width), 0, out, at, width)
+                copy(self.builder, part.rows(width), 0, out, at, width)
             at += width
         return out
 

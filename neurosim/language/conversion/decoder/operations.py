@@ -16,10 +16,9 @@ from ....kernels.decode.matrix_states import cpu as states
 from ....kernels.decode.program import Operation
 from ...attention.kinds.compiled import Cache, Columns, Groups, Heads, Learnt, Step, Tokens
 from . import cached
-from .builder import Builder
 from .memory import WHOLE, Array, Buffer, Share, Touch, reads
 from .nodes import StateNode, grouped
-from .program import NotCompiledError
+from .program import DecoderProgram, NotCompiledError
 from .traced import Position, Traced
 
 Value = Traced | Tensor
@@ -27,8 +26,8 @@ Over = Heads | Columns | Groups | Tokens
 
 
 @final
-class StepBuilder(Builder, Step):
-    """A builder whose operations kinds can append.
+class StepBuilder(DecoderProgram, Step):
+    """A program that kinds can append operations to.
 
     The methods of `Step` take and return `Traced`; kinds are written for tensors, whose place these take.
     """
@@ -56,16 +55,17 @@ class StepBuilder(Builder, Step):
                     bound[f"{name}_group"] = group
                 if isinstance(bound[name], Buffer):
                     touches.append(self._read(bound[name], part, places, group))
-        for name, value in operands.items():
-            bound[name] = self.constant(value) if isinstance(value, Tensor) else value
+        for name, operand in operands.items():
+            bound[name] = self.constant(operand) if isinstance(operand, Tensor) else operand
         if cache is not None:
             memory = cached.memory_of(self, cache)
             touches.append(Touch(memory, share, True))
             known = cached.operands_of(self, cache, memory) | {"weights": self.scratch(cached.capacity_of(cache))}
-            bound = {name: value for name, value in known.items() if name in declared} | bound
-        for name, value in (("tokens", self.tokens), ("mask", self.mask)):
-            if name in declared:
-                bound[name] = value
+            bound = {name: known[name] for name in known.keys() & declared.keys()} | bound
+        if "tokens" in declared:
+            bound["tokens"] = self.tokens
+        if "mask" in declared:
+            bound["mask"] = self.mask
         tables = self.emit(operation(**bound), places, self.masked(touches))
         if cache is not None:
             cached.let_grow(self, cache, operation, tables)
@@ -147,7 +147,7 @@ class StepBuilder(Builder, Step):
         rows = {name: _expanded(inputs[name], heads, size) for name, size in (("q", keys), ("k", keys), ("v", values))}
         decay, rows_of_g = _decays(memory, inputs.get("g"))
         # Without a decay there are no heads of it that could repeat.
-        group: dict[str, object] = {} if rows_of_g else {"g_group": 1}
+        group: dict[str, Any] = {} if rows_of_g else {"g_group": 1}
         self.append(
             states.additive,
             Heads(heads),
@@ -172,7 +172,7 @@ class StepBuilder(Builder, Step):
         }
         decay, rows_of_g = _decays(memory, inputs.get("g"))
         # Without a decay there are no heads of it that could repeat.
-        group: dict[str, object] = {} if rows_of_g else {"g_group": 1}
+        group: dict[str, Any] = {} if rows_of_g else {"g_group": 1}
         rows = rows_of_g | {"q": _expanded(inputs["q"], heads, keys)}
         # The heads of several steps do not lie side by side: every thread reads all of them.
         one = steps in (None, 1)
@@ -216,7 +216,7 @@ class StepBuilder(Builder, Step):
         out = self.value(heads, values)
         decay, rows_of_g = _decays(memory, inputs["g"])
         rows = {name: _expanded(inputs[name], heads, size) for name, size in (("q", keys), ("k", keys), ("v", values))}
-        operands: dict[str, object] = {}
+        operands: dict[str, Any] = {}
         # Constant decays of a model have one row for all tokens.
         by_token = isinstance(inputs["g"], Traced)
         if by_token:
@@ -258,7 +258,7 @@ def _expanded(x: Tensor, *shape: int) -> Tensor:
     return x.expand(x.shape[0], *shape)
 
 
-def _sizes(memory: Tensor) -> dict[str, int]:
+def _sizes(memory: Tensor) -> dict[str, Any]:
     """Return the sizes of `kernels.decode.matrix_states.cpu.STATE` of a memory [B, H, K, V]."""
     _, heads, keys, values = memory.shape
     return {"heads": heads, "keys": keys, "values": values}

@@ -104,6 +104,8 @@ class DecoderProgram(Uncopied):
         alive: everything that the program has only the address of.
         free, used: arrays by shape and type, of earlier layers for use again, and of this layer.
         encoded: lists of active channels of this layer, by their buffer and coder.
+        last_norm: the last norm of whole tokens; what encodes it at once takes its place.
+        angles: buffers of rotary positions, by rates and scale.
     """
 
     tokens: int
@@ -121,6 +123,8 @@ class DecoderProgram(Uncopied):
     free: dict[tuple[Any, ...], list[Array]] = field(default_factory=dict)
     used: list[tuple[tuple[Any, ...], Array]] = field(default_factory=list)
     encoded: dict[tuple[Any, ...], Encoded] = field(default_factory=dict)
+    last_norm: LastNorm | None = None
+    angles: dict[tuple[bytes, float], Buffer] = field(default_factory=dict)
     mask: Array | None = None
     routed: Buffer | None = None
 

@@ -25,10 +25,11 @@ from ...attention.kinds.mixture_of_memories import MoM, RoutedMixer
 from ...attention.kinds.modules import repeat_heads, split_heads
 from ...attention.kinds.nested import run_inside
 from ...attention.kinds.sparse_expansion import SSE
-from .builder import Builder
 from .cached import attend, memory_of
+from .linear import product
 from .memory import Array, Buffer, reads, writes
 from .nodes import StateNode, Stored
+from .operations import StepBuilder
 from .program import NotCompiledError
 from .traced import Traced
 
@@ -42,7 +43,7 @@ class _Sum:
         buffer: the sum; not written before the first `add`.
     """
 
-    def __init__(self, b: Builder, width: int) -> None:
+    def __init__(self, b: StepBuilder, width: int) -> None:
         self.buffer = b.buffer(width)
         self._is_empty = True
 
@@ -58,7 +59,7 @@ class _Sum:
         self._is_empty = False
 
 
-def _memory(b: Builder, mixer: RoutedMixer) -> Traced:
+def _memory(b: StepBuilder, mixer: RoutedMixer) -> Traced:
     """Return the state [B, H, K, V] of one memory, at first 0."""
     shape = (b.tokens, mixer.heads, mixer.head_dim, mixer.v_size)
     return Traced(StateNode(b, torch.zeros(shape)), shape)
@@ -77,7 +78,7 @@ def _recurred(step: Any, mixer: RoutedMixer, memory: Traced, inputs: Mapping[str
     return out
 
 
-def _end_routing(b: Builder) -> None:
+def _end_routing(b: StepBuilder) -> None:
     """Let all tokens take part again."""
     b.mask = None
     b.routed = None
@@ -139,7 +140,7 @@ class _Partitions:
         return x * Traced(factor, [x.shape[0]] + [1] * (x.ndim - 1))
 
 
-def _partitions(b: Builder, mixer: SSE, scores: Buffer) -> _Partitions:
+def _partitions(b: StepBuilder, mixer: SSE, scores: Buffer) -> _Partitions:
     """Pick the partitions that tokens read and write.
 
     Both take the memories of highest score: the fewer are among the more, so that a mask of the more is enough, and the
@@ -235,7 +236,7 @@ def experts(layer: Experts, x: Any) -> Traced:
     spec = layer.router.spec
     router = layer.router
     weights, masks = b.route(
-        b.product(router.weight, x.token_rows),
+        product(b, router.weight, x.token_rows),
         spec.count,
         spec.count,
         spec.top,
@@ -255,7 +256,7 @@ def experts(layer: Experts, x: Any) -> Traced:
         return out
     always = layer.shared(x)
     if layer.shared_gate is not None:
-        gate = b.product(layer.shared_gate, x.token_rows)
+        gate = product(b, layer.shared_gate, x.token_rows)
         always = always * torch.sigmoid(cast(Any, Traced.of(b, gate, [*x.shape[:-1], 1])))
     return out + always
 

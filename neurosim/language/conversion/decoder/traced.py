@@ -17,10 +17,11 @@ from torch import Tensor
 
 from ....kernels.decode.vectors import cpu as vectors
 from ...attention.kinds.tracing import COMPILED
-from .builder import Builder
 from .memory import Array, Buffer
 from .nodes import Chain, ColumnSlice, Joined, LinearNode, Node, Operand, Spread, Stored
-from .program import NotCompiledError
+from .norms import norm_of, normalise, ratio, total
+from .pointwise import matmul, mix
+from .program import DecoderProgram, NotCompiledError
 
 POSITION_DEPENDENT = "a value that depends on the position of its token: no compiled operation computes it"
 
@@ -46,13 +47,13 @@ class Traced:
         self.ndim = len(self.shape)
 
     @classmethod
-    def of(cls, builder: Builder, buffer: Buffer, shape: Sequence[int]) -> Traced:
+    def of(cls, builder: DecoderProgram, buffer: Buffer, shape: Sequence[int]) -> Traced:
         """Return the tensor that a buffer holds."""
         return cls(Stored(builder, buffer), shape)
 
     @property
-    def builder(self) -> Builder:
-        """Builder of the program that computes it."""
+    def builder(self) -> DecoderProgram:
+        """DecoderProgram of the program that computes it."""
         return self.node.builder
 
     @property
@@ -474,7 +475,7 @@ def _div(x: Value, y: Value) -> Traced:
     if isinstance(x, Traced) and isinstance(y, Traced):
         quotient = _quotient(x.node, y.node)
         if quotient is not None:
-            return Traced.of(x.builder, x.builder.ratio(*quotient), x.shape)
+            return Traced.of(x.builder, ratio(x.builder, *quotient), x.shape)
     if isinstance(y, Traced):
         return _mul(x, _act(vectors.RECIPROCAL)(y))
     factor = y if isinstance(y, Position) else 1 / torch.as_tensor(y)
@@ -545,7 +546,7 @@ def _lerp(x: Traced, y: Traced, w: Value) -> Traced:
         weight = w.token_rows
     else:
         weight = builder.constant(w.expand(1, *x.shape[1:]))
-    return Traced.of(builder, builder.mix(x.token_rows, y.token_rows, weight), x.shape)
+    return Traced.of(builder, mix(builder, x.token_rows, y.token_rows, weight), x.shape)
 
 
 def _logaddexp(x: Value, y: Value) -> Traced:
@@ -565,9 +566,9 @@ def _require_last(x: Traced, dim: int | Sequence[int] | None, name: str) -> None
 
 def _sum(x: Traced, dim: Any = None, keepdim: bool = False) -> Traced:
     _require_last(x, dim, "sum")
-    total = x.builder.total(x.head_rows, x.shape[-1])
+    sums = total(x.builder, x.head_rows, x.shape[-1])
     shape = [*x.shape[:-1], 1] if keepdim else x.shape[:-1]
-    return Traced.of(x.builder, total, shape)
+    return Traced.of(x.builder, sums, shape)
 
 
 def _mean(x: Traced, dim: Any = None, keepdim: bool = False) -> Traced:
@@ -579,7 +580,7 @@ def normalised(x: Traced, kind: int, eps: float = 0.0) -> Traced:
     if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
         inner = Traced(x.node.x, [x.builder.tokens, x.node.x.size // x.node.width, x.node.width])
         return Traced(Spread(normalised(inner, kind, eps).node, x.node.width, x.node.times), x.shape)
-    return Traced.of(x.builder, x.builder.normalise(x.token_rows, x.shape[-1], kind, eps), x.shape)
+    return Traced.of(x.builder, normalise(x.builder, x.token_rows, x.shape[-1], kind, eps), x.shape)
 
 
 def _cumsum(x: Traced, dim: int) -> Traced:
@@ -603,7 +604,7 @@ def _softmax(x: Traced, dim: int = -1, *ignored: Any, **named: Any) -> Traced:
 def _norm(x: Traced, size: int, weight: Any, bias: Any, eps: float | None, *, centred: bool) -> Traced:
     if eps is None:
         eps = torch.finfo(torch.float32).eps
-    return Traced.of(x.builder, x.builder.norm_of(x.token_rows, size, weight, bias, eps, centred=centred), x.shape)
+    return Traced.of(x.builder, norm_of(x.builder, x.token_rows, size, weight, bias, eps, centred=centred), x.shape)
 
 
 def _rms_norm(x: Traced, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Traced:
@@ -652,7 +653,7 @@ def _matmul(x: Value, y: Value) -> Traced:
     lead = _broadcast(x.shape[:-2], y.shape[:-2])
     x = _expand(x, *lead, *x.shape[-2:])
     y = _expand(y, *lead, *y.shape[-2:])
-    out = x.builder.matmul(x.head_rows, y.head_rows, rows)
+    out = matmul(x.builder, x.head_rows, y.head_rows, rows)
     return Traced.of(x.builder, out, [*lead, rows, columns])
 
 
