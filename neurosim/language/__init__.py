@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .conversion.coding import Coder as Coder
     from .conversion.comparison import check_execution as check_execution
     from .conversion.comparison import compare_models as compare_models
+    from .conversion.convert import Calibration as Calibration
+    from .conversion.convert import calibrate_channels as calibrate_channels
+    from .conversion.convert import convert as convert
     from .conversion.costs import energy_comparison as energy_comparison
     from .conversion.costs import layer_counts as layer_counts
     from .conversion.costs import spike_totals as spike_totals
@@ -39,11 +42,8 @@ if TYPE_CHECKING:
     from .conversion.generate import Sampling as Sampling
     from .conversion.generate import generate_tokens as generate_tokens
     from .conversion.linear import SpikedLinear as SpikedLinear
-    from .conversion.model import Calibration as Calibration
-    from .conversion.model import Coding as Coding
     from .conversion.model import Converted as Converted
-    from .conversion.model import calibrate_channels as calibrate_channels
-    from .conversion.model import convert as convert
+    from .conversion.settings import Coding as Coding
     from .conversion.speed import measure_speed as measure_speed
     from .conversion.tuning import Tuning as Tuning
     from .conversion.tuning import tune as tune

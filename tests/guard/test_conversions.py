@@ -25,7 +25,7 @@ QUICK = [next(case for case in cases() if (case.scheme, case.kind) == (s, k)) fo
 
 @pytest.fixture(autouse=True)
 def brief_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurosim.language.conversion.model.LEARNED_STEPS", 1)
+    monkeypatch.setattr("neurosim.language.conversion.convert.LEARNED_STEPS", 1)
 
 
 @pytest.mark.parametrize("case", QUICK, ids=str)

@@ -12,8 +12,9 @@ from neurosim.language import Coding, convert
 from neurosim.language.attention.kinds.modules import Linear
 from neurosim.language.attention.train import draw_windows
 from neurosim.language.conversion.balance import RANGE, balance_counts
+from neurosim.language.conversion.convert import calibrate_groups
 from neurosim.language.conversion.gradients import collect_gradients
-from neurosim.language.conversion.model import calibrate_groups, linear_names
+from neurosim.language.conversion.operators import linear_names
 
 WINDOWS = draw_windows(text(600), 4, 16, 0)
 READERS = ("mixer.q_proj", "mixer.k_proj", "mixer.v_proj", "mixer.g_proj")

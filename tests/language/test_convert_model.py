@@ -413,7 +413,7 @@ def test_limited_counts_lose_less_the_more_levels_there_are(dense: LanguageModel
 
 
 def test_learned_thresholds_leave_weights_alone(dense: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurosim.language.conversion.model.LEARNED_STEPS", 3)
+    monkeypatch.setattr("neurosim.language.conversion.convert.LEARNED_STEPS", 3)
     made = convert(dense, Coding("learned", spikes=0.5, rotate=False), text(), windows=8, length=32)
     plain = convert(dense, Coding("calibrated", spikes=0.5, rotate=False), text(), windows=8, length=32)
     for name, layer in made.layers.items():

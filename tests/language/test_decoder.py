@@ -108,7 +108,7 @@ CASES = [*QUICK_CASES, *(case for case in zip(sorted(KINDS), cycle(SCHEMES), str
 @pytest.mark.parametrize("case", sampled(CASES, QUICK_CASES), ids="-".join)
 def test_every_kind_and_coding(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The step is the model's own, and neither the batch nor threads change a bit."""
-    monkeypatch.setattr("neurosim.language.conversion.model.LEARNED_STEPS", 1)
+    monkeypatch.setattr("neurosim.language.conversion.convert.LEARNED_STEPS", 1)
     kind, scheme = case
     model = model_of(kind)
     tokens = text(6, 16)

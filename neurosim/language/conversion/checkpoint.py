@@ -31,7 +31,8 @@ from ..attention.tensors import DeferredTensor, StoredTensor, read_headers, requ
 from .coding import SCHEMES, Coder
 from .int4 import stored_blocks, unpacked
 from .linear import SpikedLinear
-from .model import Coding, Converted
+from .model import Converted
+from .settings import Coding
 
 SPIKING = "neurosim-spiking"
 FORMAT = 1  # int8 weights as [K, N]: the rows that spikes select

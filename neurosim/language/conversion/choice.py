@@ -24,10 +24,12 @@ from ...base.errors import require
 from ..attention.model import LanguageModel
 from .coding import SCHEMES
 from .comparison import WindowComparison
+from .convert import Calibration, check_coding, convert
 from .costs import spike_totals
 from .decoder.program import NotCompiledError
-from .model import Calibration, Coding, Converted, check_coding, convert
+from .model import Converted
 from .records import Choice, SpikeTotals, Trial
+from .settings import Coding
 from .speed import compiled_step
 
 LENGTH = 256  # tokens of a window, each read without context

@@ -15,7 +15,7 @@ from ....language.attention.model import MixerSpec
 from ....language.attention.patterns import parse_layers
 from ....language.attention.train import LanguageTraining
 from ....language.conversion.coding import SCHEMES
-from ....language.conversion.model import Coding
+from ....language.conversion.settings import Coding
 from ....language.conversion.tuning import Tuning
 from ..frame.config import Energy, RunConfig, sources_of
 from ..frame.settings import ConfigSource, merge, resolve

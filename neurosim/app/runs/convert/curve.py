@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from ....language.conversion.coding import SCHEMES
 from ....language.conversion.comparison import compare_models
-from ....language.conversion.model import Calibration, Coding, calibrate_channels
+from ....language.conversion.convert import Calibration, calibrate_channels
+from ....language.conversion.settings import Coding
 from ..frame.progress import bar
 from .config import ConvertConfig
 from .result import CurvePoint, CurveResult

@@ -18,6 +18,7 @@ from ....language.conversion.checkpoint import write_converted
 from ....language.conversion.choice import choose_coding, split_for_choice
 from ....language.conversion.coding import SCHEMES
 from ....language.conversion.comparison import check_execution, compare_models, each_layer_alone
+from ....language.conversion.convert import Calibration, calibrate_channels, calibrate_groups, check_coding, convert
 from ....language.conversion.costs import (
     Histograms,
     coding_counts,
@@ -28,16 +29,9 @@ from ....language.conversion.costs import (
     spike_totals,
 )
 from ....language.conversion.decoder.program import NotCompiledError
-from ....language.conversion.model import (
-    Calibration,
-    Coding,
-    Converted,
-    calibrate_channels,
-    calibrate_groups,
-    check_coding,
-    convert,
-)
+from ....language.conversion.model import Converted
 from ....language.conversion.records import Choice, Comparison, ExecutionCheck, Speed, Trial
+from ....language.conversion.settings import Coding
 from ....language.conversion.speed import float_bytes, measure_speed
 from ....language.conversion.state_work import state_counts, uncounted_states
 from ....language.conversion.tuning import tune

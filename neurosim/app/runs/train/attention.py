@@ -14,9 +14,10 @@ from ....base.measure.work import LayerCounts
 from ....data.spikes import Recordings
 from ....language.attention.checkpoint import write_model
 from ....language.conversion.checkpoint import write_converted
+from ....language.conversion.convert import convert
 from ....language.conversion.costs import coding_counts, layer_counts, spike_totals
 from ....language.conversion.events import EVENTS, classify_events, counting_events
-from ....language.conversion.model import Coding, convert
+from ....language.conversion.settings import Coding
 from ....language.conversion.state_work import state_counts
 from ....learning.training.attention_net import AttentionNet
 from ....learning.training.binning import Binning

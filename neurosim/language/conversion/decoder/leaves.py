@@ -25,14 +25,16 @@ from ..coding import Coder
 from ..linear import SpikedLinear
 from ..spiked_mixer import SpikedMixer
 from . import routed
+from .axes import normalised
 from .encoding import code, code_state
 from .memory import WHOLE, reads, writes
 from .nodes import Shifted, Spread, StateNode
 from .operations import StepBuilder
 from .pointwise import convolve
 from .positions import rotary, turns
+from .products import linear
 from .program import NotCompiledError
-from .traced import Position, Traced, linear, normalised
+from .traced import Position, Traced
 
 MIXER = "mixer: "  # prefix of the errors of a mixer
 

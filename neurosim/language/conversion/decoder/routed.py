@@ -26,11 +26,11 @@ from ...attention.kinds.modules import repeat_heads, split_heads
 from ...attention.kinds.nested import run_inside
 from ...attention.kinds.sparse_expansion import SSE
 from .cached import attend, memory_of
+from .encoding import code_state
 from .linear import product
 from .memory import Array, Buffer, reads, writes
 from .nodes import StateNode, Stored
-from .operations import StepBuilder
-from .program import NotCompiledError
+from .program import DecoderProgram, NotCompiledError
 from .traced import Traced
 
 Program = Callable[..., Traced]
@@ -43,7 +43,7 @@ class _Sum:
         buffer: the sum; not written before the first `add`.
     """
 
-    def __init__(self, b: StepBuilder, width: int) -> None:
+    def __init__(self, b: DecoderProgram, width: int) -> None:
         self.buffer = b.buffer(width)
         self._is_empty = True
 
@@ -59,7 +59,7 @@ class _Sum:
         self._is_empty = False
 
 
-def _memory(b: StepBuilder, mixer: RoutedMixer) -> Traced:
+def _memory(b: DecoderProgram, mixer: RoutedMixer) -> Traced:
     """Return the state [B, H, K, V] of one memory, at first 0."""
     shape = (b.tokens, mixer.heads, mixer.head_dim, mixer.v_size)
     return Traced(StateNode(b, torch.zeros(shape)), shape)
@@ -74,11 +74,11 @@ def _append(*values: Traced) -> None:
 def _recurred(step: Any, mixer: RoutedMixer, memory: Traced, inputs: Mapping[str, Any]) -> Traced:
     """Return the outputs of one memory, and leave its state as the coder of the mixer does."""
     out: Traced = step(memory, mixer.coded(cast(Any, inputs)), float(mixer.scale))
-    memory.builder.code_state(memory.node.buffer, mixer.codes.state, mixer.v_size)
+    code_state(memory.builder, memory.node.buffer, mixer.codes.state, mixer.v_size)
     return out
 
 
-def _end_routing(b: StepBuilder) -> None:
+def _end_routing(b: DecoderProgram) -> None:
     """Let all tokens take part again."""
     b.mask = None
     b.routed = None
@@ -140,7 +140,7 @@ class _Partitions:
         return x * Traced(factor, [x.shape[0]] + [1] * (x.ndim - 1))
 
 
-def _partitions(b: StepBuilder, mixer: SSE, scores: Buffer) -> _Partitions:
+def _partitions(b: DecoderProgram, mixer: SSE, scores: Buffer) -> _Partitions:
     """Pick the partitions that tokens read and write.
 
     Both take the memories of highest score: the fewer are among the more, so that a mask of the more is enough, and the

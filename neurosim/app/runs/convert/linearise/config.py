@@ -9,7 +9,7 @@ from .....base.measure.profiles import find as find_profile
 from .....base.rules import Seed
 from .....language.conversion.linearise.records import LinearisationSpec
 from .....language.conversion.linearise.students import STUDENTS, parse_student_pattern
-from .....language.conversion.model import Coding
+from .....language.conversion.settings import Coding
 from ...frame.config import Energy, RunConfig
 from ..config import CalibrationSettings, Text
 

@@ -17,11 +17,12 @@ from .....language.attention.model import LanguageModel
 from .....language.attention.tokenizer import copy_tokenizer
 from .....language.conversion.checkpoint import write_converted
 from .....language.conversion.comparison import compare_windows
+from .....language.conversion.convert import convert
 from .....language.conversion.generate import state_bytes
 from .....language.conversion.linearise.records import LinearisationState, StageProgress
 from .....language.conversion.linearise.stages import Linearisation
 from .....language.conversion.linearise.students import Student, make_student
-from .....language.conversion.model import Converted, convert
+from .....language.conversion.model import Converted
 from .....language.conversion.records import Comparison
 from .....language.conversion.state_work import uncounted_states
 from ...frame.kind import Inputs, Run
