@@ -9,6 +9,7 @@ from torch import nn
 from ....kernels.decode.vectors import cpu as vectors
 from ....kernels.decode.vectors import patches as patch_kernels
 from ...attention.events import EventEmbedding
+from .linear import linear
 from .memory import WHOLE, Array, Buffer, reads, writes
 from .pointwise import pointwise
 from .program import DecoderProgram
@@ -29,9 +30,9 @@ def embed_events(b: DecoderProgram, counts: Array, layer: EventEmbedding) -> Buf
     x = Buffer(counts, *counts.shape)
     # The first patches are of events, plane by plane; later ones are of outputs, all channels of a pixel together.
     together = False
-    for linear, shape in zip(layer.layers[:-1], layer.shapes, strict=False):
+    for inner, shape in zip(layer.layers[:-1], layer.shapes, strict=False):
         kernel, stride = layer.window(shape[1])
-        x = pointwise(b, linear(b, linear, patches(b, x, shape, kernel, stride, together)), vectors.RELU)
+        x = pointwise(b, linear(b, inner, patches(b, x, shape, kernel, stride, together)), vectors.RELU)
         together = True
     if together:
         shape = layer.shapes[-1]
