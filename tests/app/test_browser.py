@@ -115,7 +115,6 @@ def test_the_pages_own_policy_forbids_scripts_and_requests(browser: Browser, tmp
     assert "inline script" in said and "http://127.0.0.1:9/a" in said
 
 
-@pytest.mark.slow
 def test_served_over_http_it_asks_for_nothing_else(browser: Browser, tmp_path: Path) -> None:
     content = write_page(pretend.write(tmp_path)).read_bytes()
     asked = []

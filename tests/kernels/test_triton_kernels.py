@@ -107,12 +107,15 @@ BUILDS = [b for launch in (launch_encode, launch_products, launch_states) for b 
 
 # These are the sample of the quick run.
 QUICK = ("encode_cases", "overlap_cases")
-DEAR = "case_token_thresholds"  # seconds
+DEAR = ("case_token_thresholds", "case_half_precision")  # seconds
 
 
 @pytest.mark.parametrize(
     ("module", "case"),
-    [pytest.param(*case, marks=[] if case[0] in QUICK and case[1] != DEAR else [pytest.mark.slow]) for case in CASES],
+    [
+        pytest.param(*case, marks=[] if case[0] in QUICK and case[1] not in DEAR else [pytest.mark.slow])
+        for case in CASES
+    ],
 )
 def test_interpreted(module: str, case: str) -> None:
     interpret(module, case)

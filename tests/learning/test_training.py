@@ -315,7 +315,10 @@ def noise(recordings: int, side: int) -> Recordings:
     "design",
     [
         NetworkSpec(hidden=(64,), filters=(12, 24), kernel=5, dropout=0.2),
-        NetworkSpec(hidden=(64,), filters=(24,), neuron="SEAdLIF", reset="zero", recurrent=True, taps=2),
+        pytest.param(
+            NetworkSpec(hidden=(64,), filters=(24,), neuron="SEAdLIF", reset="zero", recurrent=True, taps=2),
+            marks=pytest.mark.slow,
+        ),
         NetworkSpec(hidden=(256, 64), neuron="CurrentLIF", train_tau=True, normalise=True),
     ],
     ids=["convolutions", "adaptive", "dense"],
