@@ -359,7 +359,7 @@ def is_right(path: Path, events: Events) -> bool:
     return np.array_equal(Events.of(read(path)).table(), events.table())
 
 
-def written(path: Path, write: Callable[[Path, Events], object], events: Events) -> Path:
+def write_events(path: Path, write: Callable[[Path, Events], object], events: Events) -> Path:
     """Write the events and return the path of the file; a writer of bags chooses its own."""
     made = write(path, events)
     return made if isinstance(made, Path) else path
@@ -376,7 +376,7 @@ def rows(folder: Path) -> list[tuple[str, int, bool]]:
             continue
         right = []
         for file, write in ways.items():
-            right.append(is_right(written(folder / file, write, events), events))
+            right.append(is_right(write_events(folder / file, write, events), events))
         found.append((name, len(events.t), all(right)))
     return found
 

@@ -26,5 +26,5 @@ def test_every_format_is_read_right_by_default(monkeypatch: pytest.MonkeyPatch, 
     folder.mkdir()
     for name, _, _ in found:
         for file, write in formats.FORMATS[name].items():
-            path = formats.written(folder / file, write, changed)
+            path = formats.write_events(folder / file, write, changed)
             assert not formats.is_right(path, events), file
