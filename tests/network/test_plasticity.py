@@ -90,7 +90,7 @@ class Synapses:
 
     def catch_up(self) -> None:
         learning = kernel.Learning(self.rule, self.decay, self.pre[0], self.post, self.eligibility, self.reward[0])
-        late.catch_up_all(learning, self.waiting, self.offsets, self.targets, self.weights)
+        late.catch_up_all(learning, self.waiting, self.offsets[:-1], self.offsets[1:], self.targets, self.weights)
         self.waiting.steps[:] = -1
 
     def settled(self) -> np.ndarray:

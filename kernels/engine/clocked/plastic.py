@@ -55,7 +55,7 @@ from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, forget, is
     SYNAPSES,
     CUTS,  # address: int64 [SOURCES, CUT_COLUMNS], which synapses of a row lie in which block
     CUT_BLOCK,  # the first block of the process, which the first column is of
-    CUT_COLUMNS,  # blocks of the process, and one
+    CUT_COLUMNS,  # blocks of the process, times the delays that share WEIGHTS, and one
     UNITS,  # address: uint32 [SYNAPSES], targets
     WEIGHTS,  # address: real [SYNAPSES]
     RULE,  # address: float64 [RULE_ENTRIES]; 0: the weights stay
@@ -92,9 +92,10 @@ from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, forget, is
     WAITS,  # address: int32 [TARGETS * LINE], see `waiting`; 0: spikes of targets change weights at once
     WAIT_FACTORS,  # address: float64 [TARGETS * LINE, 2]; 0 where all are alike
     WAIT_FOUND,  # address: int64 [threads, FOUND]
+    NEXT_DELAY,  # columns of CUTS from a part of a row to that of the next entry, which follows it in memory; 0: none
     SHARING,  # number of entries, from this one, that share spikes that wait and POST; 0 in the others
     PLASTIC_COLUMNS,
-) = range(50)
+) = range(51)
 
 # Functions that targets call when they fire, int64 [posts, POST_COLUMNS], sorted by target.
 (
@@ -213,6 +214,8 @@ def on_pre(entry, context, log, log_offsets, sums):
     line = sums[entry[RECEPTOR]]
     first_cut = begin_block - entry[CUT_BLOCK]
     last_cut = end_block - entry[CUT_BLOCK]
+    blocks = entry[NEXT_DELAY]
+    traces_next = _member(entry, 1)[PRE] + thread * sources * TRACE_COLUMNS * 8 if blocks else 0
     at = (step - entry[DELAY] - context[LOG_START]) * context[POPULATIONS] + entry[SOURCE]
     for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
         for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
@@ -228,6 +231,10 @@ def on_pre(entry, context, log, log_offsets, sums):
             if f + 1 < log_offsets[home, at + 1]:
                 following = log[home, f + 1]
             next_begin = cuts[following, first_cut]
+            if entry[NEXT_DELAY]:
+                # The part of the next delay is read soon, often in the next step.
+                _fetch(targets, weights, cuts[i, first_cut + blocks], cuts[i, last_cut + blocks])
+                prefetch(traces_next + i * TRACE_COLUMNS * 8)
             if entry[WAITS]:
                 catch_up(learning, waiting, i, cuts[i, first_cut], cuts[i, last_cut], next_begin, targets, weights)
             else:

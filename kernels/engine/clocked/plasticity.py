@@ -210,7 +210,7 @@ def settle(learning, weights, s):
     eligibility[s, SEEN] = integral
 
 
-@compiled
+@compiled(inline="always")
 def on_arrival(learning, step, source, begin, end, targets, weights, gain, row):
     """Process a spike of `source` at synapses `begin` to `end - 1` of its row.
 
@@ -256,7 +256,7 @@ def on_arrival(learning, step, source, begin, end, targets, weights, gain, row):
         changed[k] = min(max(w + amount, low), high)
 
 
-@compiled
+@compiled(inline="always")
 def after_arrival(learning, step, source):
     """Raise the traces of `source`, whose spike has reached its synapses."""
     rule = learning.rule

@@ -88,7 +88,7 @@ def count_from(typing, address, step):
     return types.int64(types.intp, types.int32), emit
 
 
-@compiled
+@compiled(inline="always")
 def catch_up(learning, waiting, source, begin, end, following, targets, weights):
     """Apply the spikes of targets that wait for synapses `begin` to `end - 1`, of the row of a source.
 
@@ -124,7 +124,7 @@ def catch_up(learning, waiting, source, begin, end, following, targets, weights)
         _meet(learning, waiting, source, found[:count], weights[first:stop])
 
 
-@compiled
+@compiled(inline="always")
 def _meet(learning, waiting, source, found, weights):
     """Apply spikes that wait to synapses of a source, one after the other."""
     rule = learning.rule
@@ -192,11 +192,14 @@ def forget(waiting, target):
 
 
 @compiled
-def catch_up_all(learning, waiting, offsets, targets, weights):
-    """Apply all spikes that wait to the synapses of one delay; they are to be removed once all delays have."""
-    for source in range(offsets.size - 1):
-        begin = offsets[source]
-        end = offsets[source + 1]
+def catch_up_all(learning, waiting, begins, ends, targets, weights):
+    """Apply all spikes that wait to the synapses of one delay; they are to be removed once all delays have.
+
+    begins, ends: int64 [sources], where the row of each lies in targets and weights.
+    """
+    for source in range(begins.size):
+        begin = begins[source]
+        end = ends[source]
         catch_up(learning, waiting, source, begin, end, end, targets, weights)
 
 

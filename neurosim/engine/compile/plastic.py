@@ -94,6 +94,11 @@ class PlasticSynapses:
         return self.rewarder >= 0
 
     @property
+    def waits(self) -> bool:
+        """Return whether spikes of targets wait until a spike of the source reads the weights."""
+        return self.rule.size > 0 and self.model is None and not self.modulated
+
+    @property
     def max_delay(self) -> int:
         """Return the number of past steps whose spikes it needs."""
         return max(self.delay, self.reward_delay, self.post_delay)

@@ -19,6 +19,7 @@ from ..compile.plastic import PlasticSynapses
 from ..compile.row_tables import aligned
 from ..compile.share import ProcessShare
 from ..processes import ALONE, Processes
+from .rows_by_delay import RowsByDelay, cuts_of
 
 
 class PlasticState(Uncopied):
@@ -45,10 +46,17 @@ class PlasticState(Uncopied):
         self._found = np.empty((threads, late.FOUND), np.int64)
         # Weights at the start of a recording.
         self._start = [each.weights for each in compiled]
+        # Present weights, an array for each of the synapses; those in `_by_delay` share one.
+        self._weights: list[NDArray[Any]] = []
+        # By number of plastic synapses that wait, where their projection has several delays: its rows, which delay.
+        self._by_delay: dict[int, tuple[RowsByDelay, int]] = {}
         for k, (row, each) in enumerate(zip(self.table, compiled, strict=True)):
             self._state.append(_state(each, share.layout, threads))
-            self._fill(row, each, share)
-            if each.rule.size and not each.modulated:
+            if each.waits and each.group > 1:
+                rows = RowsByDelay(compiled[k : k + each.group], share)
+                self._by_delay |= {k + number: (rows, number) for number in range(each.group)}
+            self._fill(row, k, share)
+            if each.waits:
                 self._late[k] = self._wait(row, k, int(share.layout.sizes[each.target]))
                 row[table.SHARING] = each.sharing
             for name, array in self._state[-1].items():
@@ -58,11 +66,10 @@ class PlasticState(Uncopied):
     def reset(self) -> None:
         """Return to the initial weights, or those of the last `carry`, and to initial traces."""
         self._forget_waiting()
-        for each, start, state in zip(self.synapses, self._start, self._state, strict=True):
+        for k, (each, state) in enumerate(zip(self.synapses, self._state, strict=True)):
+            self._weights[k][self._places(k)] = self._start[k]
             for name, array in state.items():
-                if name == "weights":
-                    array[:] = start
-                elif name == "full":
+                if name == "full":
                     array[:] = each.sites
                 elif name == "variables" and each.model is not None:
                     array[:] = [*each.model.initial(), 0.0]
@@ -72,9 +79,9 @@ class PlasticState(Uncopied):
     def carry(self) -> None:
         """Let the next recording start from the present weights, where a projection keeps them."""
         self._catch_up()
-        for k, (synapses, state) in enumerate(zip(self.synapses, self._state, strict=True)):
+        for k, synapses in enumerate(self.synapses):
             if synapses.projection.keep:
-                self._start[k] = _weights(synapses, state)
+                self._start[k] = self._present(k)
 
     def kept(self) -> dict[str, dict[str, NDArray[Any]]]:
         """Return by name of each projection that keeps its weights: "weights" [synapses], in the order of the rows.
@@ -89,6 +96,7 @@ class PlasticState(Uncopied):
         self._catch_up()
         copies = {}
         for k, state in enumerate(self._state):
+            copies[f"lesson.{k}.weights"] = self._stored(k)
             for name, array in state.items():
                 # Every thread has equal values: the first one's stand for all.
                 shared = array[0] if name in PER_THREAD else array
@@ -99,6 +107,7 @@ class PlasticState(Uncopied):
         """Continue from the arrays that `arrays` returned."""
         self._forget_waiting()
         for k, state in enumerate(self._state):
+            self._weights[k][self._places(k)] = arrays[f"lesson.{k}.weights"]
             for name, array in state.items():
                 array[:] = arrays[f"lesson.{k}.{name}"]
 
@@ -119,14 +128,14 @@ class PlasticState(Uncopied):
         All processes call it, and have the values of all. variable: "weight", "pre" or "post".
         """
         self._catch_up()
-        pairs = zip(self.synapses, self._state, strict=True)
-        parts = [(synapses, state) for synapses, state in pairs if synapses.projection.name == projection]
-        values = np.empty(sum(synapses.whole for synapses, _ in parts), parts[0][1]["weights"].dtype)
-        for synapses, state in parts:
+        parts = [k for k, each in enumerate(self.synapses) if each.projection.name == projection]
+        values = np.empty(sum(self.synapses[k].whole for k in parts), self._weights[parts[0]].dtype)
+        for k in parts:
+            synapses = self.synapses[k]
             if variable == "weight":
-                present = _weights(synapses, state)
+                present = self._present(k)
             else:
-                present = _traces(synapses, state, variable, step)
+                present = _traces(synapses, self._state[k], variable, step)
             if isinstance(synapses.places, slice):
                 values[synapses.places] = present
             else:
@@ -151,7 +160,7 @@ class PlasticState(Uncopied):
         self._catch_up()
         for k in parts:
             state = self._state[k]
-            state["weights"][:] = by_synapse[self.synapses[k].places]
+            self._weights[k][self._places(k)] = by_synapse[self.synapses[k].places]
             # Rewards so far are in the weight that was read: eligibility counts from here on.
             if "eligibility" in state:
                 state["eligibility"][:, kernel.SEEN] = state["reward"][0, kernel.INTEGRAL]
@@ -161,13 +170,13 @@ class PlasticState(Uncopied):
 
         Only homeostasis without a learning rule has no bounds.
         """
-        for synapses, state in zip(self.synapses, self._state, strict=True):
+        for synapses, weights in zip(self.synapses, self._weights, strict=True):
             if synapses.rule.size or not synapses.homeostasis.size:
                 continue
-            wrong = np.flatnonzero(~np.isfinite(state["weights"]))
+            wrong = np.flatnonzero(~np.isfinite(weights))
             if wrong.size:
                 unit = synapses.targets[wrong[0]]
-                value = state["weights"][wrong[0]]
+                value = weights[wrong[0]]
                 return f"{synapses.projection} onto unit {unit}: weight must stay finite (got {value}"
         return ""
 
@@ -209,13 +218,43 @@ class PlasticState(Uncopied):
         for k, (learning, waiting) in self._late.items():
             # The first of each target says whether any waits.
             if (waiting.steps[:: late.LINE] >= 0).any():
-                synapses = self.synapses[k]
-                weights = self._state[k]["weights"]
-                late.catch_up_all(learning, waiting, synapses.offsets, synapses.targets, weights)
+                begins, ends, targets = self._rows(k)
+                late.catch_up_all(learning, waiting, begins, ends, targets, self._weights[k])
         self._forget_waiting()
 
-    def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: ProcessShare) -> None:
-        """Fill the row of plastic synapses in the table; the arrays that it names stay alive with this object."""
+    def _rows(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]:
+        """Return where the rows of synapses number k begin and end in their weights, and the targets of these."""
+        if k in self._by_delay:
+            rows, number = self._by_delay[k]
+            return rows.begins[:, number].copy(), rows.ends[:, number].copy(), rows.targets
+        synapses = self.synapses[k]
+        return synapses.offsets[:-1], synapses.offsets[1:], synapses.targets
+
+    def _places(self, k: int) -> NDArray[np.int64] | slice:
+        """Return the places of synapses number k in their weights."""
+        if k in self._by_delay:
+            rows, number = self._by_delay[k]
+            return rows.places(number)
+        return slice(None)
+
+    def _stored(self, k: int) -> NDArray[Any]:
+        """Return a copy of the weights of synapses number k as they are stored."""
+        return np.array(self._weights[k][self._places(k)])
+
+    def _present(self, k: int) -> NDArray[Any]:
+        """Return the weights of synapses number k, with the rewards so far."""
+        synapses = self.synapses[k]
+        stored = self._stored(k)
+        if not synapses.modulated:
+            return stored
+        state = self._state[k]
+        now = np.empty_like(stored)
+        kernel.weights_now(synapses.rule, stored, state["eligibility"], state["reward"][0], now)
+        return now
+
+    def _fill(self, row: NDArray[np.int64], k: int, share: ProcessShare) -> None:
+        """Fill the row of synapses number k in the table; the arrays that it names stay alive with this object."""
+        synapses = self.synapses[k]
         layout = share.layout
         sources = len(synapses.offsets) - 1
         size = int(layout.sizes[synapses.target])
@@ -229,7 +268,6 @@ class PlasticState(Uncopied):
         row[table.TARGETS] = size
         row[table.RECEPTOR] = synapses.receptor
         row[table.DELAY] = synapses.delay
-        row[table.SYNAPSES] = len(synapses.targets)
         on_pre = table.on_pre
         if synapses.model is not None:
             on_pre = type(synapses.model).on_pre
@@ -242,19 +280,32 @@ class PlasticState(Uncopied):
         row[table.REWARDER_BEGIN] = layout.begins[rewarder]
         row[table.REWARDER_END] = layout.ends[rewarder]
         row[table.KEY] = signed(synapses.key)
-        # Where each row enters each block; blocks are counted from the first of this process.
-        cuts = np.empty((sources, share.columns), np.int64)
-        part = int(layout.parts[synapses.target])
-        shift = int(layout.shifts[synapses.target])
-        table.cut(synapses.offsets, synapses.targets, part, shift - share.first * part, cuts)
         row[table.CUT_BLOCK] = share.first
-        row[table.CUT_COLUMNS] = share.columns
-        fixed: dict[int, NDArray[Any]] = {table.CUTS: cuts, table.UNITS: synapses.targets}
+        if k in self._by_delay:
+            rows, number = self._by_delay[k]
+            weights = rows.weights
+            targets = rows.targets
+            cuts = rows.cuts
+            # Columns of a delay follow those of the delay before.
+            row[table.CUTS] = cuts.ctypes.data + number * (share.columns - 1) * cuts.itemsize
+            row[table.NEXT_DELAY] = share.columns - 1 if number + 1 < len(rows.parts) else 0
+        else:
+            weights = np.empty_like(synapses.weights)
+            targets = synapses.targets
+            cuts = cuts_of(synapses, share)
+            row[table.CUTS] = cuts.ctypes.data
+        row[table.CUT_COLUMNS] = cuts.shape[1]
+        row[table.SYNAPSES] = len(targets)
+        self._weights.append(weights)
+        self._alive.append(cuts)
+        fixed: dict[int, NDArray[Any]] = {table.UNITS: targets, table.WEIGHTS: weights}
         fixed |= self._rule_arrays(row, synapses)
         if synapses.learns:
             # A spike of a target reaches its synapses by this index.
             index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
             kernel.index_incoming(synapses.offsets, synapses.targets, *index)
+            if k in self._by_delay:
+                index[1][:] = rows.places(number)[index[1]]
             fixed |= dict(zip((table.IN_OFFSETS, table.IN_SYNAPSES, table.IN_SOURCES), index, strict=True))
         for column, array in fixed.items():
             row[column] = array.ctypes.data
@@ -283,7 +334,6 @@ class PlasticState(Uncopied):
 
 # Arrays that change: their columns in the table, initial values other than 0, and those that every thread has.
 COLUMNS = {
-    "weights": table.WEIGHTS,
     "pre": table.PRE,
     "post": table.POST,
     "eligibility": table.ELIGIBILITY,
@@ -301,7 +351,7 @@ def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str,
     """Return arrays for the state of plastic synapses, not filled: those that their rules need, by name."""
     sources = len(synapses.offsets) - 1
     size = int(layout.sizes[synapses.target])
-    state: dict[str, NDArray[Any]] = {"weights": np.empty_like(synapses.weights)}
+    state: dict[str, NDArray[Any]] = {}
     if synapses.rule.size:
         state["pre"] = np.empty((threads, sources, kernel.TRACE_COLUMNS))
         state["post"] = np.empty((size, kernel.TRACE_COLUMNS))
@@ -317,18 +367,6 @@ def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str,
     if synapses.sites:
         state["full"] = np.empty(len(synapses.targets), np.uint8)
     return state
-
-
-def _weights(synapses: PlasticSynapses, state: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    now: NDArray[Any] = state["weights"].copy()
-    if synapses.rule.size:
-        eligibility = state.get("eligibility", np.empty((0, 2)))
-        if synapses.modulated:
-            reward = state["reward"][0]
-        else:
-            reward = np.empty(0)
-        kernel.weights_now(synapses.rule, state["weights"], eligibility, reward, now)
-    return now
 
 
 def _traces(
