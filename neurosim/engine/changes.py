@@ -17,6 +17,7 @@ from ..network.neurons.base import Neuron
 from ..network.plasticity.structural import StructuralRule, Synapses
 from ..network.plasticity.synapse import SynapseModel
 from ..network.synapses.patterns import FromList
+from ..network.synapses.values import Distribution
 from .compile.network import CompiledNetwork
 from .compile.plastic import is_plastic
 from .compile.row_table import Late
@@ -205,12 +206,16 @@ def rewire_projection(
     generator = np.random.Generator(np.random.Philox(key=key))
     change = rule.rewire(Synapses(pre, post, present.weight.copy(), present.shape, within), generator)
     # Delays of new synapses: of the rule, or drawn from the present ones, or from the projection if there are none.
+    label = f"{type(rule).__name__}.rewire"
+    one_a_synapse = not isinstance(projection.delay, (int, float, Distribution))
     new_delay = change.delay
     if new_delay is None and len(present.delay):
         new_delay = generator.choice(present.delay, len(change.pre))
     elif new_delay is None:
+        # The network was described with a delay for each of no synapses.
+        known = not one_a_synapse or not len(change.pre)
+        require(known, f"{label}: delay", "must be set, for no synapse has one to draw from", None)
         new_delay = draw(projection.delay, key, 0, len(change.pre), f"{projection}.delay")
-    label = f"{type(rule).__name__}.rewire"
     sizes = {np.shape(each) for each in (change.pre, change.post, change.weight, new_delay)}
     require(np.shape(change.keep) == pre.shape, f"{label}: keep", f"must be [{len(pre)}], one a synapse", change.keep)
     require(len(sizes) == 1, f"{label}: pre, post, weight, delay", "must be equally long", sorted(sizes))
@@ -230,9 +235,10 @@ def rewire_projection(
     order = np.lexsort((post, pre))
     values: dict[str, Setting] = {"pre": pre[order], "post": post[order], "weight": weight[order]}
     distinct = np.unique(np.concatenate([present.delay, new_delay]))
-    if not len(delay) and isinstance(projection.delay, (int, float)):
-        # No synapse is left: the delay is kept for synapses to come.
-        values["delay"] = projection.delay
+    if not len(delay):
+        # A number or a distribution stays for synapses to come; of an array, the middle one of the delays that go.
+        if one_a_synapse and len(present.delay):
+            values["delay"] = float(np.sort(present.delay)[len(present.delay) // 2])
     elif len(distinct) == 1:
         values["delay"] = float(distinct[0])
     else:

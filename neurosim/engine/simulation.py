@@ -222,8 +222,8 @@ class Simulation(Uncopied):
         """Remove and make synapses of a projection between two runs, by a rule such as `plasticity.PruneAndRegrow`.
 
         Synapses that stay keep weights and traces; a spike on its way through fixed synapses arrives as it was sent.
-        New synapses have the delays of present ones, or of the rule. Random numbers are keyed by seed, projection
-        and step. `save` includes the change. Returns the present synapses.
+        New synapses have the delays of present ones, or of the rule; where none is left, that of the projection.
+        Random numbers are keyed by seed, projection and step. `save` includes the change. Returns the present synapses.
 
         Raises:
             NeurosimInputError: no such projection, a probe of it, delays that differ where it learns or transmits by

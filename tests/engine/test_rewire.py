@@ -140,6 +140,42 @@ def test_a_projection_without_synapses_runs() -> None:
 
 @final
 @dataclass(frozen=True)
+class Replace(StructuralRule):
+    """All synapses go, and three come or none; delays are those of others."""
+
+    comes: bool
+
+    def rewire(self, synapses: Synapses, generator: np.random.Generator) -> Rewired:
+        new = np.arange(3 if self.comes else 0)
+        return Rewired(np.zeros(len(synapses.pre), np.bool_), new, new, np.ones(len(new)))
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"),
+    [(2e-3, {2}), (Uniform(3e-3, 6e-3), {3, 4, 5, 6}), (np.array([1e-3, 4e-3, 9e-3]), {4})],
+    ids=["number", "drawn", "array"],
+)
+def test_delays_outlive_the_last_synapse(delay: object, expected: set[int]) -> None:
+    """Synapses that come when all are gone have the delay of the projection, or one of those that were in an array."""
+    cells = [Population("in", 3, PoissonSource(50.0)), Population("x", 3, LI(tau_mem=1e9))]
+    described = Network(cells, [Projection("in", "x", FromList([0, 1, 2], [0, 1, 2]), 1.0, delay)])  # type: ignore[arg-type]
+    simulation = Simulation(described, threads=1)
+    for comes in (False, False, True):
+        simulation.run(0.01)
+        simulation.rewire("in->x", Replace(comes))
+    assert set(np.rint(simulation.connections("in->x").delay / 1e-3).astype(int)) <= expected
+
+
+def test_a_rule_sets_delays_where_none_was_ever_known() -> None:
+    cells = [Population("in", 3, PoissonSource(50.0)), Population("x", 3, LI())]
+    none = np.empty(0)
+    simulation = Simulation(Network(cells, [Projection("in", "x", FromList([], []), none, none)]), threads=1)
+    with pytest.raises(NeurosimInputError, match=r"Replace.rewire: delay: must be set, for no synapse has one"):
+        simulation.rewire("in->x", Replace(comes=True))
+
+
+@final
+@dataclass(frozen=True)
 class Given(StructuralRule):
     """The first synapse goes; two come, with delays of their own or of others."""
 
