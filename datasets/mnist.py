@@ -143,7 +143,15 @@ def record(
     all_ticks = np.concatenate([np.empty(0, np.uint32), *ticks])
     all_units = np.concatenate([np.empty(0, np.uint16), *units])
     durations = np.full(len(pixels), duration)
-    return Recordings(all_ticks, all_units, np.cumsum(lengths), durations, int(np.prod(SHAPE)), SHAPE, TICK)
+    return Recordings(
+        ticks=all_ticks,
+        units=all_units,
+        offsets=np.cumsum(lengths),
+        durations=durations,
+        size=int(np.prod(SHAPE)),
+        shape=SHAPE,
+        tick=TICK,
+    )
 
 
 def record_split(info: Dataset, split: str, root: Path) -> Recordings:

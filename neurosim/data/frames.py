@@ -81,7 +81,7 @@ def to_frames(
     frame = 1 if bins else lengths[0]
     inside = 0 <= overlap < frame
     require(inside, "to_frames.overlap", "must be >= 0 and less than a frame", overlap)
-    cut = Cut(bins, window or 0.0, count or 0, overlap, partial)
+    cut = Cut(bins=bins, window=window or 0.0, events=count or 0, overlap=overlap, partial=partial)
     if count is not None:
         return _by_count(events, cut, threads, out)
     if isinstance(events, Spikes):

@@ -288,7 +288,7 @@ def _columns(
         raise NeurosimInputError(f"{name}: has no column of numbers (got {shown:.200}); {step}")
     match = _NAME_WITH_UNIT.fullmatch(time.lower())
     unit = TIME_UNITS[match[1]] if match else 1.0
-    return SeriesColumns(time, tuple(numbers), tuple(texts), clock, unit, parts=parts)
+    return SeriesColumns(time=time, numbers=tuple(numbers), texts=tuple(texts), clock=clock, unit=unit, parts=parts)
 
 
 def _parts(sample: Mapping[str, str], time: str) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ class Spikes:
         order = np.argsort(t, kind="stable")
         if duration is None:
             duration = float(t[order[-1]]) if t.size else 0.0
-        return cls(t[order], u[order], size, duration, shape)
+        return cls(times=t[order], units=u[order], size=size, duration=duration, shape=shape)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -239,7 +239,13 @@ class Spikes:
         steps, units = np.nonzero(counts)
         repeats = counts[steps, units].astype(np.int64)
         times = np.repeat(steps * dt, repeats)
-        return cls(times, np.repeat(units, repeats), counts.shape[1], counts.shape[0] * dt, shape)
+        return cls(
+            times=times,
+            units=np.repeat(units, repeats),
+            size=counts.shape[1],
+            duration=counts.shape[0] * dt,
+            shape=shape,
+        )
 
     def digest(self) -> str:
         """Return the SHA-256 of the events sorted by (time, unit): times as '<f8', then units as '<u8'."""

@@ -204,7 +204,9 @@ def rewire_projection(
     within = projection.source == projection.target
     key = rng_key(compiled.seed, "rewire", name, str(step))
     generator = np.random.Generator(np.random.Philox(key=key))
-    change = rule.rewire(Synapses(pre, post, present.weight.copy(), present.shape, within), generator)
+    change = rule.rewire(
+        Synapses(pre=pre, post=post, weight=present.weight.copy(), sizes=present.shape, within=within), generator
+    )
     # Delays of new synapses: of the rule, or drawn from the present ones, or from the projection if there are none.
     label = f"{type(rule).__name__}.rewire"
     one_a_synapse = not isinstance(projection.delay, (int, float, Distribution))

@@ -563,7 +563,11 @@ class Simulation(Uncopied):
         """Return a runner of the prepared network with a state of its own."""
         prepared = self._prepared
         workspace = GridWorkspace(
-            prepared.compiled, prepared.logged, prepared.count_updates, self._workers, self._processes
+            compiled=prepared.compiled,
+            recorded=prepared.logged,
+            count_updates=prepared.count_updates,
+            threads=self._workers,
+            processes=self._processes,
         )
         for name, units in self._changes.silent.items():
             workspace.silence(self.network.numbers[name], units)

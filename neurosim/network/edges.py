@@ -104,7 +104,7 @@ class Edges(Shown):
             neurons, numbers = _by_number(ends, ids)
         weights = _numbers(weight, "weight")
         delays = _numbers(delay, "delay")
-        return cls(neurons, numbers[0], numbers[1], weights, delays, columns or {})
+        return cls(ids=neurons, pre=numbers[0], post=numbers[1], weight=weights, delay=delays, columns=columns or {})
 
     def units(self, chosen: Sequence[object] | NDArray[Any], name: str = "Edges.units") -> NDArray[np.int64]:
         """Return [n] the units of some neurons, ascending and each once.

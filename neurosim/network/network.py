@@ -364,7 +364,11 @@ class Network(Shown):
         neurons = "neurons"
         populations = [Population(neurons, edges.size, model)]
         pattern = FromList(edges.pre, edges.post)
-        projections = [Projection(neurons, neurons, pattern, edges.weight, edges.delay, receptor, "edges")]
+        projections = [
+            Projection(
+                neurons, neurons, pattern, weight=edges.weight, delay=edges.delay, receptor=receptor, name="edges"
+            )
+        ]
         stimuli: list[Current] = []
         for number, each in enumerate(activate):
             units = edges.units(each.neurons)
@@ -376,7 +380,9 @@ class Network(Shown):
                 delay = float(np.min(edges.delay, initial=np.inf))
                 if not math.isfinite(delay):
                     delay = 1e-3
-                projections.append(Projection(name, neurons, one_each, each.weight, delay, each.receptor))
+                projections.append(
+                    Projection(name, neurons, one_each, weight=each.weight, delay=delay, receptor=each.receptor)
+                )
             if each.current:
                 current = np.array([each.current])
                 stimuli.append(StepCurrent(neurons, np.zeros(1), current, name=name, units=units))

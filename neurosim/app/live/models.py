@@ -188,7 +188,14 @@ def open_model(path: Path, window: float | None = None, threads: int | None = No
     require(not readout.readout.transductive, f"{path}: readout", rule, readout.readout.transductive)
     names = read_metrics(run).get("classes")
     classes = tuple(str(name) for name in names) if isinstance(names, list) else ()
-    return LiveLiquid(liquid, readout, classes, window or adapted.duration, _options(config.data), threads)
+    return LiveLiquid(
+        liquid=liquid,
+        readout=readout,
+        classes=classes,
+        window=window or adapted.duration,
+        options=_options(config.data),
+        threads=threads,
+    )
 
 
 def _options(data: Data) -> dict[str, Any]:

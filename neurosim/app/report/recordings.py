@@ -184,7 +184,9 @@ def _example(path: Path, k: int, entry: ShownRecording, classes: Sequence[str], 
     except NeurosimError:
         spikes = None
     right = entry.predicted is not None and entry.label == entry.predicted
-    return Example(entry.index, label, predicted, right, events, spikes, who)
+    return Example(
+        index=entry.index, label=label, predicted=predicted, right=right, events=events, spikes=spikes, who=who
+    )
 
 
 def _class(value: int | str | None, classes: Sequence[str]) -> str:

@@ -153,7 +153,14 @@ def _measure(measures: Measures, name: str, definition: Definition) -> MeasureRo
     else:
         text = numbers.plain(value)
     reason = "" if value is not None else measures.reasons.get(name, UNRECORDED)
-    return MeasureRow(definition.title, text, definition.unit, definition.meaning, definition.source, reason)
+    return MeasureRow(
+        title=definition.title,
+        value=text,
+        unit=definition.unit,
+        meaning=definition.meaning,
+        source=definition.source,
+        reason=reason,
+    )
 
 
 def energy_section(energy: EnergyEstimates | None) -> EnergySection | None:
@@ -253,7 +260,7 @@ def _measured(measured: MeasuredEnergy) -> str:
 
 def _bars(entries: Iterable[tuple[str, EnergyRange | None, str]]) -> list[charts.Bar]:
     return [
-        charts.Bar(title, value.low, value.high, numbers.span(value, "J"), colour)
+        charts.Bar(name=title, low=value.low, high=value.high, words=numbers.span(value, "J"), colour=colour)
         for title, value, colour in entries
         if value and 0 < value.low <= value.high < math.inf
     ]

@@ -176,12 +176,12 @@ class Batch:
         """Return how busy it is."""
         with self._changed:
             return Load(
-                len(self._active),
-                len(self._waiting),
-                dict(self._ended),
-                self._prefixes.size,
-                self._tokens,
-                self._reused,
+                active=len(self._active),
+                waiting=len(self._waiting),
+                ended=dict(self._ended),
+                prefix_bytes=self._prefixes.size,
+                tokens=self._tokens,
+                reused=self._reused,
             )
 
     def close(self) -> None:

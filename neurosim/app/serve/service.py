@@ -56,7 +56,15 @@ class Service:
         decoder = Decoder(model, limits.batch, threads, sizes=range(1, limits.batch + 1), chunk=CHUNK)
         batch = Batch(decoder, tokenizer, read_ends(folder, tokenizer), limits)
         shown = template or plain_chat_template()
-        return cls(name, tokenizer, vocabulary, batch, limits, shown, template is None)
+        return cls(
+            name=name,
+            tokenizer=tokenizer,
+            vocabulary=vocabulary,
+            batch=batch,
+            limits=limits,
+            template=shown,
+            is_plain=template is None,
+        )
 
     def job(self, request: TextRequest) -> Job:
         """Return the job of a request.
@@ -86,7 +94,9 @@ class Service:
             raise ApiError(400, f"{param}: {words}, the largest context", param=param, code="context_length_exceeded")
         # Logits over a smaller one could be infinite.
         temperature = request.temperature if request.temperature >= MIN_TEMPERATURE else 0.0
-        sampling = Sampling(request.tokens or room, temperature, 0, request.seed, request.top_p)
+        sampling = Sampling(
+            tokens=request.tokens or room, temperature=temperature, top=0, seed=request.seed, top_p=request.top_p
+        )
         return Job(tuple(prompt), sampling, stops)
 
     def _tokens(self, request: TextRequest) -> list[int]:

@@ -72,17 +72,46 @@ _DAVIS_KINDS = (
 def _davis(height: int, width: int) -> Camera:
     # jAER has y as in the address, row 0 at the bottom; tonic turns the rows.
     flipped = (True, True, False)
-    return Camera(height, width, (12, 0x3FF), (22, 0x1FF), 11, flipped, _DAVIS_KINDS, "tonic", "top")
+    return Camera(
+        height=height,
+        width=width,
+        x=(12, 0x3FF),
+        y=(22, 0x1FF),
+        p=11,
+        flipped=flipped,
+        kinds=_DAVIS_KINDS,
+        decoder="tonic",
+        row_0="top",
+    )
 
 
 def _dvs128(flipped: tuple[bool, bool, bool], decoder: str, row_0: str) -> Camera:
     # Polarity 0 is a rise of light (jAER, DVS128.Extractor).
-    return Camera(128, 128, (1, 0x7F), (8, 0x7F), 0, flipped, _DVS128_KINDS, decoder, row_0)
+    return Camera(
+        height=128,
+        width=128,
+        x=(1, 0x7F),
+        y=(8, 0x7F),
+        p=0,
+        flipped=flipped,
+        kinds=_DVS128_KINDS,
+        decoder=decoder,
+        row_0=row_0,
+    )
 
 
 # tonic takes x for y, and the bit of polarity as it is.
 _DVS128_TONIC = Camera(
-    128, 128, (8, 0x7F), (1, 0x7F), 0, (False, False, False), _DVS128_KINDS, "tonic", "top", darker=True
+    height=128,
+    width=128,
+    x=(8, 0x7F),
+    y=(1, 0x7F),
+    p=0,
+    flipped=(False, False, False),
+    kinds=_DVS128_KINDS,
+    decoder="tonic",
+    row_0="top",
+    darker=True,
 )
 CAMERAS: Mapping[str, Camera] = {
     "dvs128": _dvs128((True, False, True), "jAER", "bottom"),

@@ -123,7 +123,13 @@ def _table(
     # Prophesee, DSEC and MVSEC document polarity 1 as a rise of light; other tables say nothing.
     polarity_1 = "brighter" if place else NOT_STATED
     return EventTable(
-        path, f"/{where or place}", events, "camera-hdf5", start, first_row=first_row, polarity_1=polarity_1
+        path=path,
+        where=f"/{where or place}",
+        columns=events,
+        format="camera-hdf5",
+        start=start,
+        first_row=first_row,
+        polarity_1=polarity_1,
     )
 
 

@@ -197,7 +197,9 @@ def open_dat(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = Non
     if shape is None and height and width:
         shape = (2, height, width)
     # A record is two words: microseconds; polarity from bit 28, y (14 bits) from bit 14, x (14 bits) from bit 0.
-    return WordDecoder(path, start + 2, shape, ReadReport("dat", _start(header)), decode.dat, "<u4", 2, len)
+    return WordDecoder(
+        path, start + 2, shape, ReadReport("dat", _start(header)), kernel=decode.dat, kind="<u4", each=2, count=len
+    )
 
 
 def _header_or_none(path: object, head: NDArray[np.uint8]) -> tuple[str, int]:
@@ -211,7 +213,9 @@ def open_evt2(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = No
     """Return the decoder of an EVT2 file, as `open_dat`."""
     header, start = _header_or_none(path, head)
     sensor = shape or _geometry(header) or (2, 480, 640)
-    return WordDecoder(path, start, sensor, ReadReport("evt2", _start(header)), decode.evt2, "<u4", 1, len)
+    return WordDecoder(
+        path, start, sensor, ReadReport("evt2", _start(header)), kernel=decode.evt2, kind="<u4", each=1, count=len
+    )
 
 
 def open_evt21(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None) -> WordDecoder:
@@ -221,7 +225,17 @@ def open_evt21(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = N
     # The legacy order has the two halves of a word swapped.
     swapped = re.search(r"^% (?:format .*)?endianness[= ]legacy", header, re.M) is not None
     report = ReadReport("evt21", _start(header))
-    return WordDecoder(path, start, sensor, report, decode.evt21, "<u8", 1, decode.evt21_count, swapped=swapped)
+    return WordDecoder(
+        path,
+        start,
+        sensor,
+        report,
+        kernel=decode.evt21,
+        kind="<u8",
+        each=1,
+        count=decode.evt21_count,
+        swapped=swapped,
+    )
 
 
 def open_evt3(
@@ -232,7 +246,17 @@ def open_evt3(
     header, start = _header_or_none(path, head)
     sensor = shape or _geometry(header) or (2, 720, 1280)
     report = ReadReport("evt3", _start(header))
-    return WordDecoder(path, start, sensor, report, decode.evt3, "<u2", 1, decode.evt3_count, (running,))
+    return WordDecoder(
+        path,
+        start,
+        sensor,
+        report,
+        kernel=decode.evt3,
+        kind="<u2",
+        each=1,
+        count=decode.evt3_count,
+        options=(running,),
+    )
 
 
 def open_raw(

@@ -87,7 +87,13 @@ def read_csv(
             duration = float(times[-1])
         else:
             duration = 0.0
-        return Spikes(times, units, math.prod(sensor), duration, shape or _shape(comment) or sensor)
+        return Spikes(
+            times=times,
+            units=units,
+            size=math.prod(sensor),
+            duration=duration,
+            shape=shape or _shape(comment) or sensor,
+        )
     except (NeurosimInputError, ValueError) as error:
         fitting = "a shape and duration that fit the events"
         raise format_error(path, "line 1", fitting, error, "correct the line") from None

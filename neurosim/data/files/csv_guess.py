@@ -174,14 +174,14 @@ def _first(path: object, comments: Sequence[str], line: str, following: str) -> 
     words = _split(line, delimiter)
     if not all(map(_is_number, words)):
         names = tuple(word.strip("\"' ").lower() for word in words)
-        return _Head(number + 1, comment, delimiter, names, None)
+        return _Head(lines=number + 1, comment=comment, delimiter=delimiter, names=names, size=None)
     # As in the files of the event camera dataset's tools: width and height, then the events.
     two_integers = len(words) == 2 and all(word.strip().isdecimal() for word in words)
     if two_integers and len(_split(following, delimiter)) == 4:
         width, height = map(int, words)
-        return _Head(number + 1, comment, delimiter, (), (height, width))
+        return _Head(lines=number + 1, comment=comment, delimiter=delimiter, names=(), size=(height, width))
     names = _named(comments[-1], len(words)) if comments else ()
-    return _Head(number, comment, delimiter, names, None)
+    return _Head(lines=number, comment=comment, delimiter=delimiter, names=names, size=None)
 
 
 def _named(comment: str, columns: int) -> tuple[str, ...]:

@@ -236,7 +236,7 @@ def _mono(words: NDArray[np.uint64], base: int, shape: Sensor) -> EventMessage:
     """Return the events of words of 64 bits: polarity, y (15 bits), x (16 bits), ns after `base` (32 bits)."""
     bits = words.astype(np.int64)
     t = base + (bits & 0xFFFFFFFF)
-    return EventMessage(shape, t, bits >> 32 & 0xFFFF, bits >> 48 & 0x7FFF, bits >> 63 & 1)
+    return EventMessage(shape=shape, t=t, x=bits >> 32 & 0xFFFF, y=bits >> 48 & 0x7FFF, p=bits >> 63 & 1)
 
 
 def _array(message: bytes) -> EventMessage:

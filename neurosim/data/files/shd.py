@@ -60,7 +60,18 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
     durations[full] = times[offsets[1:][full] - 1]
     # uint16 if it fits, whatever the type in the file.
     units = units.astype(np.uint16 if size <= 1 << 16 else np.int32, copy=False)
-    return Recordings(times, units, offsets, durations, size, (size,), 1.0, labels, classes, groups)
+    return Recordings(
+        ticks=times,
+        units=units,
+        offsets=offsets,
+        durations=durations,
+        size=size,
+        shape=(size,),
+        tick=1.0,
+        labels=labels,
+        classes=classes,
+        groups=groups,
+    )
 
 
 def is_shd_file(path: str | os.PathLike[str]) -> bool:

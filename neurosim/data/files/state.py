@@ -239,7 +239,13 @@ class _Header(NamedTuple):
 
 def _header(stored: Mapping[str, Any]) -> _Header:
     digested = {key: value for key, value in stored.items() if key != "digest"}
-    return _Header(stored["kind"], stored["version"], stored["settings"], stored["digest"], digested)
+    return _Header(
+        kind=stored["kind"],
+        version=stored["version"],
+        settings=stored["settings"],
+        digest=stored["digest"],
+        digested=digested,
+    )
 
 
 def _digest(settings: Mapping[str, Any], arrays: Arrays) -> str:

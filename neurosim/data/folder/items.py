@@ -211,7 +211,10 @@ def _from_idx(root: Path) -> Listing | None:
             raise NeurosimMissingError(f"{path}: its labels are not beside it; add {match[1]}-labels-idx1-ubyte")
         split = lookup(SPLITS, match[1].lower(), f"{path}: split")
         numbers = read_idx(labels).ravel()
-        items += [Item(path, str(int(label)), split, {}, index) for index, label in enumerate(numbers)]
+        items += [
+            Item(path=path, label=str(int(label)), split=split, groups={}, index=index)
+            for index, label in enumerate(numbers)
+        ]
     return Listing(tuple(items)) if items else None
 
 

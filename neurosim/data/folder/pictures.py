@@ -90,7 +90,7 @@ def open_pictures(root: Path, options: Mapping[str, Any] | None = None) -> Pictu
     classes, labels = splits.numbered([item.label for item in items])
     if len(classes) < 2:
         raise NeurosimInputError(f"{root}: has images of one class, {classes[0]}; add images of another")
-    return Pictures(np.stack(images), labels, classes, split, tuple(remarks))
+    return Pictures(pixels=np.stack(images), labels=labels, classes=classes, split=split, remarks=tuple(remarks))
 
 
 def _read(

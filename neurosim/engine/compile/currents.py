@@ -137,7 +137,15 @@ def _junctions(
     offsets = np.concatenate([[0], np.cumsum(np.bincount(units, minlength=size))]).astype(np.int64)
     couplings = Couplings(source, offsets, np.ascontiguousarray(others[order]), conductances[order])
     none = np.zeros((1, 1))
-    return CompiledCurrent(population, name, "gaps", np.zeros(1, np.int64), none, np.zeros(1), couplings=couplings)
+    return CompiledCurrent(
+        population=population,
+        name=name,
+        function="gaps",
+        steps=np.zeros(1, np.int64),
+        values=none,
+        numbers=np.zeros(1),
+        couplings=couplings,
+    )
 
 
 def _sine_current(current: SineCurrent, p: int, size: int, clock: float) -> CompiledCurrent:
@@ -151,7 +159,14 @@ def _sine_current(current: SineCurrent, p: int, size: int, clock: float) -> Comp
     begin = _step(current.start, clock)
     sine = np.array([current.offset, current.amplitude, phase, advance, begin, end])
     receives = _spread(np.ones((1, 1)), current, size)
-    return CompiledCurrent(p, str(current.name), "sine", np.zeros(1, np.int64), receives, sine)
+    return CompiledCurrent(
+        population=p,
+        name=str(current.name),
+        function="sine",
+        steps=np.zeros(1, np.int64),
+        values=receives,
+        numbers=sine,
+    )
 
 
 def _noise_current(current: NoiseCurrent, p: int, size: int, clock: float, seed: int) -> CompiledCurrent:
@@ -163,7 +178,16 @@ def _noise_current(current: NoiseCurrent, p: int, size: int, clock: float, seed:
     # x <- decay x + sqrt(1 - decay^2) xi: exact for the Ornstein-Uhlenbeck process, and of variance 1.
     numbers = np.array([decay, math.sqrt(-math.expm1(-2 * clock / current.tau))])
     key = rng_key(seed, "current", name)
-    return CompiledCurrent(p, name, "process", start, _spread(moments, current, size), numbers, key, state=True)
+    return CompiledCurrent(
+        population=p,
+        name=name,
+        function="process",
+        steps=start,
+        values=_spread(moments, current, size),
+        numbers=numbers,
+        key=key,
+        state=True,
+    )
 
 
 def _step_current(current: StepCurrent, p: int, size: int, clock: float) -> CompiledCurrent:
@@ -175,7 +199,14 @@ def _step_current(current: StepCurrent, p: int, size: int, clock: float) -> Comp
     if steps[0] > 0:
         steps = np.concatenate([[0], steps])
         values = np.concatenate([np.zeros((1, values.shape[1])), values])
-    return CompiledCurrent(p, str(current.name), "waveform", steps, np.ascontiguousarray(values), np.zeros(1))
+    return CompiledCurrent(
+        population=p,
+        name=str(current.name),
+        function="waveform",
+        steps=steps,
+        values=np.ascontiguousarray(values),
+        numbers=np.zeros(1),
+    )
 
 
 def _step(time: float, clock: float) -> int:

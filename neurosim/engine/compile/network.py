@@ -257,7 +257,21 @@ def _cells(
     check_constants(population, neuron, clock, constants, real)
     if driven:
         step = step_callback(neuron, real, by_unit=True)
-        return Cells(population, neuron.state, (step, 0), initial, constants.astype(real), receptors + 1)
+        return Cells(
+            population=population,
+            state=neuron.state,
+            functions=(step, 0),
+            initial=initial,
+            constants=constants.astype(real),
+            receptors=receptors + 1,
+        )
     step = step_callback(neuron, real, by_unit=constants.ndim == 2)
     shorter = quiet_callback(neuron, real, by_unit=constants.ndim == 2) if quiet else 0
-    return Cells(population, neuron.state, (step, shorter), initial, constants.astype(real), receptors)
+    return Cells(
+        population=population,
+        state=neuron.state,
+        functions=(step, shorter),
+        initial=initial,
+        constants=constants.astype(real),
+        receptors=receptors,
+    )

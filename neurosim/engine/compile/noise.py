@@ -119,7 +119,9 @@ def _noise(
     if table is None:
         table = _table(highest, clock, f"{name}.rate")
         tables[highest] = table
-    return Noise(population, receptor, weight, highest, key, table, rates)
+    return Noise(
+        population=population, receptor=receptor, weight=weight, rate=highest, key=key, table=table, rates=rates
+    )
 
 
 def _steps(times: NDArray[np.float64] | None, clock: float, name: str) -> NDArray[np.int64]:

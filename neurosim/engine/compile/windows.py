@@ -88,7 +88,13 @@ def compile_windows(network: Network, clock: float) -> tuple[WindowPlan, ...]:
 
 def _feed(network: Network, link: Link, source: int) -> Feed:
     windowed = isinstance(network.population(link.source).model, Windowed)
-    return Feed(source, network.link_receptor(link), int(link.offset), windowed, link.delayed)
+    return Feed(
+        source=source,
+        receptor=network.link_receptor(link),
+        offset=int(link.offset),
+        windowed=windowed,
+        delayed=link.delayed,
+    )
 
 
 def _window_steps(name: str, window: float, clock: float) -> int:

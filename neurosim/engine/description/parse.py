@@ -150,11 +150,13 @@ class _NetworkReader(TableReader):
         positions = entry.get("positions")
         with named(name):
             return Population(
-                title,
-                shape,
-                model,
-                {key: self.numbers(value, f"{name}: initial {key}") for key, value in initial.items()},
-                None if positions is None else arrays.read(positions, self.folder, self.at(name, "positions")),
+                name=title,
+                shape=shape,
+                model=model,
+                initial={key: self.numbers(value, f"{name}: initial {key}") for key, value in initial.items()},
+                positions=None
+                if positions is None
+                else arrays.read(positions, self.folder, self.at(name, "positions")),
             )
 
     def stimulus(self, entry: Table, name: str) -> PoissonInput | Current:

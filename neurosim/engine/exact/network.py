@@ -138,7 +138,14 @@ def _cells(population: Population, model: ExactNeuron, seed: int) -> Cells:
     finite = bool(np.isfinite(constants).all())
     require(finite, f"{type(neuron).__name__}.exact_constants", "must be finite", constants.tolist())
     initial = initial_state(population, neuron, seed)
-    return Cells(population, neuron.state, exact_callbacks(neuron), initial, constants, len(neuron.receptors))
+    return Cells(
+        population=population,
+        state=neuron.state,
+        functions=exact_callbacks(neuron),
+        initial=initial,
+        constants=constants,
+        receptors=len(neuron.receptors),
+    )
 
 
 def _route(network: Network, projection: Projection, seed: int) -> Route:

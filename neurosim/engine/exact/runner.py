@@ -51,7 +51,13 @@ def run_exact(
     workspaces = [ExactWorkspace(compiled, recorded) for _ in range(max(1, min(threads, len(inputs))))]
     built = time.perf_counter()
     total = float(inputs.durations.sum())
-    task = _Task(compiled, inputs, tuple(probes), trial, ProgressReporter(on_progress, total, built))
+    task = _Task(
+        compiled=compiled,
+        inputs=inputs,
+        probes=tuple(probes),
+        trial=trial,
+        report=ProgressReporter(on_progress, total, built),
+    )
     if len(inputs) == 1:
         outcomes = [task.run_long(workspaces[0])]
     else:

@@ -130,7 +130,9 @@ class Runner:
         """
         piece = FIRST_PIECE if on_piece else last
         if self.windows.plans:
-            spikes = WindowSink(self.windows, self._names, self.recorded, spikes, lambda: self.step)
+            spikes = WindowSink(
+                windows=self.windows, names=self._names, recorded=self.recorded, sink=spikes, step=lambda: self.step
+            )
         try:
             while self.step < last:
                 if self._stop <= self.step:

@@ -404,7 +404,16 @@ class GridWorkspace(Uncopied):
 
         opens = int(not self._has_cursors)
         states = int(self._units[:, clocked.STATES].max(initial=1))
-        clock = views.Clock(self.step, last, self._log_start, self._queued, compiled.interval, trial, opens, states)
+        clock = views.Clock(
+            first=self.step,
+            last=last,
+            log_start=self._log_start,
+            queued=self._queued,
+            interval=compiled.interval,
+            trial=trial,
+            opens=opens,
+            states=states,
+        )
         self._rests[:] = rest.BUSY
         log = views.Log(self.log, self.log_offsets, self._max_spikes)
         tables = views.GridTables(
@@ -434,7 +443,14 @@ class GridWorkspace(Uncopied):
             if self._shared:
                 move_to_own_core(self._place * self.threads + thread)
             begin, end = self._cuts[thread : thread + 2]
-            team = views.ThreadTeam(thread, self.threads, begin, end, sync.ctypes.data, spins)
+            team = views.ThreadTeam(
+                thread=thread,
+                threads=self.threads,
+                begin_block=begin,
+                end_block=end,
+                sync=sync.ctypes.data,
+                spins=spins,
+            )
             clocked.run(team, clock, tables, log, arrivals, counters)
 
         others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.threads)]

@@ -172,12 +172,12 @@ class ACSource(CurrentSource, electrodes.ACSource):
         turns = self.phase / 360.0 - self.frequency * begin * clock
         return SineCurrent(
             target,
-            self.amplitude * factor,
-            self.frequency,
-            self.offset * factor,
-            2 * math.pi * turns,
-            begin * clock,
-            None if end == MAX_STEPS else end * clock,
+            amplitude=self.amplitude * factor,
+            frequency=self.frequency,
+            offset=self.offset * factor,
+            phase=2 * math.pi * turns,
+            start=begin * clock,
+            stop=None if end == MAX_STEPS else end * clock,
             name=name,
             units=units,
         )

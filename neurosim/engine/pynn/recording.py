@@ -78,7 +78,15 @@ class Recorder(recording.Recorder):
         probes = []
         for name in self.names:
             variable = celltype.variables[name].name
-            probes.append(Probe(population, variable, interval, self.units(name).tolist(), f"{population}.{name}"))
+            probes.append(
+                Probe(
+                    population=population,
+                    variable=variable,
+                    interval=interval,
+                    units=self.units(name).tolist(),
+                    label=f"{population}.{name}",
+                )
+            )
         return probes
 
     def add_spikes(self, times: NDArray[np.float64], units: NDArray[Any]) -> None:

@@ -334,10 +334,10 @@ class Built:
                 name_of(self.state.populations[int(source)]),
                 name_of(cells),
                 FromList(pre, post),
-                plain(columns["weight"][numbers] * receptor.factor),
-                plain(columns["delay"][numbers] * MS),
-                receptor.name,
-                name,
+                weight=plain(columns["weight"][numbers] * receptor.factor),
+                delay=plain(columns["delay"][numbers] * MS),
+                receptor=receptor.name,
+                name=name,
                 **_dynamics(kind, parameters, receptor.factor),
             )
 

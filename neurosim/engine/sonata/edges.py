@@ -54,10 +54,10 @@ def projections_of(
                         source.name,
                         target.name,
                         FromList(from_unit[pre[chosen]], to_unit[post[chosen]]),
-                        scalar_if_equal(values if model.signed else np.abs(values)),
-                        scalar_if_equal(delay[chosen] * MS),
-                        receptor,
-                        f"{table.name}: {source.name}->{target.name}, {receptor}",
+                        weight=scalar_if_equal(values if model.signed else np.abs(values)),
+                        delay=scalar_if_equal(delay[chosen] * MS),
+                        receptor=receptor,
+                        name=f"{table.name}: {source.name}->{target.name}, {receptor}",
                     )
                 )
     return made

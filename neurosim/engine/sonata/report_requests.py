@@ -63,15 +63,15 @@ def _reports_of_entry(
             state, unit = known[key]
             reports.append(
                 Report(
-                    f"{name}.{variable}.{part.name}",
-                    _file_of(str(entry.get("file_name", name)), variable, part, variables),
-                    variable,
-                    part.name,
-                    part.table.name,
-                    state,
-                    unit,
-                    interval,
-                    tuple(units.tolist()),
+                    label=f"{name}.{variable}.{part.name}",
+                    file=_file_of(str(entry.get("file_name", name)), variable, part, variables),
+                    variable=variable,
+                    population=part.name,
+                    nodes=part.table.name,
+                    state=state,
+                    unit=unit,
+                    interval=interval,
+                    units=tuple(units.tolist()),
                 )
             )
     return reports

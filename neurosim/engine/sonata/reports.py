@@ -48,7 +48,15 @@ class Report:
 
     def probes(self) -> list[Probe]:
         """Return the probes of the report."""
-        return [Probe(self.population, self.state, self.interval, list(self.units), self.label)]
+        return [
+            Probe(
+                population=self.population,
+                variable=self.state,
+                interval=self.interval,
+                units=list(self.units),
+                label=self.label,
+            )
+        ]
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def _nodes(file: HDF5File, name: str, rows: Rows) -> NodeTable:
     if len(np.unique(ids)) != len(ids):
         raise file.error(f"/{top}/node_id", "different numbers", "one that repeats")
     _check_types(file, top, kinds, rows)
-    return NodeTable(name, ids, kinds, rows, _columns(file, top, "node", len(kinds)))
+    return NodeTable(name=name, ids=ids, types=kinds, rows=rows, columns=_columns(file, top, "node", len(kinds)))
 
 
 def read_edges(path: str, types: str | None) -> list[EdgeTable]:
@@ -239,7 +239,16 @@ def _edges(file: HDF5File, name: str, rows: Rows) -> EdgeTable:
         if not attributes:
             raise file.error(f"/{top}/{end}", "an attribute node_population", "none")
         ends.append(text_of(next(iter(attributes.values()))))
-    return EdgeTable(name, ends[0], ends[1], pre, post, kinds, rows, _columns(file, top, "edge", len(pre)))
+    return EdgeTable(
+        name=name,
+        source=ends[0],
+        target=ends[1],
+        pre=pre,
+        post=post,
+        types=kinds,
+        rows=rows,
+        columns=_columns(file, top, "edge", len(pre)),
+    )
 
 
 def _check_types(file: HDF5File, top: str, kinds: NDArray[np.int64], rows: Rows) -> None:

@@ -183,11 +183,11 @@ class _Window(NamedTuple):
             write_targets.append(count * _joined([next(gradients) for _ in each.writes]))
             read_targets.append(count * _joined([next(gradients) for _ in each.reads]))
         return ControllerExample(
-            GradientExample(self.end.detach(), self.answers, count * arrived),
-            [_joined(each.writes).detach() for each in self.accesses],
-            [_joined(each.reads).detach() for each in self.accesses],
-            write_targets,
-            read_targets,
+            end=GradientExample(self.end.detach(), self.answers, count * arrived),
+            writes=[_joined(each.writes).detach() for each in self.accesses],
+            reads=[_joined(each.reads).detach() for each in self.accesses],
+            write_targets=write_targets,
+            read_targets=read_targets,
         )
 
 

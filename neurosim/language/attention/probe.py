@@ -53,7 +53,7 @@ class ProbeModel(nn.Module):
     ) -> None:
         super().__init__()
         mlp = "none" if hidden is None else "gated"
-        config = LanguageConfig(tuple(layers), task.outputs, width, mlp, hidden)
+        config = LanguageConfig(layers=tuple(layers), vocabulary=task.outputs, width=width, mlp=mlp, hidden=hidden)
         self.body = LanguageModel(config, seed)
         self.body.embeddings = nn.Identity()  # type: ignore[assignment] # tokens are embedded here
         with torch.random.fork_rng(devices=[]):

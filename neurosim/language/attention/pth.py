@@ -127,7 +127,9 @@ def _placed(
         raise NeurosimFormatError(f"{path}: tensor '{name}': impossible shape {tensor.shape!s:.60}")
     width = tensor.storage.dtype.itemsize
     begin = start + tensor.offset * width
-    stored = StoredTensor(path, tensor.storage.dtype, tensor.shape, begin, tensor.strides, name)
+    stored = StoredTensor(
+        file=path, dtype=tensor.storage.dtype, shape=tensor.shape, start=begin, strides=tensor.strides, name=name
+    )
     end = stored.start + stored.extent() * width
     if end > min(start + info.file_size, size):
         raise NeurosimFormatError(f"{path}: tensor '{name}': lies at bytes {stored.start} to {end} of {size}")

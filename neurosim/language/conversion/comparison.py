@@ -77,7 +77,7 @@ def compare_models(
         sizes.append(read[0].sizes)
         same += int((read[0].likeliest == read[1].likeliest).sum())
     error = _standard_error(torch.cat(parts).cpu(), torch.cat(sizes))
-    return Comparison(n, totals[0] / n, totals[1] / n, same / n, error)
+    return Comparison(tokens=n, dense=totals[0] / n, spiking=totals[1] / n, agreement=same / n, error=error)
 
 
 class _WindowLosses(NamedTuple):

@@ -77,7 +77,9 @@ def read_items(path: Path) -> ArrayItems:
             "quantile over the training items, in 256 levels"
         )
     n = len(y_train)
-    return ArrayItems(Items(train, numbers[:n]), Items(test, numbers[n:]), classes, shape, remark)
+    return ArrayItems(
+        train=Items(train, numbers[:n]), test=Items(test, numbers[n:]), classes=classes, shape=shape, remark=remark
+    )
 
 
 def scaled(train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -35,4 +35,11 @@ def spike_trains(x: NDArray[np.uint8], spikes: int, step: float) -> Recordings:
     order = np.lexsort((unit, times, item))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=n))])
     durations = np.full(n, steps * step)
-    return Recordings(times[order], unit[order].astype(np.int32), offsets, durations, units, (units,))
+    return Recordings(
+        ticks=times[order],
+        units=unit[order].astype(np.int32),
+        offsets=offsets,
+        durations=durations,
+        size=units,
+        shape=(units,),
+    )

@@ -178,12 +178,12 @@ def estimate(values: Sequence[float]) -> Estimate:
     n = len(values)
     mean = float(np.mean(values))
     if n == 1:
-        return Estimate(mean, None, None, None, 1)
+        return Estimate(mean=mean, sd=None, low=None, high=None, n=1)
     from scipy.stats import t
 
     sd = float(np.std(values, ddof=1))
     half = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * sd / math.sqrt(n)
-    return Estimate(mean, sd, mean - half, mean + half, n)
+    return Estimate(mean=mean, sd=sd, low=mean - half, high=mean + half, n=n)
 
 
 def paired_p(first: Sequence[float], second: Sequence[float]) -> float | None:

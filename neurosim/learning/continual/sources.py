@@ -177,7 +177,7 @@ def _digits(name: str, source: ItemSource, windows: int) -> Base:
     classes = labels.astype(np.int64)
     train = Items(x[:TRAIN], classes[:TRAIN])
     test = Items(x[TRAIN:], classes[TRAIN:])
-    return Base(name, train, test, tuple("0123456789"), (8, 8), (8, 8))
+    return Base(name=name, train=train, test=test, classes=tuple("0123456789"), picture=(8, 8), shape=(8, 8))
 
 
 def _images(name: str, source: ItemSource, windows: int) -> Base:
@@ -187,7 +187,7 @@ def _images(name: str, source: ItemSource, windows: int) -> Base:
     # A still image is one step.
     train, test = (Items(images.pixels.reshape(len(images), 1, -1), images.labels) for images in splits)
     picture = splits[0].pixels.shape[1:]
-    return Base(name, train, test, module.INFO.classes, picture, picture)
+    return Base(name=name, train=train, test=test, classes=module.INFO.classes, picture=picture, shape=picture)
 
 
 def _pictures(name: str, source: ItemSource, windows: int) -> Base:
@@ -197,7 +197,7 @@ def _pictures(name: str, source: ItemSource, windows: int) -> Base:
     train, test = (pictures.select(split) for split in splits)
     picture = pictures.pixels.shape[1:]
     items = [Items(pixels.reshape(len(pixels), 1, -1), labels) for pixels, labels in (train, test)]
-    return Base(name, items[0], items[1], pictures.classes, picture, picture)
+    return Base(name=name, train=items[0], test=items[1], classes=pictures.classes, picture=picture, shape=picture)
 
 
 def _arrays(name: str, source: ItemSource, windows: int) -> Base:
@@ -206,7 +206,9 @@ def _arrays(name: str, source: ItemSource, windows: int) -> Base:
         picture = items.shape[0], items.shape[1]
     else:
         picture = None
-    return Base(name, items.train, items.test, items.classes, picture, items.shape)
+    return Base(
+        name=name, train=items.train, test=items.test, classes=items.classes, picture=picture, shape=items.shape
+    )
 
 
 def _recordings(name: str, source: ItemSource, windows: int) -> Base:

@@ -58,7 +58,14 @@ class Stream(Sequence[Task]):
             _check_task(task, ordered[0])
         steps = max(task.train.x.shape[1] for task in ordered)
         groups = tuple(task.classes for task in ordered)
-        problem = Problem(steps, ordered[0].train.x.shape[2], groups, scenario, seed, boundaries)
+        problem = Problem(
+            steps=steps,
+            units=ordered[0].train.x.shape[2],
+            groups=groups,
+            scenario=scenario,
+            seed=seed,
+            boundaries=boundaries,
+        )
         names = tuple(str(k) for k in range(problem.classes))
         return cls(problem, tuple(task.name for task in ordered), names, ordered.__getitem__)
 
@@ -173,7 +180,15 @@ class StreamRecipe(ABC):
             return _changed(task, lambda x: change(x, index))
 
         groups = (classes,) * len(names)
-        problem = Problem(base.steps, base.units, groups, scenario, seed, self.boundaries, shape)
+        problem = Problem(
+            steps=base.steps,
+            units=base.units,
+            groups=groups,
+            scenario=scenario,
+            seed=seed,
+            boundaries=self.boundaries,
+            shape=shape,
+        )
         return Stream(problem, names, base.classes, self._sequence(make, seed))
 
     def _sequence(self, make: Callable[[int], Task], seed: int) -> Callable[[int], Task]:
@@ -214,7 +229,14 @@ class StreamRecipe(ABC):
             x[places] = others[items]
             y[places] = old.y[items]
             classes = tuple(int(c) for c in np.union1d(task.classes, old.y[items]))
-            return Task(task.name, index, classes, Items(x, y), task.validation, task.test)
+            return Task(
+                name=task.name,
+                index=index,
+                classes=classes,
+                train=Items(x, y),
+                validation=task.validation,
+                test=task.test,
+            )
 
         return blurred
 
@@ -358,7 +380,15 @@ class Split(OneSource):
             return self._task(names[index], index, base, groups[index], seed)
 
         sorted_groups = tuple(tuple(sorted(group)) for group in groups)
-        problem = Problem(base.steps, base.units, sorted_groups, self.scenario, seed, self.boundaries, base.shape)
+        problem = Problem(
+            steps=base.steps,
+            units=base.units,
+            groups=sorted_groups,
+            scenario=self.scenario,
+            seed=seed,
+            boundaries=self.boundaries,
+            shape=base.shape,
+        )
         return Stream(problem, names, base.classes, self._sequence(make, seed))
 
 
@@ -403,7 +433,9 @@ class Mixed(StreamRecipe):
             repeated = np.arange(units) % base.units
             return _changed(task, lambda x: np.ascontiguousarray(x[:, :, repeated]))
 
-        problem = Problem(steps, units, groups, self.scenario, seed, self.boundaries)
+        problem = Problem(
+            steps=steps, units=units, groups=groups, scenario=self.scenario, seed=seed, boundaries=self.boundaries
+        )
         return Stream(problem, self.sources, classes, self._sequence(make, seed))
 
 

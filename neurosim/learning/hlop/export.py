@@ -63,7 +63,7 @@ def to_network(net: HLOPNetwork, steps: int, size: float = 1.0) -> Network:
         model = LIF(tau_mem, float(units.v_threshold()), soft_reset=True)
         shape, pattern, weight = _synapses(layer, scale)
         populations.append(Population(name, shape, model))
-        projections.append(Projection(source, name, pattern, weight, STEP))
+        projections.append(Projection(source, name, pattern, weight=weight, delay=STEP))
     weights = net.layers[-1].weight.cpu().numpy() * scales[len(net.units)]  # type: ignore[operator]
     readout = LinearReadout(weights[:, None], gain=1 / steps)
     window = (steps + len(net.units)) * STEP
@@ -104,7 +104,9 @@ def run_in_engine(net: HLOPNetwork, counts: NDArray[np.int64], size: float = 1.0
     item, step, unit = (np.repeat(places, counts[counts > 0]) for places in (item, step, unit))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=items))])
     durations = np.full(items, (steps + len(net.units)) * STEP)
-    played = Recordings((step + 0.5) * STEP, unit.astype(np.int32), offsets, durations, inputs)
+    played = Recordings(
+        ticks=(step + 0.5) * STEP, units=unit.astype(np.int32), offsets=offsets, durations=durations, size=inputs
+    )
     network = to_network(net, steps, size)
     result = simulate(network, played, clock=STEP, threads=1, record=[], count_updates=True)
     work = {layer.name: layer for layer in result.work}

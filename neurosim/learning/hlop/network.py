@@ -90,7 +90,15 @@ class HLOPNetwork(nn.Module):
             require(good, "HLOPNetwork.picture", f"must unfold to the {widths[-1]} inputs of filters", picture)
             assert shape is not None
             subspace, weight_seed = lateral(len(layers), shape[0] * kernel**2)
-            layer = ProjectedPicture(shape, count, kernel, stride, subspace, weight_seed, feedback)
+            layer = ProjectedPicture(
+                shape=shape,
+                filters=count,
+                kernel=kernel,
+                stride=stride,
+                subspace=subspace,
+                seed=weight_seed,
+                feedback=feedback,
+            )
             layers.append(layer)
             shape = layer.out_shape
             widths.append(math.prod(shape))

@@ -180,7 +180,16 @@ class ProjectedPicture(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
-        self.conv = ProjectedConv2d(shape[0], filters, kernel, subspace, stride, kernel // 2, seed, feedback)
+        self.conv = ProjectedConv2d(
+            inputs=shape[0],
+            outputs=filters,
+            kernel=kernel,
+            subspace=subspace,
+            stride=stride,
+            padding=kernel // 2,
+            seed=seed,
+            feedback=feedback,
+        )
         self.out_shape = (filters, *self.conv.places(shape[1:]))
 
     @property

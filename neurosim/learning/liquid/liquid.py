@@ -259,11 +259,13 @@ class Liquid(Shown):
                 weights = wires.weights
             pattern = FromList(wires.pre, wires.post)
             delays = wires.delays * self.clock
-            layers.append(Projection(name, "liquid", pattern, weights, delays))
+            layers.append(Projection(name, "liquid", pattern, weight=weights, delay=delays))
             if self.read_noise:
                 variance = (self.read_noise * weights) ** 2
                 label = f"noise of {name}"
-                layers.append(Projection(name, "liquid", pattern, variance, delays, "variance", label))
+                layers.append(
+                    Projection(name, "liquid", pattern, weight=variance, delay=delays, receptor="variance", name=label)
+                )
         if self.read_noise:
             initial = {"unit": np.arange(self.neurons, dtype=float)}
         else:

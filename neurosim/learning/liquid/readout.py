@@ -109,7 +109,15 @@ class Readout(Shown):
         if trained.last is None:
             return TrainedReadout(self, classes, weights, bias, duration=duration)
         last = trained.last
-        return TrainedReadout(self, classes, last.weights, last.bias, weights, bias, duration=duration)
+        return TrainedReadout(
+            readout=self,
+            labels=classes,
+            weights=last.weights,
+            bias=last.bias,
+            hidden_weights=weights,
+            hidden_bias=bias,
+            duration=duration,
+        )
 
     def _shares(self, n: int) -> NDArray[np.float64]:
         """Return [n] weights of features that give cuts into many windows no more influence than cuts into few."""

@@ -142,7 +142,14 @@ class _Spectrum(NamedTuple):
         x *= scale
         target_mean = targets.mean(axis=0)
         values, vectors = np.linalg.eigh(x.T @ x)
-        return cls(mean, scale, target_mean, values, vectors, vectors.T @ (x.T @ (targets - target_mean)))
+        return cls(
+            mean=mean,
+            scale=scale,
+            target_mean=target_mean,
+            values=values,
+            vectors=vectors,
+            products=vectors.T @ (x.T @ (targets - target_mean)),
+        )
 
     def solve(self, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return weights [features, targets] and biases [targets] for states as they are."""

@@ -43,7 +43,13 @@ def feature_rules(owner: object) -> FeatureRules:
     if values["decay"] and values["features"] != "traces":
         raise NeurosimInputError(f"{name}.decay: is of features='traces' (got features={values['features']!r})")
     kind = KINDS.index(values["features"])
-    return FeatureRules(kind, values["inputs"], values["windows"], float(values["decay"]), float(values["gain"]))
+    return FeatureRules(
+        kind=kind,
+        inputs=values["inputs"],
+        windows=values["windows"],
+        decay=float(values["decay"]),
+        gain=float(values["gain"]),
+    )
 
 
 @final

@@ -93,7 +93,14 @@ class LateralCircuit:
 
         kind = {"hebbian": HEBBIAN, "deflation": DEFLATION}[self.rule]
         level = self.scale / self.levels if self.spiking else 0.0
-        return LateralRules(kind, self.learning_rate, self.momentum, self.iterations, level, self.levels)
+        return LateralRules(
+            kind=kind,
+            rate=self.learning_rate,
+            momentum=self.momentum,
+            iterations=self.iterations,
+            level=level,
+            levels=self.levels,
+        )
 
 
 @final

@@ -34,5 +34,9 @@ def label_recordings(labels: object, size: int, time: float, durations: object) 
     # One spike for each label that is not negative, in the order of the recordings.
     offsets = np.concatenate([[0], np.cumsum(spikes)])
     return Recordings(
-        np.full(int(spikes.sum()), float(time)), units[spikes].astype(np.int32), offsets, lengths.copy(), size
+        ticks=np.full(int(spikes.sum()), float(time)),
+        units=units[spikes].astype(np.int32),
+        offsets=offsets,
+        durations=lengths.copy(),
+        size=size,
     )

@@ -180,7 +180,7 @@ class Binning:
         shares = np.zeros(len(chosen), np.float32)
         if augment is not None and augment.cutmix:
             others_in, shares = self._cut(recordings, chosen, augment, seed, epoch, lengths, x)
-        return EventBatch(x, lengths, labels[chosen], labels[others_in], shares)
+        return EventBatch(x=x, lengths=lengths, labels=labels[chosen], others=labels[others_in], shares=shares)
 
     def _cut(
         self,
@@ -370,7 +370,7 @@ class BinnedRecordings:
         x = np.empty((int(lengths.max(initial=1)), len(chosen), self.units), np.float32)
         place_entries(self.offsets[chosen], self.offsets[chosen + 1], self.steps, self.places, self.counts, x)
         labels = np.asarray(self.labels)[chosen]
-        return EventBatch(x, lengths, labels, labels, np.zeros(len(chosen), np.float32))
+        return EventBatch(x=x, lengths=lengths, labels=labels, others=labels, shares=np.zeros(len(chosen), np.float32))
 
     def listed(self, chosen: NDArray[np.int64]) -> ListedBatch:
         """Return the entries of `batch` as a list."""

@@ -46,11 +46,11 @@ class ELMNet(Classifier):
             raise NeurosimInputError("ELMSpec.memory: must be the number of memories (got None)")
         self.spec = spec
         self.elm = ELM(
-            self.units,
-            classes,
-            spec.memory,
-            spec.branches,
-            spec.synapses_per_branch,
+            inputs=self.units,
+            outputs=classes,
+            memory=spec.memory,
+            branches=spec.branches,
+            synapses_per_branch=spec.synapses_per_branch,
             dt=self.dt,
             tau_syn=spec.tau_syn,
             tau_min=spec.tau_min,

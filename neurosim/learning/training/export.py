@@ -237,13 +237,15 @@ def _synapses(block: Block, source: str, target: str, dt: float) -> list[Project
         arrival = (1 + delay) * dt
         if isinstance(block.connection, Conv):
             pattern = Convolution(values, block.connection.stride)
-            projections.append(Projection(source, target, pattern, 1.0, arrival, name=name))
+            projections.append(Projection(source, target, pattern, weight=1.0, delay=arrival, name=name))
         else:
             # In the order of sources, then targets.
-            projections.append(Projection(source, target, AllToAll(), values.T.ravel(), arrival, name=name))
+            projections.append(
+                Projection(source, target, AllToAll(), weight=values.T.ravel(), delay=arrival, name=name)
+            )
     if block.neurons.recurrent is not None:
         back = block.neurons.recurrent.weight.double().numpy().T.ravel()
-        projections.append(Projection(target, target, AllToAll(), back, dt))
+        projections.append(Projection(target, target, AllToAll(), weight=back, delay=dt))
     return projections
 
 

@@ -86,7 +86,9 @@ class SpikingNet(Classifier):
         delays = tuple(spec.tap_steps * k for k in range(spec.taps))
         blocks = []
         for filters in spec.filters:
-            connection: LayerConnection = Conv(before, filters, spec.kernel, spec.stride, delays, next(seeds))
+            connection: LayerConnection = Conv(
+                before=before, filters=filters, kernel=spec.kernel, stride=spec.stride, delays=delays, seed=next(seeds)
+            )
             blocks.append(Block(connection, neurons(spec, connection.units, dt, False, next(seeds)), spec.normalise))
             before = connection.shape
             delays = (0,)

@@ -188,7 +188,7 @@ def draw_sequences(
 
 def _network(weights: list[torch.nn.Parameter], spec: ReconstructionSpec, observed: int) -> AlmostLinearNetwork:
     a, w, h, start = (p.detach().numpy().astype(np.float64) for p in weights)
-    return AlmostLinearNetwork(a, w, h, start, spec.rectified, observed)
+    return AlmostLinearNetwork(a=a, w=w, h=h, start=start, rectified=spec.rectified, observed=observed)
 
 
 def lorenz63(steps: int, dt: float = 0.01, seed: int = 0) -> Array:

@@ -116,7 +116,7 @@ def _with(network: AlmostLinearNetwork, values: Array) -> AlmostLinearNetwork:
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
     rounded = values.astype(np.float32).astype(np.float64)
     a, w, h, start = (part.reshape(shape) for part, shape in zip(np.split(rounded, ends), shapes, strict=True))
-    return AlmostLinearNetwork(a, w, h, start, network.rectified, network.observed)
+    return AlmostLinearNetwork(a=a, w=w, h=h, start=start, rectified=network.rectified, observed=network.observed)
 
 
 def _equations(

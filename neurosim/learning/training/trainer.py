@@ -224,7 +224,10 @@ class Trainer:
             loss += batch_loss * len(chosen)
             right += batch_right
             rate += batch_rate * len(chosen)
-            on_progress(EpochProgress(state.epoch + 1, k + 1, len(batches), loss / done, right / done))
+            progress = EpochProgress(
+                epoch=state.epoch + 1, done=k + 1, total=len(batches), loss=loss / done, accuracy=right / done
+            )
+            on_progress(progress)
         state.epoch += 1
         record = EpochRecord(loss=loss / size, accuracy=right / size, rate=rate / size, learning_rate=learning_rate)
         if self.validation is not None:

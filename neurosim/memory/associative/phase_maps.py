@@ -42,12 +42,12 @@ def multitasking_map() -> Iterator[PhaseMap]:
     """Yield the phases of few diluted patterns."""
     names = tuple(tuple(multitasking_phase(PATTERNS, d, share * (1 - d)) for d in DILUTIONS) for share in SHARES)
     yield PhaseMap(
-        f"{PATTERNS} patterns: states of least free energy",
-        "dilution d",
-        "temperature / (1 - d)",
-        DILUTIONS,
-        SHARES,
-        names,
+        title=f"{PATTERNS} patterns: states of least free energy",
+        x_name="dilution d",
+        y_name="temperature / (1 - d)",
+        x=DILUTIONS,
+        y=SHARES,
+        names=names,
     )
 
 
@@ -57,10 +57,10 @@ def dense_maps() -> Iterator[PhaseMap]:
         loads = tuple(round(step * k, 4) for k in range(1, STEPS + 1))
         names = tuple(tuple(dense_state(order, load, t).phase for load in loads) for t in TEMPERATURES)
         yield PhaseMap(
-            f"order {order}: state reached from a pattern",
-            f"patterns / units^{order - 1}",
-            "temperature",
-            loads,
-            TEMPERATURES,
-            names,
+            title=f"order {order}: state reached from a pattern",
+            x_name=f"patterns / units^{order - 1}",
+            y_name="temperature",
+            x=loads,
+            y=TEMPERATURES,
+            names=names,
         )

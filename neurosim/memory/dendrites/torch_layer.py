@@ -146,7 +146,14 @@ class TrainableDendriteLayer(nn.Module):
         """Return the same layer in numpy."""
         parameters = (self.weights, self.bias, self.segments)
         weights, bias, segments = (p.cpu().numpy().copy() for p in parameters)
-        return DendriteLayer(weights, bias, segments, self.winners, self.boost, self.level or LEVEL)
+        return DendriteLayer(
+            weights=weights,
+            bias=bias,
+            segments=segments,
+            winners=self.winners,
+            boost=self.boost,
+            level=self.level or LEVEL,
+        )
 
 
 def _counts(name: str, weights: Tensor, x: Tensor, out: Tensor, stored: int, *, spiking: bool = True) -> LayerCounts:
@@ -202,13 +209,13 @@ class DendriteNetwork(nn.Module):
         sizes = [(inputs, 1.0), (units, winners / units)]
         layers = [
             TrainableDendriteLayer(
-                n,
-                units,
-                contexts,
-                segments,
-                winners,
-                sparsity,
-                boost,
+                inputs=n,
+                units=units,
+                contexts=contexts,
+                segments=segments,
+                winners=winners,
+                sparsity=sparsity,
+                boost=boost,
                 input_density=part,
                 seed=2 * seed + i,
                 level=level,

@@ -150,4 +150,11 @@ def joined(batches: list[LevelBatch], trace: ColumnTrace) -> LevelBatch:
         np.concatenate([getattr(batch, name) for batch in batches])
         for name in ("codes", "familiarity", "notes", "counts")
     )
-    return LevelBatch(codes, familiarity, notes, counts, batches[0].module_units, trace)
+    return LevelBatch(
+        codes=codes,
+        familiarity=familiarity,
+        notes=notes,
+        counts=counts,
+        module_units=batches[0].module_units,
+        trace=trace,
+    )

@@ -100,7 +100,9 @@ def run_columns(
     if beside is None:
         beside = np.zeros((n, columns, 0), np.uint64)
     inputs = ColumnInputs(frames.dense, frames.flags, fields, *above, beside)
-    weights = ColumnWeights(memory.u, memory.h, memory.d, memory.stages, memory.last, memory.clock)
+    weights = ColumnWeights(
+        u=memory.u, h=memory.h, d=memory.d, stages=memory.stages, last=memory.last, clock=memory.clock
+    )
     results = Results(
         codes=np.empty((n, columns, modules), np.int32),
         familiarity=np.empty((n, columns)),

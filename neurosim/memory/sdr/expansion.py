@@ -61,7 +61,8 @@ class ExpansionEncoder(Encoder):
         from ...kernels.memory.expansion.reference import sums
 
         require(vectors.ndim == 2 and len(vectors) > 0, "ExpansionEncoder.fitted", "needs [n, inputs]", vectors.shape)
-        plain = cls(np.asarray(np.mean(vectors, axis=0, dtype=np.float64)), size, active, fan, seed)
+        mean = np.asarray(np.mean(vectors, axis=0, dtype=np.float64))
+        plain = cls(mean=mean, size=size, active=active, fan=fan, seed=seed)
         squares = np.zeros(size)
         for first in range(0, len(vectors), CHUNK):
             part = np.asarray(vectors[first : first + CHUNK], np.float32) - plain.mean

@@ -359,7 +359,13 @@ class _Loader:
             is_diagonal = path.matrix.nnz == np.count_nonzero(diagonal)
         is_uniform = is_diagonal and bool((weights == weights[0]).all())
         require(is_uniform, title, "must reach each unit with one weight", path.through)
-        return PoissonInput(target, _scalar(node, "rate", title), float(weights[0]), self.receptor(path), path.source)
+        return PoissonInput(
+            target=target,
+            rate=_scalar(node, "rate", title),
+            weight=float(weights[0]),
+            receptor=self.receptor(path),
+            name=path.source,
+        )
 
     def chain(self, path: _Path) -> str:
         """Return the names of the linear nodes on the way, without those that only delay or unfold."""
@@ -380,7 +386,9 @@ class _Loader:
             pattern = FromList(pre, post)
             if np.ndim(weight) == 0:
                 weight = np.broadcast_to(weight, pre.shape)
-        return Projection(path.source, target, pattern, weight, delay, self.receptor(path), label)
+        return Projection(
+            path.source, target, pattern, weight=weight, delay=delay, receptor=self.receptor(path), name=label
+        )
 
     def synapses(
         self, path: _Path, target: str, factor: NDArray[Any]

@@ -95,7 +95,7 @@ def part_of(rows: Rows, onto: tuple[int, int] | None) -> Rows:
     offsets = np.concatenate([[0], np.cumsum(inside)])[rows.offsets]
     order = None if rows.order is None else rows.order[inside]
     weights = None if rows.weights is None else rows.weights[inside]
-    return Rows(offsets, rows.targets[inside], order, weights, np.diff(below))
+    return Rows(offsets=offsets, targets=rows.targets[inside], order=order, weights=weights, before=np.diff(below))
 
 
 def maker_of(rows: Rows, first_synapse: NDArray[np.int64] | None) -> Maker:
@@ -106,6 +106,12 @@ def maker_of(rows: Rows, first_synapse: NDArray[np.int64] | None) -> Maker:
         end = rows.offsets[last]
         order = None if rows.order is None else rows.order[begin:end]
         before = None if rows.before is None else rows.before[first:last]
-        return Rows(rows.offsets[first : last + 1] - begin, rows.targets[begin:end], order, None, before)
+        return Rows(
+            offsets=rows.offsets[first : last + 1] - begin,
+            targets=rows.targets[begin:end],
+            order=order,
+            weights=None,
+            before=before,
+        )
 
     return Maker(cut, first_synapse)

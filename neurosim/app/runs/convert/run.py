@@ -99,7 +99,6 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice, 
     options = run.options
     sizes = config.calibration
     text = split_for_choice(source.learn, config.choice.tokens)
-
     setting = SCHEMES[config.coding.scheme].strength
 
     def tell(trial: Trial) -> None:
@@ -118,14 +117,14 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice, 
             config.coding,
             text,
             limit,
-            config.choice.trials,
-            config.seed,
-            sizes.windows,
-            sizes.length,
-            calibration,
-            options.threads or 1,
-            tell,
-            report,
+            max_trials=config.choice.trials,
+            seed=config.seed,
+            windows=sizes.windows,
+            length=sizes.length,
+            calibration=calibration,
+            threads=options.threads or 1,
+            on_trial=tell,
+            on_progress=report,
         )
     run.folder.note(choice=choice)
     return replace(run, inputs=replace(source, learn=text.learn)), coding, choice, calibration
@@ -143,11 +142,11 @@ def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None
             source.model,
             coding,
             source.learn,
-            config.seed,
-            sizes.windows,
-            sizes.length,
-            say,
-            calibration,
+            seed=config.seed,
+            windows=sizes.windows,
+            length=sizes.length,
+            on_message=say,
+            calibration=calibration,
             on_progress=report,
             on_rounded=on_rounded,
         )
@@ -168,9 +167,9 @@ def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None
                 source.learn,
                 config.tune(converted.price),
                 on_progress,
-                coding.spikes if converted.price else None,
-                source.model,
-                coding.sent_as,
+                spikes=coding.spikes if converted.price else None,
+                teacher=source.model,
+                expansion=coding.sent_as,
             )
     return converted
 

@@ -66,7 +66,14 @@ def load_text(config: LmConfig) -> Inputs[TrainingText]:
 def follow_training(config: LmConfig, inputs: TrainingText, options: RunOptions, folder: RunFolder | None) -> None:
     """Train as a process that another leads, on this process's slice of every window."""
     state = None if folder is None else folder.path / STATE
-    train_bytes(inputs.text, language_config(config), config.schedule(), None, None, options.device, state, sliced=True)
+    train_bytes(
+        inputs.text,
+        language_config(config),
+        config.schedule(),
+        device=options.device,
+        checkpoint=state,
+        sliced=True,
+    )
 
 
 def train_language_model(run: Run[LmConfig, TrainingText], *, sliced: bool = False) -> TrainingResult:
@@ -101,7 +108,14 @@ def train_language_model(run: Run[LmConfig, TrainingText], *, sliced: bool = Fal
         state = run.path / STATE
         folder = run.path / MODEL
         model, loss = train_bytes(
-            run.inputs.text, shape, config.schedule(), on_progress, folder, options.device, state, sliced=sliced
+            run.inputs.text,
+            shape,
+            config.schedule(),
+            on_progress,
+            folder=folder,
+            device=options.device,
+            checkpoint=state,
+            sliced=sliced,
         )
     # Dense work is the same for any text: the beginning of the held-out part stands for all of it.
     sample = split_text(run.inputs.text, config.text.held_out)[1][:COUNTED]

@@ -138,7 +138,14 @@ def _dump(result: Result) -> Stage:
         for part in ("ticks", "units", "offsets"):
             arrays[f"{name}/{part}"] = getattr(spikes, part)
         sizes[name] = (spikes.size, spikes.shape, spikes.tick)
-    saved = _SavedResult(sizes, tuple(result.work), result.clock, result.duration, result.build_s, result.run_s)
+    saved = _SavedResult(
+        sizes=sizes,
+        work=tuple(result.work),
+        clock=result.clock,
+        duration=result.duration,
+        build_s=result.build_s,
+        run_s=result.run_s,
+    )
     return Stage(saved.to_dict(), arrays)
 
 
@@ -149,7 +156,15 @@ def _load(stage: Stage, inputs: Recordings) -> Result:
         ticks, units, offsets = (stage.arrays[f"{name}/{part}"] for part in ("ticks", "units", "offsets"))
         # The inputs give durations and labels.
         spikes[name] = replace(inputs, ticks=ticks, units=units, offsets=offsets, size=size, shape=shape, tick=tick)
-    return Result(spikes, {}, list(saved.work), saved.clock, saved.duration, saved.build_s, saved.run_s)
+    return Result(
+        spikes=spikes,
+        states={},
+        work=list(saved.work),
+        clock=saved.clock,
+        duration=saved.duration,
+        build_s=saved.build_s,
+        run_s=saved.run_s,
+    )
 
 
 def _joined(results: Sequence[Result], inputs: Recordings) -> Result:

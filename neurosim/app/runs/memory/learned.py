@@ -139,7 +139,16 @@ class Learned:
             coder = ItemEncoder(expansion, ItemVectors(config.code, config.patches, dictionary))
             items = MemoryItems(arrays["bits"], expansion.size, arrays["item_labels"])
             labels = LabelMemory(arrays["counts"])
-            learned = cls(column, memory, coder, items, arrays["codes"], labels, classes, readout)
+            learned = cls(
+                column=column,
+                memory=memory,
+                coder=coder,
+                items=items,
+                codes=arrays["codes"],
+                labels=labels,
+                classes=classes,
+                readout=readout,
+            )
         except (KeyError, TypeError) as error:
             raise NeurosimFormatError(f"{path}: is no memory that was stored ({error})") from None
         fits = expansion.size == column.inputs and learned.codes.shape[1:] == (column.modules,)
@@ -201,10 +210,28 @@ def learn(
             if on_progress:
                 on_progress(first + at + len(sdrs), len(items))
         labels.learn(codes[first:size], part.labels)
-        so_far = Learned(owner, memory, coder, items.select(np.arange(size)), codes[:size], labels, classes)
+        so_far = Learned(
+            column=owner,
+            memory=memory,
+            coder=coder,
+            items=items.select(np.arange(size)),
+            codes=codes[:size],
+            labels=labels,
+            classes=classes,
+        )
         growth.append(_recall_now(so_far, config, seconds, operations))
         first = size
-    return Learned(owner, memory, coder, items, codes, labels, classes, config.readout), growth
+    learned = Learned(
+        column=owner,
+        memory=memory,
+        coder=coder,
+        items=items,
+        codes=codes,
+        labels=labels,
+        classes=classes,
+        readout=config.readout,
+    )
+    return learned, growth
 
 
 def sizes_between(items: int, points: int) -> list[int]:

@@ -80,7 +80,9 @@ def _stages(run: Path, result: PipelineResult) -> tuple[Stages | None, str]:
         spikes = _recorded_spikes(run, names)
     except NeurosimError as error:
         return None, f"The recording kept for this page cannot be shown: {error}"
-    example = Example(0, result.source, "", False, events, None, row_0=result.row_0)
+    example = Example(
+        index=0, label=result.source, predicted="", right=False, events=events, spikes=None, row_0=result.row_0
+    )
     duration = max(each.duration for each in (events, *spikes.values()))
     panels = [_panel(result.source, events, None, duration)]
     panels += [_panel(name, each, result.windows.get(name), duration) for name, each in spikes.items()]

@@ -80,7 +80,7 @@ class Plan:
                 every.append(draw.permutation(mine) if data.shuffle else mine)
             train.append(np.concatenate(every))
         test = np.flatnonzero(np.isin(tested, [each for task in tasks for each in task]))
-        return cls(tuple(train), test, bool(data.tasks), data.save_every, settings.trial)
+        return cls(train=tuple(train), test=test, before=bool(data.tasks), size=data.save_every, trial=settings.trial)
 
     @property
     def tests(self) -> int:

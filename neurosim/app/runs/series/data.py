@@ -78,7 +78,18 @@ def read_inputs(config: SeriesConfig) -> SeriesInputs:
     for name, part in parts.items():
         require(float(part.std()) > 0, f"column {name}", "must change in the training part", float(part[0]))
     digest = hashlib.sha256(inputs.tobytes() + target.tobytes()).hexdigest()
-    return SeriesInputs(inputs, names, target, target_name, is_own, texts, horizons, train, missing, digest)
+    return SeriesInputs(
+        inputs=inputs,
+        names=names,
+        target=target,
+        target_name=target_name,
+        is_own=is_own,
+        texts=texts,
+        horizons=horizons,
+        train=train,
+        missing=missing,
+        digest=digest,
+    )
 
 
 def _table(

@@ -78,7 +78,15 @@ def load(config: SweepConfig) -> Inputs[Cells]:
         for seed in config.seeds:
             sets = (*config.sets, *pairs)
             folder = Path(CELLS, f"{place}-seed-{seed}")
-            cell = CellTask(folder, kind, point, seed, config.source, sets, {**config.values, "seed": seed})
+            cell = CellTask(
+                folder=folder,
+                kind=kind,
+                point=point,
+                seed=seed,
+                file=config.source,
+                sets=sets,
+                values={**config.values, "seed": seed},
+            )
             # A setting that breaks its rule is named before the first cell runs.
             cell.configure()
             cells.append(cell)

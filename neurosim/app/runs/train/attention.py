@@ -77,9 +77,9 @@ def run_in_spikes(
             scores[chosen] = classify_events(made.model, x, lengths).numpy()
     layers = layer_counts(made, histograms)
     return SpikingRun(
-        scores,
-        [events.layer(first), *layers, *coding_counts(made, histograms), *state_counts(made, histograms)],
-        sum(layer.input_events or 0 for layer in layers),
-        spike_totals(made, histograms).spikes,
-        events.events,
+        scores=scores,
+        layers=[events.layer(first), *layers, *coding_counts(made, histograms), *state_counts(made, histograms)],
+        spikes=sum(layer.input_events or 0 for layer in layers),
+        spikes_a_channel=spike_totals(made, histograms).spikes,
+        events=events.events,
     )

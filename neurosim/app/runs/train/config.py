@@ -239,7 +239,9 @@ class TrainConfig(RunConfig):
     def binning(self, shape: tuple[int, ...], max_duration: float) -> Binning:
         """Return the binning for a sensor of this shape whose longest training recording has `max_duration` seconds."""
         b = self.bins
-        return Binning(shape, b.dt, max(b.duration or max_duration, b.dt), b.pool, b.most)
+        return Binning(
+            sensor=shape, dt=b.dt, duration=max(b.duration or max_duration, b.dt), pool=b.pool, max_count=b.most
+        )
 
     @classmethod
     def configure(

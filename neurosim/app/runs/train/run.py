@@ -125,15 +125,15 @@ def fit(
         parts = parts_of(config, train, seed)
         net = build(config, train, seed)
         trainer = Trainer(
-            net.to(options.device),
-            binning_of(config, train),
-            parts.learn,
-            parts.stop,
-            config.training,
-            config.augment,
-            seed,
-            crew,
-            None if folder is None else folder / numbered(CHECKPOINT, k),
+            net=net.to(options.device),
+            binning=binning_of(config, train),
+            train=parts.learn,
+            validation=parts.stop,
+            spec=config.training,
+            augment=config.augment,
+            seed=seed,
+            team=crew,
+            checkpoint=None if folder is None else folder / numbered(CHECKPOINT, k),
         )
         if config.members == 1:
             name = "training"

@@ -117,7 +117,13 @@ PTH_BLOCK = {"pre_norm": "ln0", "norm": "ln1", "mixer": "att", "mlp_norm": "ln2"
 def _reader(version: int) -> CheckpointReader:
     """Return the reader of folders of a version."""
     return CheckpointReader(
-        partial(_folder, version=version), "rwkv", OUTER, HF_BLOCK, PROJECTIONS, change=_change, layers="blocks"
+        config=partial(_folder, version=version),
+        root="rwkv",
+        outer=OUTER,
+        block=HF_BLOCK,
+        parts=PROJECTIONS,
+        change=_change,
+        layers="blocks",
     )
 
 
@@ -183,7 +189,9 @@ def _change_pth(tensors: Tensors, config: LanguageConfig) -> Tensors:
     return {n: v for n, v in changed.items() if not n.startswith("layers.0.mixer.v_lora")}
 
 
-PTH = CheckpointReader(_pth, "", OUTER, PTH_BLOCK, PROJECTIONS, change=_change_pth, layers="blocks")
+PTH = CheckpointReader(
+    config=_pth, root="", outer=OUTER, block=PTH_BLOCK, parts=PROJECTIONS, change=_change_pth, layers="blocks"
+)
 
 
 _RWKV6_ORDER = "rwkvg"  # of the mixes in its tensors

@@ -100,5 +100,7 @@ OUTER = {"embed_tokens": "embeddings", "final_norm": "norm"}
 MLP = {"l1": "gate_proj", "l2": "up_proj", "l3": "down_proj"}
 
 TRANSNORMER: dict[str, CheckpointReader] = {
-    "transnormer": CheckpointReader(_config, "model", OUTER, BLOCK, {"out_proj": "o_proj"}, MLP, _change)
+    "transnormer": CheckpointReader(
+        config=_config, root="model", outer=OUTER, block=BLOCK, parts={"out_proj": "o_proj"}, mlp=MLP, change=_change
+    )
 }

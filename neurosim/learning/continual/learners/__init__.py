@@ -35,7 +35,9 @@ class LearnerEntry:
 def _plugin(name: str, plugin: Any) -> LearnerEntry:
     owner = plugins.subclass("learners", name, plugin, Learner)
     require(hasattr(owner, "SETTINGS"), f"plugin learners '{name}'", "must have SETTINGS, a frozen dataclass", owner)
-    return LearnerEntry("", name, first_line(owner.__doc__) or name, owner.TASK_FREE, owner)
+    return LearnerEntry(
+        module="", name=name, title=first_line(owner.__doc__) or name, task_free=owner.TASK_FREE, owner=owner
+    )
 
 
 _OWN: Mapping[str, LearnerEntry] = {

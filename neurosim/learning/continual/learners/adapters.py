@@ -325,7 +325,7 @@ class Adapters(SpikingLearner):
             optimizer.step()
             return loss
 
-        task = Task(source, 0, classes, items, items, items)
+        task = Task(name=source, index=0, classes=classes, train=items, validation=items, test=items)
         generator = common.torch_generator(self.problem, "backbone")
         common.train(self.name, task, items, allowed, self.settings, generator, step, no_progress)
         common.check_finite_weights(net, self.name, 0, task)

@@ -51,4 +51,10 @@ def _recordings(frames: NDArray[np.bool_]) -> Recordings:
     items, steps, inputs = frames.shape
     item, step, unit = np.nonzero(frames)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=items))])
-    return Recordings((step + 0.5) * STEP, unit.astype(np.int32), offsets, np.full(items, steps * STEP), inputs)
+    return Recordings(
+        ticks=(step + 0.5) * STEP,
+        units=unit.astype(np.int32),
+        offsets=offsets,
+        durations=np.full(items, steps * STEP),
+        size=inputs,
+    )

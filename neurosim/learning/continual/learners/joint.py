@@ -95,7 +95,7 @@ class ItemBatches:
         x = recordings.x[chosen].transpose(1, 0, 2).astype(np.float32) / np.float32(FULL)
         labels = recordings.labels[chosen]
         lengths = np.full(len(chosen), len(x), np.int64)
-        return EventBatch(x, lengths, labels, labels, np.zeros(len(chosen), np.float32))
+        return EventBatch(x=x, lengths=lengths, labels=labels, others=labels, shares=np.zeros(len(chosen), np.float32))
 
 
 class TrainableItemNet(nn.Module):
@@ -171,11 +171,11 @@ class Joint(TaskLearner):
         net = Net(self.problem, self.settings).to(self.device)
         trainer = Trainer(
             # The trainer needs the interface of a `Classifier`, which this net has without being one.
-            cast(Any, TrainableItemNet(net, self.problem)),
-            ItemBatches(self.problem.units),
-            TrainerItems.of([t.train for t in tasks]),
-            TrainerItems.of([t.validation for t in tasks]),
-            self.training_spec,
+            net=cast(Any, TrainableItemNet(net, self.problem)),
+            binning=ItemBatches(self.problem.units),
+            train=TrainerItems.of([t.train for t in tasks]),
+            validation=TrainerItems.of([t.validation for t in tasks]),
+            spec=self.training_spec,
             seed=common.seed_of(self.problem, "train"),
         )
 

@@ -61,7 +61,7 @@ def _student(source: ConversionSource, config: LineariseConfig) -> Student:
     """Return the student before it learns."""
     student = make_student(source.model, config.pattern(), config.student.options, config.seed)
     # Made to be checked only: it raises where text, stages and student do not fit each other.
-    Linearisation(source.model, student, source.learn, config.stages, config.seed)
+    Linearisation(teacher=source.model, student=student, tokens=source.learn, spec=config.stages, seed=config.seed)
     return student
 
 
@@ -86,7 +86,15 @@ def work(run: LineariseRun) -> LinearisationResult:
     with run.time("spikes"):
         sizes = config.calibration
         coding = config.coding
-        made = convert(student.model, coding, source.learn, config.seed, sizes.windows, sizes.length, run.options.say)
+        made = convert(
+            student.model,
+            coding,
+            source.learn,
+            seed=config.seed,
+            windows=sizes.windows,
+            length=sizes.length,
+            on_message=run.options.say,
+        )
     seconds = time.perf_counter() - began
     return _result(run, state, made, seconds)
 
@@ -95,7 +103,14 @@ def _train(run: LineariseRun) -> LinearisationState:
     """Train the student from the state of an interrupted run, or from its start."""
     config = run.config
     source, student = run.inputs
-    training = Linearisation(source.model, student, source.learn, config.stages, config.seed, run.path / CHECKPOINT)
+    training = Linearisation(
+        teacher=source.model,
+        student=student,
+        tokens=source.learn,
+        spec=config.stages,
+        seed=config.seed,
+        checkpoint=run.path / CHECKPOINT,
+    )
     with bar("linearising", "updates", run.options.quiet) as report:
 
         def on_progress(now: StageProgress) -> None:

@@ -62,7 +62,12 @@ def build_detector(rows: Sequence[SeriesRow], columns: SeriesColumns, config: An
     if coordinates:
         widest = max(spans[key][1] - spans[key][0] for key in coordinates) or 1.0
         encoders[",".join(coordinates)] = CoordinateEncoder(
-            widest / COORDINATE_STEPS, COORDINATE_RADIUS, 400, 21, len(coordinates), config.seed
+            resolution=widest / COORDINATE_STEPS,
+            radius=COORDINATE_RADIUS,
+            size=400,
+            active=21,
+            dimensions=len(coordinates),
+            seed=config.seed,
         )
     watched = plain[0] if plain else ""
     low, high = spans[watched] if watched else (0.0, 1.0)

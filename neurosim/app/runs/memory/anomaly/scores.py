@@ -52,7 +52,14 @@ def read_scores(path: Path) -> Scores:
         rows = list(csv.reader(file))[1:]
     cells = np.array([[_number(cell) for cell in row[1:]] for row in rows], np.float64).reshape(-1, 5)
     texts = [row[0] for row in rows]
-    return Scores(texts, cells[:, 0], cells[:, 1], cells[:, 2], cells[:, 3] == 1, cells[:, 4])
+    return Scores(
+        texts=texts,
+        values=cells[:, 0],
+        anomalies=cells[:, 1],
+        scores=cells[:, 2],
+        alarms=cells[:, 3] == 1,
+        expected=cells[:, 4],
+    )
 
 
 def last_time(path: Path, count: int) -> str:

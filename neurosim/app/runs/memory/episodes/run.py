@@ -173,7 +173,15 @@ def _ask(config: EpisodesConfig, coder: ItemEncoder, episode: Episode) -> tuple[
     labels = LabelMemory.empty(owner.modules, owner.units, ways)
     stored = owner.store_many(memory, episode.support.sdrs())
     labels.learn(stored.codes, episode.support.labels)
-    learned = Learned(owner, memory, coder, episode.support, stored.codes, labels, tuple(map(str, range(ways))))
+    learned = Learned(
+        column=owner,
+        memory=memory,
+        coder=coder,
+        items=episode.support,
+        codes=stored.codes,
+        labels=labels,
+        classes=tuple(map(str, range(ways))),
+    )
     return learned, owner.recall_many(memory, episode.queries.sdrs())
 
 
