@@ -132,8 +132,7 @@ class Learned:
             raise NeurosimFormatError(f"{folder / MEMORY}: must hold one column (got a hierarchy); store again")
         try:
             classes = tuple(settings.pop("classes"))
-            # Earlier versions read classes from the winners, and had no patches.
-            readout = from_plain(BitReadout, settings.pop("readout", {}))
+            readout = from_plain(BitReadout, settings.pop("readout"))
             dictionary = _dictionary(path, settings.pop("dictionary", None), arrays)
             expansion = ExpansionEncoder(arrays["mean"], scale=arrays["scale"], **settings)
             coder = ItemEncoder(expansion, ItemVectors(config.code, config.patches, dictionary))
