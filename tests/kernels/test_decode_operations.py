@@ -14,6 +14,7 @@ from neurosim.kernels.decode.attention import reference as attention_reference
 from neurosim.kernels.decode.attention import windows as seen
 from neurosim.kernels.decode.linear import encode as coding
 from neurosim.kernels.decode.linear import floats, product
+from neurosim.kernels.decode.linear.parts import PART
 from neurosim.kernels.decode.linear.vnni import BLOCK
 from neurosim.kernels.decode.matrix_states import cpu as states
 from neurosim.kernels.decode.matrix_states import reference as matrix_states_reference
@@ -650,7 +651,7 @@ def test_rows_of_active_channels(k: float) -> None:
         out = empty(TOKENS, width)
         sums = np.empty((TOKENS, stride), np.int32)
         # The outputs in two parts, as two layers would have them, the second one first.
-        parts = np.zeros((2, product.PART), np.int64)
+        parts = np.zeros((2, PART), np.int64)
         for part, at, first, count in ((parts[0], 0, BLOCK, width - BLOCK), (parts[1], BLOCK, 0, BLOCK)):
             addresses = [each.ctypes.data + 4 * first for each in (steps, bias, before, out)]
             part[:] = [at, count, *addresses, width]

@@ -81,67 +81,98 @@ def window(p, context, begin, end):
     heads = p.heads
     keys = p.keys
     values = p.values
-    scale = float32(p.scale)
     few = heads // p.group
-    rows = p.rows
     width = few * (keys + values)
     for n in range(begin, end):
+        own_keys = 4 * n * keys
+        own_values = 4 * (few * keys + n * values)
         # A head's keys stay in the cache while the tokens of a prompt pass over them.
         for i in range(p.tokens):
             if skipped(p.mask, i):
                 continue
-            own = state_of(context, i)
-            start = p.memory + 4 * own * p.capacity * rows * width
+            sequence = state_of(context, i)
             in_text = position_of(context, i)
-            position = in_text
-            if p.counts:
-                count = vector(p.counts, (own + 1) * few, FLOAT)
-                position = int(count[own * few + n])
-                count[own * few + n] += 1
-            here, seen = slot(position, p.capacity, p.interval, p.restarts)
+            here, seen = slot(_position(p, sequence, n, in_text), p.capacity, p.interval, p.restarts)
             if p.positions:
-                vector(p.positions, (own + 1) * p.capacity, FLOAT)[own * p.capacity + here] = in_text
-            seen *= rows
-            weights = vector(p.weights, seen + p.learnt_count, FLOAT)
-            own_keys = 4 * n * keys
-            own_values = 4 * (few * keys + n * values)
+                vector(p.positions, (sequence + 1) * p.capacity, FLOAT)[sequence * p.capacity + here] = in_text
+            memory = p.memory + 4 * sequence * p.capacity * p.rows * width
             # Kept before they are read: a token sees its own key.
-            for row in range(rows):
-                place = start + 4 * (here * rows + row) * width
-                copy_into(head_of(p.k, i * rows + row, few, n, 1, keys), vector(place + own_keys, keys, FLOAT))
-                copy_into(head_of(p.v, i * rows + row, few, n, 1, values), vector(place + own_values, values, FLOAT))
+            for row in range(p.rows):
+                place = memory + 4 * (here * p.rows + row) * width
+                copy_into(head_of(p.k, i * p.rows + row, few, n, 1, keys), vector(place + own_keys, keys, FLOAT))
+                copy_into(head_of(p.v, i * p.rows + row, few, n, 1, values), vector(place + own_values, values, FLOAT))
+            seen *= p.rows
+            weights = vector(p.weights, seen + p.learnt_count, FLOAT)
+            of_seen = vector(p.weights, seen, FLOAT)
+            of_learnt = vector(p.weights + 4 * seen, p.learnt_count, FLOAT)
             # All heads of q that share this head of k and v.
             for h in range(n * p.group, (n + 1) * p.group):
-                q = head_of(p.q, i, heads, h, 1, keys)
+                _score(p, head_of(p.q, i, heads, h, 1, keys), memory + own_keys, width, of_seen)
+                _add_bias(p, sequence, here, in_text, of_seen)
+                _score_learnt(p, i, h, of_learnt)
+                mass = _normalise(p, weights)
                 out = head_of(p.out, i, heads, h, 1, values)
-                for t in range(seen):
-                    weights[t] = scale * dot(q, vector(start + 4 * t * width + own_keys, keys, FLOAT))
-                if p.positions:
-                    by_distance = vector(p.bias, p.distances, FLOAT)
-                    of_keys = vector(p.positions + 4 * own * p.capacity, p.capacity, FLOAT)
-                    for t in range(seen):
-                        weights[t] += by_distance[min(in_text - int(of_keys[t]), p.distances - 1)]
-                elif p.bias:
-                    by_age = vector(p.bias, p.capacity, FLOAT)
-                    for t in range(seen):
-                        weights[t] += by_age[(here - t) % p.capacity]
-                for m in range(p.learnt_count):
-                    plain = head_of(p.plain, i, heads, h, 1, keys)
-                    weights[seen + m] = scale * dot(plain, head_of(p.learnt, m, heads, h, 1, keys + values)[:keys])
-                mass = float32(0)
-                if p.squared:
-                    for t in range(seen):
-                        above = max(weights[t], float32(0))
-                        weights[t] = above * above
-                else:
-                    mass = softmax(weights)
                 out[:] = 0
                 for t in range(seen):
-                    add(weights[t], vector(start + 4 * t * width + own_values, values, FLOAT), out)
+                    add(of_seen[t], vector(memory + 4 * t * width + own_values, values, FLOAT), out)
                 for m in range(p.learnt_count):
-                    add(weights[seen + m], head_of(p.learnt, m, heads, h, 1, keys + values)[keys:], out)
+                    add(of_learnt[m], head_of(p.learnt, m, heads, h, 1, keys + values)[keys:], out)
                 if p.mass:
                     vector(p.mass, (i + 1) * heads, FLOAT)[i * heads + h] = mass
+
+
+@njit(inline="always")
+def _position(p, sequence, n, in_text):
+    """Return the number of earlier tokens of a head of keys; count this one where not all sequences count alike."""
+    if not p.counts:
+        return in_text
+    few = p.heads // p.group
+    count = vector(p.counts, (sequence + 1) * few, FLOAT)
+    position = int(count[sequence * few + n])
+    count[sequence * few + n] += 1
+    return position
+
+
+@njit(inline="always")
+def _score(p, q, rows, width, weights):
+    """Fill weights with the scaled products of q and keys, which lie `width` floats apart from an address on."""
+    scale = float32(p.scale)
+    for t in range(weights.size):
+        weights[t] = scale * dot(q, vector(rows + 4 * t * width, q.size, FLOAT))
+
+
+@njit(inline="always")
+def _add_bias(p, sequence, here, in_text, weights):
+    """Add the bias of each key by its distance in the text or by its age, where there is one."""
+    if p.positions:
+        by_distance = vector(p.bias, p.distances, FLOAT)
+        positions = vector(p.positions + 4 * sequence * p.capacity, p.capacity, FLOAT)
+        for t in range(weights.size):
+            weights[t] += by_distance[min(in_text - int(positions[t]), p.distances - 1)]
+    elif p.bias:
+        by_age = vector(p.bias, p.capacity, FLOAT)
+        for t in range(weights.size):
+            weights[t] += by_age[(here - t) % p.capacity]
+
+
+@njit(inline="always")
+def _score_learnt(p, i, h, weights):
+    """Fill weights with the scaled products of `plain` and learnt keys."""
+    scale = float32(p.scale)
+    for m in range(weights.size):
+        plain = head_of(p.plain, i, p.heads, h, 1, p.keys)
+        weights[m] = scale * dot(plain, head_of(p.learnt, m, p.heads, h, 1, p.keys + p.values)[: p.keys])
+
+
+@njit(inline="always")
+def _normalise(p, weights):
+    """Turn scores into weights; return the logarithm of the sum of e^score, 0 with `squared`."""
+    if not p.squared:
+        return softmax(weights)
+    for t in range(weights.size):
+        above = max(weights[t], float32(0))
+        weights[t] = above * above
+    return float32(0)
 
 
 @operation(f"{CACHE} ridge spare")

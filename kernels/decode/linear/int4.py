@@ -41,7 +41,8 @@ from .int4_vectors import (
     multiply_batch_minima,
     unpack_four,
 )
-from .product import BEFORE, BIAS, FIRST, OUT, OUTPUTS, PART, WIDTH, groups_of, spread_counts
+from .parts import BEFORE, BIAS, OUT, PART, WIDTH, columns_of, finish, later
+from .product import groups_of, spread_counts
 from .vnni import BATCH, has_vnni
 
 UNPACKED = STRIP * CHANNELS  # bytes of a strip of a block as `emit_batch` takes it
@@ -156,6 +157,26 @@ def spread_blocks(channels, counts, heads, size, words, totals):
             sums[(first + channels[i, j] // CHANNELS) * BATCH + i % BATCH] += counts[i, j]
 
 
+@njit(inline="always")
+def _unpack_strip(row, half, block, spare):
+    """Unpack the rows of a strip of a block, four at a time; ask for the strip of the next block meanwhile."""
+    for quad in range(CHANNELS // 4):
+        for i in range(4):
+            prefetch_second(row + (4 * quad + i) * half + block)
+        unpack_four(row + 4 * quad * half, half, spare + 64 * quad, 64 * (CHANNELS // 4))
+
+
+@njit(inline="always")
+def _multiply_strip(weights, words, totals, steps, stride, has_minima, out):
+    """Add an unpacked strip of a block, times the counts of a group of tokens, to their sums; 16 outputs at a time."""
+    for n in range(STRIP // 16):
+        if has_minima:
+            multiply_batch_minima(weights, words, totals, steps + 32 * n, stride, out + 64 * n, 4 * stride)
+        else:
+            multiply_batch(weights, words, totals, steps + 32 * n, stride, out + 64 * n, 4 * stride)
+        weights += 64 * (CHANNELS // 4)
+
+
 @compiled
 def add_all_strips_vnni(rows, stride, size, has_minima, words, totals, groups, spare, begin, end, out):
     """Add all rows of strips `begin` to `end`, for groups of tokens, to float32 [groups, BATCH, stride] at `out`.
@@ -172,24 +193,14 @@ def add_all_strips_vnni(rows, stride, size, has_minima, words, totals, groups, s
     for start in range(begin, end, TOGETHER):
         for b in range(blocks):
             place = rows + b * block
-            steps = place + CHANNELS * half
             for strip in range(start, min(start + TOGETHER, end)):
-                for quad in range(CHANNELS // 4):
-                    row = place + 4 * quad * half + BYTES * strip
-                    for i in range(4):
-                        prefetch_second(row + i * half + block)
-                    unpack_four(row, half, spare + 64 * quad, 64 * (CHANNELS // 4))
+                _unpack_strip(place + BYTES * strip, half, block, spare)
+                steps = place + CHANNELS * half + 2 * STRIP * strip
                 for group in range(groups):
                     own = words + 4 * BATCH * (group * blocks + b) * (CHANNELS // 4)
                     total = totals + 4 * BATCH * (group * blocks + b)
-                    for n in range(STRIP // 16):
-                        column = STRIP * strip + 16 * n
-                        weights = spare + 64 * (CHANNELS // 4) * n
-                        target = out + 4 * (group * BATCH * stride + column)
-                        if has_minima:
-                            multiply_batch_minima(weights, own, total, steps + 2 * column, stride, target, 4 * stride)
-                        else:
-                            multiply_batch(weights, own, total, steps + 2 * column, stride, target, 4 * stride)
+                    target = out + 4 * (group * BATCH * stride + STRIP * strip)
+                    _multiply_strip(spare, own, total, steps, stride, has_minima, target)
 
 
 @compiled
@@ -308,6 +319,13 @@ def _listed_rows(p, channels, counts, heads, has_minima, begin, end, form):
                 add_strips_plain(p.rows, stride, p.size, has_minima, quads, start, last, out)
 
 
+# Called, not inlined: a loop over so few arrays becomes vector instructions.
+@compiled
+def _scale(total, level, out):
+    for j in range(out.size):
+        out[j] = total[j] * level
+
+
 @njit(inline="always")
 def _finish_parts(p, heads, sums, begin, end):
     """Turn the sums of the strips `begin` to `end` into outputs, layer by layer."""
@@ -318,13 +336,9 @@ def _finish_parts(p, heads, sums, begin, end):
     excess = matrix(p.excess, p.tokens, p.size, WORD)
     for n in range(p.part_count):
         part = parts[n]
-        first = max(part[FIRST], begin * STRIP)
-        columns = min(part[FIRST] + part[OUTPUTS], end * STRIP) - first
+        first, columns, behind = columns_of(part, begin * STRIP, end * STRIP)
         if columns <= 0:
             continue
-        # Addresses are those of the part's first column, of which this thread may begin later.
-        behind = 4 * (first - part[FIRST])
-        bias = vector(part[BIAS] + behind, columns if part[BIAS] else 0, FLOAT)
         for i in range(p.tokens):
             total = sums[i, first : first + columns]
             for e in range(heads[i, ESCAPES]):
@@ -332,9 +346,9 @@ def _finish_parts(p, heads, sums, begin, end):
                     weight = _weight(p.rows, p.stride, has_minima, escaped[i, e], first + j)
                     total[j] += float32(excess[i, e]) * weight
             place = behind + 4 * i * part[WIDTH]
-            before = vector(part[BEFORE] + place, columns if part[BEFORE] else 0, FLOAT)
-            own = level[i] if p.has_levels else float32(1)
-            _finish(total, own, bias, before, vector(part[OUT] + place, columns, FLOAT))
+            out = vector(part[OUT] + place, columns, FLOAT)
+            _scale(total, level[i] if p.has_levels else float32(1), out)
+            finish(out, later(part[BIAS], behind), later(part[BEFORE], place))
 
 
 @njit(inline="always")
@@ -342,7 +356,7 @@ def _block_rows(p, begin, end, form):
     """Add the int4 rows of the listed channels, see `encode`: those of layers that read the same list.
 
     Operands: `rows` of `pack`, of `stride` outputs; `has_levels`: tokens have levels; `parts`, the layers' columns, see
-    `product.PART`; `sums` float32 [tokens, stride]; `quads`, int32 [tokens, list_size] for this thread; `spare`,
+    `parts`; `sums` float32 [tokens, stride]; `quads`, int32 [tokens, list_size] for this thread; `spare`,
     `batch_size` bytes for this thread: there are then sums of whole groups of tokens. Parts are strips.
     """
     stride = p.stride
@@ -369,19 +383,6 @@ def _block_rows(p, begin, end, form):
     elif begin < end:
         _listed_rows(p, channels, counts, heads, has_minima, begin, end, form)
     _finish_parts(p, heads, sums, begin, end)
-
-
-# Called, not inlined: a loop over so few arrays becomes vector instructions.
-@compiled
-def _finish(total, level, bias, before, out):
-    for j in range(out.size):
-        out[j] = total[j] * level
-    if bias.size:
-        for j in range(out.size):
-            out[j] = bias[j] + out[j]
-    if before.size:
-        for j in range(out.size):
-            out[j] = before[j] + out[j]
 
 
 @operation(OPERANDS)

@@ -17,6 +17,7 @@ from ..program import BYTE, FLOAT, LONG, WORD, operation
 from .amx import CHANNELS, begin_tiles, end_tiles, has_amx, multiply_tiles
 from .avx2 import SMALL, add_eight_small, add_eight_wide, has_avx2
 from .encode import AHEAD, ESCAPES, HEAD, LIST, NUMBER, SUM
+from .parts import BEFORE, BIAS, OUT, PART, STEPS, WIDTH, columns_of, finish, later
 from .vnni import BATCH, BLOCK, add_eight, has_vnni, interleave, multiply, settled
 
 LINE = 64  # bytes
@@ -34,10 +35,6 @@ MANY = 4
 SHORT = 255
 INTEGER_OPERANDS = f"rows stride size tokens {LIST} has_levels parts part_count sums spare?"
 PARTIAL_OPERANDS = f"rows stride size {LIST} sums"
-# Columns of a table of parts, int64 [parts, PART]: outputs of a layer that lie side by side in the rows. Their first
-# column in a row and their number; addresses of their first step, bias, residual (0 for none) and output; outputs of
-# the layer.
-FIRST, OUTPUTS, STEPS, BIAS, BEFORE, OUT, WIDTH, PART = range(8)
 # Forms of the sums: what the processor has.
 AMX, VNNI, AVX2, PLAIN = range(4)
 
@@ -252,31 +249,20 @@ def add_rows_plain(rows, stride, channels, counts, number, columns, sums):
                 out[n] += int32(lower + upper)
 
 
-# Called, not inlined: each loop over so few arrays becomes vector instructions.
+# Called, not inlined: a loop over so few arrays becomes vector instructions.
 @compiled
 def _scale(sums, steps, level, out):
     for n in range(out.size):
         out[n] = float32(sums[n]) * steps[n] * level
 
 
-@compiled
-def _add(x, out):
-    for n in range(out.size):
-        out[n] = x[n] + out[n]
-
-
 @njit(inline="always")
-def _finish(sums, escapes, escaped, excess, rows, stride, steps, level, bias, before, out):
-    """Turn sums of the columns at `rows` into outputs: (sum step) level + bias, and the residual before."""
-    for e in range(escapes):
-        row = vector(rows + escaped[e] * stride, out.size, BYTE)
-        for n in range(out.size):
+def _add_escaped(sums, number, channels, excess, rows, stride):
+    """Add to integer sums of columns the `excess` of escaped counts times their rows, at an address."""
+    for e in range(number):
+        row = vector(rows + channels[e] * stride, sums.size, BYTE)
+        for n in range(sums.size):
             sums[n] += excess[e] * int32(row[n])
-    _scale(sums, steps, level, out)
-    if bias.size:
-        _add(bias, out)
-    if before.size:
-        _add(before, out)
 
 
 @compiled
@@ -382,32 +368,26 @@ def _finish_parts(p, heads, start, last):
     excess = matrix(p.excess, p.tokens, p.size, WORD)
     for n in range(p.part_count):
         part = parts[n]
-        first = max(part[FIRST], start)
-        columns = min(part[FIRST] + part[OUTPUTS], last) - first
+        first, columns, behind = columns_of(part, start, last)
         if columns <= 0:
             continue
-        # Addresses are those of the part's first column, of which this thread may begin later.
-        behind = 4 * (first - part[FIRST])
         steps = vector(part[STEPS] + behind, columns, FLOAT)
-        bias = vector(part[BIAS] + behind, columns if part[BIAS] else 0, FLOAT)
         for i in range(p.tokens):
-            place = behind + 4 * i * part[WIDTH]
-            before = vector(part[BEFORE] + place, columns if part[BEFORE] else 0, FLOAT)
-            out = vector(part[OUT] + place, columns, FLOAT)
             total = vector(p.sums + 4 * (i * p.stride + first), columns, WORD)
-            own = level[i] if p.has_levels else float32(1)
-            _finish(
-                total, heads[i, ESCAPES], escaped[i], excess[i], p.rows + first, p.stride, steps, own, bias, before, out
-            )
+            _add_escaped(total, heads[i, ESCAPES], escaped[i], excess[i], p.rows + first, p.stride)
+            place = behind + 4 * i * part[WIDTH]
+            out = vector(part[OUT] + place, columns, FLOAT)
+            _scale(total, steps, level[i] if p.has_levels else float32(1), out)
+            finish(out, later(part[BIAS], behind), later(part[BEFORE], place))
 
 
 @njit(inline="always")
 def _integer_rows(p, begin, end, form):
     """Add the rows int8 [K, stride] of the listed channels, see `encode`: those of layers that read the same list.
 
-    Operands: `has_levels`: tokens have levels; `parts`, the layers' columns, see `PART`; `sums` int32 [tokens, stride];
-    `spare`, `all_rows_size` bytes for this thread: there are then sums of whole groups of tokens. Parts are blocks of
-    64 columns.
+    Operands: `has_levels`: tokens have levels; `parts`, the columns of the layers, see `parts`; `sums` int32 [tokens,
+    stride]; `spare`, `all_rows_size` bytes for this thread: there are then sums of whole groups of tokens. Parts are
+    blocks of 64 columns.
     """
     stride = p.stride
     tokens = p.tokens
@@ -473,7 +453,6 @@ def join(p, context, begin, end):
     width = p.width
     parts = matrix(p.parts, p.threads, p.stride, WORD)
     steps = vector(p.steps, width, FLOAT)
-    before = vector(p.before, width, FLOAT)
     out = vector(p.out, width, FLOAT)
     total = vector(p.sums, width, WORD)
     total[:] = parts[0, :width]
@@ -483,12 +462,7 @@ def join(p, context, begin, end):
             total[n] += more[n]
     for n in range(width):
         out[n] = float32(total[n]) * steps[n]
-    if p.bias:
-        bias = vector(p.bias, width, FLOAT)
-        for n in range(width):
-            out[n] = out[n] + bias[n]
-    for n in range(width):
-        out[n] = before[n] + out[n]
+    finish(out, p.bias, p.before)
 
 
 @operation(INTEGER_OPERANDS)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ....kernels.decode.linear import int4, product
+from ....kernels.decode.linear import int4, parts, product
 from ....kernels.decode.linear.vnni import BATCH, BLOCK
 from ..int4 import unpacked
 from ..linear import SpikedLinear
@@ -95,11 +95,11 @@ def integers(
     constants: list[tuple[Array | None, Array | None]] = [(None, bias_of(b, layer)) for layer in layers]
     if steps:
         constants = [(b.constant(step), bias) for step, (_, bias) in zip(steps, constants, strict=True)]
-    parts = [_parts(b, columns, constants, outs, before, thread) for thread in range(b.threads if own else 1)]
-    b.alive.append(parts)
+    copies = [_parts(b, columns, constants, outs, before, thread) for thread in range(b.threads if own else 1)]
+    b.alive.append(copies)
     places, share = _places_of(b, columns, stride // block, block, x.rows, own=own)
     # Where threads share the outputs they read one table of parts, else each its own.
-    tables = ByThread([int(part.ctypes.data) for part in (parts if own else parts * b.threads)])
+    tables = ByThread([int(copy.ctypes.data) for copy in (copies if own else copies * b.threads)])
     operands = {
         "rows": rows,
         "stride": stride,
@@ -218,22 +218,22 @@ def _parts(
     before: Buffer | None,
     thread: int,
 ) -> Array:
-    """Return the table of parts of `kernels.decode.linear.product`, for the copy of a thread."""
-    table = np.zeros((len(columns), product.PART), np.int64)
+    """Return the table of parts of `kernels.decode.linear.parts`, for the copy of a thread."""
+    table = np.zeros((len(columns), parts.PART), np.int64)
     for row, each in zip(table, columns, strict=True):
         steps, bias = constants[each.layer]
         out = outs[each.layer]
         behind = 4 * each.first
-        row[product.FIRST] = each.start
-        row[product.OUTPUTS] = each.outputs
+        row[parts.FIRST] = each.start
+        row[parts.OUTPUTS] = each.outputs
         if steps is not None:
-            row[product.STEPS] = steps.ctypes.data + behind
+            row[parts.STEPS] = steps.ctypes.data + behind
         if bias is not None:
-            row[product.BIAS] = bias.ctypes.data + behind
+            row[parts.BIAS] = bias.ctypes.data + behind
         if before is not None:
-            row[product.BEFORE] = before.address(thread) + behind
-        row[product.OUT] = out.address(thread) + behind
-        row[product.WIDTH] = out.width
+            row[parts.BEFORE] = before.address(thread) + behind
+        row[parts.OUT] = out.address(thread) + behind
+        row[parts.WIDTH] = out.width
     return table
 
 
