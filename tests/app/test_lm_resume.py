@@ -35,13 +35,13 @@ def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.M
     whole = start(kind, config, RunOptions(out=tmp_path / "whole", quiet=True))
     train = lm.train_bytes
 
-    def killed(text: bytes, shape: Any, schedule: Any, heard: Callable[[Any], None], *rest: Any, sliced: bool) -> Any:
+    def killed(text: bytes, shape: Any, schedule: Any, heard: Callable[[Any], None], **rest: Any) -> Any:
         def kill(progress: TrainingProgress) -> None:
             heard(progress)
             if progress.step == 60:
                 raise KeyboardInterrupt
 
-        return train(text, shape, schedule, kill, *rest, sliced=sliced)
+        return train(text, shape, schedule, kill, **rest)
 
     path = tmp_path / "part"
     with monkeypatch.context() as patched:
