@@ -24,31 +24,61 @@ class Pulls(NamedTuple):
     drive: float
 
 
-class Upswing(NamedTuple):
-    """Constants of the membrane and of w; `rate` is -dt / tau_mem, `rest` v_leak + r i_offset."""
+class Membrane(NamedTuple):
+    """Constants of membrane, adaptation and spike: numbers of one unit, or what `c` holds of all units.
 
-    rate: float
-    rest: float
-    r: float
-    leak: float
-    rheobase: float
-    delta: float
-    per_delta: float
-    peak: float
-    a: float
-    w_decay: float
-    half: float
-    one: float
+    Attributes:
+        rate, rest: -dt / tau_mem, and v_leak + r i_offset.
+        leak, rheobase, delta, per_delta, peak: v_leak, v_rheobase, delta_t, 1 / delta_t and v_threshold.
+        w_decay, half: exp(-dt / tau_w), and 1 / 2.
+        reset, hold: v_reset, and the steps of t_refractory.
+        excitatory, inhibitory: reversal potentials.
+    """
+
+    rate: Any
+    rest: Any
+    r: Any
+    leak: Any
+    rheobase: Any
+    delta: Any
+    per_delta: Any
+    peak: Any
+    a: Any
+    w_decay: Any
+    half: Any
+    reset: Any
+    b: Any
+    hold: Any
+    excitatory: Any
+    inhibitory: Any
 
 
 @njit(inline="always")
-def _moved(u, x, held, pulls, k):
+def _membrane_of(c):
+    """Return the first constants of `c` by name."""
+    return Membrane(
+        c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], c[11], c[12], c[13], c[14], c[15]
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def _of_unit(k, i):
+    """Return the constants of unit i."""
+    return Membrane(
+        at(k.rate, i), at(k.rest, i), at(k.r, i), at(k.leak, i), at(k.rheobase, i), at(k.delta, i), at(k.per_delta, i),
+        at(k.peak, i), at(k.a, i), at(k.w_decay, i), at(k.half, i), at(k.reset, i), at(k.b, i), at(k.hold, i),
+        at(k.excitatory, i), at(k.inhibitory, i),
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def _moved(u, x, held, pulls, k, one):
     """Return v and w after a step from u and x; v stays where `held`.
 
     With mean conductances tau_mem dv/dt = total (goal - v), where goal has the upswing and w: both are taken at the
     start for an estimate of the end, then as means of start and estimate.
     """
-    total = k.one + pulls.conductance
+    total = one + pulls.conductance
     decay = exp(k.rate * total)
     start = k.delta * exp((min(u, k.peak) - k.rheobase) * k.per_delta)
     goal = (k.rest + pulls.drive - k.r * x + start) / total
@@ -62,6 +92,16 @@ def _moved(u, x, held, pulls, k):
     # w relaxes to a (v - v_leak), v as the mean over the step.
     w_goal = k.a * (k.half * (u + ahead) - k.leak)
     return u if held else new, w_goal + (x - w_goal) * k.w_decay
+
+
+@njit(inline="always")
+def _ended(v, w, wait, k, one):
+    """Return v, w and the steps left to hold after a step that moved the unit to v and w, and whether it fired."""
+    zero = one - one
+    fired = (wait <= zero) & (v > k.peak)
+    if fired:
+        return k.reset, w + k.b, k.hold, fired
+    return v, w, max(wait - one, zero), fired
 
 
 @dataclass(frozen=True)
@@ -100,13 +140,26 @@ class _ConductanceAdEx(Neuron):
     def initial(self) -> tuple[float, ...]:
         return (self.v_leak, *(0.0 for _ in self.state[1:]))
 
-    def _membrane(self, dt: float) -> tuple[float, ...]:
-        """Return the constants of the membrane, of the adaptation, and of a spike."""
-        rest = self.v_leak + self.r * self.i_offset
-        upswing = self.v_rheobase, self.delta_t, 1.0 / self.delta_t, self.v_threshold
-        ends = self.v_reset, self.b, hold_steps(self.t_refractory, dt), self.e_excitatory, self.e_inhibitory
-        w_decay = math.exp(-dt / self.tau_w)
-        return (-dt / self.tau_mem, rest, self.r, self.v_leak, *upswing, self.a, w_decay, 0.5, *ends)
+    def _membrane(self, dt: float) -> Membrane:
+        """Return the constants of one unit."""
+        return Membrane(
+            rate=-dt / self.tau_mem,
+            rest=self.v_leak + self.r * self.i_offset,
+            r=self.r,
+            leak=self.v_leak,
+            rheobase=self.v_rheobase,
+            delta=self.delta_t,
+            per_delta=1.0 / self.delta_t,
+            peak=self.v_threshold,
+            a=self.a,
+            w_decay=math.exp(-dt / self.tau_w),
+            half=0.5,
+            reset=self.v_reset,
+            b=self.b,
+            hold=hold_steps(self.t_refractory, dt),
+            excitatory=self.e_excitatory,
+            inhibitory=self.e_inhibitory,
+        )
 
 
 @final
@@ -162,22 +215,7 @@ class CobaAdEx(_ConductanceAdEx):
         g_inhibitory = state[4]
         e_arriving = inputs[0]
         h_arriving = inputs[1]
-        rate = c[0]
-        rest = c[1]
-        r = c[2]
-        leak = c[3]
-        rheobase = c[4]
-        delta = c[5]
-        per_delta = c[6]
-        peak = c[7]
-        a = c[8]
-        w_decay = c[9]
-        half = c[10]
-        reset = c[11]
-        b = c[12]
-        hold = c[13]
-        excitatory = c[14]
-        inhibitory = c[15]
+        membrane = _membrane_of(c)
         e_decay = c[16]
         e_to_mean = c[17]
         h_decay = c[18]
@@ -186,29 +224,19 @@ class CobaAdEx(_ConductanceAdEx):
         one = c.dtype.type(1)
         widest_vectors()
         for i in range(spiked.size):
+            k = _of_unit(membrane, i)
             wait = refractory[i]
             e = g_excitatory[i]
             h = g_inhibitory[i]
             # Mean conductances over the step, times r.
             up = e * at(e_to_mean, i)
             down = h * at(h_to_mean, i)
-            pulls = Pulls(up + down, up * at(excitatory, i) + down * at(inhibitory, i))
-            upswing = Upswing(
-                at(rate, i), at(rest, i), at(r, i), at(leak, i), at(rheobase, i), at(delta, i), at(per_delta, i),
-                at(peak, i), at(a, i), at(w_decay, i), at(half, i), one,
-            )  # fmt: skip
-            new, x = _moved(v[i], w[i], wait > zero, pulls, upswing)
+            pulls = Pulls(up + down, up * k.excitatory + down * k.inhibitory)
+            new, x = _moved(v[i], w[i], wait > zero, pulls, k, one)
             # The conductances decay, then input arrives: it moves the membrane from the next step on.
             g_excitatory[i] = e * at(e_decay, i) + e_arriving[i]
             g_inhibitory[i] = h * at(h_decay, i) + h_arriving[i]
-            fired = (wait <= zero) & (new > at(peak, i))
-            v[i] = at(reset, i) if fired else new
-            w[i] = x + at(b, i) if fired else x
-            if fired:
-                refractory[i] = at(hold, i)
-            else:
-                refractory[i] = max(wait - one, zero)
-            spiked[i] = fired
+            v[i], w[i], refractory[i], spiked[i] = _ended(new, x, wait, k, one)
 
 
 @final
@@ -273,22 +301,7 @@ class AlphaCobaAdEx(_ConductanceAdEx):
         rise_inhibitory = state[6]
         e_arriving = inputs[0]
         h_arriving = inputs[1]
-        rate = c[0]
-        rest = c[1]
-        r = c[2]
-        leak = c[3]
-        rheobase = c[4]
-        delta = c[5]
-        per_delta = c[6]
-        peak = c[7]
-        a = c[8]
-        w_decay = c[9]
-        half = c[10]
-        reset = c[11]
-        b = c[12]
-        hold = c[13]
-        excitatory = c[14]
-        inhibitory = c[15]
+        membrane = _membrane_of(c)
         e_decay = c[16]
         e_rise_to_g = c[17]
         e_rise_to_mean = c[18]
@@ -302,6 +315,7 @@ class AlphaCobaAdEx(_ConductanceAdEx):
         one = c.dtype.type(1)
         widest_vectors()
         for i in range(spiked.size):
+            k = _of_unit(membrane, i)
             wait = refractory[i]
             e = g_excitatory[i]
             e_rise = rise_excitatory[i]
@@ -310,22 +324,11 @@ class AlphaCobaAdEx(_ConductanceAdEx):
             # Mean conductances over the step, times r.
             up = e_rise * at(e_rise_to_mean, i) + e * at(e_to_mean, i)
             down = h_rise * at(h_rise_to_mean, i) + h * at(h_to_mean, i)
-            pulls = Pulls(up + down, up * at(excitatory, i) + down * at(inhibitory, i))
-            upswing = Upswing(
-                at(rate, i), at(rest, i), at(r, i), at(leak, i), at(rheobase, i), at(delta, i), at(per_delta, i),
-                at(peak, i), at(a, i), at(w_decay, i), at(half, i), one,
-            )  # fmt: skip
-            new, x = _moved(v[i], w[i], wait > zero, pulls, upswing)
+            pulls = Pulls(up + down, up * k.excitatory + down * k.inhibitory)
+            new, x = _moved(v[i], w[i], wait > zero, pulls, k, one)
             # Rises charge conductances; input arrives at the rise, times e, so that a weight is the peak.
             g_excitatory[i] = e * at(e_decay, i) + e_rise * at(e_rise_to_g, i)
             g_inhibitory[i] = h * at(h_decay, i) + h_rise * at(h_rise_to_g, i)
             rise_excitatory[i] = e_rise * at(e_decay, i) + at(euler, i) * e_arriving[i]
             rise_inhibitory[i] = h_rise * at(h_decay, i) + at(euler, i) * h_arriving[i]
-            fired = (wait <= zero) & (new > at(peak, i))
-            v[i] = at(reset, i) if fired else new
-            w[i] = x + at(b, i) if fired else x
-            if fired:
-                refractory[i] = at(hold, i)
-            else:
-                refractory[i] = max(wait - one, zero)
-            spiked[i] = fired
+            v[i], w[i], refractory[i], spiked[i] = _ended(new, x, wait, k, one)
