@@ -40,6 +40,18 @@ def _adex_slope(v, w, e, h, c):
 
 
 @njit
+def _adex_held(v, w, e, h, time, c):
+    """Return w and both currents after a time in which v is clamped: w relaxes to a (v - v_leak), currents decay."""
+    fall_e = c[2]
+    fall_h = c[3]
+    tau_w = c[6]
+    leak = c[7]
+    a = c[14]
+    goal = a * (v - leak)
+    return goal + (w - goal) * math.exp(-time / tau_w), e * math.exp(-time * fall_e), h * math.exp(-time * fall_h)
+
+
+@njit
 def _izhikevich_slope(v, u, _x, _y, c):
     """Return dv/dt and du/dt; c holds `Izhikevich.exact_constants`."""
     square = c[5]
@@ -47,8 +59,9 @@ def _izhikevich_slope(v, u, _x, _y, c):
     constant = c[7]
     a = c[8]
     b = c[9]
+    threshold = c[11]
     # Beyond the threshold as at it.
-    v = min(v, c[11])
+    v = min(v, threshold)
     return (square * v + linear) * v + constant - u, a * (b * v - u)
 
 
@@ -141,11 +154,14 @@ class AdaptiveLIF(DeltaNeuron):
 
     @staticmethod
     def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
+        tau_mem = c[0]
+        tau_adapt = c[1]
+        rest = c[2]
         # The membrane is clamped until the refractory period ends, then decays to rest; the threshold always decays.
         clamped = min(elapsed, state[1])
         state[1] -= clamped
-        state[0] = c[2] + (state[0] - c[2]) * math.exp(-(elapsed - clamped) / c[0])
-        state[2] *= math.exp(-elapsed / c[1])
+        state[0] = rest + (state[0] - rest) * math.exp(-(elapsed - clamped) / tau_mem)
+        state[2] *= math.exp(-elapsed / tau_adapt)
 
     @staticmethod
     def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
@@ -159,9 +175,12 @@ class AdaptiveLIF(DeltaNeuron):
 
     @staticmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        state[0] = c[4]
-        state[1] = c[6]
-        state[2] += c[5]
+        reset = c[4]
+        beta = c[5]
+        t_refractory = c[6]
+        state[0] = reset
+        state[1] = t_refractory
+        state[2] += beta
 
 
 @final
@@ -312,12 +331,8 @@ class AdEx(ExactNeuron):
         h = state[4]
         clamped = min(elapsed, state[1])
         if clamped > 0.0:
-            # While v is clamped, w relaxes to a (v - v_leak), and the currents decay.
             state[1] -= clamped
-            goal = c[14] * (v - c[7])
-            w = goal + (w - goal) * math.exp(-clamped / c[6])
-            e *= math.exp(-clamped * c[2])
-            h *= math.exp(-clamped * c[3])
+            w, e, h = _adex_held(v, w, e, h, clamped, c)
         state[0], state[2], state[3], state[4] = _adex_advance(v, w, e, h, elapsed - clamped, c)
 
     @staticmethod
@@ -332,18 +347,19 @@ class AdEx(ExactNeuron):
         e = state[3]
         h = state[4]
         if clamped > 0.0:
-            goal = c[14] * (v - c[7])
-            w = goal + (w - goal) * math.exp(-clamped / c[6])
-            e *= math.exp(-clamped * c[2])
-            h *= math.exp(-clamped * c[3])
-        ahead = _adex_find(v, w, e, h, c[9], c)
+            w, e, h = _adex_held(v, w, e, h, clamped, c)
+        threshold = c[9]
+        ahead = _adex_find(v, w, e, h, threshold, c)
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        state[0] = c[10]
-        state[1] = c[16]
-        state[2] += c[15]
+        reset = c[10]
+        b = c[15]
+        t_refractory = c[16]
+        state[0] = reset
+        state[1] = t_refractory
+        state[2] += b
 
 
 @final
@@ -444,9 +460,12 @@ class Izhikevich(ExactNeuron):
 
     @staticmethod
     def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
-        return _izhikevich_find(state[0], state[1], 0.0, 0.0, c[11], c)
+        threshold = c[11]
+        return _izhikevich_find(state[0], state[1], 0.0, 0.0, threshold, c)
 
     @staticmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        state[0] = c[12]
-        state[1] += c[10]
+        d = c[10]
+        reset = c[12]
+        state[0] = reset
+        state[1] += d

@@ -148,11 +148,13 @@ class CobaLIF(ExactNeuron):
     def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         e = state[2]
         h = state[3]
+        fall_e = c[2]
+        fall_h = c[3]
         clamped = min(elapsed, state[1])
         if clamped > 0.0:
             state[1] -= clamped
-            e *= math.exp(-clamped * c[2])
-            h *= math.exp(-clamped * c[3])
+            e *= math.exp(-clamped * fall_e)
+            h *= math.exp(-clamped * fall_h)
         state[0], _, state[2], state[3] = _advance(state[0], 0.0, e, h, elapsed - clamped, c)
 
     @staticmethod
@@ -164,15 +166,19 @@ class CobaLIF(ExactNeuron):
         e = state[2]
         h = state[3]
         clamped = state[1]
-        if clamped > 0.0:
-            e *= math.exp(-clamped * c[2])
-            h *= math.exp(-clamped * c[3])
+        fall_e = c[2]
+        fall_h = c[3]
         rest = c[6]
+        excitatory = c[8]
+        inhibitory = c[9]
         threshold = c[10]
+        if clamped > 0.0:
+            e *= math.exp(-clamped * fall_e)
+            h *= math.exp(-clamped * fall_h)
         # Where v, rest and the reversals of all open conductances lie at or below it, v never reaches the threshold.
         if state[0] <= threshold and rest <= threshold:
-            e_below = c[8] <= threshold or e <= 0.0
-            h_below = c[9] <= threshold or h <= 0.0
+            e_below = excitatory <= threshold or e <= 0.0
+            h_below = inhibitory <= threshold or h <= 0.0
             if e_below and h_below:
                 return math.inf
         ahead = _find(state[0], 0.0, e, h, threshold, c)
@@ -180,5 +186,7 @@ class CobaLIF(ExactNeuron):
 
     @staticmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        state[0] = c[11]
-        state[1] = c[12]
+        reset = c[11]
+        t_refractory = c[12]
+        state[0] = reset
+        state[1] = t_refractory

@@ -176,16 +176,22 @@ class CubaLIF(_CurrentLIF):
         if clamped > 0.0:
             e *= math.exp(-clamped / membrane.tau_j)
             h *= math.exp(-clamped / membrane.tau_k)
+        threshold = c[9]
         y = state[0] - rest
         # The threshold above the rest, as y is measured.
-        bar = c[9] - rest
+        bar = threshold - rest
         ahead = cuba_crossing(membrane, y, e, h, bar)
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        state[0] = c[10] + c[12] * (state[0] - c[9])
-        state[1] = c[11]
+        threshold = c[9]
+        reset = c[10]
+        t_refractory = c[11]
+        soft = c[12]
+        # v_reset; a soft reset (soft = 1) adds the excess over the threshold.
+        state[0] = reset + soft * (state[0] - threshold)
+        state[1] = t_refractory
 
 
 @final
@@ -334,12 +340,15 @@ class AlphaLIF(_CurrentLIF):
         q = r * state[5]
         if clamped > 0.0:
             _, e, p, h, q = alpha_flow(membrane, 0.0, e, p, h, q, clamped, 1.0)
+        threshold = c[11]
         y = state[0] - rest
-        bar = c[11] - rest
+        bar = threshold - rest
         ahead = alpha_crossing(membrane, y, e, p, h, q, bar)
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        state[0] = c[12]
-        state[1] = c[13]
+        reset = c[12]
+        t_refractory = c[13]
+        state[0] = reset
+        state[1] = t_refractory

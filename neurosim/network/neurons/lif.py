@@ -97,16 +97,26 @@ class LIF(DeltaNeuron):
         # Clamped until the refractory period ends, then v - rest decays.
         clamped = min(elapsed, state[1])
         state[1] -= clamped
-        state[0] = c[1] + (state[0] - c[1]) * math.exp(-(elapsed - clamped) / c[0])
+        tau_mem = c[0]
+        rest = c[1]
+        state[0] = rest + (state[0] - rest) * math.exp(-(elapsed - clamped) / tau_mem)
 
     @staticmethod
     def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
-        return state[1] + relaxation_crossing(state[0], c[1], c[2], c[0])
+        tau_mem = c[0]
+        rest = c[1]
+        threshold = c[2]
+        return state[1] + relaxation_crossing(state[0], rest, threshold, tau_mem)
 
     @staticmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        state[0] = c[3] + c[4] * (state[0] - c[2])
-        state[1] = c[5]
+        threshold = c[2]
+        reset = c[3]
+        soft = c[4]
+        t_refractory = c[5]
+        # v_reset; a soft reset (soft = 1) adds the excess over the threshold.
+        state[0] = reset + soft * (state[0] - threshold)
+        state[1] = t_refractory
 
 
 @final
@@ -247,7 +257,9 @@ class LI(ExactNeuron):
 
     @staticmethod
     def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
-        state[0] = c[1] + (state[0] - c[1]) * math.exp(-elapsed / c[0])
+        tau_mem = c[0]
+        rest = c[1]
+        state[0] = rest + (state[0] - rest) * math.exp(-elapsed / tau_mem)
 
     @staticmethod
     def jump(state: NDArray[Any], receptor: int, weight: float, c: NDArray[Any]) -> None:
