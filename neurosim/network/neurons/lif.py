@@ -194,21 +194,29 @@ class IF(DeltaNeuron):
     def flow(state: NDArray[Any], elapsed: float, c: NDArray[Any]) -> None:
         clamped = min(elapsed, state[1])
         state[1] -= clamped
-        state[0] += c[0] * (elapsed - clamped)
+        slope = c[0]
+        state[0] += slope * (elapsed - clamped)
 
     @staticmethod
     def crossing(state: NDArray[Any], c: NDArray[Any]) -> float:
         # v rises by drift a second from the end of the refractory period on.
-        if state[0] > c[1]:
+        slope = c[0]
+        threshold = c[1]
+        if state[0] > threshold:
             return state[1]
-        if c[0] > 0.0:
-            return state[1] + (c[1] - state[0]) / c[0]
+        if slope > 0.0:
+            return state[1] + (threshold - state[0]) / slope
         return math.inf
 
     @staticmethod
     def fire(state: NDArray[Any], c: NDArray[Any]) -> None:
-        state[0] = c[2] + c[3] * (state[0] - c[1])
-        state[1] = c[4]
+        threshold = c[1]
+        reset = c[2]
+        soft = c[3]
+        t_refractory = c[4]
+        # v_reset; a soft reset (soft = 1) adds the excess over the threshold.
+        state[0] = reset + soft * (state[0] - threshold)
+        state[1] = t_refractory
 
 
 @final
