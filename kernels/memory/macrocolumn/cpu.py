@@ -7,8 +7,11 @@ on what is stored.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, uint64
+from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import popcount
@@ -29,7 +32,48 @@ from .reference import (
     THRESHOLD,
 )
 from .selection import select, select_alone
-from .views import ABOVE, BELOW, BLIND, CHOSEN, KEPT, START
+from .views import (
+    ABOVE,
+    ACTIVE,
+    AGE,
+    BELOW,
+    BLIND,
+    CHOSEN,
+    HYPOTHESES,
+    KEPT,
+    KNOWN,
+    OPERATIONS,
+    PRESENT,
+    REASON,
+    START,
+    SYNAPTIC,
+    USED,
+    ZETA,
+    ColumnInputs,
+    ColumnWeights,
+    Results,
+    Trace,
+)
+
+
+class Room(NamedTuple):
+    """Arrays that a frame works in.
+
+    Attributes:
+        terms: [3, Q, K], evidence of U, H and D.
+        total, sums_h: [units] and [2, units] sums of weights.
+        before: [Q], the code before.
+        values: evidence of each sum.
+        active, active_h: packed active afferents of U and H.
+    """
+
+    terms: NDArray[np.float64]
+    total: NDArray[np.int32]
+    sums_h: NDArray[np.int32]
+    before: NDArray[np.int32]
+    values: NDArray[np.float64]
+    active: NDArray[np.uint64]
+    active_h: NDArray[np.uint64]
 
 
 @compiled
@@ -119,8 +163,8 @@ def _sum(weights, active, afferents, scale, power, total, values, seed, count):
     sums(weights, active, total)
     # A loaded H may have weights from a unit's own module, which are no afferents: its sums are above `afferents`.
     _values(_bits(active), afferents, scale, power, values)
-    count[2] += active.size * total.size
-    count[3] += afferents * total.size
+    count[OPERATIONS] += active.size * total.size
+    count[SYNAPTIC] += afferents * total.size
     return _hash(active, seed)
 
 
@@ -144,8 +188,8 @@ def _sum_both(weights, own, sent, scale, others, power, totals, term, seed, coun
             i = q * units + k
             x = min(1.0, (scale * totals[0, i] + totals[1, i]) / (sent + heard))
             term[q, k] = x if power == 1.0 else x**power
-    count[2] += 2 * own.size * totals.shape[1]
-    count[3] += (sent + heard) * totals.shape[1]
+    count[OPERATIONS] += 2 * own.size * totals.shape[1]
+    count[SYNAPTIC] += (sent + heard) * totals.shape[1]
     for j in range(own.size):
         own[j] |= beside[j]
     return _hash(own, seed)
@@ -154,7 +198,7 @@ def _sum_both(weights, own, sent, scale, others, power, totals, term, seed, coun
 @compiled
 def _pause(flag, n, code, numbers, rule):
     """Return the reason why a column does not choose a code in this frame, or CHOSEN."""
-    if code[0] >= 0 and numbers[0] < rule[PERSISTENCE]:
+    if code[0] >= 0 and numbers[AGE] < rule[PERSISTENCE]:
         return KEPT
     if flag & BLIND:
         return CHOSEN
@@ -167,15 +211,15 @@ def _pause(flag, n, code, numbers, rule):
 def _stay(status, g, code, numbers, count):
     """Keep or clear the code in a frame without a choice; return its familiarity."""
     if status == KEPT:
-        numbers[0] += 1
-        count[0] = numbers[1]
+        numbers[AGE] += 1
+        count[HYPOTHESES] = numbers[ZETA]
         return g
     code[:] = -1
     return 0.0
 
 
 @njit(inline="always")
-def _evidence(inputs, memory, spare, rule, m, f, n, follows, scale, units, count):
+def _evidence(inputs, weights, room, rule, m, f, n, follows, scale, units, count):
     """Compute the evidence of every term that exists in a frame; add the cost to `count`.
 
     Args:
@@ -185,140 +229,155 @@ def _evidence(inputs, memory, spare, rule, m, f, n, follows, scale, units, count
     Returns:
         bits of the terms, 1 for U, 2 for H, 4 for D; the hash of all active afferents.
     """
-    _, flags, _, above, above_scale, beside = inputs
-    u, h, d, _, _, _ = memory
-    terms, total, sums_h, before, values, active, active_h = spare
-    modules = before.size
-    n_above = _bits(above[f, m])
-    n_beside = _bits(beside[f, m])
+    terms = room.terms
+    total = room.total
+    values = room.values
+    above = inputs.above[f, m]
+    above_scale = inputs.above_scale[f, m]
+    beside = inputs.beside[f, m]
+    modules = room.before.size
+    n_above = _bits(above)
+    n_beside = _bits(beside)
     # Without signals of H and D, U is alone, and its sums need not become products.
-    signals = (follows and scale > 0.0) or n_beside > 0 or (n_above > 0 and above_scale[f, m] > 0.0)
+    signals = (follows and scale > 0.0) or n_beside > 0 or (n_above > 0 and above_scale > 0.0)
     present = np.uint8(0)
     seed = uint64(0xCBF29CE484222325)
-    if n > 0 and not flags[f] & BLIND:
+    if n > 0 and not inputs.flags[f] & BLIND:
         present |= 1
-        seed = _sum(u[m], active, n, 1.0, rule[POWER], total, values, seed, count)
+        seed = _sum(weights.u[m], room.active, n, 1.0, rule[POWER], total, values, seed, count)
         if signals:
             _look_up(total, values, terms[0])
     if n_beside > 0:
         present |= 2
         # A silenced code sends nothing.
         sent = (modules - 1) * (follows and scale > 0.0)
-        _lateral_bits(before, units, sent > 0, beside[f, m, :0], active_h)
-        others = beside[f, m], n_beside
-        seed = _sum_both(h[m], active_h, sent, scale, others, rule[POWER + 1], sums_h, terms[1], seed, count)
+        _lateral_bits(room.before, units, sent > 0, beside[:0], room.active_h)
+        seed = _sum_both(
+            weights.h[m], room.active_h, sent, scale, (beside, n_beside), rule[POWER + 1], room.sums_h, terms[1], seed,
+            count,
+        )  # fmt: skip
     elif follows:
-        _code_bits(before, units, active_h)
+        _code_bits(room.before, units, room.active_h)
         if scale > 0.0:
             present |= 2
-            seed = _sum(h[m], active_h, modules - 1, scale, rule[POWER + 1], total, values, seed, count)
+            seed = _sum(weights.h[m], room.active_h, modules - 1, scale, rule[POWER + 1], total, values, seed, count)
             _look_up(total, values, terms[1])
-    if n_above > 0 and above_scale[f, m] > 0.0:
+    if n_above > 0 and above_scale > 0.0:
         present |= 4
-        seed = _sum(d[m], above[f, m], n_above, above_scale[f, m], rule[POWER + 2], total, values, seed, count)
+        seed = _sum(weights.d[m], above, n_above, above_scale, rule[POWER + 2], total, values, seed, count)
         _look_up(total, values, terms[2])
     return present, seed
 
 
 @njit(inline="always")
-def _learn(inputs, memory, spare, rule, max_on, m, f, n, follows, code, units, count):
+def _learn(inputs, weights, room, rule, max_on, m, f, n, follows, code, units, count):
     """Let weights fade, and bind the winners to the active afferents of every term.
 
     Args:
         max_on: number of weights of a unit, for U, H and D, beyond which it learns nothing more.
     """
-    _, flags, _, above, _, beside = inputs
-    u, h, d, stages, last, clock = memory
-    _, _, _, before, _, active, active_h = spare
-    now = clock[m]
-    if stages[0].size:
-        age(u[m], stages[0][m], last[0][m], now, rule[LIFETIME], rule[LIFETIME + 1])
-        age(h[m], stages[1][m], last[1][m], now, rule[LIFETIME], rule[LIFETIME + 1])
-        age(d[m], stages[2][m], last[2][m], now, rule[LIFETIME], rule[LIFETIME + 1])
-    if n > 0 and not flags[f] & BLIND:
-        bind(u[m], stages[0][m], last[0][m], active, code, units, max_on[0], now, count)
-    if follows or _bits(beside[f, m]) > 0:
-        _lateral_bits(before, units, follows, beside[f, m], active_h)
-        own = before[: before.size * follows]
-        bind_lateral(h[m], stages[1][m], last[1][m], own, active_h, code, units, max_on[1], now, count)
-    if _bits(above[f, m]) > 0:
-        bind(d[m], stages[2][m], last[2][m], above[f, m], code, units, max_on[2], now, count)
-    clock[m] += 1
+    u = weights.u[m]
+    h = weights.h[m]
+    d = weights.d[m]
+    u_stages, h_stages, d_stages = weights.stages
+    u_last, h_last, d_last = weights.last
+    above = inputs.above[f, m]
+    beside = inputs.beside[f, m]
+    now = weights.clock[m]
+    # Weights that do not fade have no stages.
+    if u_stages.size:
+        age(u, u_stages[m], u_last[m], now, rule[LIFETIME], rule[LIFETIME + 1])
+        age(h, h_stages[m], h_last[m], now, rule[LIFETIME], rule[LIFETIME + 1])
+        age(d, d_stages[m], d_last[m], now, rule[LIFETIME], rule[LIFETIME + 1])
+    if n > 0 and not inputs.flags[f] & BLIND:
+        bind(u, u_stages[m], u_last[m], room.active, code, units, max_on[0], now, count)
+    if follows or _bits(beside) > 0:
+        _lateral_bits(room.before, units, follows, beside, room.active_h)
+        own = room.before[: room.before.size * follows]
+        bind_lateral(h, h_stages[m], h_last[m], own, room.active_h, code, units, max_on[1], now, count)
+    if _bits(above) > 0:
+        bind(d, d_stages[m], d_last[m], above, code, units, max_on[2], now, count)
+    weights.clock[m] += 1
 
 
 @compiled
-def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end):
+def run(inputs, weights, trace, results, keys, rule, learn, back_off, begin, end):
     """Select the codes of the columns `begin` to `end` (excluded), frame by frame, and learn.
 
     Args:
-        inputs, memory, trace, results: fields of `views.ColumnInputs`, `ColumnWeights`, `Trace` and `Results`, each as
+        inputs, weights, trace, results: fields of `views.ColumnInputs`, `ColumnWeights`, `Trace` and `Results`, each as
             a plain tuple: a call unpacks four named ones in 7 us and plain ones in 0.5, and takes 35 us for a frame.
         keys: [columns] uint64, of the random draws.
         rule: [RULE_SIZE] float64, see `reference`.
         learn: whether weights change.
         back_off: whether recognition falls back to fewer terms.
     """
-    x, flags, fields, _, _, _ = inputs
-    u, h, d, _, _, clock = memory
-    trace_code, trace_numbers, trace_g = trace
-    codes, familiarity, notes, counts = results
-    field_size = fields.shape[1]
-    modules = codes.shape[2]
-    size = u.shape[2]
+    inputs = ColumnInputs(*inputs)
+    weights = ColumnWeights(*weights)
+    trace = Trace(*trace)
+    results = Results(*results)
+    u_words = weights.u.shape[1]
+    h_words = weights.h.shape[1]
+    d_words = weights.d.shape[1]
+    modules = results.codes.shape[2]
+    size = weights.u.shape[2]
     units = size // modules
-    terms = np.zeros((3, modules, units))
     v = np.empty((modules, units))
     mu = np.empty(units)
-    total = np.empty(size, np.int32)
-    sums_h = np.empty((2, size), np.int32)
-    before = np.empty(modules, np.int32)
-    values = np.empty(64 * max(u.shape[1], h.shape[1], d.shape[1]) + 1)
-    active = np.zeros(u.shape[1], np.uint64)
-    active_h = np.zeros(h.shape[1], np.uint64)
-    spare = terms, total, sums_h, before, values, active, active_h
+    room = Room(
+        terms=np.zeros((3, modules, units)),
+        total=np.empty(size, np.int32),
+        sums_h=np.empty((2, size), np.int32),
+        before=np.empty(modules, np.int32),
+        values=np.empty(64 * max(u_words, h_words, d_words) + 1),
+        active=np.zeros(u_words, np.uint64),
+        active_h=np.zeros(h_words, np.uint64),
+    )
     # Weights of a unit beyond which it learns nothing more; one that never freezes is never counted.
     bound = rule[FROZEN] if rule[FROZEN] < 1.0 else 1e18
-    has_own = h.shape[1] > 0 and modules > 1 and rule[OWN_CODE] > 0.0
+    has_own = h_words > 0 and modules > 1 and rule[OWN_CODE] > 0.0
     max_lateral = bound * ((size - units) * has_own + rule[AFFERENTS_BESIDE])
-    max_on = bound * field_size, max_lateral, bound * rule[AFFERENTS_ABOVE]
+    max_on = bound * inputs.fields.shape[1], max_lateral, bound * rule[AFFERENTS_ABOVE]
     for m in range(begin, end):
-        code = trace_code[m]
-        numbers = trace_numbers[m]
-        for f in range(x.shape[0]):
-            if flags[f] & START:
+        code = trace.code[m]
+        numbers = trace.numbers[m]
+        for f in range(inputs.x.shape[0]):
+            flag = inputs.flags[f]
+            if flag & START:
                 code[:] = -1
                 numbers[:] = 0
-            note = notes[f, m]
-            count = counts[f, m]
+            note = results.notes[f, m]
+            count = results.counts[f, m]
             note[:] = 0
             count[:] = 0
-            _gather(x[f], fields[m], active)
-            n = _bits(active)
-            count[1] = n
-            note[0] = _pause(flags[f], n, code, numbers, rule)
-            if note[0] != CHOSEN:
-                trace_g[m] = _stay(note[0], trace_g[m], code, numbers, count)
-                copy_into(code, codes[f, m])
-                familiarity[f, m] = trace_g[m]
+            _gather(inputs.x[f], inputs.fields[m], room.active)
+            n = _bits(room.active)
+            count[ACTIVE] = n
+            note[REASON] = _pause(flag, n, code, numbers, rule)
+            if note[REASON] != CHOSEN:
+                trace.familiarity[m] = _stay(note[REASON], trace.familiarity[m], code, numbers, count)
+                copy_into(code, results.codes[f, m])
+                results.familiarity[f, m] = trace.familiarity[m]
                 continue
             # H takes the code of the frame before, which the new code overwrites.
-            copy_into(code, before)
-            follows = has_own and before[0] >= 0
-            scale = boosted(numbers[1], rule)
-            present, seed = _evidence(inputs, memory, spare, rule, m, f, n, follows, scale, units, count)
+            copy_into(code, room.before)
+            follows = has_own and room.before[0] >= 0
+            scale = boosted(numbers[ZETA], rule)
+            present, seed = _evidence(inputs, weights, room, rule, m, f, n, follows, scale, units, count)
             # Learning draws anew in every frame; recall breaks the ties of one input always in the same way.
-            index = uint64(clock[m]) if learn else seed
-            numbers[0] = 1
+            index = uint64(weights.clock[m]) if learn else seed
+            numbers[AGE] = 1
             if present == 1:
-                g, numbers[1] = select_alone(total, values[: n + 1], rule, learn, keys[m], index, mu, code)
-                note[1] = 1
-                note[2] = g >= rule[THRESHOLD]
-                note[3] = 1
+                values = room.values[: n + 1]
+                g, numbers[ZETA] = select_alone(room.total, values, rule, learn, keys[m], index, mu, code)
+                note[USED] = 1
+                note[KNOWN] = g >= rule[THRESHOLD]
+                note[PRESENT] = 1
             else:
-                g, numbers[1] = select(terms, present, rule, learn, back_off, keys[m], index, v, mu, code, note)
-            count[0] = numbers[1]
-            trace_g[m] = g
-            copy_into(code, codes[f, m])
-            familiarity[f, m] = g
+                g, numbers[ZETA] = select(room.terms, present, rule, learn, back_off, keys[m], index, v, mu, code, note)
+            count[HYPOTHESES] = numbers[ZETA]
+            trace.familiarity[m] = g
+            copy_into(code, results.codes[f, m])
+            results.familiarity[f, m] = g
             if learn:
-                _learn(inputs, memory, spare, rule, max_on, m, f, n, follows, code, units, count)
+                _learn(inputs, weights, room, rule, max_on, m, f, n, follows, code, units, count)

@@ -7,6 +7,7 @@ from numba import uint64
 from ...tools.compiled import compiled
 from ...tools.intrinsics import popcount
 from .reference import LAST_STAGE
+from .views import CHANGED, OPERATIONS
 
 
 @compiled
@@ -54,8 +55,8 @@ def age(weights, stages, last, clock, first, second):
 def bind(weights, stages, last, active, code, units, max_on, clock, count):
     """Bind the winners to the active afferents."""
     for q in range(code.size):
-        count[4] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
-        count[2] += active.size
+        count[CHANGED] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
+        count[OPERATIONS] += active.size
 
 
 @compiled
@@ -73,6 +74,6 @@ def bind_lateral(weights, stages, last, before, active, code, units, max_on, clo
         a = q * units + before[q]
         bit = uint64(1) << uint64(a & 63)
         active[a >> 6] &= ~bit
-        count[4] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
-        count[2] += active.size
+        count[CHANGED] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
+        count[OPERATIONS] += active.size
         active[a >> 6] |= bit

@@ -10,6 +10,7 @@ from numba import uint64
 from ...tools.compiled import compiled
 from ...tools.random import unit_interval, words
 from .reference import CHI, FORM, G_MIN, GAMMA, HYPOTHESIS, ORDERS, SIZES, THRESHOLD, TIES
+from .views import KNOWN, PRESENT, USED
 
 
 @compiled
@@ -217,7 +218,7 @@ def select(terms, present, rule, learn, back_off, key, index, v, mu, code, note)
         _draw(v, mu, rule, g, key, index, code)
     else:
         _maximum(v, key, index, code)
-    note[1] = used
-    note[2] = known
-    note[3] = present
+    note[USED] = used
+    note[KNOWN] = known
+    note[PRESENT] = present
     return g, _hypotheses(v, rule[HYPOTHESIS])

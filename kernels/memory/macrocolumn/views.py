@@ -16,6 +16,12 @@ ABOVE = 3
 # Flags of a frame.
 START = 1
 BLIND = 2
+# Columns of `Trace.numbers`: frames of the present code, and its competing hypotheses.
+AGE, ZETA = range(2)
+# Columns of `Results.notes`: reason for the code, terms used, whether it is known, terms that exist.
+REASON, USED, KNOWN, PRESENT = range(4)
+# Columns of `Results.counts`: hypotheses, active inputs, operations on words, synaptic operations, weights turned on.
+HYPOTHESES, ACTIVE, OPERATIONS, SYNAPTIC, CHANGED = range(5)
 
 
 class ColumnInputs(NamedTuple):
@@ -58,7 +64,7 @@ class Trace(NamedTuple):
     code: NDArray[np.int32]
     """[columns, Q], -1 for none."""
     numbers: NDArray[np.int64]
-    """[columns, 2], frames of the present code, and its competing hypotheses."""
+    """[columns, 2], see `AGE`."""
     familiarity: NDArray[np.float64]
     """[columns]."""
 
@@ -71,6 +77,6 @@ class Results(NamedTuple):
     familiarity: NDArray[np.float64]
     """[frames, columns]."""
     notes: NDArray[np.uint8]
-    """[frames, columns, 4]: status, terms used, known, terms that exist."""
+    """[frames, columns, 4], see `REASON`."""
     counts: NDArray[np.int64]
-    """[frames, columns, 5]: hypotheses, active inputs, words moved, operations, weights turned on."""
+    """[frames, columns, 5], see `HYPOTHESES`."""

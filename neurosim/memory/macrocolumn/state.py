@@ -7,6 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kernels.memory.macrocolumn.views import (
+    ACTIVE,
+    CHANGED,
+    HYPOTHESES,
+    KNOWN,
+    OPERATIONS,
+    REASON,
+    SYNAPTIC,
+    USED,
+)
 from .selection import TERMS
 
 STATUS = ("chosen", "kept", "below", "above")  # by the number in `LevelBatch.notes`
@@ -165,35 +175,35 @@ class LevelBatch:
 
     @property
     def status(self) -> NDArray[np.str_]:
-        return np.array(STATUS)[self.notes[..., 0]]
+        return np.array(STATUS)[self.notes[..., REASON]]
 
     @property
     def terms(self) -> NDArray[np.str_]:
-        return np.array(NAMES)[self.notes[..., 1]]
+        return np.array(NAMES)[self.notes[..., USED]]
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        return self.notes[..., 2].astype(bool)
+        return self.notes[..., KNOWN].astype(bool)
 
     @property
     def hypotheses(self) -> NDArray[np.int64]:
-        return self.counts[..., 0]
+        return self.counts[..., HYPOTHESES]
 
     @property
     def active(self) -> NDArray[np.int64]:
-        return self.counts[..., 1]
+        return self.counts[..., ACTIVE]
 
     @property
     def operations(self) -> NDArray[np.int64]:
-        return self.counts[..., 2]
+        return self.counts[..., OPERATIONS]
 
     @property
     def synaptic_operations(self) -> NDArray[np.int64]:
-        return self.counts[..., 3]
+        return self.counts[..., SYNAPTIC]
 
     @property
     def changed(self) -> NDArray[np.int64]:
-        return self.counts[..., 4]
+        return self.counts[..., CHANGED]
 
     def column(self, m: int) -> ColumnBatch:
         """Return the outputs of one column."""

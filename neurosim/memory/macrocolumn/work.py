@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.measure.work import LayerCounts
-from ...kernels.memory.macrocolumn.views import CHOSEN
+from ...kernels.memory.macrocolumn.views import CHOSEN, REASON
 from .state import ColumnMemory, LevelBatch
 
 
@@ -25,7 +25,7 @@ def count_columns(name: str, inputs: int, memory: ColumnMemory, batch: LevelBatc
     weights = columns * size * sum(memory.afferents)
     operations = int(batch.synaptic_operations.sum())
     # Only frames whose code was selected anew update the sums of all units.
-    selections = int(np.count_nonzero(batch.notes[..., 0] == CHOSEN))
+    selections = int(np.count_nonzero(batch.notes[..., REASON] == CHOSEN))
     return LayerCounts(
         name=name,
         inputs=inputs,
