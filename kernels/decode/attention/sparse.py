@@ -179,6 +179,7 @@ def attend_picks(p, context, begin, end):
         copy_into(vector(p.v + 4 * i * values, values, FLOAT), memory[position, keys : keys + values])
         picks[0] = position
         count = 1
+        # Without a bucket no token is picked already: none is as late as `oldest`.
         oldest = position + 1
         own = float32(-1)
         if p.planes:
@@ -188,6 +189,7 @@ def attend_picks(p, context, begin, end):
             _compete(best, min(position, chosen), vector(p.score, i + 1, FLOAT)[i], position)
             for n in range(min(position + 1, chosen)):
                 t = int(best[n, 1])
+                # In the bucket, and not older than the oldest token that was picked from it.
                 is_picked = p.planes != 0 and t >= oldest and memory[t, keys + values] == own
                 if t < position and not is_picked:
                     picks[count] = t

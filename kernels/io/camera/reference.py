@@ -74,7 +74,9 @@ def watch_reference(
             if opens[p] > begin:
                 if opens[p] > end:
                     continue
+                # It opens between the two frames: the light of that moment becomes the level.
                 level[p] = before + (after - before) * ((opens[p] - begin) / step)
+            # A large change crosses several thresholds between two frames.
             while True:
                 if after - level[p] >= on[p]:
                     polarity = 1
@@ -84,6 +86,7 @@ def watch_reference(
                     crossed = level[p] - off[p]
                 else:
                     break
+                # Log-light is linear between the frames, which gives the time of the crossing; rounding may leave them.
                 moment = min(max(begin + (crossed - before) / (after - before) * step, begin), end)
                 if count < len(ticks):
                     ticks[count] = int(moment + 0.5)

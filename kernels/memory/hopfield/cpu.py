@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from numba import njit
+
 from ...tools.compiled import compiled
+
+
+@njit(inline="always")
+def _flip(couplings, state, field, i):
+    """Flip unit i, and add the change of its products to the fields."""
+    state[i] = -state[i]
+    change = 2.0 * state[i]
+    row = couplings[i]
+    for j in range(field.size):
+        field[j] += change * row[j]
 
 
 @compiled
@@ -26,13 +38,9 @@ def relax(couplings, states, fields, orders, zero, flipped, flips, sweeps):
             before = done
             for i in orders[sweep]:
                 if field[i] * state[i] < -zero:
-                    state[i] = -state[i]
+                    _flip(couplings, state, field, i)
                     done += 1
                     flipped[i] += 1
-                    change = 2.0 * state[i]
-                    row = couplings[i]
-                    for j in range(field.size):
-                        field[j] += change * row[j]
             if done == before:
                 ended = sweep + 1
                 break
@@ -63,11 +71,8 @@ def heat(couplings, states, fields, orders, bounds, means, flips):
                 i = order[visit]
                 after = 1.0 if field[i] > bound[visit] else -1.0
                 if after != state[i]:
-                    state[i] = after
+                    _flip(couplings, state, field, i)
                     done += 1
-                    row = couplings[i]
-                    for j in range(field.size):
-                        field[j] += 2.0 * after * row[j]
             if sweep >= half:
                 for i in range(state.size):
                     means[cue, i] += state[i]
