@@ -41,7 +41,7 @@ class MeasuredLearners(MeasuredRun):
         """Return the work of the learners of a run, with energy under a profile.
 
         Raises:
-            NeurosimInputError: the run is of a version that did not count work.
+            NeurosimInputError: the run's results lack the counts.
         """
         learners = tuple(
             LearnerWork(name=row.name, work=tuple(work.under(profile) for work in row.work))

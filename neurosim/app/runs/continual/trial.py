@@ -88,7 +88,7 @@ class TrialResult:
         tasks, scenario, classes: of the stream: the names of its tasks, "domain", "task" or "class", class names.
         matrix: [tasks + 1][tasks] accuracies.
         seconds: that each task took.
-        work: on each task; none where tasks were learned by a version that did not count.
+        work: on each task.
     """
 
     spec: TrialSpec
@@ -202,7 +202,7 @@ def _run(path: Path, spec: TrialSpec, device: str, on_progress: TaskProgress) ->
         classes=tuple(stream.classes),
         matrix=tuple(map(tuple, matrix.tolist())),
         seconds=tuple(seconds),
-        work=tuple(work) if len(work) == len(stream) else (),
+        work=tuple(work),
     )
 
 
@@ -219,7 +219,7 @@ def _restore(
     with saved_values(path):
         saved = TrialSpec.from_dict(header["spec"])
         seconds = plain.from_plain(list[float], header["seconds"], "seconds")
-        work = plain.from_plain(list[TaskWork], header.get("work", []), "work")
+        work = plain.from_plain(list[TaskWork], header["work"], "work")
         matrix = arrays.pop("matrix")
         # Rows of tasks that were not reached are NaN.
         rows = int(np.isfinite(matrix).all(axis=1).sum()) - 1

@@ -59,7 +59,7 @@ def measured_curve(
     """Return the measures of the points of a curve under a profile, None for another result.
 
     Raises:
-        NeurosimInputError: the curve is of a version that stored no counts.
+        NeurosimInputError: the curve's results lack the counts.
     """
     if not isinstance(result, CurveResult):
         return None

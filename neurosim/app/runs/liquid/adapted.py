@@ -48,7 +48,7 @@ def open_liquid(run: RunFolder) -> tuple[LiquidConfig, AdaptedLiquid, Liquid, Tr
     """Return settings, gains, liquid and readout of a run.
 
     Raises:
-        NeurosimMissingError: a run that has not ended, or of a version that did not keep the gains.
+        NeurosimMissingError: a run that has not ended, or a folder without its gains or readout.
         NeurosimFormatError: a damaged file.
     """
     path = run.path / CONFIG
