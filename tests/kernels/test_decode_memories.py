@@ -16,6 +16,8 @@ from neurosim.kernels.decode.vectors.reference import softmax
 
 FEW = HEADS // 2
 LENGTH = 9
+# Operands of attention of one token, in which two heads share a key.
+ONE_TOKEN = {**SIZES, "tokens": 1, "group": 2, "scale": 0.4}
 
 
 def test_a_dilated_convolution() -> None:
@@ -58,14 +60,9 @@ def test_local_regression(capacity: int) -> None:
                 q=q,
                 k=k,
                 v=v,
-                heads=HEADS,
-                keys=KEYS,
-                values=VALUES,
-                group=2,
-                tokens=1,
+                **ONE_TOKEN,
                 capacity=capacity,
                 memory=memory,
-                scale=0.4,
                 weights=empty(capacity),
                 out=out,
                 ridge=ridge,
@@ -99,14 +96,9 @@ def test_a_window_of_checkpoints_and_one_that_begins_anew(interval: int, restart
                 q=q,
                 k=k,
                 v=v,
-                heads=HEADS,
-                keys=KEYS,
-                values=VALUES,
-                group=2,
-                tokens=1,
+                **ONE_TOKEN,
                 capacity=capacity,
                 memory=memory,
-                scale=0.4,
                 weights=weights,
                 out=out,
                 learnt_count=0,
@@ -198,14 +190,9 @@ def test_attention_over_the_best_parts(parts: int) -> None:
                 q=q,
                 k=k,
                 v=v,
-                heads=HEADS,
-                keys=KEYS,
-                values=VALUES,
-                group=2,
-                tokens=1,
+                **ONE_TOKEN,
                 capacity=LENGTH,
                 memory=memory,
-                scale=0.4,
                 weights=empty(LENGTH),
                 out=out,
                 part_values=values,
