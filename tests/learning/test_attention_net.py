@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.bars import bars
-from helpers.training import BINNING, SCHEDULE
+from helpers.training import BINNING, SCHEDULE, assert_resumes
 
 from neurosim.app.runs.train.attention import run_in_spikes
 from neurosim.base import NeurosimInputError
@@ -18,7 +18,6 @@ from neurosim.language.attention.events import EventEmbedding, EventInput
 from neurosim.language.conversion.events import classify_events, counting_events
 from neurosim.language.conversion.rotation import rotate_to_principal_axes
 from neurosim.learning import AttentionNet, AttentionSpec, Augment, Trainer
-from neurosim.learning.training.records import EpochProgress
 
 SPEC = AttentionSpec("gla", {"num_heads": 2}, layers=1, width=16, hidden=24, filters=(4,), kernel=3, dropout=0.1)
 
@@ -46,22 +45,8 @@ def test_convolutions_of_events_are_convolutions(shape: tuple[int, ...], trainin
 
 
 def test_bars_are_learned_and_a_killed_training_resumes(tmp_path: Path) -> None:
-    whole = trained()
-    whole.run()
+    whole = assert_resumes(trained, tmp_path / "training.safetensors", 4)
     assert (whole.state.history[-1].validation_accuracy or 0) > 0.6
-    path = tmp_path / "training.safetensors"
-
-    def kill(now: EpochProgress) -> None:
-        if now.epoch == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        trained(path).run(kill)
-    resumed = trained(path)
-    assert resumed.state.epoch == 3
-    resumed.run()
-    for a, b in zip(whole.net.parameters(), resumed.net.parameters(), strict=True):
-        assert torch.equal(a, b)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from helpers import command
 from helpers.bars import bars
-from helpers.training import BINNING, SCHEDULE
+from helpers.training import BINNING, SCHEDULE, assert_resumes
 
 from neurosim import Spikes, simulate
 from neurosim.app.runs.train.config import TrainConfig
@@ -20,7 +20,6 @@ from neurosim.base import NeurosimInputError
 from neurosim.engine import read_description
 from neurosim.learning import Trainer
 from neurosim.learning.training.elm_net import ELMNet
-from neurosim.learning.training.records import EpochProgress
 from neurosim.learning.training.specs import ELMSpec
 
 SPEC = ELMSpec(memory=8, tau_max=0.2, dropout=0.25)
@@ -70,21 +69,8 @@ def trained(checkpoint: Path | None = None) -> Trainer:
 
 
 def test_a_killed_training_resumes(tmp_path: Path) -> None:
-    whole = trained()
-    whole.run()
+    whole = assert_resumes(trained, tmp_path / "training.safetensors", 4)
     assert (whole.state.history[-1].validation_accuracy or 0) > 0.6
-    path = tmp_path / "training.safetensors"
-
-    def kill(now: EpochProgress) -> None:
-        if now.epoch == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        trained(path).run(kill)
-    resumed = trained(path)
-    resumed.run()
-    for name, value in whole.net.state_dict().items():
-        assert torch.equal(value, resumed.net.state_dict()[name]), name
 
 
 @pytest.fixture(scope="module")

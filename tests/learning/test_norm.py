@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from helpers.bars import bars
-from helpers.training import BINNING, DESIGN, trainer
+from helpers.training import BINNING, DESIGN, assert_resumes, trainer
 
 from neurosim.base import NeurosimInputError
 from neurosim.learning import NetworkSpec, SpikingNet, Trainer, to_network
@@ -56,22 +56,7 @@ def test_a_folded_network_has_the_same_scores_and_no_norms() -> None:
 
 
 def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    whole = trainer(design=NORMED, epochs=3)
-    path = tmp_path / "training.safetensors"
-    whole.run()
-
-    def stop(told: object) -> None:
-        if told.epoch == 2:  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        trainer(path, NORMED, 3).run(stop)
-    again = trainer(path, NORMED, 3)
-    assert again.state.epoch == 1
-    again.run()
-    mine = again.net.state_dict()
-    its = whole.net.state_dict()
-    assert all(torch.equal(mine[name], value) for name, value in its.items())
+    assert_resumes(lambda path: trainer(path, NORMED, 3), tmp_path / "training.safetensors", 2)
 
 
 def test_processes_that_share_a_batch_are_refused() -> None:
