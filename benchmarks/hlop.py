@@ -141,11 +141,14 @@ def measured(training: str, projects: bool, options: argparse.Namespace) -> dict
         run(training, projects, options, seed) for seed in range(options.first_seed, options.first_seed + options.seeds)
     ]
     over = {name: estimate([of[name] for of in runs]) for name in SHOWN}
+    lateral = None
+    if projects:
+        lateral = "spiking" if options.spiking else "linear"
     return {
         "training": training,
         "method": "HLOP" if projects else "plain SGD",
         "recipe": "published" if options.published else "ours",
-        "lateral": ("spiking" if options.spiking else "linear") if projects else None,
+        "lateral": lateral,
         **{name: {"mean": e.mean, "sd": e.sd} for name, e in over.items()},
         "seconds": float(np.median([sum(of["seconds"]) for of in runs])),
         "cpu_seconds": float(np.median([sum(of["cpu_seconds"]) for of in runs])),

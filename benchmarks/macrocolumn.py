@@ -194,7 +194,7 @@ def order(seeds: int, sequences: int = 25, frames: int = 8) -> list[Row]:
                 other = column.recall_sequence(memory, [s[i] for i in chance.permutation(frames)])
                 a = heard.familiarity.mean()
                 b = other.familiarity.mean()
-                right.append(1.0 if a > b else 0.5 if a == b else 0.0)
+                right.append(1.0 * (a > b) + 0.5 * (a == b))
                 recalled.append((heard.codes == batch.codes).mean())
                 if lateral:
                     made.append((column.generate(memory, s[0], frames).codes == batch.codes).mean())

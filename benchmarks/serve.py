@@ -150,8 +150,8 @@ def joules() -> float | None:
         return None
 
 
-def run(port: int, pid: int, clients: int, seconds: float, tokens: int, size: int) -> dict[str, object]:
-    """Let clients send requests for some seconds; return the figures, and what went wrong."""
+def let_ask(port: int, clients: int, seconds: float, tokens: int, size: int) -> tuple[list[Text], int]:
+    """Let clients send requests for some seconds; return the texts, and the number of those that were left."""
     texts: list[list[Text]] = [[] for _ in range(clients)]
     left = [0] * clients
     end = time.perf_counter() + seconds
@@ -166,28 +166,39 @@ def run(port: int, pid: int, clients: int, seconds: float, tokens: int, size: in
             if not leave or result.problem:
                 texts[client].append(result)
 
-    before = resident(pid)
-    energy = joules()
-    computed = cpu_seconds(pid)
-    stepped = health(port)["tokens"]
-    start = time.perf_counter()
     threads = [threading.Thread(target=work, args=(client,)) for client in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return [text for own in texts for text in own], sum(left)
+
+
+def load_at_rest(port: int) -> dict[str, int]:
+    """Return the load of the server once requests that were left have been cancelled, or after 10 s."""
+    for _ in range(200):
+        load = health(port)
+        if not load["active"] and not load["waiting"]:
+            break
+        time.sleep(0.05)
+    return load
+
+
+def run(port: int, pid: int, clients: int, seconds: float, tokens: int, size: int) -> dict[str, object]:
+    """Let clients send requests for some seconds; return the figures, and what went wrong."""
+    before = resident(pid)
+    energy = joules()
+    computed = cpu_seconds(pid)
+    stepped = health(port)["tokens"]
+    start = time.perf_counter()
+    whole, left = let_ask(port, clients, seconds, tokens, size)
     took = time.perf_counter() - start
     spent = joules()
     after = resident(pid)
     computed = cpu_seconds(pid) - computed
     stepped = health(port)["tokens"] - stepped
-    whole = [text for own in texts for text in own]
     good = [text for text in whole if not text.problem]
-    for _ in range(200):  # those that were left are cancelled in the step after
-        load = health(port)
-        if not load["active"] and not load["waiting"]:
-            break
-        time.sleep(0.05)
+    load = load_at_rest(port)
     draws = np.random.default_rng(0)
     sample = [good[i] for i in draws.permutation(len(good))[:20]]
     differ = [text.body for text in sample if ask(port, text.body).text != text.text]
@@ -198,7 +209,7 @@ def run(port: int, pid: int, clients: int, seconds: float, tokens: int, size: in
         "clients": clients,
         "seconds": took,
         "texts": len(good),
-        "left": sum(left),
+        "left": left,
         "failed": [text.problem for text in whole if text.problem],
         "written again": len(sample),
         "differ": len(differ),
