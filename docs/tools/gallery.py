@@ -65,6 +65,6 @@ def entries(suffix: str = ".txt") -> str:
         tree = ast.parse((ROOT / "examples" / f"{name}.py").read_text("utf-8"))
         words = " ".join((ast.get_docstring(tree) or name).split("\n\n")[0].split())
         title = name.partition("_")[2].replace("_", " ").capitalize().replace("Stdp", "STDP")
-        address = f"gallery-files/{name}{picture.suffix}"
+        address = f"gallery-files/{name}{picture.suffix}#on-white"
         parts.append(f"## [{title}](examples/{name}.py{suffix})\n\n{words}\n\n![{words}]({address})\n")
     return "\n".join(parts)

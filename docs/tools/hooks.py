@@ -186,7 +186,7 @@ def _shown(name: str, output: dict[str, Any], *, with_text: bool) -> str:
     base = Path(name).stem
     for path in output["pictures"]:
         picture = (WORK / Path(name).with_suffix("") / path).read_text("utf-8")
-        parts.append(f"![{_words_of(picture, path)}]({base}-files/{path.replace('/', '-')})\n")
+        parts.append(f"![{_words_of(picture, path)}]({base}-files/{path.replace('/', '-')}#on-white)\n")
     for path in output["reports"]:
         words = "The report that this wrote"
         if len(output["reports"]) > 1:

@@ -57,7 +57,7 @@ def test_the_gallery_has_a_picture_and_a_program_of_each_example_that_draws() ->
     assert gallery.PLACE in (ROOT / "docs" / "gallery.md").read_text()
     assert len(gallery.examples()) >= 10
     for name, picture in gallery.examples().items():
-        assert f"(examples/{name}.py.txt)" in page and f"(gallery-files/{name}{picture.suffix})" in page
+        assert f"(examples/{name}.py.txt)" in page and f"(gallery-files/{name}{picture.suffix}#on-white)" in page
 
 
 @pytest.mark.slow
