@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from neurosim import Recordings, Spikes
-from neurosim.app.runs.memory import config, figures, items, labels, learned
+from neurosim.app.runs.memory import config, figures, items, labels, learned, run
 from neurosim.app.runs.memory.config import MemoryConfig
 from neurosim.app.runs.memory.items import ItemEncoder, ItemVectors, MemoryItems, Raw
 from neurosim.app.runs.memory.learned import LEARNED, MEMORY, Learned
@@ -89,6 +89,18 @@ def test_storing_in_stretches_is_storing_at_once(stored: tuple[Learned, list[Rec
     assert len({row.store_operations for row in growth}) == len({row.recall_operations for row in growth}) == 1
     assert growth[0].recall == growth[0].exact == 1
     assert [row.filled for row in growth] == sorted(row.filled for row in growth)
+
+
+def test_the_digest_of_a_memory_tells_what_it_stores_and_what_it_recalls(
+    stored: tuple[Learned, list[RecallAtSize]],
+) -> None:
+    """The codes of a few items are drawn by the seed alone."""
+    coder = stored[0].coder
+    first, other = (learned.learn(settings(), coder, random_items(2, seed), ("a", "b"), [2])[0] for seed in (0, 1))
+    new, old = random_items(3, seed=4), random_items(3, seed=5)
+    np.testing.assert_array_equal(first.codes, other.codes)
+    cases = [(memory, items) for memory in (first, other) for items in (new, old)]
+    assert len({run.digest(memory, items, memory.recall(items)) for memory, items in cases}) == 4
 
 
 def test_labels_are_counts_of_winners(stored: tuple[Learned, list[RecallAtSize]]) -> None:

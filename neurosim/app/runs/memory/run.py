@@ -90,7 +90,7 @@ def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> In
     if raw.classes != learned.classes:
         raise NeurosimInputError(f"{source}: stored classes {learned.classes}, and {raw.name} has {raw.classes}")
     new = learned.coder.encode(raw, threads_of(options))
-    return Inputs(Recalled(learned, raw, new), {raw.name: raw.facts()}, {"memory": str(source)})
+    return Inputs(Recalled(learned, raw, new), {raw.name: raw.facts()}, {"memory": str(source.absolute())})
 
 
 def store(run: Run[MemoryConfig, EncodedItems], command: str) -> MemoryResult:
@@ -251,10 +251,21 @@ def _figures(
         threshold=config.column.threshold,
         operations={"recall": _operations(answers), "stored_recall": _operations(again)},
         outside_bounds=int(np.count_nonzero(answers.codes[:, 0] < 0)),
-        digest=hashlib.sha256(np.ascontiguousarray(learned.codes, "<i4").tobytes()).hexdigest(),
+        digest=digest(learned, new, answers),
         measures=measure(layers, len(new), other.seconds, int(answers.active.sum())),
         energy=energy(layers, len(new), config.energy.profile),
     )
+
+
+def digest(learned: Learned, new: MemoryItems, answers: ColumnBatch) -> str:
+    """Return the SHA-256 of stored items, their codes, new items and the codes that are recalled for them.
+
+    The codes alone are no digest of a memory: while it holds nothing alike they are drawn by the seed, whatever comes.
+    """
+    digest = hashlib.sha256()
+    for array in (learned.items.bits, learned.codes, new.bits, answers.codes):
+        digest.update(np.ascontiguousarray(array, "<i4").tobytes())
+    return digest.hexdigest()
 
 
 def _write_pictures(
