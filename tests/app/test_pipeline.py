@@ -116,8 +116,16 @@ def test_what_was_learned_starts_another_network(run: dict[str, Any]) -> None:
         name: {"learned": {"file": "run/learned.safetensors", "prefix": f"{name}/"}, "learn": False}
         for name in ("columns", "readout")
     }
-    again = result_of("simulate", "--config", write("again.toml", population=start), "--out", "again")
+    config = write("again.toml", population=start)
+    again = result_of("simulate", "--config", config, "--out", "again")
     assert again["spike_digest"] == run["spike_digest"] and again["accuracy"] == run["accuracy"]
+    # What --show-config prints is a network anywhere: it names the file that is there.
+    own = Path("elsewhere", "shown.toml")
+    own.parent.mkdir()
+    own.write_text(neurosim("simulate", "--config", config, "--show-config", "--quiet").stdout)
+    assert own.read_text().count(str(Path("run/learned.safetensors").absolute())) == 2
+    assert "arrays.safetensors" not in own.read_text()
+    assert neurosim("simulate", "--config", own, "--show-config", "--quiet").stdout == own.read_text()
 
 
 def test_results_do_not_depend_on_threads_or_pieces(run: dict[str, Any]) -> None:

@@ -71,9 +71,9 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
         return settings(config)[0]
 
     def shown(self, config: NetworkConfig) -> Mapping[str, object]:
-        from .run import inlined, settings
+        from .run import shown
 
-        return inlined(*settings(config))
+        return shown(config)
 
     def stored(self, folder: RunFolder) -> NetworkConfig:
         config = configure(folder.path / CONFIG, models=self.models)

@@ -36,6 +36,7 @@ class NetworkConfig:
         description: the network, its settings, probes and inputs.
         profile: of the energy estimate.
         models: files of the user's own neurons, by the name of the class.
+        learned: `learned` of the populations that start from a file, by name, as the network's TOML has it.
         outputs: SONATA files that the run writes; None: none.
         notes: what the files of a SONATA network leave out.
     """
@@ -44,6 +45,7 @@ class NetworkConfig:
     description: Description
     profile: str = Energy().profile
     models: Mapping[str, Path] = field(default_factory=dict)
+    learned: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     outputs: Outputs | None = None
     notes: tuple[str, ...] = ()
 
@@ -161,7 +163,19 @@ def of_tree(tree: Mapping[str, object], file: Path, models: Models) -> NetworkCo
     for population in net.network.populations:
         name = population.name
         require("/" not in name, "population.name", "must hold no '/' for its spikes to be filed", name)
-    return NetworkConfig(file.stem, net, profile, {name: path for name, (_, path) in models.items()})
+    files = {name: path for name, (_, path) in models.items()}
+    return NetworkConfig(file.stem, net, profile, files, _learned_files(tables.get("population", ()), file.parent))
+
+
+def _learned_files(populations: Any, folder: Path) -> dict[str, Mapping[str, object]]:
+    """Return `learned` of each population of a network that was read, with its file's path from the root."""
+    files: dict[str, Mapping[str, object]] = {}
+    for entry in populations:
+        if "learned" in entry:
+            learned = entry["learned"]
+            table = {"file": learned} if isinstance(learned, str) else learned
+            files[entry["name"]] = {**table, "file": str((folder / table["file"]).absolute())}
+    return files
 
 
 def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> NetworkEnergy:

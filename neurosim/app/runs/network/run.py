@@ -116,8 +116,9 @@ def settings(config: NetworkConfig) -> tuple[Mapping[str, object], Mapping[str, 
     return {**tree, "energy": {"profile": config.profile}}, arrays
 
 
-def inlined(tree: Mapping[str, object], arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, object]:
-    """Return settings with the arrays that they name in `ARRAYS` as lists; what was learned stays in that file."""
+def shown(config: NetworkConfig) -> Mapping[str, object]:
+    """Return the settings as a file of its own: arrays as lists, and what was learned in the file that it is from."""
+    tree, arrays = settings(config)
 
     def inline(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -126,7 +127,11 @@ def inlined(tree: Mapping[str, object], arrays: Mapping[str, NDArray[Any]]) -> M
             return {key: inline(item) for key, item in value.items()}
         return [inline(item) for item in value] if isinstance(value, list) else value
 
-    return {key: inline(value) for key, value in tree.items()}
+    table = {key: inline(value) for key, value in tree.items()}
+    for population in table["population"]:
+        if population["name"] in config.learned:
+            population["learned"] = config.learned[population["name"]]
+    return table
 
 
 def check_models(folder: RunFolder, facts: Mapping[str, object]) -> None:

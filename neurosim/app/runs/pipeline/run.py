@@ -25,8 +25,9 @@ from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.settings import settings_tree
 from ..network.nir import export_nir
-from ..network.run import ARRAYS, inlined, model_files
+from ..network.run import ARRAYS, model_files
 from ..network.run import settings as settings_of_network
+from ..network.run import shown as shown_network
 from ..score import score_answers
 from ..summary import DataResult, data_facts, labels_of, shown_recordings
 from .config import PipelineConfig
@@ -69,7 +70,7 @@ def settings(config: PipelineConfig) -> Mapping[str, object]:
 
 def shown(config: PipelineConfig) -> Mapping[str, object]:
     """Return the settings as a file of its own, with all arrays as lists."""
-    return {**inlined(*settings_of_network(config.network)), "data": settings_tree(config.data)}
+    return {**shown_network(config.network), "data": settings_tree(config.data)}
 
 
 def prepare(run: PipelineRun) -> None:
