@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from .errors import is_number, require
@@ -67,6 +69,24 @@ class NotEmpty:
 
 
 @dataclass(frozen=True)
+class IsPath:
+    """A text is the path of a file or folder, which config.toml holds from the root of the disk.
+
+    Attributes:
+        or_name: whether it may be a name as well, as of an energy profile: then a path has an ending or a separator.
+    """
+
+    or_name: bool = False
+
+    def absolute(self, text: str) -> str:
+        """Return the path from the root; names, and paths at which nothing lies, stay as they are."""
+        path = Path(text)
+        if self.or_name and not path.suffix and os.sep not in text:
+            return text
+        return os.path.abspath(path) if path.exists() else text
+
+
+@dataclass(frozen=True)
 class NotASetting:
     """A field that is no key of a table: the run knows it, such as the sensor's shape, or another table has it."""
 
@@ -75,6 +95,8 @@ Count = Annotated[int, Rule(">= 1")]
 Natural = Annotated[int, Rule(">= 0")]
 Positive = Annotated[float, Rule("> 0")]
 Fraction = Annotated[float, Rule(">= 0 and <= 1")]
+FilePath = Annotated[str, IsPath()]
+NameOrFile = Annotated[str, IsPath(or_name=True)]
 # Seeds are keys of 63 bits, the range of TOML's integers.
 Seed = Annotated[int, Rule(f">= 0 and < {2**63}")]
 
@@ -161,6 +183,12 @@ def rules_in(hint: Any) -> Iterator[Rule | NotEmpty]:
     """Yield the rules of a type."""
     if typing.get_origin(hint) is Annotated:
         yield from (each for each in typing.get_args(hint)[1:] if isinstance(each, Rule | NotEmpty))
+
+
+def path_in(hint: Any) -> IsPath | None:
+    """Return the mark of a type that is a path, None where it has none."""
+    marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, IsPath)), None)
 
 
 def is_setting(hint: Any) -> bool:

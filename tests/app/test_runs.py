@@ -26,7 +26,7 @@ from neurosim.app.runs.score import score_answers, wilson
 from neurosim.base import NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 from neurosim.base.atomic import write_bytes
 from neurosim.base.json_toml import read_json, read_toml, write_json
-from neurosim.base.rules import Count, Natural, Positive
+from neurosim.base.rules import Count, FilePath, NameOrFile, Natural, Positive
 from neurosim.engine import Progress
 
 UNIT = "; numbers are in SI units, without the unit: 0.02"
@@ -46,8 +46,32 @@ class Outer:
     liquid: Inner = Inner()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    root: FilePath | None = None
+    file: FilePath = "-"
+    profile: NameOrFile = "loihi"
+
+
 def settle(**tree: object) -> Outer:
     return resolve(Outer, [ConfigSource("file.toml", {"name": "x", **tree})])
+
+
+def test_paths_of_settings_hold_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path becomes one from the root; a name stays, also beside a file of that name."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("rec", "loihi", "own.toml"):
+        Path(name).write_text("")
+
+    def read(**tree: object) -> Places:
+        return resolve(Places, [ConfigSource("--set", tree)])
+
+    assert read(root="rec", file="./rec", profile="own.toml") == Places(
+        root=str(tmp_path / "rec"), file=str(tmp_path / "rec"), profile=str(tmp_path / "own.toml")
+    )
+    assert read(profile="./loihi").profile == str(tmp_path / "loihi")
+    assert read(root="missing", file="-", profile="loihi") == Places(root="missing", file="-", profile="loihi")
+    assert read(root=None).root is None
 
 
 @pytest.mark.parametrize(

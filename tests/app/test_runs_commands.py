@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers.command import neurosim
@@ -170,6 +171,18 @@ def test_a_run_is_repeated_from_its_folder_alone(here: Path) -> None:
     assert second["name"] == "net" and second["rerun_of"] == str(here / "runs/one") and second["seed"] == 1
     assert Path(found["run"]).name.endswith("-net")
     assert "rerun: the same digests as runs/two" in neurosim("runs", "rerun", "two", "--quiet").stdout
+
+
+def test_a_run_of_a_table_is_repeated_from_another_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command named the table from the folder where it ran."""
+    values = np.sin(np.arange(240) / 9.0)
+    Path("load.csv").write_text("value\n" + "\n".join(f"{value:.4f}" for value in values) + "\n")
+    first = here / "runs" / "series"
+    neurosim("series", "load.csv", "--set", "liquid.neurons=20", "--quiet", "--out", first)
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    found = printed("rerun", first)
+    assert found["rerun"]["same_digests"] is True and found["rerun"]["same_data"] is True
 
 
 def test_a_rerun_that_gives_something_else_says_so(here: Path) -> None:

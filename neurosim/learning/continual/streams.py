@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...base import plugins
 from ...base.errors import NeurosimInputError, require
 from ...base.random import rng_key
-from ...base.rules import NotASetting
+from ...base.rules import NameOrFile, NotASetting
 from .sources import Base, load
 from .tasks import Items, Problem, Scenario, Task, in_turn
 
@@ -251,7 +251,7 @@ class OneSource(StreamRecipe):
         root, options: folder of its files, and settings of the dataset; a config has them in its table [data].
     """
 
-    source: str = "digits"
+    source: NameOrFile = "digits"
     still: bool = True
     root: Annotated[str | None, NotASetting()] = None
     options: Annotated[Mapping[str, Any] | None, NotASetting()] = None

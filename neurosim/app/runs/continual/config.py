@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ....base.errors import lookup, require
 from ....base.json_toml import read_toml
-from ....base.rules import Count, Seed
+from ....base.rules import Count, FilePath, Seed
 from ....learning.continual.learners import LEARNERS, kind
 from ....learning.continual.streams import STREAMS
 from ..frame.config import Energy, sources_of
@@ -36,7 +36,7 @@ class StreamData:
     """
 
     name: str
-    root: str | None = None
+    root: FilePath | None = None
     options: dict[str, Any] | None = None
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from ....base.errors import lookup, require
 from ....base.measure.profiles import find as find_profile
-from ....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
+from ....base.rules import Count, FilePath, Natural, NotEmpty, Positive, Rule, Seed
 from ....language.attention.kinds import KINDS, options_of
 from ....language.attention.model import MixerSpec
 from ....language.attention.patterns import parse_layers
@@ -37,7 +37,7 @@ class Text:
         tokens: maximum number of tokens of it that are predicted.
     """
 
-    file: str | None = None
+    file: FilePath | None = None
     held_out: Annotated[float, Rule("> 0 and < 1")] = 0.1
     tokens: Count = 32768
 

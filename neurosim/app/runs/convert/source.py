@@ -118,12 +118,14 @@ def text_model(folder: Path, norm_eps: float | None = None) -> LanguageModel:
 
 
 def pinned_model(path: Path, say: Callable[[str], None]) -> Path:
-    """Return a path, or a name on the hub with the commit of its files: from the cache, or fetched.
+    """Return a path from the root, or a name on the hub with the commit of its files: from the cache, or fetched.
 
     Raises:
         NeurosimMissingError: a name that is no path, and of no model that can be fetched.
     """
-    if path.exists() or not is_hub_name(str(path)):
+    if path.exists():
+        return path.absolute()
+    if not is_hub_name(str(path)):
         return path
     resolved = resolve_model(str(path), say)
     say(f"{resolved.name} at commit {resolved.commit}")

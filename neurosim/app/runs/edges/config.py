@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from ....base.errors import require
 from ....base.measure.profiles import find as find_profile
-from ....base.rules import Count, Positive, Rule, Seed
+from ....base.rules import Count, FilePath, Positive, Rule, Seed
 from ....data.files.columns import check_ending
 from ....engine.prepared import PRECISIONS
 from ..frame.config import Energy, RunConfig
@@ -27,14 +27,14 @@ class EdgeColumns:
         id: name of its column of ids.
     """
 
-    file: str
+    file: FilePath
     pre: str = "pre"
     post: str = "post"
     weight: str | float = "weight"
     delay: str | float = 1e-3
     weight_scale: float = 1.0
     delay_scale: float = 1.0
-    neurons: str | None = None
+    neurons: FilePath | None = None
     id: str = "id"
 
 

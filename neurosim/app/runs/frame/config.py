@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from ....base.errors import NeurosimInputError, lookup
 from ....base.json_toml import read_toml
-from ....base.rules import Count
+from ....base.rules import Count, FilePath, NameOrFile
 from ....base.schema import Schema, settings_schema
 from ....data import catalog
 from ....data.catalog import FOLDER
@@ -38,7 +38,7 @@ class Data:
 
     name: str
     split: str = "test"
-    root: str | None = None
+    root: FilePath | None = None
     limit: Count | None = None
     train_limit: Count | None = None
     held_out_speaker: int | str | None = None
@@ -80,7 +80,7 @@ class Energy:
         profile: a name of `measure.PROFILES` or the path of a profile in TOML.
     """
 
-    profile: str = "horowitz45"
+    profile: NameOrFile = "horowitz45"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from ....base.errors import NeurosimFormatError, NeurosimInputError, nearest
 from ....base.json_toml import parse_toml
 from ....base.plain import Reader, missing_keys, to_plain
-from ....base.rules import bare, hints_of, is_setting, options_of
+from ....base.rules import bare, hints_of, is_setting, options_of, path_in
 
 Tree = Mapping[str, object]
 T = TypeVar("T")
@@ -78,7 +78,10 @@ class _SettingsReader(Reader):
     def value(self, kind: Any, tree: Any, name: str) -> Any:
         if isinstance(tree, float) and not math.isfinite(tree):
             raise NeurosimInputError(f"{name}: must be a finite number (got {tree!r})")
-        return super().value(kind, tree, name)
+        value = super().value(kind, tree, name)
+        path = path_in(kind)
+        # So that a run is resumed and repeated from any folder.
+        return value if path is None else path.absolute(value)
 
     def check_names(self, tree: Tree, known: Mapping[str, Field[Any]], name: str, default: object) -> None:
         self.problems += [_Problem(self.at(name, key)) for key in tree if key not in known]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ....base.errors import require
-from ....base.rules import Rule, Seed
+from ....base.rules import NameOrFile, Rule, Seed
 from ....learning.training.reconstruction import ReconstructionSpec
 from ....learning.training.refinement import RefinementSpec
 from ..frame.config import RunConfig
@@ -27,7 +27,7 @@ class System:
         train: fraction at the beginning of a table that is learned; the rest is compared with the free orbit.
     """
 
-    name: str
+    name: NameOrFile
     time: str | None = None
     columns: tuple[str, ...] = ()
     steps: Annotated[int, Rule(">= 2000")] = 100_000

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from ....base.errors import require
 from ....base.measure.profiles import find as find_profile
-from ....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
+from ....base.rules import Count, NameOrFile, Natural, NotEmpty, Positive, Rule, Seed
 from ....data.standard_series import STANDARD
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.value_code import ValueCode
@@ -33,7 +33,7 @@ class ForecastSeries:
         lags: values that the linear autoregression beside it uses.
     """
 
-    name: str
+    name: NameOrFile
     time: str | None = None
     target: str | None = None
     inputs: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 from .....base.errors import NeurosimInputError, require
-from .....base.rules import Count, Fraction, Rule, Seed
+from .....base.rules import Count, FilePath, Fraction, Rule, Seed
 from ...frame.config import RunConfig
 
 STDIN = "-"
@@ -28,7 +28,7 @@ class SeriesTable:
         season: records of a season, for the seasonal baseline; none: those of a day.
     """
 
-    file: str
+    file: FilePath
     time: str | None = None
     values: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Detector:
         columns, cells_per_column: sizes of the memory.
     """
 
-    source: str | None = None
+    source: FilePath | None = None
     date: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
     probation: Count | None = None
