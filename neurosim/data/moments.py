@@ -29,8 +29,8 @@ _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
 _SLASHES = re.compile(r"(\d{1,2})(?:/(\d{1,2})/|-(\d{1,2})-)(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
 # The last month: a number above it is a day.
 _MONTHS_OF_YEAR = 12
-# Two digits of a year from here on are of the last century, as in POSIX.
-_FIRST_YEAR = 69
+# Two digits of a year from here on are of the last century, as in spreadsheets: series are of the past.
+_FIRST_YEAR = 30
 # English names of months: 1 Mar 2024 0:30, Mar 1, 2024 0:30, Fri Mar  1 00:30:00 2024; a day of the week may lead.
 _MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july"),
@@ -40,11 +40,27 @@ _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+)?"
 _WITH_MONTH = tuple(
     re.compile(_WEEKDAY + rest, re.IGNORECASE)
     for rest in (
-        r"(?P<day>\d{1,2})(?:\.\s*|[\s-])(?P<month>[a-z]{3,9})[\s,.-]+(?P<year>\d{4})(?:[,\s]\s*(?P<clock>.+))?",
+        r"(?P<day>\d{1,2})(?:\.\s*|[\s-])(?P<month>[a-z]{3,9})[\s,.-]+(?P<year>\d{4}|\d\d)(?:[,\s]\s*(?P<clock>.+))?",
         r"(?P<month>[a-z]{3,9})\.?\s+(?P<day>\d{1,2}),?\s+(?P<year>\d{4})(?:[,\s]\s*(?P<clock>.+))?",
         r"(?P<month>[a-z]{3,9})\s+(?P<day>\d{1,2})\s+(?P<clock>\d\d:\d\d:\d\d)\s+(?P<year>\d{4})",
     )
 )
+# Months alone, also with the name first, Jan-49 and Jan 1949, or behind the year, 1949 Jan and 1949M01.
+_MONTH_ALONE = re.compile(
+    r"(?P<month>[a-z]{3,9})(?:\.? |\.?-)(?P<year>\d{4})|(?P<name>[a-z]{3,9})-(?P<short>\d\d)"
+    r"|(?P<first>\d{4})[ -](?P<second>[a-z]{3,9})|(?P<of>\d{4})-?M(?P<number>\d{1,2})",
+    re.IGNORECASE,
+)
+_QUARTER = re.compile(
+    r"(?P<year>\d{4})[ -]?Q(?P<quarter>[1-4])|Q(?P<first>[1-4])[ -/]?(?P<second>\d{4})", re.IGNORECASE
+)
+_WEEK = re.compile(r"(\d{4})-?W(\d\d)(?:-?([1-7]))?", re.IGNORECASE)
+# ISO 8601 without signs between numbers, which Python 3.10 does not know.
+_BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)?", re.IGNORECASE)
+# The end of a day.
+_MIDNIGHT = re.compile(r"24:00(?::00(?:\.0+)?)?")
+_DECIMAL_YEAR = re.compile(r"(1[5-9]|2[01])\d\d(\.\d*)?")
+_YEAR_AND_MONTH = re.compile(r"((?:1[5-9]|20|21)\d\d)(0[1-9]|1[0-2])")
 _HALF_DAY = re.compile(r"(\d{1,2})(:\d\d(?::\d\d(?:\.\d+)?)?)\s*([AP])\.?M\.?", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2}):\d\d(:\d\d([.,]\d+)?)?(\s*[AP]\.?M\.?)?", re.IGNORECASE)
 
@@ -82,14 +98,19 @@ def seconds_of(text: str, name: str, unit: float = 1.0) -> float:
 def date_of(text: str) -> datetime | None:
     """Return the date that a text is, without its zone; None for another text.
 
-    ISO 8601; also with slashes or dots, the name UTC or GMT, AM and PM, or without a day; 1.7.2014 and 1.7.14; and
-    English names of months, as in 1 Jul 2014, Jul 1, 2014 and Tue Jul  1 00:30:00 2014.
+    ISO 8601, and 24:00 as the end of a day; also with slashes or dots, the name UTC or GMT, AM and PM, or without day;
+    1.7.2014 and 1.7.14; English names of months, as in 1 Jul 2014, Jul 1, 2014 and Tue Jul  1 00:30:00 2014; and the
+    first day of a month, quarter or week: Jul-14, Jul 2014, 2014M07, 2014-Q3, Q3 2014, 2014-W27.
     """
     plain = _ZONE_NAME.sub("", text.strip())
     if plain.isdigit():
         return None
     plain = _OFFSET.sub(r"\1", plain)
     moment = _iso(plain)
+    if moment is None:
+        moment = _iso(_BASIC.sub(lambda match: "{}-{}-{}T{}:{}:{}".format(*match.groups("00")), plain)) or _period(
+            plain
+        )
     if moment is not None:
         return moment
     match = _YEAR_FIRST.fullmatch(plain)
@@ -103,6 +124,28 @@ def date_of(text: str) -> datetime | None:
     return _with_month(plain)
 
 
+def _period(text: str) -> datetime | None:
+    """Return the first day of a month, quarter or week; None for another text."""
+    match = _WEEK.fullmatch(text)
+    if match is not None:
+        try:
+            return datetime.fromisocalendar(int(match[1]), int(match[2]), int(match[3] or 1))
+        except ValueError:
+            return None
+    match = _QUARTER.fullmatch(text)
+    if match is not None:
+        quarter = int(match["quarter"] or match["first"])
+        return datetime(int(match["year"] or match["second"]), 3 * quarter - 2, 1)
+    match = _MONTH_ALONE.fullmatch(text)
+    if match is None:
+        return None
+    name = (match["month"] or match["name"] or match["second"] or "").lower()
+    month = int(match["number"] or next((k for k, each in enumerate(_MONTHS, 1) if name and each.startswith(name)), 0))
+    if not 1 <= month <= _MONTHS_OF_YEAR:
+        return None
+    return datetime(_year(match["year"] or match["short"] or match["first"] or match["of"]), month, 1)
+
+
 def spell_out(text: str) -> str:
     """Return a date of digits alone, such as 201407010030, in ISO 8601; "" for another text."""
     match = _COMPACT.fullmatch(text.strip())
@@ -114,15 +157,32 @@ def spell_out(text: str) -> str:
         return ""
 
 
+def spell_month(text: str) -> str:
+    """Return a month of digits alone, such as 201407, in ISO 8601; "" for another text."""
+    match = _YEAR_AND_MONTH.fullmatch(text)
+    return "" if match is None else f"{match[1]}-{match[2]}"
+
+
+def spell_decimal(text: str) -> str:
+    """Return the moment of a year with a fraction, such as 2014.5, in ISO 8601 to the second; "" for another text."""
+    if not _DECIMAL_YEAR.fullmatch(text):
+        return ""
+    start = datetime(int(float(text)), 1, 1)
+    year = start.replace(year=start.year + 1) - start
+    return (start + timedelta(seconds=round((float(text) - start.year) * year.total_seconds()))).isoformat(sep=" ")
+
+
 def date_of_parts(cells: Sequence[str], where: str) -> str:
     """Return the date whose year, month and so on are in cells, as ISO 8601 writes it; `where` is the row, for errors.
 
     Raises:
         NeurosimFormatError: there is no such date.
     """
+    if len(cells) == 1 and (moment := spell_decimal(cells[0])):
+        return moment
     defaults = (1, 1, 1, 0, 0, 0)
     try:
-        numbers = [int(float(cell)) for cell in cells]
+        numbers = [int(re.sub(r"\.0*$", "", cell)) for cell in cells]
         return datetime(*numbers, *defaults[len(numbers) :]).isoformat(sep=" ")  # type: ignore[arg-type]
     except ValueError:
         rule = f"must be the {', '.join(PARTS[: len(cells)])} of a date"
@@ -190,6 +250,16 @@ def is_epoch(text: str) -> bool:
     return low <= seconds_of(text, "") <= high
 
 
+def is_hour(text: str) -> bool:
+    """Return whether a text is a whole hour of a day, 0 to 24."""
+    return re.fullmatch(r"\d{1,2}(\.0+)?", text) is not None and float(text) <= 24
+
+
+def hour_as_clock(text: str) -> str:
+    """Return the time of day of a whole hour, and other texts as they are."""
+    return f"{int(float(text)):02d}:00" if is_hour(text) else text
+
+
 def _with_month(text: str) -> datetime | None:
     """Return the date of a text with the name of a month; None for another text."""
     for form in _WITH_MONTH:
@@ -199,13 +269,16 @@ def _with_month(text: str) -> datetime | None:
         name = match["month"].lower()
         months = [k for k, month in enumerate(_MONTHS, 1) if month.startswith(name)]
         if months:
-            return _joined(f"{match['year']}-{months[0]:02d}-{int(match['day']):02d}", match["clock"])
+            return _joined(f"{_year(match['year'])}-{months[0]:02d}-{int(match['day']):02d}", match["clock"])
     return None
 
 
 def _joined(date: str, rest: str | None) -> datetime | None:
     """Return a date with a time of day, which may have AM or PM behind it, or be missing."""
     clock = rest or "00:00"
+    if _MIDNIGHT.fullmatch(clock):
+        day = _iso(date)
+        return None if day is None else day + timedelta(days=1)
     half = _HALF_DAY.fullmatch(clock)
     if half is not None:
         hour = int(half[1]) % 12

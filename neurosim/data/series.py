@@ -8,10 +8,11 @@ or are a spreadsheet's sep=;, are passed over. Times are dates (see `moments`), 
 of the unit that the column's name ends with, as in "Time (min)"; a zone is left out, so that times of day are those of
 the clock that wrote them. A column of times of day joins a column of dates, and columns year, month, day, hour, minute
 and second, as far as there are any, are one time. In dates such as 07/13/2014 or 13-07-2014 a number above 12 says for
-the whole column which one is the day. In a column called date, numbers such as 41821.5 are a spreadsheet's days. An
-empty cell is a missing value. Where semicolons part the columns, the comma in 0,5 is a decimal comma, as spreadsheets
-write it in much of Europe; thousands may be parted as in 1,234.5, 1.234,5, 1 234,5 and 1'234.5. A line of units below
-the names is passed over, and gives the unit of times.
+the whole column which one is the day. In a column called date, numbers such as 41821.5 are a spreadsheet's days,
+201407 is a month and 2014.5 the middle of a year. A column of whole hours joins a column of dates. An empty cell is a
+missing value. Where semicolons part the columns, the comma in 0,5 is a decimal comma, as spreadsheets write it in much
+of Europe; thousands may be parted as in 1,234.5, 1.234,5, 1 234,5 and 1'234.5. A line of units below the names is
+passed over, and gives the unit of times.
 """
 
 from __future__ import annotations
@@ -33,11 +34,15 @@ from .moments import (
     date_of,
     date_of_parts,
     has_slashes,
+    hour_as_clock,
     is_clock,
     is_day_first,
     is_epoch,
+    is_hour,
     seconds_of,
     serial_date,
+    spell_decimal,
+    spell_month,
     spell_out,
     year_first,
 )
@@ -46,8 +51,14 @@ from .moments import (
 TIME_NAMES = ("time", "timestamp", "date", "datetime", "t", "ts", "ds", "epoch", "unix", "unixtime")
 # Names of a column that numbers the rows, as pandas and databases write it.
 INDEX_NAMES = ("", "unnamed: 0", "index", "id", "row")
-# Names of columns in which a number of five digits is a spreadsheet's date.
-SERIAL_NAMES = ("date", "datetime", "ds")
+# Names of columns in which a number of five digits is a spreadsheet's date, in which 201407 is a month, and in which
+# 2014.5 is the middle of a year.
+SERIAL_NAMES = ("date", "datetime", "date_time", "date/time", "ds", "day", "serial", "datum", "fecha")
+MONTH_NAMES = ("date", "month", "yearmonth", "year_month", "year-month", "yyyymm", "ym", "period")
+DECIMAL_NAMES = ("date", *(f"decimal{sign}{word}" for sign in ("", " ", "_") for word in ("date", "year")))
+DATE_NAMES = (*SERIAL_NAMES, *MONTH_NAMES, *DECIMAL_NAMES)
+# Names of a column of whole hours beside one of dates.
+HOUR_NAMES = ("hour", "hr", "hours", "stunde", "hora", "heure")
 MIN_COUNTED = 10  # rows from which a column that counts up evenly numbers them
 SEPARATORS = ",;\t|"
 # Rows that are read at once, at most, until every column has had a cell that is not empty.
@@ -268,6 +279,8 @@ def _columns(
         dates = [key for key, cell in sample.items() if date_of(cell) is not None and not is_number(cell)]
         named = [key for key in sample if key.lower() in TIME_NAMES or _NAME_WITH_UNIT.fullmatch(key.lower())]
         named = [key for key in named if not is_clock(sample[key])]
+        # Digits alone are a date where the name says so.
+        named += [key for key, cell in sample.items() if key.lower() in DATE_NAMES and _speller(cell, key)]
         # Their order of day and month is not known: reading the first one says how to write them.
         dates += [key for key, cell in sample.items() if has_slashes(cell)]
         counted = [key for key, cell in sample.items() if is_epoch(cell)]
@@ -276,9 +289,13 @@ def _columns(
     if parts:
         time = parts[0]
     clock = ""
-    has_date = time != "" and (date_of(sample[time]) is not None or has_slashes(sample[time]))
-    if time == "" or (has_date and ":" not in sample[time]):
+    first = spell_out(sample[time]).partition("T")[0] or sample[time] if time else ""
+    has_date = date_of(first) is not None or has_slashes(first)
+    if time == "" or (has_date and ":" not in first):
         clock = next((key for key, cell in sample.items() if is_clock(cell) and key != time), "")
+    if has_date and ":" not in first and not clock:
+        hours = (key for key, cell in sample.items() if key.lower() in HOUR_NAMES and is_hour(cell))
+        clock = next(hours, "")
     if not numbers:
         others = [key for key in sample if key not in (time, clock, *parts, *texts) and key.lower() not in INDEX_NAMES]
         numbers = [key for key in others if is_number(sample[key])]
@@ -295,7 +312,7 @@ def _parts(sample: Mapping[str, str], time: str) -> tuple[str, ...]:
     """Return the columns of year, month and so on that are the time: none where another column is."""
     by_name = {key.lower(): key for key in sample}
     year = by_name.get(PARTS[0], "")
-    if (time and time != year) or not re.fullmatch(r"[12]\d{3}(\.0+)?", sample.get(year, "")):
+    if (time and time != year) or not re.fullmatch(r"[12]\d{3}(\.\d*)?", sample.get(year, "")):
         return ()
     known = list(takewhile(lambda part: part in by_name and is_number(sample[by_name[part]]), PARTS))
     return tuple(by_name[part] for part in known)
@@ -326,14 +343,14 @@ def _rows(
             text = plain[place[columns.time]]
             if spell is None:
                 # The first time decides: 20140701 and 41821 may be dates or numbers of seconds.
-                spell = _speller(text, columns)
+                spell = _speller(text, columns.time) or str
             text = spell(text) or text
             if columns.parts:
                 text = date_of_parts([plain[place[key]] for key in columns.parts], where)
             if columns.day_first is not None:
                 text = year_first(text, columns.day_first)
             if columns.clock:
-                text = f"{text} {plain[place[columns.clock]]}"
+                text = f"{text.removesuffix('T00:00:00')} {hour_as_clock(plain[place[columns.clock]])}"
             moment = seconds_of(text, f"{where}, column {columns.time}", columns.unit)
             if columns.unit != 1.0 and is_number(text):
                 text = f"{moment:.12g}"
@@ -342,13 +359,16 @@ def _rows(
             yield SeriesRow(math.nan, str(number - start), values)
 
 
-def _speller(text: str, columns: SeriesColumns) -> Callable[[str], str]:
-    """Return the function that writes out the times of a column, "" for one that it leaves, by the first of them."""
+def _speller(text: str, column: str) -> Callable[[str], str] | None:
+    """Return the function that writes out the times of a column, by the first of them and the column's name.
+
+    It returns "" for a time that it leaves; None where they need no such function.
+    """
+    name = column.lower()
+    named = ((SERIAL_NAMES, serial_date), (MONTH_NAMES, spell_month), (DECIMAL_NAMES, spell_decimal))
     if spell_out(text):
         return spell_out
-    if columns.time.lower() in SERIAL_NAMES and serial_date(text):
-        return serial_date
-    return lambda text: ""
+    return next((spell for names, spell in named if name in names and spell(text)), None)
 
 
 def _cells(cells: Sequence[str], separator: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -92,11 +93,23 @@ def test_a_wrong_row_of_a_stream_loses_nothing_before_it() -> None:
 
 
 def test_columns_and_order_of_a_table_are_said() -> None:
-    lines = table(60).splitlines()
-    Path("newest.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]))
-    shown = neurosim("memory", "anomaly", "newest.csv", *small("--value", "value", "--out", "a")).stdout
+    head, *lines = table(60).splitlines()
+    Path("later.csv").write_text("\n".join([head, *lines[20:], *lines[:20]]))
+    shown = neurosim("memory", "anomaly", "later.csv", *small("--value", "value", "--out", "a")).stdout
     assert "reads value, times of timestamp" in shown
-    assert "59 (records earlier than the one before; sort the table by time)" in shown
+    assert "1 (records earlier than the one before; sort the table by time)" in shown
+
+
+def test_a_table_with_the_newest_record_first_has_the_scores_of_the_sorted_one() -> None:
+    head, *lines = table(60).splitlines()
+    Path("sorted.csv").write_text("\n".join([head, *lines]))
+    Path("newest.csv").write_text("\n".join([head, *reversed(lines)]))
+    neurosim("memory", "anomaly", "sorted.csv", *small("--value", "value", "--out", "a"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        shown = neurosim("memory", "anomaly", "newest.csv", *small("--value", "value", "--out", "b"))
+    assert "has the newest record first, and is read from its end" in shown.stderr
+    assert Path("a/scores.csv").read_bytes() == Path("b/scores.csv").read_bytes()
 
 
 def test_a_stream_says_the_same_as_a_file() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 
-from neurosim.base import NeurosimFormatError, NeurosimInputError
+from neurosim.base import GuessWarning, NeurosimFormatError, NeurosimInputError
 from neurosim.data.series import decode_text, read_series, rows_of
+from neurosim.data.series_order import in_time
 
 TABLE = "timestamp,value,kind\n2014-07-01 00:00:00,1.5,a\n2014-07-01T00:30:00+02:00,,b\n"
 
@@ -117,6 +118,8 @@ def times_of(text: str) -> list[float]:
         '"Jul 1, 2014 0:30:00"',
         '"Tue, 01 Jul 2014 00:30:00 GMT"',
         "Tue Jul  1 00:30:00 2014",
+        "1-Jul-14 00:30",
+        "20140701T003000Z",
         "201407010030",
         "20140701003000",
         "1404174600",
@@ -156,6 +159,87 @@ def test_an_index_without_a_name_is_read() -> None:
     assert [row.time for row in rows] == [1404174600.0]
     columns, _ = read_series([",v,\n", "0,2,\n"], "t.csv")
     assert columns.time == "" and columns.numbers == ("v",)
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2014-Q3", "2014-07-01"),
+        ("2014Q3", "2014-07-01"),
+        ("Q3 2014", "2014-07-01"),
+        ("Jul-14", "2014-07-01"),
+        ("Jul-49", "1949-07-01"),
+        ("Sept 2014", "2014-09-01"),
+        ("2014 July", "2014-07-01"),
+        ("2014M07", "2014-07-01"),
+        ("2014-W27", "2014-06-30"),
+        ("2014W27", "2014-06-30"),
+        ("2014-W27-2", "2014-07-01"),
+        ("2014-06-30 24:00", "2014-07-01"),
+    ],
+)
+def test_months_quarters_and_weeks_are_their_first_day(text: str, date: str) -> None:
+    assert times_of(f"when,v\n{text},2\n") == [np.datetime64(date, "s").astype(float)]
+
+
+@pytest.mark.parametrize("text", ["2014-Q5", "Abc-14", "2014M13", "2014-W54", "dec 14th", "24:30"])
+def test_what_is_no_period_is_no_time(text: str) -> None:
+    columns, _ = read_series([f"when,v\n{text},2\n".splitlines(True)[k] for k in (0, 1)], "t.csv")
+    assert columns.time == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "texts"),
+    [
+        ("Month", ("201412", "201501"), ("2014-12", "2015-01")),
+        ("date", ("201412", "201501"), ("2014-12", "2015-01")),
+        ("year", ("2014.0", "2014.5"), ("2014-01-01 00:00:00", "2014-07-02 12:00:00")),
+        ("decimal_date", ("2014.0", "2014.5"), ("2014-01-01 00:00:00", "2014-07-02 12:00:00")),
+        ("Datum", ("41821.0", "41821.5"), ("2014-07-01 00:00:00", "2014-07-01 12:00:00")),
+    ],
+)
+def test_numbers_are_dates_by_the_name_of_their_column(
+    name: str, cells: tuple[str, ...], texts: tuple[str, ...]
+) -> None:
+    """Read as values, they would be forecast; as seconds, all of them would be of one hour in 1970."""
+    columns, rows = read_series([f"{name},v\n", *(f"{cell},2\n" for cell in cells)], "t.csv", whole=True)
+    assert (columns.time, columns.numbers) == (name, ("v",))
+    assert tuple(row.text for row in rows) == texts
+
+
+@pytest.mark.parametrize("date", ["2014-07-01", "20140701", "1.7.2014"])
+def test_whole_hours_join_a_column_of_dates(date: str) -> None:
+    columns, rows = read_series(["date,Hour,v\n", f"{date},1,5\n", f"{date},24.0,6\n"], "t.csv")
+    assert (columns.clock, columns.numbers) == ("Hour", ("v",))
+    assert [row.time - 1404172800.0 for row in rows] == [3600.0, 86400.0]
+
+
+def ordered(times: Iterable[int], name: str = "t") -> list[float]:
+    lines = [f"{name},v\n", *(f"{time},{k}\n" for k, time in enumerate(times))]
+    columns, rows = read_series(lines, "t.csv", whole=True)
+    return [float(row.values["v"]) for row in in_time(columns, rows, "t.csv")]
+
+
+def test_a_table_with_the_newest_record_first_is_turned_round() -> None:
+    with pytest.warns(GuessWarning, match="t.csv: has the newest record first, and is read from its end"):
+        assert ordered([9, 7, 7, 3]) == [3.0, 2.0, 1.0, 0.0]
+    # The end of summer time, and records of one second, stay where they are.
+    for times in ([1, 2, 3, 2, 3, 4], [1, 1, 1, 2, 2, 3], [1]):
+        assert ordered(times) == list(range(len(times)))
+    assert ordered([9, 7, 3], name="a") == [0.0, 1.0, 2.0], "without times nothing is known"
+
+
+@pytest.mark.parametrize(
+    ("times", "often"),
+    [
+        ([*range(8), *range(8), *range(8)], "3"),
+        ([k // 2 for k in range(16)], "2"),
+        ([*range(8), *range(2, 12), *range(8)], "2.17"),
+    ],
+)
+def test_a_table_of_several_series_is_refused(times: list[int], often: str) -> None:
+    with pytest.raises(NeurosimInputError, match=rf"t.csv, column t: must have each time once.*occurs {often} times"):
+        ordered(times)
 
 
 def test_times_that_are_less_than_a_moment() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ....base.errors import NeurosimMissingError, require
 from ....data.series import decode_text, read_series
+from ....data.series_order import in_time
 from ....learning.training.reconstruction import lorenz63
 from ..series.data import filled
 from .config import COMPUTED, ReconstructConfig
@@ -59,7 +60,7 @@ def read_system(config: ReconstructConfig) -> SystemData:
     text = decode_text(path.read_bytes())
     columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, own.columns, whole=True)
     names = own.columns or columns.numbers
-    numbers = np.array([[float(row.values[name]) for name in names] for row in rows])
+    numbers = np.array([[float(row.values[name]) for name in names] for row in in_time(columns, rows, own.name)])
     # With both axes also where there are no rows.
     values = filled(numbers.reshape(-1, len(names)))
     train = round(own.train * len(values))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ....base.errors import NeurosimMissingError, require
 from ....data.series import decode_text, read_series
+from ....data.series_order import in_time
 from ....data.standard_series import STANDARD, standard_series
 from .config import FILE_HORIZONS, SeriesConfig
 
@@ -114,7 +115,7 @@ def _table(
         require(name in columns.numbers, "series.inputs", f"must be of {', '.join(columns.numbers)}", name)
     cells = []
     texts = []
-    for row in rows:
+    for row in in_time(columns, rows, own.name):
         cells.append([float(row.values[name]) for name in read])
         texts.append(row.text)
     values = np.array(cells, np.float64).reshape(-1, len(read))

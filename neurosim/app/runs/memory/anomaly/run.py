@@ -20,6 +20,7 @@ from .....base.atomic import write_text
 from .....base.errors import NeurosimFormatError, NeurosimMissingError, require
 from .....data.moments import seconds_of
 from .....data.series import SeriesColumns, SeriesRow, decode_text, read_series
+from .....data.series_order import in_time
 from .....memory.series.detector import AnomalyDetector
 from ...frame.folder import open_run
 from ...frame.kind import Inputs, Run
@@ -90,7 +91,7 @@ def load(config: AnomalyConfig) -> Inputs[AnomalyInputs]:
     columns, rows = read_series(io.StringIO(text, newline=""), table.file, *wanted, whole=True)
     _check_time(columns)
     data["table"] = {"file": str(Path(table.file).absolute()), "sha256": digest}
-    return Inputs(AnomalyInputs(columns, list(rows), source, last), data, facts)
+    return Inputs(AnomalyInputs(columns, in_time(columns, rows, table.file), source, last), data, facts)
 
 
 def _check_time(columns: SeriesColumns) -> None:
