@@ -324,15 +324,54 @@ def _moves(rng: np.random.Generator) -> Iterable[tuple[float, int, int]]:
     yield from zip(times, rng.integers(0, 30, 400), rng.integers(0, 20, 400), strict=True)
 
 
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("TrainSet", "test_data"), ("training set", "val")])
+def test_folders_of_splits_may_lie_outside_or_inside_those_of_classes(tmp_path: Path, train: str, test: str) -> None:
+    """A draw from all recordings would test on those that are to be learned, and take the splits for classes."""
+    for number, (split, turn) in enumerate([(train, "left"), (train, "right"), (test, "left"), (test, "right")]):
+        save(tmp_path / "outside" / split / turn / f"{number}.csv", recording(number))
+        save(tmp_path / "inside" / turn / split / f"{number}.csv", recording(number))
+    other = "validation" if test == "val" else "test"
+    for place in ("outside", "inside"):
+        folder = opened(tmp_path / place)
+        assert [(item.label, split) for item, split in zip(folder.items, folder.split, strict=True)] == [
+            ("left", "train"),
+            ("right", "train"),
+            ("left", other),
+            ("right", other),
+        ]
+        assert not [line for line in folder.remarks if "classes are the outer" in line]
+    save(tmp_path / "inside" / "left" / "9.csv", recording(9))
+    with pytest.raises(
+        NeurosimInputError, match=r"in folders of splits \(left/.*\) and others \(left/9.csv\); keep one"
+    ):
+        opened(tmp_path / "inside")
+
+
+def test_a_recording_in_another_unit_of_time_than_most_is_doubted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(6):
+        unit = 1e3 if k == 5 else 1e6
+        lines = ["t,x,y,p", *(f"{t * unit:.0f},{x},{y},1" for t, x, y in _moves(rng))]
+        path = tmp_path / "ab"[k % 2] / f"{k}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(lines) + "\n")
+    assert [line for line in opened(tmp_path).doubts if "5.csv lasts 0.000" in line and "less than a hundredth" in line]
+
+
 def test_sessions_outside_classes_are_named(tmp_path: Path) -> None:
     for number, (session, turn) in enumerate([("one", "left"), ("one", "right"), ("two", "left"), ("two", "right")]):
         save(tmp_path / session / turn / f"{number}.csv", recording(number))
     assert opened(tmp_path).remarks[0] == (
-        "classes are the outer folders (one, two), and each has the inner folders left, right; where those are the "
-        "classes, put them outside, or name the class of each file in labels.csv"
+        "classes are the outer folders (one, two), and each has inside it left, right; where those are the "
+        "classes, make them folders outside, or name the class of each file in labels.csv"
     )
     save(tmp_path / "two" / "still" / "4.csv", recording(4))
     assert not any("outer folders" in remark for remark in opened(tmp_path).remarks)
+    for number, (person, turn) in enumerate([("ann", "left"), ("ann", "right"), ("bob", "left"), ("bob", "right")]):
+        save(tmp_path / "people" / person / f"{turn}.csv", recording(number))
+        save(tmp_path / "numbered" / person / f"{turn[0]}0.csv", recording(number))
+    assert "(ann, bob), and each has inside it left, right; where" in opened(tmp_path / "people").remarks[0]
+    assert not any("outer folders" in remark for remark in opened(tmp_path / "numbered").remarks)
 
 
 def test_names_hold_no_control_characters(root: Path) -> None:

@@ -348,6 +348,12 @@ def _doubts(
     if durations.max() > 10 * max(median, 1e-9):
         item = items[int(durations.argmax())]
         yield f"{printable(item.path.name)} lasts {durations.max():.3f} s, ten times the median of {median:.3f} s"
+    if durations.min() < median / 100 and silent == []:
+        item = items[int(durations.argmin())]
+        yield (
+            f"{printable(item.path.name)} lasts {durations.min():.3g} s, less than a hundredth of the median of "
+            f"{median:.3f} s; are its times of another unit?"
+        )
     if clock := _doubt_of_times(read, shape):
         yield clock
     # Polarity is the first axis: without an event of polarity 1 all units are in the first half of the sensor.

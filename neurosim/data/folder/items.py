@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "t10k"), "test"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
 }
+# Words behind the name of a split: train_set, TestData.
+_SET = re.compile(r"[-_. ]?(set|data|split)$")
 # Images and labels in the layout of MNIST.
 IDX = re.compile(r"^(\w+?)[-_.]images[-_.]idx3-ubyte(\.gz)?$")
 REQUIRED = ("file", "label")
@@ -35,6 +37,12 @@ MAX_LABEL_BYTES = 1 << 26
 def left_out(count: int) -> str:
     """Return the words for bad files that were left out."""
     return "1 bad file is left out" if count == 1 else f"{count} bad files are left out"
+
+
+def split_named(folder: str) -> str | None:
+    """Return the split of a folder of this name, None where the name is of no split."""
+    name = folder.lower()
+    return SPLITS.get(name) or SPLITS.get(_SET.sub("", name))
 
 
 @dataclass(frozen=True)
@@ -224,8 +232,10 @@ def _from_folders(root: Path) -> Listing:
     remarks = []
     strange = []
     empty = []
-    # By class the names of the folders in its folder, see `_exchanged`.
+    # By class the names of the folders, and of files of one word, in its folder, see `_exchanged`.
     inner: dict[str, set[str]] = {}
+    # The folder in its class's folder that a recording lies in.
+    places: dict[Path, str] = {}
     for parent, split in _splits_in(root).items():
         for folder in _folders_in(parent):
             label = printable(folder.name)
@@ -235,11 +245,16 @@ def _from_folders(root: Path) -> Listing:
             if not recordings:
                 empty.append(label)
             items += [Item(path, label, split) for path in recordings]
-            below = inner.setdefault(label, set())
-            below |= {path.relative_to(folder).parts[0] for path in recordings if path.parent != folder}
+            for path in recordings:
+                places[path] = "" if path.parent == folder else path.relative_to(folder).parts[0]
+            # Files that are named alike by words, such as wave.csv, may be the classes as well; numbers are not.
+            words = {path.stem for path in recordings if not places[path] and path.stem.isalpha()}
+            inner.setdefault(label, set()).update({places[path] for path in recordings if places[path]} | words)
     beside = [path for path in _files_in(root) if _is_recording(path)]
     if not items:
         raise NeurosimMissingError(_nothing(root, len(beside), strange))
+    inner_splits = {} if items[0].split is not None else _inner_splits(root, places)
+    items = [replace(item, split=inner_splits.get(item.path, item.split)) for item in items]
     # As in the datasets with names: a memory that learns in this order meets all classes from the start.
     items.sort(key=lambda item: (item.path.name, item.path))
     if beside:
@@ -248,7 +263,8 @@ def _from_folders(root: Path) -> Listing:
         )
     if strange:
         remarks.append(f"{len(strange)} files of unknown formats are left out, e.g. {printable(strange[0].name)}")
-    remarks += _exchanged(inner)
+    if not inner_splits:
+        remarks += _exchanged(inner)
     if empty:
         remarks.append(f"folders without recordings are no classes: {', '.join(sorted(set(empty))[:8])}")
     return Listing(tuple(items), tuple(remarks))
@@ -257,7 +273,7 @@ def _from_folders(root: Path) -> Listing:
 def _splits_in(root: Path) -> Mapping[Path, str | None]:
     """Return the split of each folder that holds folders of classes: those below `root`, or `root` itself with None."""
     folders = _folders_in(root)
-    splits = {path: SPLITS[path.name.lower()] for path in folders if path.name.lower() in SPLITS}
+    splits = {path: split for path in folders if (split := split_named(path.name)) is not None}
     if not splits:
         return {root: None}
     if len(splits) < len(folders):
@@ -267,11 +283,31 @@ def _splits_in(root: Path) -> Mapping[Path, str | None]:
     return splits
 
 
-def _exchanged(inner: Mapping[str, set[str]]) -> Iterable[str]:
-    """Yield a remark where all classes have folders of the same names: those may be the classes, and these sessions.
+def _inner_splits(root: Path, places: Mapping[Path, str]) -> Mapping[Path, str]:
+    """Return the split of each recording where folders of splits lie in those of the classes; {} where none do.
 
     Args:
-        inner: by class, the names of the folders in its folder.
+        places: by recording the name of the folder in its class's folder that it lies in, "" for none.
+
+    Raises:
+        NeurosimInputError: other recordings lie elsewhere.
+    """
+    splits = {path: split for path, name in places.items() if (split := split_named(name)) is not None}
+    if splits and len(splits) < len(places):
+        other = next(path for path in places if path not in splits)
+        inside = next(iter(splits)).relative_to(root)
+        raise NeurosimInputError(
+            f"{root}: has recordings in folders of splits ({inside}) and others ({other.relative_to(root)}); "
+            "keep one kind"
+        )
+    return splits
+
+
+def _exchanged(inner: Mapping[str, set[str]]) -> Iterable[str]:
+    """Yield a remark where all classes have folders or files of the same names: those may be the classes.
+
+    Args:
+        inner: by class, the names in its folder.
     """
     first, *others = inner.values()
     if not others or len(first) < 2 or any(names != first for names in others):
@@ -279,8 +315,8 @@ def _exchanged(inner: Mapping[str, set[str]]) -> Iterable[str]:
     classes = ", ".join(sorted(inner)[:4])
     names = ", ".join(printable(name) for name in sorted(first)[:4])
     yield (
-        f"classes are the outer folders ({classes}), and each has the inner folders {names}; where those are the "
-        f"classes, put them outside, or name the class of each file in {LABEL_FILES[0]}"
+        f"classes are the outer folders ({classes}), and each has inside it {names}; where those are the "
+        f"classes, make them folders outside, or name the class of each file in {LABEL_FILES[0]}"
     )
 
 
