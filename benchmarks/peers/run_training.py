@@ -7,7 +7,8 @@ Bins of 10 ms, two by two pixels a unit, entries of 0 and 1; batches of 32, Adam
 validation; LIF of tau 20 ms, threshold 1, reset to zero, arctan surrogate. `neurosim` reads the recordings, bins them
 and trains by its `Trainer`, with its schedule of learning rates, its clipped gradients and a leaky integrator for each
 class; with --frames it also writes its tensors, which is not counted. `spikingjelly` (torch backend, multi-step mode)
-loads these tensors and takes the mean of the last layer's currents. "cpu_s" is the whole process up to the end of the
+loads these tensors and takes the mean of the last layer's currents. With `--repeat 10` both learn from ten copies of
+each recording an epoch. "cpu_s" is the whole process up to the end of the
 training, imports included; "training_s" begins when data and library are loaded.
 """
 
@@ -41,7 +42,8 @@ def neurosim(options: argparse.Namespace) -> dict[str, float]:
     from neurosim.learning.training.specs import NetworkSpec, TrainingSpec
 
     root = Path(os.environ.get("NEUROSIM_DATA", "")) / "NMNIST"
-    train, test = (catalog.load("nmnist", part, root if root.is_dir() else None) for part in ("train", "test"))
+    once, test = (catalog.load("nmnist", part, root if root.is_dir() else None) for part in ("train", "test"))
+    train = once.select(np.tile(np.arange(len(once)), options.repeat))
     began = time.process_time()
     binning = Binning(train.shape, dt=STEP, duration=float(train.durations.max()), pool=2, max_count=1)
     spec = NetworkSpec(hidden=(HIDDEN,), tau_mem=TAU, reset="zero", surrogate="arctan", slope=2.0)
@@ -59,7 +61,7 @@ def neurosim(options: argparse.Namespace) -> dict[str, float]:
     accuracy = float(np.mean(scores(net, binning, test).argmax(axis=1) == test.labels))
     if options.frames:
         arrays = {}
-        for name, recordings in (("train", train), ("test", test)):
+        for name, recordings in (("train", once), ("test", test)):
             x = binning.batch(recordings, np.arange(len(recordings))).x
             arrays[name] = x.transpose(1, 0, 2).astype(np.uint8)
             arrays[f"{name}_labels"] = np.asarray(recordings.labels)
@@ -73,6 +75,8 @@ def spikingjelly(options: argparse.Namespace) -> dict[str, float]:
     frames = np.load(options.frames)
     x, test = (torch.from_numpy(frames[name]).float() for name in ("train", "test"))
     labels, test_labels = (torch.from_numpy(frames[f"{name}_labels"]) for name in ("train", "test"))
+    x = x.repeat(options.repeat, 1, 1)
+    labels = labels.repeat(options.repeat)
     began = time.process_time()
     torch.manual_seed(0)
     into = nn.Linear(x.shape[2], HIDDEN, bias=False)
@@ -108,6 +112,7 @@ def main() -> None:
     parser.add_argument("library", choices=LIBRARIES)
     parser.add_argument("--frames", help="file of the tensors")
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -232,6 +232,28 @@ def test_recall_of_random_codes_is_as_expected(count: int) -> None:
     assert np.mean(hits) == pytest.approx(column.expected_recall(count, 24), abs=0.02)
 
 
+@pytest.mark.parametrize("count", [40, 120, 257])
+def test_recall_falls_as_expected_where_codes_follow_familiarity(count: int) -> None:
+    """With independent codes .90 of the winners of 257 items would be recalled."""
+    hits = []
+    for seed in range(4):
+        column = Macrocolumn(256, 12, 16, seed=seed)
+        memory = column.memory()
+        known = items(count, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CapacityWarning)
+            stored = column.store_many(memory, known)
+        hits.append((stored.codes == column.recall_many(memory, known).codes).mean())
+    assert np.mean(hits) == pytest.approx(column.expected_recall(count, 24), abs=0.12)
+    assert expected_recall(257, 24, 256, 16) > 0.9
+
+
+def test_a_single_unit_is_always_recalled() -> None:
+    column = Macrocolumn(64, 4, 1)
+    assert column.expected_recall(1000, 8) == pytest.approx(1.0)
+    assert column.capacity(8) == 2**31
+
+
 def test_capacity_is_where_recall_falls() -> None:
     column = Macrocolumn(256, 12, 16)
     fits = column.capacity(24, 0.9)

@@ -271,11 +271,11 @@ class Macrocolumn(WindowModel):
 
     def expected_recall(self, items: int, active: int) -> float:
         """Return the expected fraction of winners recalled of `items` with `active` active inputs; see `theory`."""
-        return theory.expected_recall(items, active, self.inputs, self.units)
+        return theory.expected_recall(items, active, self.inputs, self.units, self.selection)
 
     def capacity(self, active: int, recall: float = 0.9) -> int:
         """Return the maximum number of items with `active` active inputs at that expected recall."""
-        return theory.capacity(active, self.inputs, self.units, recall)
+        return theory.capacity(active, self.inputs, self.units, recall, self.selection)
 
     @property
     def _afferents(self) -> tuple[int, int, int]:
@@ -380,8 +380,15 @@ class Macrocolumn(WindowModel):
         return batch.column(0)
 
     def _count(self, memory: ColumnMemory, items: int, active: int) -> None:
-        """Count stored items; warn once when there are more than the column recalls well."""
+        """Count stored items; warn once when there are more than the column recalls well.
+
+        The theory takes a tenth of a second for every number of active inputs: it is asked when the number of items has
+        doubled.
+        """
+        before = memory.stored
         memory.stored += items
+        if before.bit_length() == memory.stored.bit_length():
+            return
         low, high = self.limits
         # The theory covers neither fading weights nor frozen units.
         has_theory = self.permanence is None and self.frozen_above == 1

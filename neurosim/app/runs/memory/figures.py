@@ -135,7 +135,7 @@ def random_items(count: int, config: MemoryConfig) -> MemoryItems:
 
 def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize]:
     """Return the figures of `learn` for random items in a column of the same size, up to beyond its capacity."""
-    # `capacity`: items whose winners are recalled in theory, when codes are independent.
+    # Items whose winners are recalled in theory.
     fits = learned.column.capacity(config.code.active)
     # A quarter beyond it, where recall falls, or as many as the config allows.
     largest = min(max(fits + fits // 4, 1), config.sweep.random)
