@@ -345,6 +345,7 @@ def test_a_saved_value_out_of_range_is_refused_or_harmless(tmp_path: Path, seed:
         assert name in str(error) or found in str(error)
 
 
+@pytest.mark.filterwarnings("ignore::neurosim.base.CapacityWarning")
 def test_a_column_without_context_is_a_column_of_single_items() -> None:
     column = Macrocolumn(INPUTS, 6, 24, lateral=False)
     network = Network(
