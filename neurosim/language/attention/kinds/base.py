@@ -168,6 +168,11 @@ class Mixer(nn.Module, ABC):
             outputs.append(out)
         return memory, torch.stack(outputs, 1)
 
+    def one_by_chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return what `chunked` makes of one token, for a kind whose `recur` it defines."""
+        after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
+        return after, out[:, 0]
+
     def coded(self, inputs: Inputs) -> Inputs:
         """Return the inputs with q and k coded by `codes`."""
         coders = {"q": self.codes.q, "k": self.codes.k}

@@ -108,8 +108,7 @@ class BMojo(CachedAttention):
         return inputs, after | {"position": position + x.shape[1], "tail": tail}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
-        return after, out[:, 0]
+        return self.one_by_chunked(memory, inputs)
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         heads = self.kv_heads

@@ -322,8 +322,7 @@ class TCNCA(CachedAttention):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         if self.moving:
             return super().recur(memory, inputs)
-        memory, out = self.chunked(memory, {name: inputs[name][:, None] for name in "qkv"})
-        return memory, out[:, 0]
+        return self.one_by_chunked(memory, inputs)
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         # A full memory begins anew, as the chunks do.

@@ -134,8 +134,7 @@ class HAX(Mixer):
         return F.binary_cross_entropy_with_logits(scores[:, :, None] - scores[:, None], above)
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
-        return after, out[:, 0]
+        return self.one_by_chunked(memory, inputs)
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         picked = self.topk

@@ -45,8 +45,7 @@ class CheckpointAttention(SoftmaxAttention):
         return inputs | {"is_checkpoint": is_checkpoint.expand(len(x), -1)}, after
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
-        return after, out[:, 0]
+        return self.one_by_chunked(memory, inputs)
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         return step.attend(self.cache(interval=self.interval), inputs["q"], inputs["k"], inputs["v"])

@@ -220,8 +220,7 @@ class SEA(SoftmaxAttention):
         return (torch.xlogy(target, target) - target * log_p).sum(-1).mean()
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
-        return after, out[:, 0]
+        return self.one_by_chunked(memory, inputs)
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         heads = self.num_heads

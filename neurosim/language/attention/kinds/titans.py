@@ -75,8 +75,7 @@ class PersistentWindow(WindowAttention):
         return coded | {"plain_q": self.codes.q(inputs["plain_q"])}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        memory, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
-        return memory, out[:, 0]
+        return self.one_by_chunked(memory, inputs)
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         learnt = None
@@ -212,8 +211,7 @@ class TitansContext(Titans):
         return inputs | {"place": place.expand(len(x), -1)}, after
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        memory, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
-        return memory, out[:, 0]
+        return self.one_by_chunked(memory, inputs)
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         size = self.k_size
