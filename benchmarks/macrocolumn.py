@@ -245,9 +245,12 @@ def capacity(seeds: int) -> list[Row]:
                 stored = column.store_many(memory, known)
                 recalled.append((stored.codes == column.recall_many(memory, known).codes).mean())
             found[name] = mean(recalled)
-        expected = expected_recall(count, 24, 256, 16)
+        expected = {
+            "theory": expected_recall(count, 24, 256, 16),
+            "theory, by similarity": expected_recall(count, 24, 256, 16, SHARP),
+        }
         noise = crosstalk(count, 24, 256, 16)
-        rows.append({"figure": f"recall of {count} items", **found, "theory": expected, "crosstalk": noise})
+        rows.append({"figure": f"recall of {count} items", **found, **expected, "crosstalk": noise})
     return rows + growing_column()
 
 
