@@ -358,6 +358,21 @@ def test_a_recording_in_another_unit_of_time_than_most_is_doubted(tmp_path: Path
     assert [line for line in opened(tmp_path).doubts if "5.csv lasts 0.000" in line and "less than a hundredth" in line]
 
 
+@pytest.mark.parametrize("columns", [("filename", "class"), ("Path", "label"), ("file", "category")])
+def test_columns_of_labels_may_have_usual_names(root: Path, columns: tuple[str, str]) -> None:
+    rows = [("left/0.csv", "a"), ("left/1.npy", "b"), ("left/3.csv", "b")]
+    write_labels(root, "labels.csv", rows, columns)
+    found = opened(root)
+    assert sorted((item.path.name, item.label) for item in found.items) == [
+        ("0.csv", "a"),
+        ("1.npy", "b"),
+        ("3.csv", "b"),
+    ]
+    # Beside the required name another one is a group.
+    write_labels(root, "labels.csv", [(*row, "x") for row in rows], ("file", "label", "class"))
+    assert set(opened(root).groups) == {"class"}
+
+
 def test_sessions_outside_classes_are_named(tmp_path: Path) -> None:
     for number, (session, turn) in enumerate([("one", "left"), ("one", "right"), ("two", "left"), ("two", "right")]):
         save(tmp_path / session / turn / f"{number}.csv", recording(number))
@@ -436,7 +451,7 @@ def labels(*rows: str) -> Change:
         (labels("file,label", "0.csv,a"), "0.csv: is left/0.csv and right/0.csv; give the path from"),
         (labels("file,label", "left/0.csv,a", "./left/0.csv,b"), "left/0.csv: is named twice; keep one of its lines"),
         (labels("file,label", "left/0.csv"), "recording 1: expected file and label, got no label; add it"),
-        (labels("file,class", "left/0.csv,a"), "line 1: expected the columns file and label, got file, class; add lab"),
+        (labels("file,kind", "left/0.csv,a"), "line 1: expected the columns file and label, got file, kind; add lab"),
         (labels("file,label"), "names no recordings"),
         (labels("file,label,split", f"left/0.csv,{'9' * 5000},train", "left/1.npy,b,train"), "holds nothing|two rec"),
         (labels("file,label,split", "left/0.csv,a,train", "left/1.npy,b,"), "1.npy: give all recordings a split"),

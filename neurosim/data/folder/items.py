@@ -30,6 +30,8 @@ _SET = re.compile(r"[-_. ]?(set|data|split)$")
 # Images and labels in the layout of MNIST.
 IDX = re.compile(r"^(\w+?)[-_.]images[-_.]idx3-ubyte(\.gz)?$")
 REQUIRED = ("file", "label")
+# What other programs call these columns of a file of labels.
+USUAL = {"file": ("filename", "file_name", "filepath", "path"), "label": ("class", "category", "target")}
 SPLIT = "split"
 MAX_LABEL_BYTES = 1 << 26
 
@@ -122,7 +124,7 @@ def _csv_rows(path: Path) -> list[dict[str, str]]:
     try:
         text = path.read_text("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        names = _known([name.strip().lower() for name in reader.fieldnames or ()])
         reader.fieldnames = names
         rows = []
         for row in reader:
@@ -135,6 +137,16 @@ def _csv_rows(path: Path) -> list[dict[str, str]]:
         got = printable(", ".join(names))[:80]
         raise NeurosimFormatError(f"{path}: line 1: expected the columns file and label, got {got}; add {missing[0]}")
     return rows
+
+
+def _known(names: Sequence[str]) -> list[str]:
+    """Return names of columns, a usual name in place of a required one that is absent as the required one."""
+    known = list(names)
+    for key, usual in USUAL.items():
+        other = next((name for name in usual if name in known), None)
+        if key not in known and other is not None:
+            known[known.index(other)] = key
+    return known
 
 
 def _toml_rows(path: Path) -> list[dict[str, str]]:
