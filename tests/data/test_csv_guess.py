@@ -38,6 +38,22 @@ def check(path: Path, content: str, guessed: tuple[str, ...], **options: object)
     assert spikes.report is not None and spikes.report.guessed == guessed
 
 
+@pytest.mark.parametrize("head", ["time,channel", "Taxel;t_us", "t,neuron,channel", "t,channel,x"])
+def test_sensors_without_rows_name_their_channels(head: str, tmp_path: Path) -> None:
+    """Where another column says the place, or two columns may be the channels, none is guessed."""
+    mark = ";" if ";" in head else ","
+    names = head.lower().split(mark)
+    cells = {"time": T, "t_us": T, "t": T, "channel": X, "taxel": X, "neuron": Y, "x": Y}
+    rows = zip(*(cells[name] for name in names), strict=True)
+    path = tmp_path / "a.csv"
+    path.write_text(head + "\n" + "".join(mark.join(map(str, row)) + "\n" for row in rows))
+    if "neuron" in names:
+        with pytest.raises(NeurosimFormatError, match="expected names of columns"):
+            read_csv(path)
+    else:
+        np.testing.assert_array_equal(read_csv(path).units, Y if "x" in names else X)
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t", " ", ", "])
 @pytest.mark.parametrize("order", ["txyp", "xypt", "xytp"])
 def test_columns_are_found_without_names(mark: str, order: str, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ SECONDS: Mapping[str, float] = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3
 UNIT = re.compile(r"^([a-z]+?)[ _]*[\[( _]([a-z]+)[\])]?$")
 # The sensor in a comment: `resolution 346 260`, `width=346, height=260`, `geometry 640x480`.
 SIZE = re.compile(r"(?:resolution|geometry|sensor|size|width)\D{0,12}(\d{1,5})\D{1,12}?(\d{1,5})", re.I)
+# Names of the column of units of a sensor without rows, where no column is called as those of `tables.NAMES`.
+CHANNELS = ("channel", "channels", "taxel", "taxels", "electrode", "electrodes", "neuron", "neurons")
 LAYOUT = "is this a table of events?"
 
 
@@ -317,6 +319,9 @@ def _plan_of_names(path: object, head: _Head) -> _Plan:
             places[key] = place
         if key == "t" and unit and unit_of_time is None:
             unit_of_time = unit
+    channels = [place for place, name in enumerate(head.names) if name in CHANNELS]
+    if not {"x", "y"} & places.keys() and len(channels) == 1:
+        places["x"] = channels[0]
     if {"t", "x"} <= places.keys():
         return _Plan(places, unit_of_time)
     expected = "names of columns: t, x, y and p, or t and unit (or usual ones, such as timestamp, polarity)"
