@@ -153,6 +153,7 @@ EVENT = struct.pack("<IIddi", 1, 0, 0.01, 0.005, 2)
     ("data", "message"),
     [
         (stream(b""), r"the stream ends within its header, after 0 of 12 bytes"),
+        (stream(b"RIFFxxxxxxxx"), r"must begin with NSPK \(got b'RIFF'\); write them with neurosim.data.Packet"),
         (stream(b"NSPKxxxxxxxx"), r"must begin with NSPK, version 1, 3 units \(got b'NSPK', version \d+"),
         (stream(struct.pack("<4sII", b"NSPK", 1, 4)), r"must begin with .*, 3 units \(got .* 4 units\)"),
         (stream(HEAD, EVENT[:9]), r"the stream ends within its packet 0, after 9 of 16 bytes"),

@@ -71,8 +71,13 @@ def read_packets(stream: BinaryIO, size: int | None = None) -> Iterator[Spikes]:
         NeurosimFormatError: the stream has another format, breaks off within one, or holds events out of their range.
     """
     magic, version, units = HEAD.unpack(_exactly(stream, HEAD.size, "header"))
+    if magic != MAGIC:
+        raise NeurosimFormatError(
+            f"packets: must begin with {MAGIC.decode()} (got {magic!r}); write them with "
+            "neurosim.data.PacketWriter, or name a recording by its file"
+        )
     other_size = units > MAX_SIZE or (size is not None and units != size)
-    if magic != MAGIC or version != VERSION or other_size:
+    if version != VERSION or other_size:
         expected = f"{MAGIC.decode()}, version {VERSION}"
         if size is not None:
             expected += f", {size} units"
