@@ -13,6 +13,7 @@ from ...base.json_toml import read_toml
 from .comparison.result import ComparedRow
 from .comparison.run import figures_of
 from .frame import lifecycle
+from .frame.facts import Fact
 from .frame.folder import CONFIG, METRICS, RunFolder, open_run, read_metrics
 from .frame.kind import Kind, RunResult
 from .frame.options import RunOptions
@@ -33,7 +34,8 @@ class Rerun:
         result: of the second.
         same_data: whether both read the same data.
         same_digests: whether the digests of their spikes or answers are equal; None where the first noted none.
-        differing: figures that differ, of the first and of the second; None where the first has no results.
+        differing: figures that differ, of the first and of the second, without those of a clock or a meter; None where
+            the first has no results.
     """
 
     kind: Kind[Any, Any, Any]
@@ -54,7 +56,7 @@ class Rerun:
         if self.differing is None:
             lines.append(f"{self.first} has no figures to compare with")
         elif not self.differing:
-            lines.append(f"every figure is that of {self.first}")
+            lines.append(f"every figure is that of {self.first}, times left out")
         else:
             figures = ", ".join(f"{row.name} {row.texts[0]} -> {row.texts[1]}" for row in self.differing)
             lines.append(f"figures that differ: {figures}")
@@ -92,7 +94,7 @@ def rerun(path: Path, options: RunOptions) -> Rerun:
         same_digests = all(manifest.facts[name] == value for name, value in notes.items())
     differing = None
     if before is not None:
-        figures = figures_of([before, kind.overview(result).facts])
+        figures = figures_of([before, _repeatable(kind.overview(result).facts)])
         differing = tuple(row for row in figures if row.differs)
     return Rerun(
         kind=kind,
@@ -104,9 +106,12 @@ def rerun(path: Path, options: RunOptions) -> Rerun:
     )
 
 
-def _facts(kind: Kind[Any, Any, Any], folder: RunFolder) -> Sequence[Any] | None:
-    """Return the facts of a run; None where it ended before it had results."""
+def _facts(kind: Kind[Any, Any, Any], folder: RunFolder) -> Sequence[Fact] | None:
+    """Return the repeatable facts of a run; None where it ended before it had results."""
     if not (folder.path / METRICS).is_file():
         return None
-    facts: Sequence[Any] = kind.overview(kind.result.from_dict(read_metrics(folder))).facts
-    return facts
+    return _repeatable(kind.overview(kind.result.from_dict(read_metrics(folder))).facts)
+
+
+def _repeatable(facts: Sequence[Fact]) -> Sequence[Fact]:
+    return [fact for fact in facts if not fact.of_clock]

@@ -110,8 +110,8 @@ class Filling:
 
         dc_n / d items = r_(n-1) c_(n-1) - r_n c_n
 
-    Up to the first point chances of all units are alike and n is binomial. Where recall falls within a few items it is
-    that of columns within .02; where it falls slowly (`g_min` of .1), within .1.
+    Up to the first point chances of all units are alike and n is binomial. Beside columns recall was within .02 in two
+    cases where it falls within a few items, and within .12 where it falls slowly (`g_min` of .1).
 
     Attributes:
         point: the first point.

@@ -179,7 +179,13 @@ def _execution(result: ConversionResult) -> list[Fact]:
         if result.speed.dense is not None:
             note = f"{note}; dense in float32 {numbers.seconds(result.speed.dense)}"
         facts.append(
-            Fact(label=f"Time of a {result.unit}", value=result.speed.spiking, format=numbers.seconds, note=note)
+            Fact(
+                label=f"Time of a {result.unit}",
+                value=result.speed.spiking,
+                format=numbers.seconds,
+                note=note,
+                of_clock=True,
+            )
         )
     if result.execution:
         note = f"largest difference of a logit; same next {result.unit} {numbers.percent(result.execution.agreement)}"
@@ -312,7 +318,7 @@ def _point(point: CurvePoint) -> tuple[str, ...]:
 
 def _training(result: TrainingResult, title: str, lead: list[str]) -> Overview:
     loss = Fact(label="Validation loss", value=result.validation_loss, note="nats a byte")
-    took = Fact(label="Time", value=result.timings.get("total"), format=numbers.seconds, tile=False)
+    took = Fact(label="Time", value=result.timings.get("total"), format=numbers.seconds, tile=False, of_clock=True)
     closing = [*result.remarks, f"Next: neurosim convert {result.run} --loss 1%"]
     facts = [loss, *(each.below() for each in energies(result.energy, "a byte")), took]
     return Overview(title=title, lead=lead, facts=facts, closing=closing)

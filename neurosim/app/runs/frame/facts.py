@@ -38,6 +38,7 @@ class Fact:
         note: words that explain the figure, or say why it is not known.
         tile: whether the page shows it as a tile; otherwise a section of the page has it.
         picture: a small chart of it, for the tile.
+        of_clock: whether a clock or a meter measured it, so that it differs from run to run.
     """
 
     label: str
@@ -46,6 +47,7 @@ class Fact:
     note: str = ""
     tile: bool = True
     picture: str = ""
+    of_clock: bool = False
 
     @property
     def text(self) -> str:
@@ -123,7 +125,14 @@ class Overview:
         last = max((k for k, fact in enumerate(self.facts) if fact.label.startswith(ENERGY)), default=None)
         if last is None or measured.total is None:
             return self
-        shown = Fact(label=MEASURED, value=measured.total, format=_joules, note=measured_words(measured), tile=False)
+        shown = Fact(
+            label=MEASURED,
+            value=measured.total,
+            format=_joules,
+            note=measured_words(measured),
+            tile=False,
+            of_clock=True,
+        )
         return replace(self, facts=[*self.facts[: last + 1], shown, *self.facts[last + 1 :]])
 
     def text(self, result: OfRun) -> str:
@@ -256,7 +265,7 @@ def speed(factor: float | None) -> Fact:
     def shown(value: object) -> str:
         return numbers.plain(value, 3)
 
-    return Fact(label=SPEED, value=factor, format=shown, note=sections.speed(factor))
+    return Fact(label=SPEED, value=factor, format=shown, note=sections.speed(factor), of_clock=True)
 
 
 def digest(label: str, value: str) -> Fact:

@@ -40,6 +40,7 @@ def overview_of(result: AnomalyResult) -> Overview:
                 value=result.seconds,
                 format=_milliseconds,
                 note="of one core, learning included",
+                of_clock=True,
             ),
             Fact(
                 label="Grown",
