@@ -40,7 +40,7 @@ def check(path: Path, content: str, guessed: tuple[str, ...], **options: object)
 
 @pytest.mark.parametrize("head", ["time,channel", "Taxel;t_us", "t,neuron,channel", "t,channel,x"])
 def test_sensors_without_rows_name_their_channels(head: str, tmp_path: Path) -> None:
-    """Where another column says the place, or two columns may be the channels, none is guessed."""
+    """No column is guessed where another one says the place, or where two may be the channels."""
     mark = ";" if ";" in head else ","
     names = head.lower().split(mark)
     cells = {"time": T, "t_us": T, "t": T, "channel": X, "taxel": X, "neuron": Y, "x": Y}

@@ -141,7 +141,7 @@ def test_a_projection_without_synapses_runs() -> None:
 @final
 @dataclass(frozen=True)
 class Replace(StructuralRule):
-    """All synapses go, and three come or none; delays are those of others."""
+    """Remove all synapses, add three or none: their delays are those of others."""
 
     comes: bool
 

@@ -14,7 +14,7 @@ from neurosim.kernels.decode.program import FLOAT, BoundOperation, operation
 from neurosim.kernels.tools.pointers import vector
 from neurosim.language import KINDS, Coding, Decoder, Mixer, convert
 from neurosim.language.attention.kinds.base import Inputs, Shared, State
-from neurosim.language.attention.kinds.compiled import Columns, Step
+from neurosim.language.attention.kinds.compiled import Channels, Step
 from neurosim.language.attention.kinds.softmax import SoftmaxAttention
 from neurosim.language.attention.kinds.tracing import compiles, leaf
 from neurosim.language.conversion.decoder.program import NotCompiledError
@@ -66,7 +66,7 @@ class Leaky(Mixer):
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         out = step.value(self.width)
         u = {"u": inputs["u"]}
-        step.append(leaky, Columns(self.width), u, {"state": memory, "out": out}, width=self.width, rate=self.rate)
+        step.append(leaky, Channels(self.width), u, {"state": memory, "out": out}, width=self.width, rate=self.rate)
         return out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -87,7 +87,7 @@ class Doubled(Leaky):
 
 class Misnamed(Leaky):
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
-        step.append(leaky, Columns(self.width), {"x": inputs["u"]}, {"state": memory}, width=self.width)
+        step.append(leaky, Channels(self.width), {"x": inputs["u"]}, {"state": memory}, width=self.width)
         return memory
 
 

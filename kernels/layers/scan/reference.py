@@ -62,7 +62,7 @@ def derivative(x: Tensor, how: Recurrence) -> Tensor:
     return how.scale * h
 
 
-class Step(torch.autograd.Function):
+class SurrogateStep(torch.autograd.Function):
     """[x > 0] with the surrogate as its derivative."""
 
     @staticmethod
@@ -86,10 +86,10 @@ def _lif(current: Tensor, state: Tensor, c: Tensor, how: Recurrence) -> tuple[Te
     alpha, theta = c
     u = alpha * v + current
     if how.reset == LATE:
-        before = Step.apply(v - theta, how)
+        before = SurrogateStep.apply(v - theta, how)
         u = u - (before if how.attached else before.detach()) * theta
-        return Step.apply(u - theta, how), u[None]
-    s = Step.apply(u - theta, how)
+        return SurrogateStep.apply(u - theta, how), u[None]
+    s = SurrogateStep.apply(u - theta, how)
     return s, _reset(u, s, theta, how)[None]
 
 
@@ -97,7 +97,7 @@ def _current(current: Tensor, state: Tensor, c: Tensor, how: Recurrence) -> tupl
     v, i = state
     alpha, theta, delta, kappa = c
     u = alpha * v + kappa * i
-    s = Step.apply(u - theta, how)
+    s = SurrogateStep.apply(u - theta, how)
     return s, torch.stack([_reset(u, s, theta, how), delta * i + current])
 
 
@@ -105,7 +105,7 @@ def _adaptive(current: Tensor, state: Tensor, c: Tensor, how: Recurrence) -> tup
     v, w = state
     alpha, theta, beta, a, b = c
     u = alpha * v + (1 - alpha) * (current - w)
-    s = Step.apply(u - theta, how)
+    s = SurrogateStep.apply(u - theta, how)
     v = _reset(u, s, theta, how)
     return s, torch.stack([v, beta * w + (1 - beta) * (a * v + b * s)])
 

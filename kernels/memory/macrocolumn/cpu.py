@@ -56,7 +56,7 @@ from .views import (
 )
 
 
-class Room(NamedTuple):
+class FrameArrays(NamedTuple):
     """Arrays that a frame works in.
 
     Attributes:
@@ -324,7 +324,7 @@ def run(inputs, weights, trace, results, keys, rule, learn, back_off, begin, end
     units = size // modules
     v = np.empty((modules, units))
     mu = np.empty(units)
-    room = Room(
+    room = FrameArrays(
         terms=np.zeros((3, modules, units)),
         total=np.empty(size, np.int32),
         sums_h=np.empty((2, size), np.int32),

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from ...base.errors import require
 from ...base.rules import Positive, Rule, check_rules
 from ...kernels.layers.newton.solve import newton_scan
-from ...kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, Step
+from ...kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, SurrogateStep
 from .surrogates import Surrogate, to_surrogate
 
 
 def _surrogate(name: str, surrogate: str | Surrogate) -> Recurrence:
-    """Return the settings of `Step` for a surrogate; other settings have no effect there."""
+    """Return the settings of `SurrogateStep` for a surrogate; other settings have no effect there."""
     return Recurrence(LIF, SUBTRACT, False, *to_surrogate(surrogate, name).numbers())
 
 
@@ -50,7 +50,7 @@ class PSN(nn.Module):
         require(len(x) == self.steps, "PSN", f"input must have {self.steps} steps", len(x))
         # One product over time for all units; step i may read any step j, later ones too, as published.
         h = (self.weight @ x.flatten(1)) - self.v_threshold[:, None]
-        return Step.apply(h, self.how).view(x.shape)
+        return SurrogateStep.apply(h, self.how).view(x.shape)
 
 
 @final
@@ -109,7 +109,7 @@ class FixedPointLIF(nn.Module):
                 spikes = after
             # Outside the graph: the spikes in the bracket are constants.
             subtracted = resets @ spikes
-        return Step.apply(charged - subtracted - theta, self.how).view(x.shape), sweeps
+        return SurrogateStep.apply(charged - subtracted - theta, self.how).view(x.shape), sweeps
 
 
 @final

@@ -94,7 +94,7 @@ def capacity(active: int, inputs: int, units: int, recall: float = 0.9, selectio
     return int(before.items)
 
 
-class Point(NamedTuple):
+class FillingPoint(NamedTuple):
     """A number of stored items, and the expected fraction of winners recalled."""
 
     items: float
@@ -126,9 +126,9 @@ class Filling:
         self._evidence = (np.arange(active + 1) / active) ** selection.exponents[0]
         items = _last(self._even)
         self._shares = self._binomial(items)
-        self.point = Point(items, expected_recall(items, active, inputs, units))
+        self.point = FillingPoint(items, expected_recall(items, active, inputs, units))
 
-    def advance(self) -> Iterator[Point]:
+    def advance(self) -> Iterator[FillingPoint]:
         """Yield the points that follow, until hardly anything is recalled."""
         items = self.point.items
         recall = self.point.recall
@@ -143,7 +143,7 @@ class Filling:
                 shares = shares[:-1]
             items += step
             recall = self._recalled(shares)
-            yield Point(items, recall)
+            yield FillingPoint(items, recall)
 
     def _recalled(self, shares: NDArray[np.float64]) -> float:
         """Return the expected fraction of winners recalled of an item, by the class of its winner.

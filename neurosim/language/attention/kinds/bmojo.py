@@ -15,7 +15,7 @@ from ....kernels.decode.attention import sparse
 from ....kernels.layers.picks.launch import attend_to_picks, best_so_far
 from ....kernels.layers.picks.reference import PICK_NONE
 from .base import Inputs, Mixer, Shared, State
-from .compiled import Heads, Step, Tokens
+from .compiled import EachToken, Heads, Step
 from .mamba import Mamba2
 from .modules import divide, linear, split_heads
 from .nested import initial_inside, run_inside
@@ -43,7 +43,7 @@ def innovation(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
 def _innovation(step: Step, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
     out = step.value(1)
     width = x.shape[-1]
-    step.append(sparse.innovation, Tokens(), {"x": x}, {"ring": tail, "out": out}, width=width, length=tail.shape[1])
+    step.append(sparse.innovation, EachToken(), {"x": x}, {"ring": tail, "out": out}, width=width, length=tail.shape[1])
     return out, tail
 
 

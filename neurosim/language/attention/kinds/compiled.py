@@ -26,8 +26,8 @@ class Heads:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Threads share `count` columns, the numbers of a token in blocks of a vector."""
+class Channels:
+    """Threads share `count` channels, the numbers of a token, in blocks of a vector."""
 
     count: int
 
@@ -40,7 +40,7 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class EachToken:
     """Threads share the tokens, each with all its numbers."""
 
 
@@ -97,7 +97,7 @@ class Step(ABC):
     def append(
         self,
         operation: Operation,
-        over: Heads | Columns | Groups | Tokens,
+        over: Heads | Channels | Groups | EachToken,
         reads: Mapping[str, Tensor],
         writes: Mapping[str, Tensor],
         *,

@@ -15,7 +15,7 @@ from ....base.errors import lookup
 from ....base.rules import Rule
 from ....kernels.decode.vectors import cpu as vectors
 from .base import Depth, Inputs, Mixer, Shared, State
-from .compiled import Columns, Step
+from .compiled import Channels, Step
 from .modules import linear
 from .nested import initial_inside, run_inside
 from .rotary import build_rotary
@@ -225,7 +225,7 @@ def _dilated(step: Step, y: Tensor, tail: Tensor, weights: Tensor, dilation: int
     out = step.value(1, width)
     step.append(
         vectors.dilate,
-        Columns(width),
+        Channels(width),
         {"x": y},
         {"ring": ring, "out": out},
         width=width,

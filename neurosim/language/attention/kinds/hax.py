@@ -16,7 +16,7 @@ from ....kernels.decode.attention import sparse
 from ....kernels.layers.picks.launch import attend_to_picks, best_so_far, last_of_bucket
 from ....kernels.layers.picks.reference import PICK_NONE
 from .base import Inputs, Mixer, Shared, State
-from .compiled import Cache, Step, Tokens
+from .compiled import Cache, EachToken, Step
 from .growing import appended, last_channels
 from .mamba import Mamba2
 from .modules import linear
@@ -151,7 +151,7 @@ class HAX(Mixer):
             written["last"] = step.state(2**PLANES)
         step.append(
             sparse.attend_picks,
-            Tokens(),
+            EachToken(),
             rows,
             written,
             # Beside key and value of every token its bucket, and the token before in it.

@@ -15,7 +15,7 @@ from ....base.errors import lookup
 from ....base.rules import Rule
 from ....kernels.decode.vector_states import cpu as vector_states
 from .base import Inputs, Mixer, Shared, State
-from .compiled import Columns, Step
+from .compiled import Channels, Step
 from .modules import divide, linear
 
 
@@ -176,7 +176,7 @@ class HippoSSM(Mixer):
         # The outputs of a channel lie side by side: the same shares of the channels and of them.
         step.append(
             vector_states.linear_filter,
-            Columns(self.width),
+            Channels(self.width),
             {"u": inputs["u"]},
             {"state": memory, "out": out},
             width=self.width,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ....kernels.decode.vector_states import cpu as vector_states
 from .base import AdditiveMixer, Inputs, Shared, State
-from .compiled import Columns, Step
+from .compiled import Channels, Step
 from .modules import divide, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, NormedMixer
 from .tracing import compiles, leaf
@@ -37,7 +37,7 @@ def _soft_decays(step: Step, c: Tensor, before: Tensor) -> tuple[Tensor, Tensor,
     k = step.value(*c.shape[1:])
     g = step.value(*c.shape[1:])
     width = before.numel() // len(before)
-    step.append(vector_states.soft_decay, Columns(width), {"c": c}, {"z": before, "k": k, "g": g}, width=width)
+    step.append(vector_states.soft_decay, Channels(width), {"c": c}, {"z": before, "k": k, "g": g}, width=width)
     return k, g, before
 
 

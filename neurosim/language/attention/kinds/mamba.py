@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ....base.errors import require
 from ....kernels.decode.vector_states import cpu as vector_states
 from .base import AdditiveMixer, Inputs, Shared, State
-from .compiled import Columns, Step
+from .compiled import Channels, Step
 from .modules import (
     ACTIVATIONS,
     ShortConv,
@@ -176,7 +176,7 @@ class Mamba(AdditiveMixer):
         out = step.value(self.inner, 1)
         step.append(
             vector_states.selective,
-            Columns(self.inner),
+            Channels(self.inner),
             {"u": inputs["u"], "dt": inputs["dt"]},
             {"state": memory, "out": out},
             # k and q, the same for all channels

@@ -220,7 +220,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
 
     @property
     def reads_near(self) -> bool:
-        """Whether tokens read weights of first order in the change since their span began."""
+        """Tell whether tokens read weights of first order in the change since their span began."""
         # One matrix is linear itself.
         return self.read == "linear" and self.memory_depth > 1
 

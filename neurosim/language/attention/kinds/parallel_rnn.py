@@ -16,7 +16,7 @@ from ....base.rules import Rule
 from ....kernels.decode.vector_states import cpu as vector_states
 from ....kernels.layers.newton.solve import newton_scan
 from .base import Inputs, Mixer, Shared, State
-from .compiled import Columns, Step
+from .compiled import Channels, Step
 from .modules import divide, linear
 
 
@@ -85,7 +85,7 @@ class NewtonMixer(Mixer):
         out = step.value(self.units)
         step.append(
             vector_states.gated_units,
-            Columns(self.units),
+            Channels(self.units),
             {},
             {"state": memory, "out": out},
             whole={"u": inputs["u"]},

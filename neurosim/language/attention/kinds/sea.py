@@ -17,7 +17,7 @@ from ....kernels.layers.picks.launch import attend_to_picks
 from ....kernels.layers.picks.reference import PICK_NONE
 from . import chunks
 from .base import Inputs, Shared, State
-from .compiled import Columns, Heads, Step
+from .compiled import Channels, Heads, Step
 from .growing import appended
 from .modules import linear, repeat_heads
 from .nested import spread_over
@@ -125,7 +125,7 @@ def _placed(step: Step, layer: LearntPositions, x: Tensor, position: Tensor) -> 
     step.require_own(position)
     count, width = layer.weight.shape
     out = step.value(1, width)
-    step.append(vectors.look_up, Columns(width), {}, {"out": out}, table=layer.weight, count=count, width=width)
+    step.append(vectors.look_up, Channels(width), {}, {"out": out}, table=layer.weight, count=count, width=width)
     return out
 
 

@@ -15,7 +15,7 @@ from ....base.errors import lookup, require
 from ....base.rules import Rule
 from ....kernels.decode.vector_states import cpu as vector_states
 from .base import Inputs, Mixer, Shared, State
-from .compiled import Columns, Step, Tokens
+from .compiled import Channels, EachToken, Step
 from .modules import linear
 
 
@@ -69,7 +69,7 @@ class DiagonalMixer(Mixer):
         a, b = self.discrete()
         step.append(
             vector_states.diagonal,
-            Columns(self.width),
+            Channels(self.width),
             {"u": inputs["u"]},
             {"state": memory, "out": out},
             width=self.width,
@@ -255,7 +255,7 @@ class AlmostLinearRNN(Mixer):
         # Every unit reads all others, so threads share the tokens.
         step.append(
             vector_states.almost_linear,
-            Tokens(),
+            EachToken(),
             {"u": inputs["u"]},
             {"z": memory, "out": out},
             units=self.units,

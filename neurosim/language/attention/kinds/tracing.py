@@ -11,8 +11,8 @@ from torch.overrides import handle_torch_function, has_torch_function
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# What takes the place of a function that `leaf` marks in a compiled step; `compiles` enters it as modules load.
 COMPILED: dict[Any, Callable[..., Any]] = {}
-"""By a function that `leaf` marks, what a compiled step does in its place; entered by `compiles` as modules load."""
 
 
 def leaf(function: Callable[P, R]) -> Callable[P, R]:

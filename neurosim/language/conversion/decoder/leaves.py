@@ -1,4 +1,4 @@
-"""What a compiled step does in place of the functions that `leaf` of `kinds.tracing` marks and that serve many kinds.
+"""Replaces functions that serve many kinds, and that `leaf` of `kinds.tracing` marks, in a compiled step.
 
 Each takes the builder of the step and the arguments of its function, traced, and appends one operation, or few.
 Functions that return a new tail or state return the old one: their operations write it in place. A function of one kind

@@ -1,4 +1,4 @@
-"""What kinds append to a compiled step, by the name of the operation: `StepBuilder`, the `Step` of `kinds.compiled`.
+"""Appends the operations of kinds to a compiled step: `StepBuilder` is the `Step` of `kinds.compiled`.
 
 A kind says in its own file which operations its recurrence is; here are those that several kinds share, and the way in
 which any operation gets its operands, its parts for the threads, and its reads and writes.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ....kernels.decode.matrix_states import cpu as states
 from ....kernels.decode.program import Operation
-from ...attention.kinds.compiled import Cache, Columns, Groups, Heads, Learnt, Step, Tokens
+from ...attention.kinds.compiled import Cache, Channels, EachToken, Groups, Heads, Learnt, Step
 from . import cached
 from .memory import WHOLE, Array, Buffer, Share, Touch, reads
 from .nodes import StateNode, grouped
@@ -22,7 +22,7 @@ from .program import DecoderProgram, NotCompiledError
 from .traced import Position, Traced
 
 Value = Traced | Tensor
-Over = Heads | Columns | Groups | Tokens
+Over = Heads | Channels | Groups | EachToken
 
 
 @final
@@ -74,7 +74,7 @@ class StepBuilder(DecoderProgram, Step):
         """Return where threads begin, and the share of each."""
         if isinstance(over, Heads):
             return self.by_heads(over.count)
-        if isinstance(over, Columns):
+        if isinstance(over, Channels):
             return self.by_width(over.count, self.tokens)
         some = next(iter(written.values()))
         if isinstance(over, Groups):
