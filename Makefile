@@ -9,6 +9,8 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 # Where images of machines forbid it, Python compiles the package and its tests again in every process: 9 s in each.
 unexport PYTHONDONTWRITEBYTECODE
+COVERAGE ?= --cov --cov-report=html:build/coverage
+SHARE = @echo "these tests run $$($(BIN)/python -m coverage report --format=total) % of the lines, kernels left out: build/coverage/index.html"
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow coverage pairs lint docs audit peers peers-engine peers-pynn models clean
@@ -20,13 +22,15 @@ demo: $(STAMPS)/core
 test: $(STAMPS)/test
 	$(PYTEST) -m "not slow"
 
+# Counts the lines that run, which takes 40 % longer; `make test-slow COVERAGE=` does not.
 test-slow: $(STAMPS)/test
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow $(COVERAGE)
+	$(if $(COVERAGE),$(SHARE))
 
-# The share of the lines that all tests run; counting them takes longer.
+# The share of the lines that all tests run.
 coverage: $(STAMPS)/test
-	$(PYTEST) --cov --cov-report=html:build/coverage
-	@echo "the tests run $$($(BIN)/python -m coverage report --format=total) % of the lines, kernels left out: build/coverage/index.html"
+	$(PYTEST) $(COVERAGE)
+	$(SHARE)
 
 # Tables of the pairs of features that tests tried together; an empty cell without a reason fails.
 pairs: $(STAMPS)/test
