@@ -46,7 +46,7 @@ class _Options(TypedDict, total=False):
     record: Sequence[str] | None
     probes: Sequence[Probe]
     count_updates: bool
-    progress: Callable[[Progress], None] | None
+    progress: Callable[[Progress], object] | None
     comm: Any
 
 
@@ -73,7 +73,7 @@ def simulate(
     record: Sequence[str] | None = None,
     probes: Sequence[Probe] = (),
     count_updates: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], object] | None = None,
     comm: Any = None,
 ) -> Result:
     """Run a network from its initial state, on a grid of steps of `clock` seconds or (None) in continuous time.
@@ -181,7 +181,7 @@ class _Batch:
     batch: Recordings
     trial: int
 
-    def run(self, threads: int, on_progress: Callable[[Progress], None] | None, started: float) -> Result:
+    def run(self, threads: int, on_progress: Callable[[Progress], object] | None, started: float) -> Result:
         """Run them on `threads` threads at most; `started` is the moment of the call."""
         # As many runners as recordings that run at a time, each with one thread. What learns takes the recordings one
         # after the other, on one runner.

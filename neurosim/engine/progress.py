@@ -27,7 +27,7 @@ class ProgressReporter:
         started: `time.perf_counter()` at the start of the run.
     """
 
-    def __init__(self, on_progress: Callable[[Progress], None] | None, total: float, started: float) -> None:
+    def __init__(self, on_progress: Callable[[Progress], object] | None, total: float, started: float) -> None:
         self.on_progress = on_progress
         self.total = total
         self.started = started

@@ -264,7 +264,7 @@ class Simulation(Uncopied):
         return self._runner.learned()
 
     def run(
-        self, duration: float, *, progress: Callable[[Progress], None] | None = None
+        self, duration: float, *, progress: Callable[[Progress], object] | None = None
     ) -> Result[Spikes, NDArray[Any]]:
         """Continue for `duration` seconds, rounded up to full steps; pieces of a step add up before they are rounded.
 
@@ -616,7 +616,7 @@ class Simulation(Uncopied):
         )
 
 
-def run_recording(simulation: Simulation, duration: float, on_progress: Callable[[Progress], None] | None) -> Result:
+def run_recording(simulation: Simulation, duration: float, on_progress: Callable[[Progress], object] | None) -> Result:
     """Run a simulation that has not begun through one whole recording of `duration` s, for `simulate`.
 
     Raises:

@@ -131,8 +131,8 @@ class StepCurrent(Current):
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    times: NDArray[Any]
-    amplitudes: NDArray[Any]
+    times: Sequence[float] | NDArray[Any]
+    amplitudes: Sequence[float] | Sequence[Sequence[float]] | NDArray[Any]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,8 +147,9 @@ class StepCurrent(Current):
     def check_size(self, size: int) -> None:
         super().check_size(size)
         count = size if self.units is None else len(self.units)
-        fits = self.amplitudes.ndim == 1 or self.amplitudes.shape[1] == count
-        require(fits, f"{self}.amplitudes", f"must be [times, {count}]", self.amplitudes.shape)
+        amplitudes = np.asarray(self.amplitudes)
+        fits = amplitudes.ndim == 1 or amplitudes.shape[1] == count
+        require(fits, f"{self}.amplitudes", f"must be [times, {count}]", amplitudes.shape)
 
 
 @final

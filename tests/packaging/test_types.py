@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,20 +52,30 @@ LIF(tau_mem="fast")
 """
 
 
-@pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return what mypy says of all programs, in one run: reading the package takes most of its time."""
-    folder = tmp_path_factory.mktemp("programs")
+def texts() -> dict[str, str]:
+    """Return all programs by their names."""
     programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    texts = {"README": "\n".join(programs), "forms": FORMS, "neurons": NEURONS, "no_neuron": NO_NEURON}
-    for name, text in texts.items():
+    return {"README": "\n".join(programs), "forms": FORMS, "neurons": NEURONS, "no_neuron": NO_NEURON}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of all programs."""
+    folder = tmp_path_factory.mktemp("programs")
+    for name, text in texts().items():
         (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def said(folder: Path) -> str:
+    """Return what mypy says of all programs, in one run: reading the package takes most of its time."""
     cache = str(ROOT / ".mypy_cache" / "users")
     options = ["--strict", "--follow-imports", "silent", "--config-file", "", "--cache-dir", cache]
-    command = [sys.executable, "-m", "mypy", *options, *(f"{name}.py" for name in texts)]
+    command = [sys.executable, "-m", "mypy", *options, *(f"{name}.py" for name in texts())]
     environment = {"PATH": "", "MYPYPATH": str(ROOT), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
-    assert f"(checked {len(texts)} source files)" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    assert f"(checked {len(texts())} source files)" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
 
 
@@ -77,3 +89,17 @@ def test_a_program_of_a_user_passes_mypy_strict(name: str, said: str) -> None:
 def test_mypy_refuses_a_parameter_that_is_no_number(said: str) -> None:
     (line,) = (line for line in said.splitlines() if line.startswith("no_neuron.py:"))
     assert 'Argument "tau_mem" to "LIF" has incompatible type "str"' in line
+
+
+@pytest.mark.slow
+def test_only_the_wrong_program_fails_pyright_strict(folder: Path) -> None:
+    pyright = shutil.which("pyright") or shutil.which("basedpyright", path=str(Path(sys.executable).parent))
+    if pyright is None:
+        pytest.skip("neither pyright nor basedpyright is installed")
+    where = {"extraPaths": [str(ROOT)], "venvPath": str(Path(sys.prefix).parent), "venv": Path(sys.prefix).name}
+    (folder / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"} | where))
+    command = [pyright, "--project", str(folder), "--outputjson"]
+    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    assert report["summary"]["filesAnalyzed"] == len(texts()), done.stderr
+    assert {Path(row["file"]).stem for row in report["generalDiagnostics"]} == {"no_neuron"}

@@ -191,11 +191,12 @@ def _noise_current(current: NoiseCurrent, p: int, size: int, clock: float, seed:
 
 
 def _step_current(current: StepCurrent, p: int, size: int, clock: float) -> CompiledCurrent:
-    steps = np.floor(current.times / clock + 0.5).astype(np.int64)
+    times = np.asarray(current.times)
+    steps = np.floor(times / clock + 0.5).astype(np.int64)
     apart = bool((np.diff(steps) > 0).all())
-    shortest = float(np.diff(current.times).min(initial=clock))
+    shortest = float(np.diff(times).min(initial=clock))
     require(apart, f"{current}.times", f"must be at least a step of {clock:g} s apart", shortest)
-    values = _spread(current.amplitudes.reshape(len(steps), -1), current, size)
+    values = _spread(np.asarray(current.amplitudes).reshape(len(steps), -1), current, size)
     if steps[0] > 0:
         steps = np.concatenate([[0], steps])
         values = np.concatenate([np.zeros((1, values.shape[1])), values])

@@ -234,7 +234,7 @@ class Description(Shown):
         if not played and self.settings.duration is None:
             raise NeurosimInputError("simulation.duration: is missing, and no recording says how long; give seconds")
 
-    def simulate(self, threads: int | None = None, progress: Callable[[Progress], None] | None = None) -> Result:
+    def simulate(self, threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Result:
         """Run the network.
 
         Raises:

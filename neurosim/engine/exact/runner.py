@@ -36,7 +36,7 @@ def run_exact(
     threads: int,
     recorded: tuple[str, ...],
     probes: Sequence[Probe],
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: Callable[[Progress], object] | None,
     started: float,
 ) -> Result:
     """Run `simulate(..., clock=None)`, its arguments checked; `started` is the moment of the call.

@@ -43,7 +43,7 @@ class Circuit:
     outputs: Outputs
     notes: tuple[str, ...] = ()
 
-    def simulate(self, threads: int | None = None, progress: Callable[[Progress], None] | None = None) -> Result:
+    def simulate(self, threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Result:
         """Run the network as its configuration says.
 
         Raises:

@@ -162,7 +162,7 @@ class Liquid(Shown):
         *,
         threads: int | None = None,
         count_updates: bool = False,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[Progress], object] | None = None,
     ) -> Result[Recordings, list[NDArray[Any]]]:
         """Run each recording from rest; `read` makes the input of `Readout` of `spikes["liquid"]` of the result.
 
@@ -199,7 +199,7 @@ class Liquid(Shown):
         self,
         recordings: Recordings,
         threads: int | None = None,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[Progress], object] | None = None,
     ) -> Liquid:
         """Return the liquid with input gains that bring every neuron near `rate` on these recordings.
 
@@ -279,7 +279,7 @@ class Liquid(Shown):
         recordings: Recordings,
         threads: int | None,
         count_updates: bool = False,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[Progress], object] | None = None,
     ) -> Result[Recordings, list[NDArray[Any]]]:
         fits = recordings.shape == self.shape
         require(fits, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape)
@@ -357,7 +357,7 @@ def _once(layer: LayerCounts) -> LayerCounts:
 
 
 def _part(
-    progress: Callable[[Progress], None], before: float, total: float, started: float
-) -> Callable[[Progress], None]:
+    progress: Callable[[Progress], object], before: float, total: float, started: float
+) -> Callable[[Progress], object]:
     """Return a callback for one of several runs, of which `before` seconds have been done since `started`."""
     return lambda p: progress(Progress(before + p.done, total, p.spikes, time.perf_counter() - started))

@@ -70,7 +70,7 @@ class SeriesLiquid(Shown):
         inputs: NDArray[np.float64],
         *,
         threads: int | None = None,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[Progress], object] | None = None,
     ) -> Result[Recordings, list[NDArray[Any]]]:
         """Run the liquid on [series, values, columns] inputs, each series from rest.
 

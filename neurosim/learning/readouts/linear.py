@@ -20,9 +20,12 @@ MAX_SCORE = 1e300
 
 
 class _Settings(Protocol):
-    features: str
-    windows: int | tuple[int, ...]
-    timing: str
+    @property
+    def features(self) -> str: ...
+    @property
+    def windows(self) -> int | tuple[int, ...]: ...
+    @property
+    def timing(self) -> str: ...
 
 
 class TrainedWeights(Protocol):

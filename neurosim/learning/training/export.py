@@ -86,7 +86,7 @@ class EventNet(Shown):
         *,
         threads: int | None = None,
         count_updates: bool = False,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[Progress], object] | None = None,
     ) -> Result[Recordings, list[NDArray[Any]]]:
         """Run recordings made by `Binning.recordings`.
 

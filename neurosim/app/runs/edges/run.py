@@ -179,7 +179,7 @@ class _Trials(NamedTuple):
     run_s: float
 
 
-def _run_trials(run: EdgesRun, simulation: Simulation, progress: Callable[[Progress], None] | None) -> _Trials:
+def _run_trials(run: EdgesRun, simulation: Simulation, progress: Callable[[Progress], object] | None) -> _Trials:
     """Run all trials, and write the spikes of the first one."""
     config = run.config
     counts = np.zeros((config.trials, run.inputs.edges.size), np.int64)

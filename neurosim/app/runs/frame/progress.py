@@ -97,7 +97,7 @@ class _Lines:
 
 
 @contextmanager
-def simulation_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+def simulation_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], object] | None]:
     """Show a bar in simulated seconds, with spikes/s and real-time factor; yield a progress callback of the engine."""
     with bar(title, "s simulated", quiet) as report:
         if report is None:

@@ -124,7 +124,7 @@ def play(
     Recordings must be as the liquid plays them (`Liquid.as_played`): a stage holds no durations.
     """
 
-    def simulated(some: Recordings, progress: Callable[[Progress], None] | None) -> Result:
+    def simulated(some: Recordings, progress: Callable[[Progress], object] | None) -> Result:
         return liquid.run(some, threads=run.options.threads, count_updates=count_updates, progress=progress)
 
     with simulation_bar(f"simulating {name}", run.options.quiet) as progress:

@@ -29,7 +29,7 @@ MIN_SECONDS = 2.0
 # Input events of a chunk of recordings that is simulated, and saved, as one stage: some seconds' work.
 CHUNK_EVENTS = 1 << 24
 
-Simulate = Callable[[Recordings, Callable[[Progress], None] | None], Result]
+Simulate = Callable[[Recordings, Callable[[Progress], object] | None], Result]
 
 
 class Stage(NamedTuple):
@@ -80,7 +80,7 @@ class StageCache:
         name: str,
         recordings: Recordings,
         simulate: Simulate,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[Progress], object] | None,
     ) -> Result:
         """Return the result of `simulate` on all recordings, which gets a chunk of them at a time."""
         total = _TotalProgress(progress, float(recordings.durations.sum()))
@@ -97,7 +97,7 @@ class StageCache:
 class _TotalProgress:
     """Progress over all chunks, from the progress of each."""
 
-    def __init__(self, progress: Callable[[Progress], None] | None, total: float) -> None:
+    def __init__(self, progress: Callable[[Progress], object] | None, total: float) -> None:
         self.progress = progress
         self.total = total
         self.started = time.perf_counter()
@@ -126,7 +126,7 @@ def _chunks(recordings: Recordings) -> Iterator[Recordings]:
         yield recordings.select(np.arange(first, last))
 
 
-def _compute(simulate: Simulate, chunk: Recordings, progress: Callable[[Progress], None]) -> Stage:
+def _compute(simulate: Simulate, chunk: Recordings, progress: Callable[[Progress], object]) -> Stage:
     return _dump(simulate(chunk, progress))
 
 

@@ -195,7 +195,7 @@ def _simulate(
     inputs: Mapping[str, Spikes | LargeRecording],
     threads: int | None,
     every: float | None,
-    progress: Callable[[Progress], None] | None,
+    progress: Callable[[Progress], object] | None,
     processes: Processes,
 ) -> Result:
     """Run a network on a grid from its last checkpoint, or from its start, to its end.

@@ -122,7 +122,7 @@ def _played(run: SeriesRun, tuned: SeriesLiquid) -> Result:
     inputs = run.inputs.inputs
     threads = run.options.threads
 
-    def simulated(recordings: Recordings, progress: Callable[[Progress], None] | None) -> Result:
+    def simulated(recordings: Recordings, progress: Callable[[Progress], object] | None) -> Result:
         return tuned.liquid.run(recordings, threads=threads, count_updates=True, progress=progress)
 
     title = f"simulating {run.config.series.shown_name}"
