@@ -35,7 +35,7 @@ from neurosim.engine.compile.network import compile_network
 from neurosim.engine.grid.workspace import GridWorkspace
 from neurosim.engine.processes import Processes
 from neurosim.kernels.engine.clocked import exchange as kernel
-from neurosim.kernels.engine.clocked.loop import PROBE_COLUMNS
+from neurosim.kernels.engine.clocked.columns import PROBE_COLUMNS
 from neurosim.kernels.tools.pointers import vector
 from neurosim.network import Normal
 

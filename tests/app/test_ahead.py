@@ -93,13 +93,13 @@ PROGRAM = """
 import sys
 from neurosim.app.cli import main
 from neurosim.app.runs.frame import ahead
-from neurosim.kernels.engine.clocked import loop
+from neurosim.kernels.engine.clocked import loop, neurons
 from neurosim.kernels.layers.scan import cpu as scan
 from neurosim.kernels.memory.macrocolumn import cpu as column
 
 FEW = ["--set", "data.train_limit=30", "--set", "data.limit=20", "--quiet"]
 for part, kernel, words in (
-    ("neurons", loop._step_neurons.within(), None),
+    ("neurons", neurons.step_neurons.within(), None),
     ("engine", loop.run, ["demo", *FEW]),
     ("memory", column.run, ["memory", "store", "digits", *FEW]),
 ):
@@ -114,7 +114,7 @@ main(["train", "digits", "--epochs", "1", "--set", "baselines.cnn=false", *FEW],
 # The way back of general recurrences takes 6 s to compile, which a network of LIF and an integrator does not need.
 assert not scan._backward.signatures and len(scan.backward_lif.signatures) == 1
 assert len(loop.run.signatures) == 1
-assert not loop._step_neurons.signatures and len(loop._step_neurons.within().signatures) == 1
+assert not neurons.step_neurons.signatures and len(neurons.step_neurons.within().signatures) == 1
 """
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...tools.compiled import compiled
 from ...tools.pointers import vector
-from .loop import KIND, NEURONS, SIZE, STATE, STATES
+from .columns import KIND, NEURONS, SIZE, STATE, STATES
 
 
 def all_finite_reference(values):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
@@ -71,17 +72,23 @@ def gather(log, log_offsets, window, members, places, lists):
         for step in range(window.first, window.last):
             at = (step - window.log_start) * members.shape[1]
             for b in range(members.shape[0]):
-                if log_offsets[b, at + low] == log_offsets[b, at + high]:
-                    continue
-                for e in range(low, high):
-                    p = members[b, e]
-                    for j in range(log_offsets[b, at + e], log_offsets[b, at + e + 1]):
-                        unit = log[b, j]
-                        lists.tallies[lists.firsts[p] + unit] += 1
-                        if lists.listed[p]:
-                            lists.steps[places[p]] = step
-                            lists.units[places[p]] = unit
-                            places[p] += 1
+                if log_offsets[b, at + low] != log_offsets[b, at + high]:
+                    for e in range(low, high):
+                        begin = log_offsets[b, at + e]
+                        _list(log, b, begin, log_offsets[b, at + e + 1], members[b, e], step, places, lists)
+
+
+# Without slices: numba counts references to each of them.
+@njit(inline="always")
+def _list(log, block, begin, end, p, step, places, lists):
+    """Count the spikes log[block, begin:end] of population p in a step, and list them if it is listed."""
+    for j in range(begin, end):
+        unit = log[block, j]
+        lists.tallies[lists.firsts[p] + unit] += 1
+        if lists.listed[p]:
+            lists.steps[places[p]] = step
+            lists.units[places[p]] = unit
+            places[p] += 1
 
 
 @compiled

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import lookup, require
-from ...kernels.engine.clocked import loop as clocked
+from ...kernels.engine.clocked import columns as col
 from ..compile.network import CompiledNetwork
 from ..inputs import MAX_STEPS
 from ..probe import Location, Probe, locate, probed_units
@@ -114,16 +114,16 @@ def open_window(probes: Sequence[BoundProbe], first: int, last: int) -> SampleWi
         outputs.append(out)
         if probe.of_synapses:
             continue
-        row = np.zeros(clocked.PROBE_COLUMNS, np.int64)
-        row[clocked.P_POPULATION] = probe.population
-        row[clocked.P_ROW] = probe.row
-        row[clocked.P_INTERVAL] = probe.interval
-        row[clocked.P_COUNT] = n
-        row[clocked.P_UNITS] = probe.units.ctypes.data
+        row = np.zeros(col.PROBE_COLUMNS, np.int64)
+        row[col.P_POPULATION] = probe.population
+        row[col.P_ROW] = probe.row
+        row[col.P_INTERVAL] = probe.interval
+        row[col.P_COUNT] = n
+        row[col.P_UNITS] = probe.units.ctypes.data
         # The loop counts samples from step 0 of the run.
-        row[clocked.P_OUT] = out.ctypes.data - start * n * out.itemsize
+        row[col.P_OUT] = out.ctypes.data - start * n * out.itemsize
         rows.append(row)
-    table = np.array(rows, np.int64).reshape(-1, clocked.PROBE_COLUMNS)
+    table = np.array(rows, np.int64).reshape(-1, col.PROBE_COLUMNS)
     return SampleWindow(probes, first, table, outputs)
 
 

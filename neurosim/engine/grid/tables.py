@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.random import rng_key
+from ...kernels.engine.clocked import columns as col
 from ...kernels.engine.clocked import deliver
-from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
@@ -29,9 +29,9 @@ from .records import SharedNumbers, couplings_record, current_record, drive_reco
 
 # Kind of input from the row tables of each form that has no counter of its own.
 INPUT_KINDS = {
-    deliver.SUMS: clocked.INPUT_SUMS,
-    deliver.QUEUE: clocked.INPUT_QUEUE,
-    deliver.GROUPS: clocked.INPUT_FIXED,  # in float64 they add to the sums
+    deliver.SUMS: col.INPUT_SUMS,
+    deliver.QUEUE: col.INPUT_QUEUE,
+    deliver.GROUPS: col.INPUT_FIXED,  # in float64 they add to the sums
 }
 # Functions that return the address of the reader of the rows of each form; other forms are read in the run loop.
 READERS: dict[int, Callable[[np.dtype[Any]], int]] = {
@@ -145,7 +145,7 @@ def input_table(
     ordered += [_of_bundle(bundle, ordered) for bundle in compiled.bundles]
     ends = np.cumsum([0, *(len(each) for each in ordered)])
     listed = [entry for each in ordered for entry in each]
-    table = np.array([row for row, _ in listed], np.int64).reshape(-1, clocked.INPUT_COLUMNS)
+    table = np.array([row for row, _ in listed], np.int64).reshape(-1, col.INPUT_COLUMNS)
     weights = np.array([weight for _, weight in listed], compiled.real)
     return InputTable(table, weights, list(pairwise(ends.tolist())), alive)
 
@@ -160,16 +160,16 @@ def _from_rows(compiled: CompiledNetwork, counters: int, entries: dict[int, list
         for p in {compiled.samplers[number].target for number in rows.projections}:
             inputs = kinds.setdefault(p, {})
             if counts:
-                entry = _entry(clocked.INPUT_COUNTS, counter, rows.receptor)
+                entry = _entry(col.INPUT_COUNTS, counter, rows.receptor)
                 entries.setdefault(p, []).append((entry, rows.weight))
-                inputs[clocked.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
+                inputs[col.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
             else:
                 wide = rows.form == deliver.GROUPS and compiled.real == np.float64
-                kind = clocked.INPUT_SUMS if wide else INPUT_KINDS[rows.form]
+                kind = col.INPUT_SUMS if wide else INPUT_KINDS[rows.form]
                 inputs[kind, rows.receptor] = rows.weight
         counter += counts
     for synapses in compiled.plastic:
-        kinds.setdefault(synapses.target, {})[clocked.INPUT_SUMS, synapses.receptor] = 0.0
+        kinds.setdefault(synapses.target, {})[col.INPUT_SUMS, synapses.receptor] = 0.0
     for p, inputs in kinds.items():
         for (kind, receptor), weight in sorted(inputs.items()):
             entries.setdefault(p, []).append((_entry(kind, counters + receptor, receptor), weight))
@@ -191,7 +191,7 @@ def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], ali
         records[s] = record
         alive += arrays
         function = called.address_of(name, compiled.real)
-        entry = _entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(records[s]))
+        entry = _entry(col.INPUT_CALLED, s, noise.receptor, called=function, record=address(records[s]))
         inputs.append((entry, 0.0))
     alive.append(records)
 
@@ -207,9 +207,7 @@ def _from_drives(compiled: CompiledNetwork, entries: dict[int, list[Entry]], ali
             function = called.address_of(drive.kind, compiled.real)
             receptor = len(model.receptors) + number
             # As currents, drives share the last counter of events.
-            entry = _entry(
-                clocked.INPUT_CALLED, len(compiled.noises), receptor, called=function, record=address(record)
-            )
+            entry = _entry(col.INPUT_CALLED, len(compiled.noises), receptor, called=function, record=address(record))
             entries.setdefault(p, []).append((entry, 0.0))
 
 
@@ -230,7 +228,7 @@ def _from_currents(
         receptor = compiled.cells[current.population].receptors - 1
         function = called.address_of(current.function, compiled.real)
         # A current draws no events; it shares the last counter, to which nothing is added.
-        entry = _entry(clocked.INPUT_CALLED, len(compiled.noises), receptor, called=function, record=address(record))
+        entry = _entry(col.INPUT_CALLED, len(compiled.noises), receptor, called=function, record=address(record))
         entries.setdefault(current.population, []).append((entry, 0.0))
 
 
@@ -243,8 +241,8 @@ def _of_bundle(bundle: Bundle, entries: Sequence[list[Entry]]) -> list[Entry]:
     calls = []
     for p, first, end in zip(bundle.numbers.tolist(), bundle.firsts[:-1], bundle.firsts[1:], strict=True):
         for row, weight in entries[p]:
-            if row[clocked.I_KIND] == clocked.INPUT_CALLED:
-                calls.append(([*row[: clocked.I_FIRST], int(first), int(end - first)], weight))
+            if row[col.I_KIND] == col.INPUT_CALLED:
+                calls.append(([*row[: col.I_FIRST], int(first), int(end - first)], weight))
             else:
                 arrays[tuple(row)] = (row, weight)
     # In the order in which each member adds them: counters before the others, which are sorted.
@@ -259,32 +257,32 @@ def _fill_neurons(
     row: NDArray[np.int64], cells: Cells, inputs: tuple[int, int], *, driven: bool, counted: bool
 ) -> None:
     """Fill the columns of a population of neurons, without the addresses of their state."""
-    row[clocked.KIND] = clocked.NEURONS
-    row[clocked.STEP], row[clocked.QUIET] = cells.functions
-    row[clocked.STATES] = len(cells.initial)
-    row[clocked.RECEPTORS] = cells.receptors
-    row[clocked.CONSTANTS] = len(cells.constants)
-    row[clocked.BY_UNIT] = cells.constants.ndim == 2
-    row[clocked.DRIVEN] = driven
+    row[col.KIND] = col.NEURONS
+    row[col.STEP], row[col.QUIET] = cells.functions
+    row[col.STATES] = len(cells.initial)
+    row[col.RECEPTORS] = cells.receptors
+    row[col.CONSTANTS] = len(cells.constants)
+    row[col.BY_UNIT] = cells.constants.ndim == 2
+    row[col.DRIVEN] = driven
     # Models without a membrane count the changes of their first variable.
-    row[clocked.MEMBRANE] = cells.state.index("v") if "v" in cells.state else 0
-    row[clocked.HELD] = cells.state.index("refractory") if "refractory" in cells.state else -1
-    row[clocked.COUNTED] = counted
-    row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = inputs
+    row[col.MEMBRANE] = cells.state.index("v") if "v" in cells.state else 0
+    row[col.HELD] = cells.state.index("refractory") if "refractory" in cells.state else -1
+    row[col.COUNTED] = counted
+    row[col.FIRST_INPUT], row[col.LAST_INPUT] = inputs
 
 
 def _fill_poisson(row: NDArray[np.int64], noise: Noise, real: np.dtype[Any]) -> list[NDArray[Any]]:
     """Fill the columns of a Poisson source; return the arrays whose addresses are in them."""
-    row[clocked.KIND] = clocked.POISSON
-    row[clocked.MAX_SPIKES] = noise.max_count
+    row[col.KIND] = col.POISSON
+    row[col.MAX_SPIKES] = noise.max_count
     if noise.rates is None:
         name = "poisson_source"
         record, arrays = poisson_record(noise, SharedNumbers())
     else:
         name = "rates_source"
         record, arrays = rates_record(noise, noise.rates)
-    row[clocked.CALLED] = called.address_of(name, real)
-    row[clocked.RECORD] = address(record)
+    row[col.CALLED] = called.address_of(name, real)
+    row[col.RECORD] = address(record)
     return [record, *arrays]
 
 
@@ -304,18 +302,18 @@ def unit_table(
     layout = compiled.layout
     driven = targets_of(compiled.currents)
     populations = len(compiled.network.populations)
-    table = np.zeros((populations + len(compiled.bundles), clocked.UNIT_COLUMNS), np.int64)
+    table = np.zeros((populations + len(compiled.bundles), col.UNIT_COLUMNS), np.int64)
     for p, row in enumerate(table[:populations]):
-        row[clocked.SIZE] = layout.sizes[p]
-        row[clocked.PART] = layout.parts[p]
-        row[clocked.SHIFT] = layout.shifts[p]
-        row[clocked.OFFSET] = layout.offsets[p]
+        row[col.SIZE] = layout.sizes[p]
+        row[col.PART] = layout.parts[p]
+        row[col.SHIFT] = layout.shifts[p]
+        row[col.OFFSET] = layout.offsets[p]
         if p in compiled.cells:
             _fill_neurons(row, compiled.cells[p], ranges[p], driven=p in driven, counted=count_updates)
         elif p in compiled.poisson:
             alive += _fill_poisson(row, compiled.poisson[p], compiled.real)
         else:
-            row[clocked.KIND] = clocked.EVENTS
+            row[col.KIND] = col.EVENTS
     for k, bundle in enumerate(compiled.bundles):
         _fill_bundle(compiled, table, populations + k, bundle, ranges[populations + k])
         alive += [bundle.firsts, bundle.numbers]
@@ -332,18 +330,18 @@ def _fill_bundle(
     row[:] = table[first]
     # The slot of the first unit in the block is that of the first member.
     slot = layout.offsets[first] - layout.shifts[first]
-    row[clocked.SIZE] = bundle.size
-    row[clocked.PART] = bundle.size
-    row[clocked.SHIFT] = bundle.block * bundle.size
-    row[clocked.OFFSET] = slot + bundle.block * bundle.size
-    row[clocked.STEP] = bundle.step
-    row[clocked.BY_UNIT] = bundle.constants.ndim == 2
-    row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = inputs
-    row[clocked.MEMBERS] = len(bundle.numbers)
-    row[clocked.FIRSTS] = address(bundle.firsts)
-    row[clocked.NUMBERS] = address(bundle.numbers)
-    table[bundle.numbers, clocked.KIND] = clocked.BUNDLED
-    table[bundle.numbers, clocked.BUNDLE_SIZE] = bundle.size
+    row[col.SIZE] = bundle.size
+    row[col.PART] = bundle.size
+    row[col.SHIFT] = bundle.block * bundle.size
+    row[col.OFFSET] = slot + bundle.block * bundle.size
+    row[col.STEP] = bundle.step
+    row[col.BY_UNIT] = bundle.constants.ndim == 2
+    row[col.FIRST_INPUT], row[col.LAST_INPUT] = inputs
+    row[col.MEMBERS] = len(bundle.numbers)
+    row[col.FIRSTS] = address(bundle.firsts)
+    row[col.NUMBERS] = address(bundle.numbers)
+    table[bundle.numbers, col.KIND] = col.BUNDLED
+    table[bundle.numbers, col.BUNDLE_SIZE] = bundle.size
 
 
 def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -373,6 +371,6 @@ def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[n
     targets = np.array([compiled.plastic[k].target for k, _, _ in rows], np.int64)
     order = np.argsort(targets, kind="stable")
     ends = np.searchsorted(targets[order], np.arange(len(units) + 1))
-    units[:, clocked.FIRST_POST] = ends[:-1]
-    units[:, clocked.LAST_POST] = ends[1:]
+    units[:, col.FIRST_POST] = ends[:-1]
+    units[:, col.LAST_POST] = ends[1:]
     return table[order]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
-from ...kernels.engine.clocked import deliver, rest, views
+from ...kernels.engine.clocked import columns as col
+from ...kernels.engine.clocked import deliver, loop, rest, views
 from ...kernels.engine.clocked import log as spike_log
-from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked.bits import STRIP
 from ...kernels.engine.clocked.finite import first_not_finite
@@ -189,21 +189,21 @@ class GridWorkspace(Uncopied):
             first = compiled.layout.entries[bundle.numbers[0]]
             self._members[bundle.block, first] = k
             for p in bundle.numbers:
-                self._units[p, clocked.STATE] = address(self._views[p][0])
+                self._units[p, col.STATE] = address(self._views[p][0])
         for p in self.state:
-            self._units[p, clocked.STATE] = address(self.state[p])
-            self._units[p, clocked.CONSTANT] = address(self._constants[p])
+            self._units[p, col.STATE] = address(self.state[p])
+            self._units[p, col.CONSTANT] = address(self._constants[p])
         for row, cursors in zip(self._units, self._cursors, strict=False):
-            row[clocked.CURSORS] = address(cursors)
+            row[col.CURSORS] = address(cursors)
         for p, voltages in self._voltages.items():
-            self._units[p, clocked.VOLTAGES] = address(voltages)
+            self._units[p, col.VOLTAGES] = address(voltages)
         for row, synapses in zip(self.plastic.table, compiled.plastic, strict=True):
             if synapses.model is not None:
                 row[learn.TARGET_STATE] = address(self.state[synapses.target])
                 row[learn.TARGET_STATES] = len(compiled.cells[synapses.target].initial)
         self._rests = self._find_rests(count_updates=count_updates)
         self._posts = post_table(compiled, self._units)
-        self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
+        self._probes: NDArray[np.int64] = np.zeros((0, col.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
         self._played: tuple[object, ...] = ()
 
@@ -216,14 +216,14 @@ class GridWorkspace(Uncopied):
         begins = {}
         total = 0
         for p, row in enumerate(self._units):
-            inputs = self._inputs.rows[row[clocked.FIRST_INPUT] : row[clocked.LAST_INPUT], clocked.I_KIND]
-            called = bool((inputs == clocked.INPUT_CALLED).any()) or bool(row[clocked.VOLTAGES])
-            if row[clocked.KIND] == clocked.NEURONS and not called and not count_updates:
+            inputs = self._inputs.rows[row[col.FIRST_INPUT] : row[col.LAST_INPUT], col.I_KIND]
+            called = bool((inputs == col.INPUT_CALLED).any()) or bool(row[col.VOLTAGES])
+            if row[col.KIND] == col.NEURONS and not called and not count_updates:
                 begins[p] = total
-                total += blocks * -(-int(row[clocked.PART]) // clocked.PIECE)
+                total += blocks * -(-int(row[col.PART]) // views.PIECE)
         rests = np.zeros(max(total, 1), np.uint8)
         for p, begin in begins.items():
-            self._units[p, clocked.RESTS] = address(rests) + begin
+            self._units[p, col.RESTS] = address(rests) + begin
         return rests
 
     def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
@@ -261,10 +261,10 @@ class GridWorkspace(Uncopied):
         """Drop the spikes of these units of a population of neurons from the next step on, and of no others of it."""
         size = self.compiled.network.populations[p].size
         row, first = self._places.get(p, (p, 0))
-        heard = self._heard.setdefault(row, np.ones(self._units[row, clocked.SIZE], np.uint8))
+        heard = self._heard.setdefault(row, np.ones(self._units[row, col.SIZE], np.uint8))
         heard[first : first + size] = 1
         heard[first + units] = 0
-        self._units[row, clocked.HEARD] = 0 if heard.all() else address(heard)
+        self._units[row, col.HEARD] = 0 if heard.all() else address(heard)
 
     def play(self, events: Mapping[int, GridEvents]) -> None:
         """Set the events of the spike sources, of this step and later ones."""
@@ -285,17 +285,17 @@ class GridWorkspace(Uncopied):
                 limits = np.searchsorted(block[order], np.arange(blocks + 1)).astype(np.int64)
             alive += [steps, units, limits]
             row = self._units[p]
-            row[clocked.EVENT_STEPS] = address(steps)
-            row[clocked.EVENT_UNITS] = address(units)
-            row[clocked.EVENT_BLOCKS] = address(limits)
+            row[col.EVENT_STEPS] = address(steps)
+            row[col.EVENT_UNITS] = address(units)
+            row[col.EVENT_BLOCKS] = address(limits)
             self._cursors[p] = 0
             for b in range(blocks):
                 self._max_spikes[b] += most_in_a_step(steps[limits[b] : limits[b + 1]])
         # Sources that play nothing have as many events as all their limits say: none.
         nothing = np.zeros(blocks + 1, np.int64)
         for p in range(len(self._units)):
-            if self._units[p, clocked.KIND] == clocked.EVENTS and p not in events:
-                self._units[p, clocked.EVENT_BLOCKS] = address(nothing)
+            if self._units[p, col.KIND] == col.EVENTS and p not in events:
+                self._units[p, col.EVENT_BLOCKS] = address(nothing)
         self._played = (alive, nothing)
         self._widen()
 
@@ -392,7 +392,7 @@ class GridWorkspace(Uncopied):
     def _show_voltages(self) -> None:
         """Give gap junctions the membranes at the start of this step."""
         for p, voltages in self._voltages.items():
-            voltages[self.step % 2] = self.membrane(p)[self._units[p, clocked.MEMBRANE]]
+            voltages[self.step % 2] = self.membrane(p)[self._units[p, col.MEMBRANE]]
 
     def _run(self, last: int, trial: int) -> None:
         """Run the loop in threads up to step `last`, or until a log could become full; move on to the step reached."""
@@ -403,7 +403,7 @@ class GridWorkspace(Uncopied):
         spins = 0 if self._crowded else SPINS
 
         opens = int(not self._has_cursors)
-        states = int(self._units[:, clocked.STATES].max(initial=1))
+        states = int(self._units[:, col.STATES].max(initial=1))
         clock = views.Clock(
             first=self.step,
             last=last,
@@ -451,7 +451,7 @@ class GridWorkspace(Uncopied):
                 sync=sync.ctypes.data,
                 spins=spins,
             )
-            clocked.run(team, clock, tables, log, arrivals, counters)
+            loop.run(team, clock, tables, log, arrivals, counters)
 
         others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.threads)]
         for other in others:
@@ -562,7 +562,7 @@ class GridWorkspace(Uncopied):
             row[deliver.CAPACITY] = capacity
             row[deliver.BORN] = address(born)
 
-    def _pieces(self, p: int, length: int = clocked.PIECE) -> list[tuple[int, int]]:
+    def _pieces(self, p: int, length: int = views.PIECE) -> list[tuple[int, int]]:
         """Return the ranges of units whose states are together in memory, `length` units at most."""
         size = self.compiled.network.populations[p].size
         part = int(self.compiled.layout.parts[p])

@@ -34,7 +34,7 @@ def _neurons() -> None:
     """Compile the part of the run loop that steps neurons; `_engine` then finds it."""
     import numpy as np
 
-    from ....kernels.engine.clocked.loop import compile_step
+    from ....kernels.engine.clocked.neurons import compile_step
 
     compile_step(np.float32)  # type: ignore[no-untyped-call]
 
@@ -76,7 +76,7 @@ class KernelPart:
 
 PARTS: Mapping[str, KernelPart] = {
     "engine": KernelPart("engine.clocked.loop.run", _engine),
-    "neurons": KernelPart("engine.clocked.loop._step_neurons", _neurons),
+    "neurons": KernelPart("engine.clocked.neurons.step_neurons", _neurons),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
     "decoder": KernelPart("decode.vectors.cpu.normalise", _decoder),
 }

@@ -1,0 +1,176 @@
+"""A step of neurons, in pieces that stay in the first cache: inputs are summed, states stepped, spikes logged."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ...tools.compiled import compiled
+from ...tools.pointers import call, matrix, vector
+from .columns import (
+    BY_UNIT,
+    CONSTANT,
+    CONSTANTS,
+    COUNTED,
+    DRIVEN,
+    FIRSTS,
+    HEARD,
+    HELD,
+    MEMBERS,
+    MEMBRANE,
+    NUMBERS,
+    OFFSET,
+    PART,
+    QUIET,
+    RECEPTORS,
+    RESTS,
+    SHIFT,
+    SIZE,
+    STATE,
+    STATES,
+    STEP,
+    UNIT_COLUMNS,
+    VOLTAGES,
+)
+from .deliver import clear, collect, collect_within
+from .inputs import arrives, drive, sum_inputs
+from .rest import BUSY, CALM, CHECK_EVERY, LOOK_EVERY, RESTING, any_bit, copy_bytes, differs
+from .views import PIECE, PLACES, Moment, Pages
+
+
+@compiled
+def step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, used, ends):
+    """Step the neurons that a population, or a bundle of several, has in a block; return the new length of the log.
+
+    Args:
+        ends: int64 [1], or [members of the bundle], receives where the spikes of each population end in the log.
+    """
+    begin = block * unit[PART] - unit[SHIFT]
+    end = min(begin + unit[PART], unit[SIZE])
+    slot = block * (pages.block_slots - unit[PART]) + unit[OFFSET]
+    real = input_weights.dtype.type(0)
+    width = input_weights.itemsize
+    constants = vector(unit[CONSTANT], unit[CONSTANTS], real)
+    # Which pieces are calm or rest, one byte each.
+    pieces = (unit[PART] + PIECE - 1) // PIECE
+    rests = vector(unit[RESTS] + block * pieces, pieces if unit[RESTS] else 0, np.uint8(0))
+    for first in range(begin, end, PIECE):
+        n = min(PIECE, end - first)
+        state_at = unit[STATE] + unit[STATES] * first * width
+        k = (first - begin) // PIECE
+        # Silent: nothing arrives at the piece. At rest, it is passed over.
+        silent = False
+        watched = rests.size > 0 and (rests[k] != BUSY or moment.step % LOOK_EVERY == 0)
+        if watched:
+            silent = not arrives(unit, slot + first, n, moment, places, width)
+            if silent and rests[k] == RESTING:
+                continue
+        # Now and then a silent piece is compared with the step before, to see whether it rests.
+        compares = silent and moment.step % CHECK_EVERY == 0
+        if compares:
+            copy_bytes(state_at, places.former, unit[STATES] * n * width)
+        is_quiet = silent and unit[QUIET] and rests[k] == CALM
+        if not is_quiet:
+            sum_inputs(unit, first, n, slot, input_weights, moment, places)
+        summed = matrix(places.x, unit[RECEPTORS], n, real)
+        state = matrix(state_at, unit[STATES], n, real)
+        before = vector(places.before, n, real)
+        if unit[COUNTED]:
+            for i in range(n):
+                before[i] = state[unit[MEMBRANE], i]
+        spiked = vector(places.spiked, n, np.uint8(0))
+        function = unit[QUIET] if is_quiet else unit[STEP]
+        if unit[BY_UNIT]:
+            own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * width, unit[CONSTANTS], n, real)
+            if unit[DRIVEN]:
+                own = drive(own, summed[unit[RECEPTORS] - 1])
+            call(function, state, summed, own, spiked)
+        else:
+            call(function, state, summed, constants, spiked)
+        # Its state for the next step, and what is counted and read of this one.
+        fires = True
+        if watched:
+            fires = any_bit(places.spiked, n)
+            rests[k] = _rest_of(unit, state_at, n, fires, is_quiet, compares, places, width)
+        if unit[COUNTED]:
+            _count_changes(unit, p, moment.step, before, state[unit[MEMBRANE]], places)
+        if unit[VOLTAGES]:
+            voltages = vector(unit[VOLTAGES] + ((moment.step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
+            for i in range(n):
+                voltages[i] = state[unit[MEMBRANE], i]
+        # Units that fired go into the log; of a bundle, which is one piece, member by member.
+        if not fires:
+            continue
+        if unit[HEARD]:
+            _drop(spiked, vector(unit[HEARD] + first, n, np.uint8(0)))
+        if unit[MEMBERS]:
+            used = _collect_members(unit, places.spiked, log_at, used, ends)
+            return used
+        clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
+        used = collect(places.spiked, n, first, log_at, used)
+    for k in range(ends.size):
+        ends[k] = used
+    return used
+
+
+def compile_step(real):
+    """Compile the part of `run` that steps neurons, a third of it, for states of the type `real`."""
+    unit = np.zeros(UNIT_COLUMNS, np.int64)
+    places = np.zeros(1, PLACES)[0]
+    ends = np.zeros(1, np.int64)
+    arguments = (unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0), Pages(0, 0, 1, 64, 1), places, 0, 0, ends)
+    step_neurons.within().compile(tuple(numba.typeof(argument) for argument in arguments))
+
+
+@compiled
+def _rest_of(unit, state_at, n, fires, is_quiet, compares, places, width):
+    """Return what is known of a piece after a step."""
+    # A neuron that fires in every step may return to the same state.
+    if fires:
+        return BUSY
+    if not is_quiet and unit[HELD] >= 0 and any_bit(state_at + unit[HELD] * n * width, n * width):
+        return BUSY
+    if compares and not differs(state_at, places.former, unit[STATES] * n * width):
+        return RESTING
+    return CALM
+
+
+@compiled
+def _drop(spiked, heard):
+    """Clear the flags of units that are not heard."""
+    for i in range(spiked.size):
+        spiked[i] &= heard[i]
+
+
+@compiled
+def _collect_members(unit, spiked, log_at, used, ends):
+    """Append the units of each member of a bundle whose flags are set to the log; return its new length."""
+    firsts = vector(unit[FIRSTS], ends.size + 1, np.int64(0))
+    for k in range(ends.size):
+        used = collect_within(spiked + firsts[k], firsts[k + 1] - firsts[k], log_at, used)
+        ends[k] = used
+    return used
+
+
+@compiled
+def _count_changes(unit, p, step, before, after, places):
+    """Count the membranes of a piece that a step changed, those of each member of a bundle for itself."""
+    if not unit[MEMBERS]:
+        changes = vector(places.changes + p * 8, 1, np.int64(0))
+        changes[0] += before.size if step == 0 else _changed(before, after)
+        return
+    firsts = vector(unit[FIRSTS], unit[MEMBERS] + 1, np.int64(0))
+    numbers = vector(unit[NUMBERS], unit[MEMBERS], np.int64(0))
+    for k in range(numbers.size):
+        a = firsts[k]
+        z = firsts[k + 1]
+        changes = vector(places.changes + numbers[k] * 8, 1, np.int64(0))
+        changes[0] += z - a if step == 0 else _changed(before[a:z], after[a:z])
+
+
+@compiled
+def _changed(before, after):
+    total = 0
+    for i in range(before.size):
+        total += before[i] != after[i]
+    return total
