@@ -10,21 +10,24 @@ import torch
 from helpers.decoding import assert_same, decoded, model_of, stepped, text
 from torch import Tensor, nn
 
-from neurosim.kernels.decode.program import FLOAT, BoundOperation, operation
+from neurosim.kernels.decode.program import FLOAT, BoundOperation, operation, skipped
 from neurosim.kernels.tools.pointers import vector
 from neurosim.language import KINDS, Coding, Decoder, Mixer, convert
 from neurosim.language.attention.kinds.base import Inputs, Shared, State
-from neurosim.language.attention.kinds.compiled import Channels, Step
+from neurosim.language.attention.kinds.compiled import Channels, Choice, Step
+from neurosim.language.attention.kinds.mixture_of_memories import MoM
 from neurosim.language.attention.kinds.softmax import SoftmaxAttention
 from neurosim.language.attention.kinds.tracing import compiles, leaf
 from neurosim.language.conversion.decoder.program import NotCompiledError
 
 
-@operation("u width tokens rate state out")
+@operation("u width tokens rate state out mask?")
 def leaky(p, context, begin, end):  # type: ignore[no-untyped-def]
     """s = a s + u, out = s for each channel. Parts are channels."""
     rate = vector(p.rate, p.width, FLOAT)
     for i in range(p.tokens):
+        if skipped(p.mask, i):
+            continue
         u = vector(p.u + 4 * i * p.width, p.width, FLOAT)
         s = vector(p.state + 4 * i * p.width, p.width, FLOAT)
         out = vector(p.out + 4 * i * p.width, p.width, FLOAT)
@@ -103,13 +106,50 @@ class Sharpened(Leaky):
         return {"u": sharpened(self.in_proj(x))}, {}
 
 
+class Sent(Leaky):
+    """One of three memories takes a token; the others wait."""
+
+    def build(self) -> None:
+        super().build()
+        self.gate_proj = nn.Linear(self.width, 3)
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": x.new_zeros(len(x), 3, self.width)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"u": self.in_proj(x), "p": self.gate_proj(x).softmax(-1)}, {}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        weight, index = inputs["p"].max(-1)
+        rows = torch.arange(len(memory))
+        taken = self.rate * memory[rows, index] + inputs["u"]
+        return memory.index_put((rows, index), taken), taken * weight[:, None]
+
+    compiled = Leaky.compiled
+
+    def compiled_layer(self, step: Step, x: Tensor, state: State, shared: Shared) -> Tensor | None:
+        scores = self.gate_proj(x)
+        u = self.in_proj(x)
+        step.evaluate(scores, u)
+        total = None
+        for route in step.route(scores, Choice(1)):
+            with step.only(route):
+                memory = step.state(self.width)
+                out = self.compiled(step, memory, {"u": u[:, 0]})
+                step.code_state(memory, self.codes.state)
+                assert out is not None
+                total = step.add(total, out, route.weight)
+        assert total is not None
+        return self.finish(total[:, None], x, {})
+
+
 def operations(decoder: Decoder) -> list[str]:
     """Names of the operations of a step, in the order in which they are appended."""
     alive = decoder._programs[decoder.tokens].builder.alive
     return [each.operation.function.__name__ for each in alive if isinstance(each, BoundOperation)]
 
 
-@pytest.mark.parametrize(("kind", "own"), [(Leaky, True), (Doubled, False)])
+@pytest.mark.parametrize(("kind", "own"), [(Leaky, True), (Doubled, False), (Sent, True)])
 def test_the_step_is_the_recurrence(kind: type[Mixer], own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """For any batch and threads, and with the state in spikes; a subclass with another recurrence is traced."""
     monkeypatch.setitem(KINDS, "own", kind)
@@ -132,7 +172,9 @@ def test_a_function_of_a_kind_has_its_step_beside_it(monkeypatch: pytest.MonkeyP
 
 def test_operands_are_checked_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, "own", Misnamed)
-    with pytest.raises(TypeError, match="leaky: unknown operands: x; choose from u, width, tokens, rate, state, out"):
+    with pytest.raises(
+        TypeError, match="leaky: unknown operands: x; choose from u, width, tokens, rate, state, out, mask"
+    ):
         Decoder(model_of("own", {}))
 
 
@@ -152,6 +194,13 @@ def test_methods_that_define_a_recurrence_are_those_of_the_kind() -> None:
         def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
             return -super().finish(out, x, inputs)
 
+    class Uneven(MoM):
+        def balance(self, scores: Tensor, index: Tensor) -> None:
+            self.auxiliary = None
+
+    # A whole layer is that of its class alone: nothing says which of its parts a subclass has changed.
+    assert MoM.compiled_layer is not Mixer.compiled_layer
+    assert Uneven.compiled_layer is Mixer.compiled_layer
     assert Seen.compiled is Mixer.compiled
     assert Turned.compiled is SoftmaxAttention.compiled
 

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ...base.errors import lookup, require
 from ...base.rules import Natural, Rule, check_rules
-from .kinds.tracing import leaf
+from .kinds.compiled import Choice, Step
+from .kinds.tracing import compiles, leaf
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}
 MAX_EXPERTS = 4096  # experts: they are made before they are compared with the file
@@ -114,3 +116,30 @@ class Experts(nn.Module):
                 always = (flat @ self.shared_gate.T).sigmoid() * always
             out = out + always
         return out.view_as(x)
+
+
+@compiles(Experts.forward)
+def _routed(step: Step, layer: Experts, x: Tensor) -> Tensor:
+    """Append all experts in turn, each for the tokens that chose it; for the others no row is added."""
+    router = layer.router
+    spec = router.spec
+    choice = Choice(
+        spec.top,
+        sum_to_one=spec.normalise,
+        sigmoid=spec.scores == "sigmoid",
+        bias=router.bias,
+        groups=spec.groups,
+        top_groups=spec.top_groups,
+        scale=spec.scale,
+    )
+    out = None
+    for route, expert in zip(step.route(F.linear(x, router.weight), choice), layer.experts, strict=True):
+        with step.only(route):
+            out = step.add(out, expert(x), route.weight)
+    assert out is not None
+    if layer.shared is None:
+        return out
+    always = layer.shared(x)
+    if layer.shared_gate is not None:
+        always = always * F.linear(x, layer.shared_gate).sigmoid()
+    return out + always

@@ -98,6 +98,8 @@ class Mixer(nn.Module, ABC):
         # Another recurrence has other operations: it is traced until the class says which.
         if "compiled" not in vars(cls) and not vars(cls).keys().isdisjoint(cls.recurrence):
             cls.compiled = Mixer.compiled  # type: ignore[method-assign]
+        if "compiled_layer" not in vars(cls):
+            cls.compiled_layer = Mixer.compiled_layer  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -148,6 +150,17 @@ class Mixer(nn.Module, ABC):
 
         Args:
             memory, inputs: as of `recur`, traced: torch functions of them become operations, too.
+        """
+        return None
+
+    def compiled_layer(self, step: Step, x: Tensor, state: State, shared: Shared) -> Tensor | None:
+        """Append the whole layer to a compiled step, and return y [B, 1, D]; None: `forward` is traced.
+
+        It is for kinds whose methods choose tokens by value, which a trace has not: `Step.route` sends them, and what
+        is inside `Step.only` is computed for those that a route takes. A subclass has one of its own, or is traced.
+
+        Args:
+            x, state, shared: as of `forward`, traced.
         """
         return None
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....kernels.decode.program import Operation
 
@@ -86,6 +87,47 @@ class Learnt:
     q: Tensor
 
 
+@dataclass(frozen=True)
+class Choice:
+    """How a router picks some of n memories or experts for a token, by its scores.
+
+    Attributes:
+        picked: how many. Their weights are softmax(scores).
+        sum_to_one: the weights of those picked sum to 1; by default all do.
+        fewer: how many of those picked, the first by score, count as `Route.among`.
+        all_take_one_more: one more, behind the n, takes every token.
+        sigmoid: weights are sigmoids, as they are.
+        bias: [n], added to the weights for the choice alone.
+        groups, top_groups: the n are in so many groups, and those picked are in the best groups.
+        scale: factor of the weights.
+    """
+
+    picked: int
+    sum_to_one: bool = False
+    fewer: int | None = None
+    all_take_one_more: bool = False
+    sigmoid: bool = False
+    bias: Tensor | None = None
+    groups: int = 1
+    top_groups: int = 1
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Route:
+    """One of several memories or experts, and the tokens that a router sends to it.
+
+    Attributes:
+        weight: [B, 1], of each token; 1 for the one that all take.
+        among: [B, 1], 1 where it is among the `Choice.fewer`, else 0; None without them.
+        tokens: those that it takes, for `Step.only`.
+    """
+
+    weight: Tensor
+    among: Tensor | None
+    tokens: object
+
+
 class Step(ABC):
     """Appends operations to the compiled step of a model, for one token of each of B sequences.
 
@@ -134,6 +176,37 @@ class Step(ABC):
         """Return the numbers of a state before the first token, as `Mixer.initial` makes them."""
 
     @abstractmethod
+    def evaluate(self, *values: Tensor) -> None:
+        """Append what computes these values: by default that waits until an operation reads them.
+
+        A value that is first read inside `only` is computed for its tokens alone.
+        """
+
+    @abstractmethod
+    def code_state(self, memory: Tensor, coder: nn.Module | None) -> None:
+        """Leave a state [.., V] as a coder of `Codes` decodes it, or as it is without one.
+
+        Raises:
+            NotCompiledError: no operation has written it, as that of kinds that store keys and values.
+        """
+
+    @abstractmethod
+    def route(self, scores: Tensor, choice: Choice) -> list[Route]:
+        """Send each token to some of n memories or experts by its scores [B, 1, n]; return the routes of all."""
+
+    @abstractmethod
+    def only(self, route: Route) -> AbstractContextManager[None]:
+        """Leave all tokens out that a route does not take: their states do not change, their values are not defined."""
+
+    @abstractmethod
+    def add(self, total: Tensor | None, out: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Add an output, times [B, 1] if given, to a sum for the tokens of `only`; return the sum.
+
+        Args:
+            total: the sum, [B, ..] as `out`; None to begin one, which is 0 for tokens that are left out.
+        """
+
+    @abstractmethod
     def require_own(self, position: Tensor) -> None:
         """Raise `NotCompiledError` for a position that is not the tokens' own, the part `position` of the state."""
 
@@ -157,14 +230,18 @@ class Step(ABC):
         learnt: Learnt | None = None,
         mass: Tensor | None = None,
         bias: Tensor | None = None,
+        by_distance: bool = False,
     ) -> Tensor:
         """Store k and v, and return softmax attention [B, H, V] of q [B, H, K] over what is stored.
+
+        Inside `only` a token that is left out stores nothing.
 
         Args:
             k, v: [B, kv_heads, K or V], or with `cache.rows` one behind the other in a row of the token.
             memory: `memory(cache)`; by default a new one.
             mass: [B, H], filled with the logarithm of the sum of all weights.
-            bias: [tokens], added to the scores of keys by their age in tokens.
+            bias: [tokens], added to the scores of keys by their age in stored tokens, or with `by_distance` [distances]
+                by how far they lie in the text.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ from ....base.errors import lookup
 from ....base.rules import Rule
 from ....kernels.decode.vectors import cpu as vectors
 from .base import Depth, Inputs, Mixer, Shared, State
-from .compiled import Channels, Step
+from .compiled import Cache, Channels, Choice, Step
 from .modules import linear
 from .nested import initial_inside, run_inside
 from .rotary import build_rotary
@@ -150,6 +150,29 @@ class SeqBoat(Mixer):
             # Without any token nothing is read: the output is multiplied by 0 behind it.
             return scores.masked_fill(~visible, torch.finfo(scores.dtype).min).softmax(-1)
         return F.relu(scores.masked_fill(~visible, 0.0)).square()
+
+    def compiled_layer(self, step: Step, x: Tensor, state: State, shared: Shared) -> Tensor | None:
+        step.code_state(state["memory"], self.codes.state)
+        s, _ = run_inside(self.average, x, state, shared)
+        s = F.silu(s)
+        # As `project`, but a route leaves out the tokens that are not active.
+        both = self.hx_proj(s)
+        scores = both[..., :2] * (-self.log_temperature).exp()
+        h = both[..., 2:]
+        stream = shared.get("stream", x)
+        step.evaluate(s, h, stream)
+        # Of two routes the second takes active tokens, p_1 > p_0, with the weight p_1.
+        _, active = step.route(scores, Choice(1))
+        squared = self.attention == "relu2"
+        scale = 1 / max(self.slots - 1, 1) if squared else None
+        cache = Cache(1, 1, self.k_size, self.v_size, self.slots, scale=scale, squared=squared)
+        bias = self.bias if self.positions == "bias" else None
+        with step.only(active):
+            q, k, v, r = self.unit(s, s)
+            q, k = (self.turned(value, state["position"]) for value in (q, k))
+            attended = step.attend(cache, q, k, v, bias=bias, by_distance=bias is not None)
+            read = step.add(None, self.unit.h_proj(attended * r), active.weight)
+        return self.left(h + read, stream)
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         active = inputs["active"][:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ....base.errors import require
 from . import chunks
 from .base import Inputs, Shared, State, delta_step, read
+from .compiled import Choice, Route, Step
 from .modules import (
     ShortConv,
     initial_a_log,
@@ -167,6 +168,26 @@ class RoutedMixer(GatedMixer):
             out = out * inputs["weight"][..., None, None]
         return after.unflatten(0, memory.shape[:2]), out.sum(2)
 
+    def summed(self, step: Step, routes: Sequence[Route], inputs_of: Callable[[int, Route], Inputs]) -> Tensor:
+        """Append the recurrence of each memory in turn, for the tokens of its route; return the sum [B, 1, H, V].
+
+        Args:
+            inputs_of: returns the inputs [B, 1, H, ..] of a memory, and `weight` [B, 1] or not.
+        """
+        total = None
+        for number, route in enumerate(routes):
+            with step.only(route):
+                inputs = inputs_of(number, route)
+                weight = inputs.pop("weight", None)
+                token = self.coded({name: value[:, 0] for name, value in inputs.items()})
+                memory = step.state(self.heads, self.head_dim, self.v_size)
+                out = self.compiled(step, memory, token)
+                step.code_state(memory, self.codes.state)
+                assert out is not None
+                total = step.add(total, out, weight)
+        assert total is not None
+        return total[:, None]
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class MoM(RoutedMixer):
@@ -258,12 +279,15 @@ class MoM(RoutedMixer):
             "g": log_decays(projected["a"], self.A_log, self.dt_bias),
         }
 
+    def _layers(self, name: str) -> Sequence[nn.Module]:
+        """Return the projection k, v, b or a of each memory."""
+        shared: nn.Module | None = getattr(self, f"shared_{name}", None)
+        own = getattr(self, f"{name}_proj", [shared] * self.num_memories)
+        return own if shared is None or not self.shared_mem else [*own, shared]
+
     def _each(self, name: str, packed: Tensor) -> Tensor:
         """Return [B, memories, L, ..]: the tokens of every memory through its own projection."""
-        shared = getattr(self, f"shared_{name}", None)
-        own = getattr(self, f"{name}_proj", [shared] * self.num_memories)
-        layers = [*own, shared] if self.shared_mem else own
-        return torch.stack([layer(packed[:, m]) for m, layer in enumerate(layers)], 1)
+        return torch.stack([layer(packed[:, m]) for m, layer in enumerate(self._layers(name))], 1)
 
     def _convolved(self, name: str, value: Tensor, state: State, packing: Packing) -> tuple[Tensor, Tensor]:
         """Return the short convolution of packed values [B, memories, L, C], and the new tails."""
@@ -273,6 +297,28 @@ class MoM(RoutedMixer):
         # The tail of a memory lies behind its last token.
         last = packing.sizes[..., None] + torch.arange(conv.size - 1, device=value.device)
         return out, known.gather(2, last[..., None].expand(-1, -1, -1, value.shape[-1]))
+
+    def compiled_layer(self, step: Step, x: Tensor, state: State, shared: Shared) -> Tensor | None:
+        scores = self.gate_proj(x)
+        q = self.q_proj(x)
+        step.evaluate(scores, q)
+        routes = step.route(scores, Choice(self.topk, sum_to_one=True, all_take_one_more=self.shared_mem))
+
+        def inputs_of(number: int, route: Route) -> Inputs:
+            values = {"q": q} | {name: self._layers(name)[number](x) for name in "kvba"}
+            for name in "qkv":
+                if self.conv_size:
+                    conv: ShortConv = getattr(self, f"{name}_conv1d")
+                    tail = step.state(self.conv_size - 1, values[name].shape[-1])
+                    values[name], _ = conv(values[name], tail)
+                else:
+                    values[name] = F.silu(values[name])
+            return self.delta_inputs(values) | {"weight": route.weight}
+
+        return self.finish(self.summed(step, routes, inputs_of), x, {})
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        return step.delta(memory, inputs, self.scale)
 
     def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
         return delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs["g"])

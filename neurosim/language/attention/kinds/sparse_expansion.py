@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ....base.errors import lookup, require
 from . import chunks
 from .base import Inputs, Mixer, Shared, State, decayed, delta_step
+from .compiled import Choice, Route, Step
 from .mixture_of_memories import RoutedMixer
 from .modules import (
     ShortConv,
@@ -173,6 +174,40 @@ class SSE(RoutedMixer):
             inputs |= {"k": k, "beta": gates["beta"] * score * writes, "g": gates["g"] * writes}
         return inputs, tails
 
+    def compiled_layer(self, step: Step, x: Tensor, state: State, shared: Shared) -> Tensor | None:
+        scores = self.e_proj(x)
+        step.evaluate(scores)
+        (common_q, own_q, common_k, own_k), _ = self.queries_keys(x, state)
+        v = F.silu(self.v_proj(x))
+        common_gates, own_gates = self.gates(x)
+        step.evaluate(common_q, own_q, common_k, own_k, v, *common_gates.values(), *own_gates.values())
+        # Partitions that are read and those that are written are the first by score: the fewer are among the more.
+        more = max(self.topk, self.reads)
+        fewer = min(self.topk, self.reads)
+        choice = Choice(more, fewer=None if fewer == more else fewer, all_take_one_more=True)
+        v = split_heads(v, self.v_size)
+        scaled = "k" if self.linear_attn_type == "gla" else "beta"
+
+        def inputs_of(number: int, route: Route) -> Inputs:
+            # The last partition takes every token, without the low-rank additions of the others.
+            is_common = number == self.count - 1
+            q, k = self.activated(common_q, common_k) if is_common else self.activated(own_q, own_k)
+            token = {"q": q, "k": k, "v": v} | (common_gates if is_common else own_gates)
+            # 1 where the partition is read, and where it is written: as in `project`, what is not is 0.
+            reads = route.among if self.reads < self.topk else None
+            writes = route.among if self.topk < self.reads else None
+            token["q"] = _times(token["q"], route.weight, reads)
+            token[scaled] = _times(token[scaled], route.weight, writes)
+            token["g"] = _times(token["g"], writes)
+            return token | {name: repeat_heads(token[name], self.groups) for name in "qk"}
+
+        return self.finish(self.summed(step, step.route(scores, choice), inputs_of), x, {})
+
+    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
+        if self.linear_attn_type == "gla":
+            return step.additive(memory, inputs, self.scale)
+        return step.delta(memory, inputs, self.scale)
+
     def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
         if self.linear_attn_type == "gla":
             return decayed(memory, inputs["g"]) + inputs["k"][..., None] * inputs["v"][..., None, :]
@@ -184,6 +219,14 @@ class SSE(RoutedMixer):
         if self.linear_attn_type == "gla":
             return chunks.additive(q, k, v, memory, g, self.chunk)
         return chunks.delta(q, k, v, inputs["beta"], memory, g, self.chunk)
+
+
+def _times(x: Tensor, *factors: Tensor | None) -> Tensor:
+    """Return x [B, 1, ..] times factors [B, 1] of each token, which may be None."""
+    for factor in factors:
+        if factor is not None:
+            x = x * factor.reshape(-1, *[1] * (x.dim() - 1))
+    return x
 
 
 def _in_slots(common: Tensor, own: Tensor, slots: int) -> Tensor:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ....kernels.decode.vectors import cpu as vectors
 from ....kernels.decode.vectors import features
-from ...attention.experts import Experts
 from ...attention.kinds import chunks
 from ...attention.kinds.base import Inputs, Mixer, Shared, State
 from ...attention.kinds.feature_maps import DPFP, FeatureMap, NormAware, Taylor
@@ -24,12 +23,11 @@ from ...attention.kinds.tracing import compiles
 from ..coding import Coder
 from ..linear import SpikedLinear
 from ..spiked_mixer import SpikedMixer
-from . import routed
 from .axes import normalised
-from .encoding import code, code_state
+from .encoding import code
 from .memory import WHOLE, reads, writes
 from .nodes import Shifted, Spread, StateNode
-from .operations import StepBuilder
+from .operations import StepBuilder, traced
 from .pointwise import convolve
 from .positions import rotary, turns
 from .products import linear
@@ -87,11 +85,6 @@ def _shifted(b: StepBuilder, x: Traced, tail: Traced) -> tuple[Traced, Traced]:
     return tail, x
 
 
-@compiles(Experts.forward)
-def _experts(b: StepBuilder, layer: Experts, x: Traced) -> Traced:
-    return routed.experts(layer, x)
-
-
 @compiles(repeat_heads)
 def _repeated(b: StepBuilder, x: Traced, times: int) -> Traced:
     if times == 1:
@@ -143,19 +136,16 @@ def _stepped(b: StepBuilder, mixer: Mixer, memory: Traced, inputs: Inputs) -> tu
             after = _coded(b, cast(Coder, coder), after)
         return after, out[:, None]
     # The operation writes the memory in place, so that its value before and after is the same buffer.
-    if coder is not None:
-        if memory.node.waits:
-            raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
-        code_state(b, memory.node.buffer, coder, memory.shape[-1])
+    b.code_state(cast(Tensor, memory), coder)
     return memory, out[:, None]
 
 
 @compiles(Mixer.forward)
 def _mixed(b: StepBuilder, mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
-    program = routed.PROGRAMS.get(type(mixer))
     try:
-        if program is not None:
-            return program(mixer, x, state, shared), {}
+        y = mixer.compiled_layer(b, cast(Tensor, x), state, {} if shared is None else shared)
+        if y is not None:
+            return traced(y), {}
         # The method behind the decorator `leaf`, which else would come back here.
         return cast(Any, Mixer.forward).__wrapped__(mixer, x, state, shared)
     except NotCompiledError as error:

@@ -6,19 +6,23 @@ which any operation gets its operands, its parts for the threads, and its reads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast, final
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ....kernels.decode.matrix_states import cpu as states
 from ....kernels.decode.program import Operation
-from ...attention.kinds.compiled import Cache, Channels, EachToken, Groups, Heads, Learnt, Step
-from . import cached
-from .memory import WHOLE, Array, Buffer, Share, Touch, reads
+from ....kernels.decode.vectors import cpu as vectors
+from ...attention.kinds.compiled import Cache, Channels, Choice, EachToken, Groups, Heads, Learnt, Route, Step
+from . import cached, encoding
+from .memory import WHOLE, Array, Buffer, Share, Touch, reads, writes
 from .nodes import StateNode, grouped
 from .program import DecoderProgram, NotCompiledError
+from .routes import Taken, routes
 from .traced import Position, Traced
 
 Value = Traced | Tensor
@@ -108,6 +112,41 @@ class StepBuilder(DecoderProgram, Step):
     def first(self, state: Tensor) -> Tensor:
         return cast(StateNode, traced(state).node).first[0]
 
+    def evaluate(self, *values: Tensor) -> None:
+        for value in values:
+            traced(value).node.append()
+
+    def code_state(self, memory: Tensor, coder: nn.Module | None) -> None:
+        if coder is None:
+            return
+        node = traced(memory).node
+        if node.waits:
+            raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
+        encoding.code_state(self, node.buffer, coder, memory.shape[-1])
+
+    def route(self, scores: Tensor, choice: Choice) -> list[Route]:
+        return routes(self, traced(scores).token_rows, choice)
+
+    @contextmanager
+    def only(self, route: Route) -> Iterator[None]:
+        taken = cast(Taken, route.tokens)
+        self.mask = taken.mask
+        self.routed = taken.routed
+        yield
+        self.mask = self.routed = None
+
+    def add(self, total: Tensor | None, out: Tensor, weight: Tensor | None = None) -> Tensor:
+        rows = traced(out).token_rows
+        factors = self.constant(torch.ones(self.tokens)) if weight is None else traced(weight).node.buffer
+        begins = total is None
+        summed = self.buffer(rows.width) if total is None else traced(total).node.buffer
+        places, share = self.by_columns(summed)
+        sizes = {"width": rows.width, "tokens": self.tokens}
+        # The first operation sets the sum of all tokens, to 0 where its mask leaves them out.
+        bound = vectors.accumulate(x=rows, **sizes, factors=factors, sets=begins, out=summed, mask=self.mask)
+        self.emit(bound, places, self.masked([reads(rows, share), writes(summed, share)]))
+        return _as_tensor(Traced.of(self, summed, out.shape))
+
     def require_own(self, position: Tensor) -> None:
         if not isinstance(position, Position) or position.ahead != 0:
             raise NotCompiledError("positions: compiled for the tokens' own, state['position']")
@@ -127,7 +166,14 @@ class StepBuilder(DecoderProgram, Step):
         learnt: Learnt | None = None,
         mass: Tensor | None = None,
         bias: Tensor | None = None,
+        by_distance: bool = False,
     ) -> Tensor:
+        written = {} if mass is None else {"mass": traced(mass).node.buffer}
+        if self.mask is not None:
+            # Not every token is stored: how many of each sequence are.
+            written["counts"] = self.state_buffer(1)
+        if by_distance:
+            written["positions"] = self.state_buffer(cached.capacity_of(cache))
         stored = cached.memory_of(self, cache) if memory is None else traced(memory).node.buffer
         out = cached.attend(
             self,
@@ -137,7 +183,7 @@ class StepBuilder(DecoderProgram, Step):
             plain=None if learnt is None else traced(learnt.q).token_rows,
             learnt=None if learnt is None else self.constant(learnt.rows),
             bias=None if bias is None else self.constant(bias),
-            written={} if mass is None else {"mass": traced(mass).node.buffer},
+            written=written,
         )
         return _as_tensor(Traced.of(self, out, [self.tokens, cache.kv_heads * cache.groups, cache.values]))
 

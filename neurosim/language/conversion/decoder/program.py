@@ -15,7 +15,6 @@ from ....base.errors import NeurosimInputError, Uncopied
 from ....kernels.decode import program
 from ....kernels.decode.linear.encode import LIST
 from ....kernels.decode.linear.vnni import BATCH, BLOCK
-from ....kernels.decode.routing import cpu as routing
 from .memory import (
     OWN,
     WHOLE,
@@ -31,7 +30,6 @@ from .memory import (
     cuts,
     reads,
     share_of,
-    writes,
 )
 
 
@@ -264,52 +262,6 @@ class DecoderProgram(Uncopied):
         if isinstance(value, float):
             return float(value)
         return int(value)
-
-    def route(
-        self,
-        scores: Buffer,
-        count: int,
-        routed: int,
-        picked: int,
-        *,
-        sum_to_one: bool,
-        sigmoid: bool = False,
-        bias: Array | None = None,
-        groups: tuple[int, int] = (1, 1),
-        scale: float = 1.0,
-        shares: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """Return weights [count, tokens] float32 and masks [count, tokens] of each token's memories or experts.
-
-        Args:
-            routed: number of them chosen by scores; the others, behind them, have weight 1 for every token.
-            picked, sum_to_one, sigmoid, bias, groups, scale: see `kernels.decode.routing.cpu.route`.
-            shares: float32 [routed, tokens] that is filled with the masks.
-        """
-        weights = np.ones((count, self.tokens), np.float32)
-        masks = np.ones((count, self.tokens), np.uint8)
-        self.alive.append((weights, masks))
-        self.routed = Buffer(weights, self.tokens, 1)
-        places, share = self.by_rows(scores)
-        group_count, best = groups
-        bound = routing.route(
-            scores=scores,
-            memories=routed,
-            picked=picked,
-            sum_to_one=sum_to_one,
-            tokens=self.tokens,
-            weights=weights,
-            masks=masks,
-            sigmoid=sigmoid,
-            bias=bias,
-            groups=group_count,
-            top_groups=best,
-            scale=scale,
-            choice=self.scratch(routed + group_count),
-            shares=shares,
-        )
-        self.emit(bound, places, [reads(scores, share), writes(self.routed, share)])
-        return weights, masks
 
     def by_columns(self, buffer: Buffer) -> tuple[list[int], Share]:
         """Deal the columns of a buffer in blocks, as linear layers do."""
