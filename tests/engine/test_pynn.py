@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -326,3 +327,15 @@ def test_a_time_step_must_be_above_zero() -> None:
     for step in (0, -0.1, "0.1"):
         with pytest.raises(NeurosimInputError, match=r"setup.timestep: must be > 0 ms \(got "):
             sim.setup(timestep=step)  # type: ignore[arg-type]
+
+
+def test_receptors_of_an_assembly_have_an_order() -> None:
+    """Projections onto assemblies take the first, which must not depend on the hashes of the process."""
+    names = [f"receptor {k}" for k in range(8)]
+    first = SimpleNamespace(celltype=SimpleNamespace(receptor_types=names))
+    other = SimpleNamespace(celltype=SimpleNamespace(receptor_types=names[:0:-1]))
+    cells = sim.Population(2, sim.IF_cond_exp())
+    assembly = sim.Assembly(cells, sim.Population(2, sim.IF_curr_exp()))
+    assert assembly.receptor_types == list(cells.receptor_types)
+    assembly.populations = [first, other]
+    assert assembly.receptor_types == names[1:]

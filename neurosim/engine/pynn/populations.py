@@ -20,6 +20,16 @@ class Assembly(common.Assembly):
 
     _simulator = simulator
 
+    @property
+    def receptor_types(self) -> list[str]:
+        """Return the receptor types that all populations have, in the order of the first.
+
+        Projections take the first of them where they name none. PyNN's own list has the order of a set, which changes
+        from process to process.
+        """
+        first, *others = [part.celltype.receptor_types for part in self.populations]
+        return [name for name in first if all(name in names for names in others)]
+
 
 class CellGroup:
     """Cells of one population, by their indices there."""
