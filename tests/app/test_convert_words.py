@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import rwkv
@@ -20,6 +21,7 @@ from neurosim.app.runs.convert import KIND as CONVERT
 from neurosim.app.runs.convert import ConversionKind
 from neurosim.app.runs.convert.config import ConvertConfig, ReadingSettings
 from neurosim.app.runs.convert.result import ConversionResult
+from neurosim.app.runs.convert.source import load
 from neurosim.app.runs.convert.text import write_text
 from neurosim.app.runs.frame.lifecycle import start
 from neurosim.app.runs.frame.terminal import printable
@@ -88,6 +90,10 @@ def test_a_model_without_a_tokenizer_reads_and_writes_token_ids(tmp_path: Path) 
         write_text(tmp_path / "model", b"32000", Sampling(3), RunOptions(quiet=True))
     with pytest.raises(NeurosimInputError, match=r"has 32000 words and no tokenizer.json or tokenizer.model; add its"):
         start(ConversionKind(tmp_path / "model"), from_plain(ConvertConfig, BRIEF), RunOptions(quiet=True))
+    np.save(tmp_path / "ids.npy", np.arange(400) % 31999)
+    brief = BRIEF | {"text": {"file": str(tmp_path / "ids.npy")}}
+    facts = load(tmp_path / "model", from_plain(ConvertConfig, brief)).facts()
+    assert facts.unit == "token" and facts.bytes_per_token is None  # the digits of ids are no text
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ class ModelFacts:
         width, parameters: channels of the residual stream; number of weights.
         text: name of the text.
         unit: what a token is, "byte" or "token"; losses and costs are for each.
-        bytes_per_token: mean length of a token of the held-out text.
+        bytes_per_token: mean length of a token of the held-out text; None of ids without a tokenizer.
     """
 
     model: str = ""

@@ -56,6 +56,10 @@ class ConversionSource:
 
     def facts(self) -> ModelFacts:
         """Return a description of the model and the text."""
+        length = None
+        # Ids without a tokenizer spell no text, and a loss a byte would be of their digits.
+        if not isinstance(self.tokenizer, TokenIds):
+            length = len(self.tokenizer.decode(self.held_out.tolist())) / len(self.held_out)
         return ModelFacts(
             model=str(self.path),
             network=self.path.resolve().name.partition("@")[0],
@@ -64,7 +68,7 @@ class ConversionSource:
             parameters=self.model.parameter_count(),
             text=self.text,
             unit=self.tokenizer.unit,
-            bytes_per_token=len(self.tokenizer.decode(self.held_out.tolist())) / len(self.held_out),
+            bytes_per_token=length,
         )
 
 
