@@ -15,7 +15,7 @@ from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissi
 from neurosim.data import catalog, write
 from neurosim.data.files.idx import write_idx
 from neurosim.data.folder.folder import Folder, open_folder
-from neurosim.data.folder.images import FolderImages
+from neurosim.data.folder.images import FolderImages, read_image
 from neurosim.data.saccades import ImageCamera
 
 SHAPE = (2, 9, 12)
@@ -271,6 +271,36 @@ def test_images_through_the_emulated_camera(tmp_path: Path) -> None:
     packed = open_folder(idx, options)
     assert packed.counts == {"train": 4, "test": 2} and packed.recordings.classes == ("0", "1")
     assert {spikes.digest() for spikes in packed.select("train")} & {spikes.digest() for spikes in found.recordings}
+
+
+def test_pictures_are_read_as_viewers_show_them(tmp_path: Path) -> None:
+    Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    grey = np.random.default_rng(1).integers(0, 256, (7, 9), dtype=np.uint8)
+    grey[0, 0] = 255
+    white = np.full((7, 9), 255, np.uint8)
+    plain = Image.fromarray(grey)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    entry = {"turned.png": {"exif": turned}, "hole.png": {"transparency": 255}}
+    pictures = {
+        "plain.png": plain,
+        "palette.png": plain.convert("P"),
+        "opaque.png": plain.convert("RGBA"),
+        "words.png": Image.fromarray(grey.astype(np.uint16) * 257),
+        "words.tif": Image.fromarray(grey.astype(np.uint16) * 257),
+        "black on nothing.png": Image.merge("LA", [Image.fromarray(0 * grey), Image.fromarray(255 - grey)]),
+        "white on nothing.png": Image.merge("LA", [Image.fromarray(white), plain]),
+        "turned.png": Image.fromarray(np.rot90(grey)),
+        "hole.png": plain,
+    }
+    for name, picture in pictures.items():
+        picture.save(tmp_path / name, **entry.get(name, {}))
+        assert np.array_equal(read_image(tmp_path / name, None), grey), name
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "floats.tif")
+    with pytest.raises(
+        NeurosimFormatError, match=r"floats.tif: .*pixels are of 32 bits, and which is white is not kno"
+    ):
+        read_image(tmp_path / "floats.tif", None)
 
 
 def test_a_picture_of_one_grey_gives_no_events() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from ...base.errors import NeurosimFormatError, NeurosimMissingError, require
 from ...base.raw import printable
 from ..files.idx import read_idx
 from ..saccades import ImageCamera, area_weights
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 MAX_PIXELS = 1 << 26
 # Difference of grey levels from the background of what stands out from it.
@@ -45,12 +49,39 @@ def read_image(path: Path, index: int | None) -> NDArray[np.uint8]:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} pixels, more than {MAX_PIXELS:,}")
-            return np.asarray(picture.convert("L"))
+            return _grey_levels(picture)
     except Exception as error:  # Pillow passes on every error of its decoders
         reason = printable(" ".join(str(error).split()))[:120] or type(error).__name__
         raise NeurosimFormatError(
             f"{path}: cannot be read as a picture ({reason}); save it again, e.g. as PNG"
         ) from None
+
+
+def _grey_levels(picture: Picture) -> NDArray[np.uint8]:
+    """Return [height, width] grey levels of an open picture as viewers show it: upright, on white where transparent.
+
+    Raises:
+        ValueError: it does not say which of its numbers is white.
+    """
+    from PIL import Image, ImageOps
+
+    # Pillow reads a PNG of 16 bits as "I;16", and before version 11 as "I".
+    sixteen_bits = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG")
+    if picture.mode in ("I", "F") and not sixteen_bits:
+        raise ValueError("its pixels are of 32 bits, and which is white is not known")
+    upright = ImageOps.exif_transpose(picture)
+    if sixteen_bits:
+        # Pillow's own conversion cuts them off at 255.
+        return (np.asarray(upright) >> 8).astype(np.uint8)
+    if "A" not in upright.getbands() and "transparency" not in upright.info:
+        return np.asarray(upright.convert("L"))
+    layer = upright.convert("RGBA")
+    levels = {}
+    for colour in ("white", "black"):
+        paper = Image.new("RGBA", layer.size, colour)
+        levels[colour] = np.asarray(Image.alpha_composite(paper, layer).convert("L"))
+    # White shapes would vanish on white.
+    return levels["black"] if (levels["white"] == 255).all() else levels["white"]
 
 
 @lru_cache(maxsize=2)
