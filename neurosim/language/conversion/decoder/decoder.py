@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast, final
+from typing import Any, final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ....base.errors import NeurosimInputError, Uncopied, require
@@ -17,18 +16,12 @@ from ....kernels.decode import program
 from ....kernels.decode.linear.vnni import BATCH
 from ....kernels.tools.intrinsics import APART
 from ....kernels.tools.threads import together
-from ...attention.events import EventEmbedding
-from ...attention.model import LanguageModel, ResidualBlock
-from ..spiked_mixer import SpikedMixer
-from . import leaves
+from ...attention.model import LanguageModel
 from .embedding import stored_table
-from .inputs import embed, embed_events
-from .memory import Array, Buffer, SequenceStates, Weights
-from .nodes import StateNode
+from .memory import Array, SequenceStates, Weights
+from .model_program import ModelProgram, program_of
 from .operations import StepBuilder
-from .pointwise import overwrite
 from .program import NotCompiledError
-from .traced import Position, Traced
 
 MAX_TOKENS = 16
 CHUNK = 64  # tokens of a prompt: four groups of the dense product, whose sums stay in the second cache
@@ -58,26 +51,6 @@ class Snapshot:
 def chunk_for(prompt: int) -> int:
     """Return the tokens that `Decoder.read` should take at once where a prompt has so many."""
     return max(chunk for chunk in (1, BATCH, CHUNK) if chunk < max(prompt, 2))
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Program:
-    """A compiled step of so many sequences.
-
-    Attributes:
-        builder: owner of its memory.
-        inputs: [sequences] tokens, or [sequences, units] numbers of events.
-        rows: [sequences, width] of the embedding, where it is not widened; else None.
-        logits: [sequences, vocabulary].
-        lists: operations of each thread.
-    """
-
-    builder: StepBuilder
-    inputs: Array
-    rows: Array | None
-    logits: NDArray[np.float32]
-    lists: list[NDArray[np.int64]]
 
 
 @final
@@ -127,15 +100,15 @@ class Decoder(Uncopied):
         else:
             self._units = math.prod(events.shape)
         self._table = stored_table(model)
-        self._programs: dict[int, _Program] = {}
+        self._programs: dict[int, ModelProgram] = {}
         for size in self.sizes:
-            self._programs[size] = self._compiled(StepBuilder(size, threads, self._states, weights), model)
-        self._prompts: _Program | None = None
+            self._programs[size] = program_of(StepBuilder(size, threads, self._states, weights), model, self._table)
+        self._prompts: ModelProgram | None = None
         if chunk > 1:
             # Kinds whose recurrence takes no tokens in order read a prompt in steps.
             with suppress(NotCompiledError):
                 builder = StepBuilder(chunk, threads, self._states, weights, in_order=True)
-                self._prompts = self._compiled(builder, model)
+                self._prompts = program_of(builder, model, self._table)
         # Row of the states that each sequence has; a step has its sequences in the first rows.
         self._all = range(tokens)
         self._in_order = list(self._all)
@@ -147,21 +120,6 @@ class Decoder(Uncopied):
     def __repr__(self) -> str:
         programs = ", ".join(map(str, self._programs))
         return f"Decoder({self.tokens} sequences at most, programs for {programs}, vocabulary {self.vocabulary:,})"
-
-    def _compiled(self, builder: StepBuilder, model: LanguageModel) -> _Program:
-        """Return the program of a model for the tokens of a builder."""
-        shape = (builder.tokens,) if self._units is None else (builder.tokens, self._units)
-        # The program reads its inputs at this address: `step` writes them here.
-        inputs: Array = np.zeros(shape, np.int64 if self._units is None else np.float32)
-        rows: Array | None = None
-        if self._table is not None:
-            rows = np.zeros((builder.tokens, self._table.width), np.float32)
-        with torch.no_grad():
-            logits = _compile(builder, model, inputs, rows)
-        # Where every thread has its own copy of the logits, all are equal.
-        out = logits.array[0] if logits.own else logits.array
-        lists = [np.array(entries, np.int64).reshape(-1, program.COLUMNS) for entries in builder.lists]
-        return _Program(builder, inputs, rows, out, lists)
 
     def step(self, tokens: Sequence[int] | NDArray[Any], sequences: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Return logits [n, vocabulary] after one token of each of n sequences; overwritten by the next step of n.
@@ -236,7 +194,7 @@ class Decoder(Uncopied):
         self._run(prompts, context, position + chunk - 1)
         self._positions[0] += chunk
 
-    def _write(self, step: _Program, tokens: Sequence[int] | NDArray[Any]) -> None:
+    def _write(self, step: ModelProgram, tokens: Sequence[int] | NDArray[Any]) -> None:
         """Write the inputs of a program, checked."""
         if self._units is not None:
             shape = np.shape(tokens)
@@ -248,7 +206,7 @@ class Decoder(Uncopied):
         if self._table is not None and step.rows is not None:
             self._table.look_up(step.inputs, step.rows)
 
-    def _run(self, step: _Program, context: NDArray[np.int64], position: int) -> None:
+    def _run(self, step: ModelProgram, context: NDArray[np.int64], position: int) -> None:
         """Run a program in a context; `position` is the largest one in it."""
         limit = step.builder.limit
         require(position < limit, "rope_scaling", f"its rates are known for {limit} tokens; reset", position + 1)
@@ -349,67 +307,3 @@ _PROBLEMS = {
     program.NOT_FINITE: "activations: must be finite (got NaN or infinity); look for such weights in the model",
     program.TOO_LARGE: "activations: counts are so large that an int32 sum could overflow; use float32 weights",
 }
-
-
-def _compile(b: StepBuilder, model: LanguageModel, tokens: Array, rows: Array | None) -> Buffer:
-    """Append the program of a model, by running its layers on values that record; return the buffer of its logits.
-
-    Args:
-        tokens, rows: inputs of the program, see `_Program`.
-    """
-    embeddings = model.embeddings
-    bounds = model.bounds()
-    if isinstance(embeddings, EventEmbedding):
-        first = embed_events(b, tokens, embeddings)
-    elif rows is not None:
-        first = Buffer(rows, *rows.shape)
-    else:
-        first = embed(b, tokens, embeddings)
-    x = Traced.of(b, first, [b.tokens, 1, model.config.width])
-    shared: dict[str, Any] = {}
-    for i, block in enumerate(model.layers):
-        if bounds is not None:
-            shared["lower_bound"] = bounds[i]
-        with b.layer() as lasting:
-            try:
-                x = _block(cast(ResidualBlock, block), x, shared)
-            except NotCompiledError as error:
-                # "layers.3.mixer: .." names the mixer, "layers.3: .." the block around it.
-                part = "." if str(error).startswith(leaves.MIXER) else ": "
-                raise NotCompiledError(f"layers.{i}{part}{error}") from None
-            # Later layers read x and the shared values: their buffers outlive this layer.
-            lasting.append(x.node.buffer)
-            lasting.extend(value.node.buffer for value in shared.values() if isinstance(value, Traced))
-        model.files.release()  # the rows of the layer are copied, in the order and pages that a step reads
-    if b.in_order:
-        # Of a prompt only the states are needed: its last token is a step of its own.
-        return x.token_rows
-    logits = cast(Traced, model.lm_head(model.norm(cast(Any, x)))).token_rows
-    model.files.release()
-    return logits
-
-
-def _block(block: ResidualBlock, x: Traced, shared: dict[str, Any]) -> Traced:
-    """Append the operations of a layer, and the operations that write its state for the next token."""
-    b = x.builder
-    if isinstance(block.mixer, SpikedMixer):
-        mixer = block.mixer.mixer
-    else:
-        mixer = block.mixer
-    state = leaves.states_of(mixer, b)
-    # `states_of` knows the mixer alone; the feed-forward layer of RWKV also reads the token before.
-    first = torch.zeros(b.tokens, 1, x.shape[-1])
-    state["mlp_tail"] = Traced(StateNode(b, first), first.shape)
-    y, after = cast(Any, block(cast(Any, x), state, shared))
-    # All values are computed from the state of the token before, and then the state is written.
-    y.node.append()
-    changed = []
-    for name, value in after.items():
-        if isinstance(value, Position):
-            value.check_next()
-        elif isinstance(value, Traced) and value.node is not state[name].node:
-            value.node.append()
-            changed.append((state[name], value))
-    for part, value in changed:
-        overwrite(b, part.token_rows, value.token_rows)
-    return cast(Traced, y)
