@@ -32,7 +32,7 @@ _MONTHS_OF_YEAR = 12
 # Two digits of a year from here on are of the last century, as in spreadsheets: series are of the past.
 _FIRST_YEAR = 30
 # English names of months: 1 Mar 2024 0:30, Mar 1, 2024 0:30, Fri Mar  1 00:30:00 2024; a day of the week may lead.
-_MONTHS = (
+MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july"),
     *("august", "september", "october", "november", "december"),
 )
@@ -45,12 +45,15 @@ _WITH_MONTH = tuple(
         r"(?P<month>[a-z]{3,9})\s+(?P<day>\d{1,2})\s+(?P<clock>\d\d:\d\d:\d\d)\s+(?P<year>\d{4})",
     )
 )
-# Months alone, also with the name first, Jan-49 and Jan 1949, or behind the year, 1949 Jan and 1949M01.
+# Months alone, also with the name first, Jan-49 and Jan 1949, or behind the year, 1949 Jan and 1949M01. In 49-Jan the
+# number can be no day; 12-Jan may be one.
 _MONTH_ALONE = re.compile(
     r"(?P<month>[a-z]{3,9})(?:\.? |\.?-)(?P<year>\d{4})|(?P<name>[a-z]{3,9})-(?P<short>\d\d)"
-    r"|(?P<first>\d{4})[ -](?P<second>[a-z]{3,9})|(?P<of>\d{4})-?M(?P<number>\d{1,2})",
+    r"|(?P<first>\d{4}|00|3[2-9]|[4-9]\d)[ -](?P<second>[a-z]{3,9})|(?P<of>\d{4})-?M(?P<number>\d{1,2})",
     re.IGNORECASE,
 )
+# 07-Jan in a column whose first time is such as 49-Jan or 00-Jan.
+_SHORT_YEAR = re.compile(r"(?P<year>\d\d)-(?P<month>[a-z]{3,9})", re.IGNORECASE)
 _QUARTER = re.compile(
     r"(?P<year>\d{4})[ -]?Q(?P<quarter>[1-4])|Q(?P<first>[1-4])[ -/]?(?P<second>\d{4})", re.IGNORECASE
 )
@@ -84,6 +87,8 @@ def seconds_of(text: str, name: str, unit: float = 1.0) -> float:
     except ValueError:
         rule = "must be a date such as 2014-07-01 00:30:00, or seconds since 1970"
         step = "; write it year first: no date here says which number is the day" if has_slashes(text) else ""
+        if _SHORT_YEAR.fullmatch(text):
+            step = "; write a year of four digits: two in front of a month may be a day"
         if is_clock(text):
             step = "; a time of day alone needs a column of dates beside it"
         raise NeurosimFormatError(f"{name}: {rule} (got {text!r}){step}") from None
@@ -100,7 +105,7 @@ def date_of(text: str) -> datetime | None:
 
     ISO 8601, and 24:00 as the end of a day; also with slashes or dots, the name UTC or GMT, AM and PM, or without day;
     1.7.2014 and 1.7.14; English names of months, as in 1 Jul 2014, Jul 1, 2014 and Tue Jul  1 00:30:00 2014; and the
-    first day of a month, quarter or week: Jul-14, Jul 2014, 2014M07, 2014-Q3, Q3 2014, 2014-W27.
+    first day of a month, quarter or week: Jul-14, 49-Jul, Jul 2014, 2014M07, 2014-Q3, Q3 2014, 2014-W27.
     """
     plain = _ZONE_NAME.sub("", text.strip())
     if plain.isdigit():
@@ -140,7 +145,7 @@ def _period(text: str) -> datetime | None:
     if match is None:
         return None
     name = (match["month"] or match["name"] or match["second"] or "").lower()
-    month = int(match["number"] or next((k for k, each in enumerate(_MONTHS, 1) if name and each.startswith(name)), 0))
+    month = int(match["number"] or next((k for k, each in enumerate(MONTHS, 1) if name and each.startswith(name)), 0))
     if not 1 <= month <= _MONTHS_OF_YEAR:
         return None
     return datetime(_year(match["year"] or match["short"] or match["first"] or match["of"]), month, 1)
@@ -161,6 +166,12 @@ def spell_month(text: str) -> str:
     """Return a month of digits alone, such as 201407, in ISO 8601; "" for another text."""
     match = _YEAR_AND_MONTH.fullmatch(text)
     return "" if match is None else f"{match[1]}-{match[2]}"
+
+
+def spell_short_year(text: str) -> str:
+    """Return a month behind the last two digits of its year, such as 49-Jan, as Jan-49; "" for another text."""
+    match = _SHORT_YEAR.fullmatch(text)
+    return "" if match is None else f"{match['month']}-{match['year']}"
 
 
 def spell_decimal(text: str) -> str:
@@ -267,7 +278,7 @@ def _with_month(text: str) -> datetime | None:
         if match is None:
             continue
         name = match["month"].lower()
-        months = [k for k, month in enumerate(_MONTHS, 1) if month.startswith(name)]
+        months = [k for k, month in enumerate(MONTHS, 1) if month.startswith(name)]
         if months:
             return _joined(f"{_year(match['year'])}-{months[0]:02d}-{int(match['day']):02d}", match["clock"])
     return None

@@ -12,7 +12,8 @@ the whole column which one is the day. In a column called date, numbers such as 
 201407 is a month and 2014.5 the middle of a year. A column of whole hours joins a column of dates. An empty cell is a
 missing value. Where semicolons part the columns, the comma in 0,5 is a decimal comma, as spreadsheets write it in much
 of Europe; thousands may be parted as in 1,234.5, 1.234,5, 1 234,5 and 1'234.5. A line of units below the names is
-passed over, and gives the unit of times.
+passed over, and gives the unit of times. A table with a column for each month is read as one column of months
+(`month_table`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, takewhile
@@ -27,7 +29,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base.errors import NeurosimFormatError, NeurosimInputError, lookup, require
+from ..base.errors import GuessWarning, NeurosimFormatError, NeurosimInputError, lookup, require
+from . import month_table
 from .cells import MISSING, check_sign, is_number, number_of, plain_number
 from .moments import (
     PARTS,
@@ -44,6 +47,7 @@ from .moments import (
     spell_decimal,
     spell_month,
     spell_out,
+    spell_short_year,
     year_first,
 )
 
@@ -149,6 +153,11 @@ def read_series(
         start += 1
         units, source = _units(source, separator)
         start += 1 if units else 0
+    if not (time or numbers or texts) and month_table.has_months(names):
+        source = month_table.in_order(source, name, start, names, separator)
+        names = list(month_table.COLUMNS)
+        units = []
+        warnings.warn(f"{name}: has a column for each month, and is read as one of months", GuessWarning, stacklevel=2)
     # These rows decide which columns hold numbers; they are read again below.
     sample, seen = _sample(source, names, separator, f"{name}, line {start}")
     if whole and any(has_slashes(cell) for cell in sample.values()):
@@ -368,6 +377,8 @@ def _speller(text: str, column: str) -> Callable[[str], str] | None:
     named = ((SERIAL_NAMES, serial_date), (MONTH_NAMES, spell_month), (DECIMAL_NAMES, spell_decimal))
     if spell_out(text):
         return spell_out
+    if spell_short_year(text) and date_of(text) is not None:
+        return spell_short_year
     return next((spell for names, spell in named if name in names and spell(text)), None)
 
 

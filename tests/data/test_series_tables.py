@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
@@ -43,6 +44,59 @@ def test_decimal_commas_are_read_between_semicolons() -> None:
     # Between tabs it may part thousands.
     with pytest.raises(NeurosimInputError, match="has no column of numbers"):
         read_series(["a\tb\n", "1,5\t2,5\n"], "t.csv")
+
+
+MONTHS = "Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sept,Oct,Nov,December"
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("more", ["", ",mean"])
+def test_a_column_for_each_month_is_read_as_months_in_order(separator: str, more: str) -> None:
+    own = ",3.5" if more else ""
+    # One month is missing, and the months behind May are still to come.
+    text = f"Year,{MONTHS}{more}\n1949,1,2,3,4,5,6,7,8,9,10,11,12.5{own}\n1950,1,2,,4,5,,,,,,,{',' if more else ''}\n"
+    if separator == ";":
+        text = text.replace(",", ";").replace(".", ",")
+    with pytest.warns(GuessWarning, match=r"t\.csv: has a column for each month, and is read as one of months"):
+        columns, rows = read_series(text.splitlines(True), "t.csv", whole=True)
+    assert (columns.time, columns.numbers) == ("month", ("value",))
+    found = list(rows)
+    assert [row.text for row in found] == [f"1949-{k:02d}" for k in range(1, 13)] + [
+        f"1950-{k:02d}" for k in range(1, 6)
+    ]
+    values = np.array([row.values["value"] for row in found], float)
+    expected = [*range(1, 12), 12.5, 1, 2, math.nan, 4, 5]
+    assert np.array_equal(values, expected, equal_nan=True) and np.all(np.diff([row.time for row in found]) > 0)
+
+
+def test_a_month_that_is_asked_for_is_a_column_of_years() -> None:
+    lines = [f"Year,{MONTHS}\n", "1949,1,2,3,4,5,6,7,8,9,10,11,12\n", "1950,9,2,3,4,5,6,7,8,9,10,11,12\n"]
+    columns, rows = read_series(lines, "t.csv", numbers=["Jan"], whole=True)
+    assert columns.numbers == ("Jan",) and [row.values["Jan"] for row in rows] == [1.0, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("50,1,2,3,4,5,6,7,8,9,10,11,12", r"t\.csv, line 3, column Year: must be a year of four digits \(got '50'\)"),
+        ("1950,1,2,3,4,5,6,7,8,9,10,11", r"t\.csv, line 3: must have 13 cells \(got 12\)"),
+        ("1950,1,x,3,4,5,6,7,8,9,10,11,12", r"t\.csv, line 3, column Feb: must be a number or empty \(got 'x'\)"),
+    ],
+)
+def test_a_wrong_cell_of_a_table_of_months_is_named(row: str, message: str) -> None:
+    lines = [f"Year,{MONTHS}\n", "1949,1,2,3,4,5,6,7,8,9,10,11,12\n", f"{row}\n"]
+    with pytest.warns(GuessWarning), pytest.raises(NeurosimFormatError, match=message):
+        list(read_series(lines, "t.csv", whole=True)[1])
+
+
+def test_a_short_year_in_front_of_a_month_is_read_where_it_can_be_no_day() -> None:
+    lines = ["Month,v\n", "99-Nov,1\n", "99-Dec,2\n", "00-Jan,3\n", "01-Jan,4\n"]
+    columns, rows = read_series(lines, "t.csv")
+    assert columns.time == "Month"
+    moments = [datetime.fromtimestamp(row.time, timezone.utc).strftime("%Y-%m") for row in rows]
+    assert moments == ["1999-11", "1999-12", "2000-01", "2001-01"]
+    with pytest.raises(NeurosimFormatError, match="write a year of four digits: two in front of a month may be a day"):
+        list(read_series(["date,v\n", "12-Jan,1\n"], "t.csv")[1])
 
 
 def test_named_columns_are_read_alone() -> None:
