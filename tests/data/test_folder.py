@@ -55,10 +55,11 @@ def save(path: Path, spikes: Spikes) -> None:
 def root(tmp_path: Path) -> Path:
     """Two classes, five recordings each, in three formats; text files on the clock of a camera."""
     folder = tmp_path / "gestures"
-    for label in ("left", "right"):
+    for side, label in enumerate(("left", "right")):
         for k in range(5):
             suffix = (".csv", ".npy", ".txt")[k % 3]
-            save(folder / label / f"{k}{suffix}", recording(k, start=700_000_000 if suffix == ".txt" else 1000))
+            start = 700_000_000 if suffix == ".txt" else 1000
+            save(folder / label / f"{k}{suffix}", recording(k + 50 * side, start=start))
     return folder
 
 
@@ -76,11 +77,11 @@ def test_a_folder_a_class_in_mixed_formats(root: Path) -> None:
         "guessed in 2 files: columns are x, y, t, p",
         "guessed in 2 files: times are microseconds, for all are integers",
         "6 files do not say what polarity 1 means, e.g. 1.npy: read as in the others",
-        "recordings start at their first event, which the clocks of 6 files show at 0.002 to 700.002 s",
+        "recordings start at their first event, which the clocks of 6 files show at 0.001 to 700.002 s",
     }
     # What neurosim wrote has its own time 0, files of cameras start at their first event.
     for spikes, item in zip(found.recordings, found.items, strict=True):
-        k = int(item.path.stem)
+        k = int(item.path.stem) + 50 * (item.label == "right")
         expected = recording(k, start=1000)
         assert np.array_equal(spikes.units, expected.units)
         if item.path.suffix == ".csv":
@@ -310,6 +311,17 @@ def test_a_picture_of_one_grey_gives_no_events() -> None:
     assert len(camera.record(np.full((31, 57), 90, np.uint8), 0)) > 0
 
 
+def test_a_recording_in_two_classes_is_named_once(root: Path) -> None:
+    # In another format, and in its own class: the first is named, the second is no fault.
+    save(root / "right" / "again.npy", recording(0, start=1000))
+    save(root / "left" / "copy.npy", recording(1, start=1000))
+    words = "left/0.csv and right/again.npy have the same events in two classes; remove the one of the wrong class"
+    assert [line for line in opened(root).remarks if "same events" in line] == [words]
+    save(root / "right" / "more.npy", recording(1, start=1000))
+    (line,) = (line for line in opened(root).remarks if "same events" in line)
+    assert "in two classes (and 1 other recordings do); remove" in line
+
+
 def test_doubts_and_remarks(root: Path) -> None:
     (root / "empty").mkdir()
     (root / "left" / "notes.md").write_text("...")
@@ -326,7 +338,7 @@ def test_doubts_and_remarks(root: Path) -> None:
     assert found.doubts == (
         "1 recordings have no events, e.g. only.csv",
         "the split test has no recordings of rare",
-        "long.csv lasts 9.000 s, ten times the median of 0.048 s",
+        "long.csv lasts 9.000 s, ten times the median of 0.049 s",
     )
 
 

@@ -19,6 +19,7 @@ from ..files.pieces import read_recording
 from ..read_report import NOT_STATED
 from ..spikes import Recordings, Spikes
 from . import splits
+from .duplicates import remark_on_duplicates
 from .images import read_image
 from .items import IMAGES, Item, find_items, left_out
 from .options import FolderOptions, of_folder
@@ -145,6 +146,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     recordings = Recordings.collect([place(spikes, shape) for spikes in read], labels, classes)
     groups = groups_of(items)
     numbers = {name: values for name, (_, values) in groups.items()}
+    twice = remark_on_duplicates(root, read, items)
     return Folder(
         root=root,
         options=options,
@@ -153,7 +155,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
         split=split,
         groups={name: names for name, (names, _) in groups.items()},
         formats=Counter(map(_format, read, items)),
-        remarks=(*bad, *listing.remarks, *guesses, *_remarks(read, options), *turned),
+        remarks=(*bad, *listing.remarks, *guesses, *_remarks(read, options), *turned, *([twice] if twice else [])),
         doubts=tuple(_doubts(read, items, split, classes, shape)),
         row_0="bottom" if all(_row_0(spikes) == "bottom" for spikes in read) else "top",
     )
