@@ -11,12 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from neurosim import LIF, STDP, AllToAll, FromList, Network, Population, Projection, Simulation, Spikes, SpikeSource
+from neurosim import (
+    LIF,
+    STDP,
+    AllToAll,
+    FromList,
+    Network,
+    Population,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+)
 from neurosim.base import NeurosimInputError
+from neurosim.base.values import Value
+from neurosim.engine.compile.plastic import plastic_bytes
 from neurosim.engine.compile.rule_vectors import rule_vector, short_term_vector
 from neurosim.kernels.engine.clocked import plasticity as kernel
 from neurosim.kernels.engine.clocked import waiting as late
-from neurosim.network import RewardSTDP, ShortTermPlasticity
+from neurosim.network import RewardSTDP, ShortTermPlasticity, Uniform
 from neurosim.network.plasticity import RULES
 from neurosim.network.plasticity.base import LearningRule
 from neurosim.network.plasticity.hebbian import Hebbian
@@ -197,6 +210,26 @@ def test_delays_share_spikes_that_wait(name: str, homeostasis: Homeostasis | Non
     assert len(expected.spikes["cells"]) > 6 * 40
     np.testing.assert_array_equal(got.weights["in->cells"], expected.weights["in->cells"])
     assert np.ptp(expected.weights["in->cells"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "more"), [(STDP(), 4), (RewardSTDP("cells"), 0), (None, 0)], ids=["waits", "reward", "short-term"]
+)
+def test_memory_of_several_delays_is_counted(rule: LearningRule | None, more: int) -> None:
+    """Rows of all delays together have a copy of the targets, 4 bytes each, where spikes of targets wait."""
+    short_term = None if rule else ShortTermPlasticity()
+
+    def stored(delay: Value) -> tuple[int, int]:
+        projection = Projection("cells", "cells", AllToAll(), 0.5, delay, plasticity=rule, short_term=short_term)
+        network = Network([Population("cells", 20, LIF())], [projection])
+        grid = Simulation(network, clock=DT, threads=1)._runner.workspace
+        copies = {id(rows): rows.targets.nbytes for rows, _ in grid.plastic._by_delay.values()}
+        return plastic_bytes(projection, np.dtype(np.float32)), sum(copies.values())
+
+    expected, copied = zip(stored(1e-3), stored(Uniform(1e-3, 5e-3)), strict=True)
+    synapses = 20 * 20
+    assert expected[1] - expected[0] == more
+    assert copied == (0, more * synapses)
 
 
 def test_count_from() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import lookup, require
 from ...base.random import rng_key
+from ...base.values import varies
 from ...kernels.engine.clocked import plasticity as kernel
 from ...network.network import Network, Projection
 from ...network.plasticity.base import Modulation
@@ -138,9 +139,13 @@ def plastic_bytes(projection: Projection, real: np.dtype[Any]) -> int:
     if not is_plastic(projection):
         return 0
     modulated = projection.plasticity is not None and projection.plasticity.terms().modulation is not None
+    # Where spikes of targets wait, rows of several delays have targets of their own in the run.
+    is_model = isinstance(projection.plasticity, SynapseModel)
+    waits = projection.plasticity is not None and projection.learn and not is_model and not modulated
+    by_delay = waits and varies(projection.delay)
     # Drawn in float64, sorted by delay; then target and weight as compiled, weight, index and eligibility of the run.
     quanta = projection.short_term is not None and projection.short_term.sites > 0
-    return 24 + 2 * real.itemsize + 8 * projection.learns + 16 * modulated + quanta
+    return 24 + 2 * real.itemsize + 8 * projection.learns + 16 * modulated + 4 * by_delay + quanta
 
 
 def is_plastic(projection: Projection) -> bool:
