@@ -7,10 +7,23 @@ from itertools import product
 import numpy as np
 import pytest
 
-from neurosim import LIF, FixedProbability, Network, Population, Probe, Projection, Simulation, Spikes, SpikeSource
+from neurosim import (
+    LIF,
+    AllToAll,
+    CubaLIF,
+    FixedProbability,
+    Network,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+)
 from neurosim.engine.compile import network as compiling
-from neurosim.kernels.engine.clocked import rest
-from neurosim.network import Neuron, equations
+from neurosim.engine.grid import workspace
+from neurosim.kernels.engine.clocked import columns, rest
+from neurosim.network import Neuron, Uniform, equations
 
 CLOCK = 1e-3
 TEXT = """
@@ -85,6 +98,56 @@ def test_silence_is_passed_over_without_a_trace(
     plain = run(model, precision, silenced=silenced)
     assert short[0] == plain[0]
     assert short[1].tobytes() == plain[1].tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("delays", [(0.001, 0.006), (0.004, 0.009), (0.003, 0.003)])
+@pytest.mark.parametrize("text", [TEXT, pytest.param(CUBIC, marks=pytest.mark.slow), ""])
+def test_pieces_that_wait_leave_spikes_and_states_as_they_are(
+    text: str, delays: tuple[float, float], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source's delay sets the interval, which may be shorter than that of the cells' own synapses or the same."""
+    model = written(text) if text else CubaLIF(tau_mem=0.01, tau_syn=0.003, v_threshold=0.6, t_refractory=0.004)
+    monkeypatch.setattr(compiling, "QUIET_UNITS", 100)
+    late = []
+
+    def outcome(wait: int) -> tuple[list[str], bytes]:
+        monkeypatch.setattr(workspace, "MAX_WAIT", wait)
+        inputs = Projection("input", "cells", FixedProbability(0.02), 8.0, delays[0])
+        own = Projection("cells", "others", FixedProbability(0.0002), 8.0, delays[1])
+        back = Projection("others", "cells", FixedProbability(0.0002), 8.0, delays[1])
+        populations = [Population(name, 4000, model) for name in ("cells", "others")]
+        net = Network([Population("input", 20, SpikeSource()), *populations], [inputs, own, back])
+        rng = np.random.default_rng(1)
+        played = Spikes.sort(rng.uniform(0.0, 0.4, 60), rng.integers(0, 20, 60), 20, 0.5)
+        simulation = Simulation(net, played, clock=CLOCK, seed=3, threads=threads)
+        simulation.silence("cells", [5, 700])
+        results = [simulation.run(0.217), simulation.run(0.283)]
+        grid = simulation._runner.workspace
+        late.append(int(grid._units[:, columns.WAITS].max()))
+        assert all(len(result.spikes[name]) > 300 for result in results for name in ("cells", "others"))
+        digests = [result.spikes[name].digest() for result in results for name in ("cells", "others")]
+        return digests, b"".join(grid.membrane(net.numbers[name]).tobytes() for name in ("cells", "others"))
+
+    assert outcome(200) == outcome(0)
+    assert late == [round((delays[1] - delays[0]) / CLOCK) if threads == 1 else 0, 0]
+
+
+def test_spikes_of_pieces_that_wait_are_in_the_order_of_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Currents that an arrival leaves behind make neurons of all pieces fire while they wait."""
+    model = CubaLIF(tau_mem=0.01, tau_syn=0.011, v_threshold=0.6)
+    net = Network(
+        [Population("input", 1, SpikeSource()), Population("cells", 9000, model)],
+        [Projection("input", "cells", AllToAll(), Uniform(0.0, 10.0), 0.001)],
+    )
+    played = Spikes.sort(np.array([0.0105]), np.array([0]), 1, 0.1)
+    spikes = {}
+    for wait in (0, 200):
+        monkeypatch.setattr(workspace, "MAX_WAIT", wait)
+        found = Simulation(net, played, clock=CLOCK, threads=1).run(0.1).spikes["cells"]
+        assert np.all(np.diff(found.units)[np.diff(found.times) == 0] > 0)
+        spikes[wait] = found
+    assert len(spikes[0]) > 1000 and spikes[0].digest() == spikes[200].digest()
 
 
 def test_a_network_at_rest_is_known_to_rest() -> None:

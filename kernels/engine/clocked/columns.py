@@ -40,15 +40,16 @@ BUNDLED = 3
     LAST_POST,
     VOLTAGES,  # address: float64 [2, SIZE], membranes at the start of even and odd steps; 0: nobody reads them
     HEARD,  # address: uint8 [SIZE], 0 for units whose spikes are dropped; 0: none are
-    RESTS,  # address: uint8 [blocks, pieces of a block], states of `rest`; 0: every step is computed
+    RESTS,  # address: uint8 [blocks, pieces of a block], what is known of them, see `rest`; 0: every step is computed
     HELD,  # row of the refractory time; -1: none
     QUIET,  # address of the shorter step of a calm piece without input; 0: there is none
+    WAITS,  # steps that its silent pieces may wait for at the end of an interval, see `late`
     BUNDLE_SIZE,  # of a member of a bundle: units of the bundle, whose state is one piece; else 0
     MEMBERS,  # number of populations of a bundle, at most PIECE units in one block; 0: the row is of one population
     FIRSTS,  # address: int64 [MEMBERS + 1], the first unit of each member in the bundle, and the number of units
     NUMBERS,  # address: int64 [MEMBERS], the population of each member
     UNIT_COLUMNS,
-) = range(36)
+) = range(37)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
 INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)

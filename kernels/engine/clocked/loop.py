@@ -10,8 +10,8 @@ steps its neurons, or draws or reads the spikes of its source; neurons that fire
 A target receives its additions in the order (step, row table, source), whatever the number of threads and wherever the
 run is cut. Results depend on neither. docs/engine.md has the picture.
 
-The parts of a step are in `arrivals`, `neurons` with `inputs` and `rest`, `sources`, and `sample`; the names of the
-columns of tables in `columns`. What belongs together comes as one group of `views`.
+The parts of a step are in `arrivals`, `neurons` with `inputs`, `rest` and `late`, `sources`, and `sample`; the names of
+the columns of tables in `columns`. What belongs together comes as one group of `views`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from .exchange import CALL_ENTRIES as EXCHANGE_ENTRIES
 from .exchange import CALLED as EXCHANGED
 from .exchange import LOG_START, STEPS, WIDTH
 from .exchange import STEP as EXCHANGE_STEP
+from .late import catch_up_all
 from .neurons import step_neurons
 from .sample import sample
 from .sources import draw, play
@@ -128,6 +129,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     places.depth = queue.shape[0]
     places.queue_row = queue.shape[1]
     places.zero_row = arrivals.zero_row
+    places.entries = entries
 
     learn.open_context(context, team.thread, entries, clock.log_start, pages.block_slots, clock.trial)
     _open_reading(reading, entries, team.thread, clock, pages, slots)
@@ -139,7 +141,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
         # An interval: all spikes that can arrive in its steps are in the log already.
         steps = min(clock.interval, clock.last - step)
         at = (step - clock.log_start) * entries
-        if _may_overflow(offsets, max_spikes, at, steps, spikes.shape[1]):
+        if _may_overflow(offsets, max_spikes, at, steps + clock.late, spikes.shape[1]):
             break
         # The rows that are due in each of the steps; where the list is too short, once more with a longer one.
         listed = bare_vector(due_rows)
@@ -155,7 +157,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
                 enqueue(rows, row_weights, spikes, offsets, late, late_at, pages, queue, request)
         queued = step
         for q in range(steps):
-            moment = Moment(step + q, clock.trial << 32 | step + q, at + q * entries)
+            moment = Moment(step + q, clock.trial << 32 | step + q, at + q * entries, clock.patience, q == steps - 1)
             sample(units, probes, moment.step, pages, real)
             # Plastic synapses add to sums.
             due[:counter_count] = 0
@@ -179,6 +181,9 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
             if team.threads > 1:
                 barrier(team.sync, team.thread, team.threads, epoch, team.spins)
         step += steps
+    if clock.patience:
+        at = (step - clock.log_start) * entries
+        catch_up_all(units, members, spikes, offsets, at, pages, places, real)
     # Spikes of the last steps are not queued yet: `queued` of the next call says so.
     counters.last_step[team.thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
@@ -220,7 +225,7 @@ def _open_rows(rows, clock, reading, sums, spikes, offsets):
 
 @njit(inline="always")
 def _may_overflow(offsets, max_spikes, at, steps, room):
-    """Return whether the log of a block could become full in the next steps; its spikes so far end at offset `at`."""
+    """Return whether the log of a block could become full in the next `steps`; its spikes so far end at offset `at`."""
     full = False
     for b in range(offsets.shape[0]):
         full |= offsets[b, at] + max_spikes[b] * steps > room

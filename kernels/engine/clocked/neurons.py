@@ -6,13 +6,9 @@ import numba
 import numpy as np
 
 from ...tools.compiled import compiled
-from ...tools.pointers import call, matrix, vector
+from ...tools.pointers import matrix, vector
 from .columns import (
-    BY_UNIT,
-    CONSTANT,
-    CONSTANTS,
     COUNTED,
-    DRIVEN,
     FIRSTS,
     HEARD,
     HELD,
@@ -31,9 +27,11 @@ from .columns import (
     STEP,
     UNIT_COLUMNS,
     VOLTAGES,
+    WAITS,
 )
 from .deliver import clear, collect, collect_within
-from .inputs import arrives, drive, sum_inputs
+from .inputs import arrives, sum_inputs
+from .late import call_step, catch_up
 from .rest import BUSY, CALM, CHECK_EVERY, LOOK_EVERY, RESTING, any_bit, copy_bytes, differs
 from .views import PIECE, PLACES, Moment, Pages
 
@@ -50,10 +48,17 @@ def step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, u
     slot = block * (pages.block_slots - unit[PART]) + unit[OFFSET]
     real = input_weights.dtype.type(0)
     width = input_weights.itemsize
-    constants = vector(unit[CONSTANT], unit[CONSTANTS], real)
     # Which pieces are calm or rest, one byte each.
     pieces = (unit[PART] + PIECE - 1) // PIECE
     rests = vector(unit[RESTS] + block * pieces, pieces if unit[RESTS] else 0, np.uint8(0))
+    # Steps that a silent piece may wait for after this one.
+    patience = moment.patience
+    if moment.ends_interval:
+        patience = min(patience, unit[WAITS])
+    if unit[MEMBERS]:
+        patience = 0
+    # The last offset of the log that is written, where the spikes of this step begin.
+    last_at = ends.ctypes.data - 8
     for first in range(begin, end, PIECE):
         n = min(PIECE, end - first)
         state_at = unit[STATE] + unit[STATES] * first * width
@@ -65,8 +70,17 @@ def step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, u
             silent = not arrives(unit, slot + first, n, moment, places, width)
             if silent and rests[k] == RESTING:
                 continue
+            if silent and CALM <= rests[k] < CALM + patience:
+                rests[k] += 1
+                continue
+        # It may have waited for some steps.
+        waited = max(rests[k] - CALM, 0) if watched else 0
+        if waited:
+            known = vector(rests.ctypes.data + k, 1, np.uint8(0))
+            late_at = last_at - waited * places.entries * 8
+            used = catch_up(unit, first, n, known, late_at, last_at, real, places, log_at, used)
         # Now and then a silent piece is compared with the step before, to see whether it rests.
-        compares = silent and moment.step % CHECK_EVERY == 0
+        compares = silent and moment.step % CHECK_EVERY <= waited
         if compares:
             copy_bytes(state_at, places.former, unit[STATES] * n * width)
         is_quiet = silent and unit[QUIET] and rests[k] == CALM
@@ -80,13 +94,7 @@ def step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, u
                 before[i] = state[unit[MEMBRANE], i]
         spiked = vector(places.spiked, n, np.uint8(0))
         function = unit[QUIET] if is_quiet else unit[STEP]
-        if unit[BY_UNIT]:
-            own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * width, unit[CONSTANTS], n, real)
-            if unit[DRIVEN]:
-                own = drive(own, summed[unit[RECEPTORS] - 1])
-            call(function, state, summed, own, spiked)
-        else:
-            call(function, state, summed, constants, spiked)
+        call_step(unit, function, first, n, summed, spiked)
         # Its state for the next step, and what is counted and read of this one.
         fires = True
         if watched:
@@ -118,7 +126,7 @@ def compile_step(real):
     unit = np.zeros(UNIT_COLUMNS, np.int64)
     places = np.zeros(1, PLACES)[0]
     ends = np.zeros(1, np.int64)
-    arguments = (unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0), Pages(0, 0, 1, 64, 1), places, 0, 0, ends)
+    arguments = (unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0, 0, False), Pages(0, 0, 1, 64, 1), places, 0, 0, ends)
     step_neurons.within().compile(tuple(numba.typeof(argument) for argument in arguments))
 
 

@@ -1,8 +1,9 @@
 """Pieces of neurons to which nothing arrives: passed over while they rest, or stepped in a shorter form.
 
 A piece is RESTING if a step without input changed no bit of its state: until something arrives, no step will. It is
-CALM if none of its neurons is refractory; its model may then have a shorter step for times without input, `quiet`. What
-is known of a piece is forgotten at the end of a call of the run loop, between two of which anything may change.
+CALM if none of its neurons is refractory; its model may then have a shorter step for times without input, `quiet`, and
+it may wait (see `late`): CALM + n has n steps to make. What is known of a piece is forgotten at the end of a call of
+the run loop, between two of which anything may change.
 
 All results are those of a step of every neuron.
 """
@@ -15,7 +16,7 @@ from numba import uint8, uint64
 from ...tools.compiled import compiled
 from ...tools.pointers import vector
 
-BUSY, CALM, RESTING = range(3)
+BUSY, RESTING, CALM = range(3)
 # Steps after which a piece without input is compared with the step before: every 16 took 8 % of a run of many pieces
 # that receive a spike now and then.
 CHECK_EVERY = 64

@@ -49,6 +49,10 @@ class Clock(NamedTuple):
     """1: the cursors of GROUPS do not stand at `first` and are brought there from the log."""
     states: int
     """The largest number of states of a neuron."""
+    patience: int
+    """Steps that a silent piece of neurons may wait for within an interval, see `late`; 0: none waits."""
+    late: int
+    """The most steps that one may have waited for when an interval ends."""
 
 
 class GridTables(NamedTuple):
@@ -146,6 +150,7 @@ PLACES = np.dtype(
         ("depth", np.int64),  # rows of the queue
         ("queue_row", np.int64),  # entries of one
         ("zero_row", np.int64),  # address of a row of zero bits
+        ("entries", np.int64),  # entries of a step in the log of a block
     ]
 )
 
@@ -158,6 +163,10 @@ class Moment(NamedTuple):
     """Trial and step, the counter of its random draws."""
     at: int
     """Position of the step in the offsets of the log."""
+    patience: int
+    """Steps that a silent piece of neurons may wait for, see `late`."""
+    ends_interval: bool
+    """Whether it is the last step of an interval."""
 
 
 class Pages(NamedTuple):

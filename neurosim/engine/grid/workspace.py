@@ -38,6 +38,9 @@ MAX_WINDOW = 4000
 WINDOW_ENTRIES = 1 << 15
 # Steps of neurons in an interval below which a second thread costs more than it gains.
 MIN_WORK = 6000
+# The most offsets of the log that a spike which enters it late moves, and the most steps that a silent piece waits for.
+LATE_ENTRIES = 512
+MAX_WAIT = 200
 # Spin iterations before a waiting thread yields its core: tens of microseconds.
 SPINS = 4000
 # Spikes of a block that a log holds at least; of all blocks together, for each population, where that is more, up to
@@ -202,6 +205,7 @@ class GridWorkspace(Uncopied):
                 row[learn.TARGET_STATE] = address(self.state[synapses.target])
                 row[learn.TARGET_STATES] = len(compiled.cells[synapses.target].initial)
         self._rests = self._find_rests(count_updates=count_updates)
+        self._find_waits()
         self._posts = post_table(compiled, self._units)
         self._probes: NDArray[np.int64] = np.zeros((0, col.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
@@ -225,6 +229,23 @@ class GridWorkspace(Uncopied):
         for p, begin in begins.items():
             self._units[p, col.RESTS] = address(rests) + begin
         return rests
+
+    def _find_waits(self) -> None:
+        """Decide how many steps silent pieces of neurons may wait for, see `kernels.engine.clocked.late`."""
+        compiled = self.compiled
+        # Spikes of targets change plastic weights in their own step.
+        self._patience = 0 if compiled.plastic else min(LATE_ENTRIES // compiled.layout.width, MAX_WAIT)
+        if self._shared or not self._patience:
+            # Others read the log as soon as an interval ends.
+            return
+        for p in compiled.cells:
+            delays = [
+                compiled.interval if rows.form in (deliver.QUEUE, deliver.GROUPS) else rows.delay
+                for rows in compiled.row_tables
+                if rows.source == p
+            ]
+            longest = min(delays, default=compiled.interval + self._patience) - compiled.interval
+            self._units[p, col.WAITS] = min(longest, self._patience)
 
     def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Return to the initial state, with these recordings for the spike sources and this table of probes.
@@ -404,6 +425,8 @@ class GridWorkspace(Uncopied):
 
         opens = int(not self._has_cursors)
         states = int(self._units[:, col.STATES].max(initial=1))
+        # Probes read the state of every step.
+        patience = 0 if len(self._probes) else self._patience
         clock = views.Clock(
             first=self.step,
             last=last,
@@ -413,6 +436,8 @@ class GridWorkspace(Uncopied):
             trial=trial,
             opens=opens,
             states=states,
+            patience=patience,
+            late=int(self._units[:, col.WAITS].max(initial=0)),
         )
         self._rests[:] = rest.BUSY
         log = views.Log(self.log, self.log_offsets, self._max_spikes)
@@ -537,7 +562,8 @@ class GridWorkspace(Uncopied):
     def _widen(self, times: int = 1, least: int = 0) -> None:
         """Enlarge the logs until they hold the spikes of an interval; their content stays."""
         # Threads look at the room once in an interval: two of them must fit, the one in the log and the next.
-        intervals = 2 * int(self._max_spikes.max(initial=0)) * self.compiled.interval
+        steps = self.compiled.interval + int(self._units[:, col.WAITS].max(initial=0))
+        intervals = 2 * int(self._max_spikes.max(initial=0)) * steps
         room = max(ROOM, intervals, least, times * self.log.shape[1])
         if room > self.log.shape[1]:
             log = np.empty((len(self.log), room), np.int32)
