@@ -52,9 +52,9 @@ from neurosim.language import (
     convert,
 )
 from neurosim.language.conversion.calibrate import PRICE
-from neurosim.language.conversion.coding import levels_of
 from neurosim.language.conversion.decoder.decoder import CHUNK
 from neurosim.language.conversion.int4 import round_layers, type_of
+from neurosim.language.conversion.roundings import levels_of
 
 SIZES = {"32M": (512, 10), "127M": (1024, 10)}  # width, layers
 STEPS = 24  # tokens of one measurement

@@ -9,7 +9,7 @@ from guard.covering import covering
 from guard.pairs import PairTable
 from guard.spike_coding import SCHEMES as ROUNDING_OF
 from neurosim.language import EXPANSIONS, KINDS, SCHEMES
-from neurosim.language.conversion.coding import PRICED, ROUNDINGS
+from neurosim.language.conversion.roundings import PRICED, ROUNDINGS
 
 # What `conversions.hold` does with every conversion.
 CHECKS = (

@@ -19,9 +19,10 @@ from neurosim.kernels.spikes.encode.launch import encode, numpy_rounding
 from neurosim.kernels.spikes.encode.reference import encode_reference, thresholds_reference
 from neurosim.kernels.spikes.planes.reference import pack_reference, product_reference
 from neurosim.language import EXPANSIONS, SCHEMES, Coder, SpikedLinear
-from neurosim.language.conversion.coding import levels_of, ternary, token_levels
+from neurosim.language.conversion.coding import ternary, token_levels
 from neurosim.language.conversion.expansions import collapse, count_spikes, expand
 from neurosim.language.conversion.histogram import CountHistogram
+from neurosim.language.conversion.roundings import levels_of
 
 WIDE = st.lists(st.integers(-3000, 3000), min_size=1, max_size=40)
 

@@ -20,15 +20,16 @@ from torch import Tensor
 from ...base.errors import NeurosimInputError, lookup, require
 from ...base.shown import Shown
 from ..attention.model import LanguageModel
-from .coding import INT8, Coder, Levels, levels_of
+from .coding import Coder
 from .expansions import EXPANSIONS, count_spikes
 from .gradients import collect_gradients
+from .roundings import INT8, Levels, levels_of
 
 # Thresholds in multiples of the mean |x| of a channel; the last one silences it.
 GRID = (*np.geomspace(0.05, 8.0, 22).tolist(), 1e6)
 # Thresholds of a layer with limited counts, in multiples of max |x| / limit.
 LAYER_GRID = tuple(np.geomspace(0.02, 1.5, 22).tolist())
-PRICE = 0.5  # of a spike within a channel, in squared thresholds: see `coding.levels_of`
+PRICE = 0.5  # of a spike within a channel, in squared thresholds: see `roundings.levels_of`
 MIN_THRESHOLD = 1e-6
 
 

@@ -16,12 +16,13 @@ from ..attention.model import LanguageModel
 from ..attention.train import draw_windows
 from . import balance, int4, spiked_mixer
 from .calibrate import Survey, layer_thresholds, survey_channels
-from .coding import INT8, SCHEMES, Coder
+from .coding import SCHEMES, Coder
 from .coding import ternary as ternary_coder
 from .linear import AT_ONCE
 from .model import Converted
 from .operators import linear_names
 from .rotation import rotate_to_principal_axes
+from .roundings import INT8
 from .settings import Coding
 from .tuning import Tuning, tune
 

@@ -17,7 +17,8 @@ from ...kernels.spikes.encode.launch import as_numpy, numpy_rounding
 from ..attention.gguf.blocks import BlockTensor
 from ..attention.kinds.tracing import leaf
 from . import int4
-from .coding import INT8, Coder, straight
+from .coding import Coder, straight
+from .roundings import INT8
 
 EXACT = 2.0**24  # integers up to here are float32
 AT_ONCE = 2**20  # weights that are widened at a time, 4 MB in each of several copies

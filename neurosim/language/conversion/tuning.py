@@ -18,9 +18,9 @@ from ...base.optimizers import AdamW
 from ...base.rules import Natural, NotASetting, Rule, check_rules
 from ..attention.model import LanguageModel
 from ..attention.train import draw_windows
-from .coding import INT8
 from .expansions import EXPANSIONS, count_spikes
 from .linear import SpikedLinear
+from .roundings import INT8
 
 PRICE_GAIN = 0.1  # a tenth too many spikes for ten updates raises the price by a tenth
 
