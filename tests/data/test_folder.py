@@ -410,6 +410,10 @@ def test_columns_of_labels_may_have_usual_names(root: Path, columns: tuple[str, 
         ("1.npy", "b"),
         ("3.csv", "b"),
     ]
+    # Other programs part them by semicolons, and lists of ids lack the suffix.
+    lines = [";".join(columns), *(f"{Path(file).with_suffix('')}; {label}" for file, label in rows)]
+    (root / "labels.csv").write_text("\n".join(lines))
+    assert opened(root).items == found.items
     # Beside the required name another one is a group.
     write_labels(root, "labels.csv", [(*row, "x") for row in rows], ("file", "label", "class"))
     assert set(opened(root).groups) == {"class"}
@@ -427,7 +431,9 @@ def test_sessions_outside_classes_are_named(tmp_path: Path) -> None:
     for number, (person, turn) in enumerate([("ann", "left"), ("ann", "right"), ("bob", "left"), ("bob", "right")]):
         save(tmp_path / "people" / person / f"{turn}.csv", recording(number))
         save(tmp_path / "numbered" / person / f"{turn[0]}0.csv", recording(number))
+        save(tmp_path / "deeper" / person / "session_1" / turn / "0.csv", recording(number))
     assert "(ann, bob), and each has inside it left, right; where" in opened(tmp_path / "people").remarks[0]
+    assert "(ann, bob), and each has inside it left, right, session_1; wh" in opened(tmp_path / "deeper").remarks[0]
     assert not any("outer folders" in remark for remark in opened(tmp_path / "numbered").remarks)
 
 

@@ -113,7 +113,7 @@ def _delimiter(path: Path) -> str:
     return ","
 
 
-def _delimiter_of(path: Path, line: str) -> str:
+def delimiter_of(path: Path, line: str) -> str:
     """Return what parts the entries of a file: of a line of names without commas, semicolons or tabs."""
     usual = _delimiter(path)
     if usual in line:
@@ -169,7 +169,7 @@ def _read_text(path: Path, names: Mapping[str, str] | None, full: Sequence[str] 
         try:
             line = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=_delimiter_of(path, line))
+            reader = csv.reader(file, delimiter=delimiter_of(path, line))
             heads = [head.strip() for head in next(reader, [])]
             chosen = _chosen(path, heads, names)
             filled = [full is None or name in full for name in chosen]

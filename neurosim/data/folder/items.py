@@ -13,6 +13,7 @@ from typing import Any
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.json_toml import read_toml
 from ...base.raw import printable
+from ..files.columns import delimiter_of
 from ..files.formats import SUFFIXES, format_by_content
 from ..files.idx import read_idx
 from .options import ROWS, SETTINGS, FolderOptions
@@ -123,7 +124,8 @@ def _csv_rows(path: Path) -> list[dict[str, str]]:
         raise NeurosimFormatError(f"{path}: is larger than {MAX_LABEL_BYTES >> 20} MiB; is this a file of labels?")
     try:
         text = path.read_text("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+        first = text.partition("\n")[0]
+        reader = csv.DictReader(io.StringIO(text), delimiter=delimiter_of(path, first), skipinitialspace=True)
         names = _known([name.strip().lower() for name in reader.fieldnames or ()])
         reader.fieldnames = names
         rows = []
@@ -178,10 +180,15 @@ def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Lis
 
 def _named_items(root: Path, path: Path, rows: Sequence[Mapping[str, str]], by_path: Mapping[str, Path]) -> list[Item]:
     """Return an item for each row; `by_path` are the files below `root`."""
-    # A row names a file by its path from the root, or by its name alone where only one file has it.
+    # A row names a file by its path from the root, or by its name alone where only one file has it; recordings also
+    # without the suffix, as lists of ids do.
     by_name: dict[str, list[Path]] = {}
-    for file in by_path.values():
+    for place, file in by_path.items():
         by_name.setdefault(file.name, []).append(file)
+        if file.suffix and _is_recording(file):
+            short = {file.stem, place.removesuffix(file.suffix)}
+            for name in short:
+                by_name.setdefault(name, []).append(file)
     items: dict[Path, Item] = {}
     absent = []
     for row in rows:
@@ -261,7 +268,8 @@ def _from_folders(root: Path) -> Listing:
                 places[path] = "" if path.parent == folder else path.relative_to(folder).parts[0]
             # Files that are named alike by words, such as wave.csv, may be the classes as well; numbers are not.
             words = {path.stem for path in recordings if not places[path] and path.stem.isalpha()}
-            inner.setdefault(label, set()).update({places[path] for path in recordings if places[path]} | words)
+            folders = {part for path in recordings for part in path.relative_to(folder).parts[:-1]}
+            inner.setdefault(label, set()).update(folders | words)
     beside = [path for path in _files_in(root) if _is_recording(path)]
     if not items:
         raise NeurosimMissingError(_nothing(root, len(beside), strange))
@@ -336,7 +344,10 @@ def _nothing(root: Path, beside: int, strange: Sequence[Path]) -> str:
     """Return the error of a folder without recordings: its likely cause, and the next step."""
     ways = f"make a folder for each class, or {LABEL_FILES[0]} with the columns file and label"
     if any((root / name).is_file() for name in ("train.h5", "shd_train.h5")):
-        return f"{root}: holds files in the layout of SHD; read it with data.name = 'shd' and data.root = '{root}'"
+        return (
+            f"{root}: holds files in the layout of SHD; read it as the dataset 'shd' with data.root = '{root}', e.g. "
+            f"neurosim simulate shd --set data.root={root}"
+        )
     if beside:
         return f"{root}: holds {beside} recordings and does not say their classes; {ways}"
     if strange:
