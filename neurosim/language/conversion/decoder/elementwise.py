@@ -1,4 +1,4 @@
-"""Torch functions element by element: each is a step of a chain, which one operation computes (`nodes.Chain`)."""
+"""Torch functions element by element: each is a step of a chain, which one operation computes (`chains.Chain`)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from ....kernels.decode.vectors import cpu as vectors
+from .chains import Chain, Operand
 from .memory import Array, Buffer
-from .nodes import Chain, ColumnSlice, LinearNode, Node, Operand, Spread
+from .nodes import ColumnSlice, LinearNode, Node, Spread
 from .norms import ratio
 from .pointwise import mix
 from .products import matrix_product
