@@ -492,7 +492,7 @@ def labels(*rows: str) -> Change:
         (flat, "gestures: holds 10 recordings and does not say their classes; make a folder for each class"),
         (one_each, "gestures: must have two recordings of a class to train and to test on; add recordings"),
         (one_class, "gestures: has recordings of one class, left; add recordings of another"),
-        (shd, "gestures: holds files in the layout of SHD; read it with data.name = 'shd'"),
+        (shd, "gestures: holds files in the layout of SHD; read it as the dataset 'shd'"),
         (content("left/0.csv", b""), "left/0.csv: byte 0: expected a header, got an empty file"),
         (content("left/a.png", b"png"), "left/a.png: cannot be read as a picture .*; save it again"),
         (labels("file,label", "9.csv,a"), "labels.csv: names 9.csv, not in"),
