@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 from neurosim.language import LanguageConfig, LanguageModel, MixerSpec, read_model, write_model
-from neurosim.language.attention.checkpoint import WithoutDraws, empty_model
 from neurosim.language.attention.huggingface import READERS
 from neurosim.language.attention.huggingface.fla import FLA
+from neurosim.language.attention.loading import WithoutDraws, empty_model
 from neurosim.language.attention.tensors import read_header
 
 # Types without recordings, which test_fla_loops.py compares with loops.

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from ...base.atomic import replacing
-from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from ...base.errors import NeurosimFormatError, NeurosimMissingError, require
 from ...base.json_toml import read_json
 from .gguf.families import reader_of_gguf, tensors_of
 from .gguf.file import SUFFIX, read_gguf
@@ -26,6 +21,7 @@ from .huggingface import reader_of
 from .huggingface.config import CheckpointConfig, layer_numbers
 from .huggingface.reader import CheckpointReader
 from .huggingface.rwkv import PTH
+from .loading import listed, load_model, stored_tensors
 from .model import LanguageConfig, LanguageModel
 from .pth import read_pth
 from .tensors import (
@@ -33,7 +29,6 @@ from .tensors import (
     StoredTensor,
     read_headers,
     read_metadata,
-    require_floats,
     save_tensors,
 )
 
@@ -103,15 +98,6 @@ def read_about(folder: Path) -> dict[str, object]:
                 raise NeurosimFormatError(f"{weights}: its config is not JSON ({error}); write it again") from None
             config.pop("digest", None)
     return config
-
-
-def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors of a model by name; one with several names under the first."""
-    tensors: dict[int, tuple[str, Tensor]] = {}
-    # Tied parameters are one object; copies of the values would not be.
-    for name, value in model.state_dict(keep_vars=True).items():
-        tensors.setdefault(id(value), (name, value))
-    return dict(tensors.values())
 
 
 def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) -> LanguageModel:
@@ -208,120 +194,6 @@ def own_config(config: Mapping[str, object], stored: Mapping[str, object]) -> La
     return built
 
 
-def load_model(
-    built: LanguageConfig,
-    stored: Mapping[str, StoredTensor],
-    reader: CheckpointReader,
-    where: str,
-    aligned: bool = False,
-) -> LanguageModel:
-    """Return a model with its tensors mapped from files; names and shapes are compared before anything is allocated.
-
-    Args:
-        where: folder, for errors.
-        aligned: as in `MappedFiles.load`.
-
-    Raises:
-        NeurosimFormatError: naming the tensors that do not fit.
-    """
-    names = {reader.ours(name): name for name in stored}
-
-    def shown(name: str) -> str:
-        """Return the name of a tensor in the file."""
-        return names.get(name) or reader.theirs(name)
-
-    def values(tensor: Callable[[StoredTensor], Tensor]) -> dict[str, Tensor]:
-        """Return the tensors under our names and in our layout, each from its place by `tensor`."""
-        return reader.change({ours: tensor(stored[theirs]) for ours, theirs in names.items()}, built)
-
-    def places() -> dict[str, Tensor]:
-        """Return the tensors without memory; those that are cut by sizes of the config must have them."""
-        try:
-            return values(StoredTensor.empty)
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {reason}") from None
-
-    model = empty_model(built, where)
-    load = partial(model.files.load, aligned=aligned)
-    # First without memory: a file of another model is refused before gigabytes are read.
-    match_tensors(model, places(), where, shown=shown)
-    require_floats(stored)
-    assign_tensors(model, match_tensors(model, values(load), where, shown=shown))
-    model.tie()
-    return model.requires_grad_()
-
-
-def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor], blocks: Collection[str] = ()) -> None:
-    """Give a model its tensors by name: matrices in 16 bits and integers as they are, all else as float32.
-
-    Args:
-        blocks: names of further tensors that stay as they are.
-    """
-    layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Embedding))
-    matrices = {f"{name}.weight" for name, _ in layers}
-
-    def typed(name: str, value: Tensor) -> Tensor:
-        as_it_is = not value.is_floating_point() or (name in matrices and value.element_size() == 2)
-        as_it_is = as_it_is or name in blocks
-        return value if as_it_is else value.to(torch.float32)
-
-    model.requires_grad_(False)  # integers cannot take part
-    # The tensors themselves become the parameters, still mapped from their file.
-    model.load_state_dict({name: typed(name, value) for name, value in tensors.items()}, assign=True)
-
-
-# Functions of each element that first weights are computed with, and those that fill a tensor.
-OPERATORS = {"add", "div", "mul", "neg", "pow", "radd", "rmul", "rsub", "sub", "truediv"}
-ELEMENTWISE = OPERATORS | {"clamp", "exp", "expm1", "log"}
-DRAWS = {"normal_", "uniform_"}
-
-
-class WithoutDraws(TorchFunctionMode):
-    """A mode that computes no first weights, for tensors without memory.
-
-    What an operation on such tensors would return is asked of torch's compiler, whose import takes 80 MB and 2 s.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        name = getattr(func, "__name__", "")
-        if getattr(func, "__module__", "") == nn.init.__name__ or name in DRAWS:
-            return args[0] if args else (kwargs or {})["tensor"]
-        if name.strip("_") in ELEMENTWISE:
-            tensors = [arg for arg in args if isinstance(arg, Tensor)]
-            if all(tensor.is_meta for tensor in tensors):
-                # `torch.broadcast_shapes` would import sympy.
-                shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-                # Of no elements, the function itself says what type of numbers it returns.
-                none = [_without_elements(arg) for arg in args]
-                return torch.empty(shape, dtype=func(*none, **(kwargs or {})).dtype, device="meta")
-        return func(*args, **(kwargs or {}))
-
-
-def _without_elements(argument: Any) -> Any:
-    """Return a tensor of no elements for a tensor, with one dimension or, as a number, none; all else as it is."""
-    if not isinstance(argument, Tensor):
-        return argument
-    shape = (0,) if argument.dim() else ()
-    return torch.empty(shape, dtype=argument.dtype, device="cpu")
-
-
-def empty_model(config: LanguageConfig, where: str) -> LanguageModel:
-    """Return a model without memory for its weights.
-
-    Raises:
-        NeurosimInputError: the config makes none.
-    """
-    try:
-        with torch.device("meta"), WithoutDraws():
-            return LanguageModel(config)
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise NeurosimInputError(f"{where}: config.json makes no model ({reason}); correct its sizes") from None
-
-
 def read_config(folder: Path) -> Mapping[str, object]:
     """Read config.json of a folder.
 
@@ -370,53 +242,4 @@ def _seen_in(folder: Path) -> tuple[str, str]:
         step = f"give the file {folder / models[0]}"
     else:
         step = "give the folder of a checkpoint"
-    return _listed(names) or "no files", step
-
-
-def match_tensors(
-    module: nn.Module, tensors: Mapping[str, Tensor], where: str, shown: Callable[[str], str] = str
-) -> dict[str, Tensor]:
-    """Return the tensors by the names of the module: all of its own, of its shapes, and no others.
-
-    Args:
-        where: file or folder, for errors.
-        shown: from a name of the module to that in the file, for errors.
-
-    Raises:
-        NeurosimFormatError: naming the tensors.
-    """
-    expected = module.state_dict(keep_vars=True)
-    stored = _under_all_names(expected, dict(tensors))
-    missing = sorted(shown(name) for name in set(expected) - set(stored))
-    extra = sorted(shown(name) for name in set(stored) - set(expected))
-    if missing or extra:
-        lines = []
-        if missing:
-            lines.append(f"missing {_listed(missing)}")
-        if extra:
-            lines.append(f"unexpected {_listed(extra)}")
-        near = difflib.get_close_matches(missing[0], extra, n=1) if missing else []
-        hint = f" (is '{near[0]}' meant to be '{missing[0]}'?)" if near else ""
-        raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {'; '.join(lines)}{hint}")
-    for name, value in expected.items():
-        if stored[name].shape != value.shape:
-            raise NeurosimFormatError(
-                f"{where}: tensor '{shown(name)}' must be {list(value.shape)} (got {list(stored[name].shape)}); "
-                "config.json and weights are not of one model"
-            )
-    return stored
-
-
-def _under_all_names(expected: Mapping[str, Tensor], stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `stored` with tensors of several names under all of them: files store them once."""
-    first: dict[int, str] = {}
-    for name, value in expected.items():
-        if name in stored:
-            first.setdefault(id(value), name)
-    return stored | {name: stored[first[id(value)]] for name, value in expected.items() if id(value) in first}
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return the first five names, and the number of the others."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(f"'{name}'" for name in names[:5]) + more
+    return listed(names) or "no files", step

@@ -15,17 +15,9 @@ from torch import Tensor, nn
 from ...base.errors import NeurosimFormatError, lookup, require
 from ...base.plain import from_plain, to_plain
 from ...data.files.state import saved_values
-from ..attention.checkpoint import (
-    SINGLE_FILES,
-    assign_tensors,
-    empty_model,
-    match_tensors,
-    own_config,
-    read_about,
-    stored_tensors,
-    write_folder,
-)
+from ..attention.checkpoint import SINGLE_FILES, own_config, read_about, write_folder
 from ..attention.gguf.blocks import BLOCKS, BlockTensor, BlockType
+from ..attention.loading import assign_tensors, empty_model, match_tensors, stored_tensors
 from ..attention.model import LanguageModel
 from ..attention.tensors import DeferredTensor, StoredTensor, read_headers, require_floats
 from .coding import SCHEMES, Coder
