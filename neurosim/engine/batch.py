@@ -149,7 +149,7 @@ def simulate(
     workers = thread_count(threads)
     recorded = recorded_names(network, record)
     real = lookup(PRECISIONS, precision, "simulate.precision")
-    compiled = compile_network(network, clock, int(seed), real, workers)
+    compiled = compile_network(network, clock, seed=int(seed), real=real, threads=workers)
     prepared = PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
     return _Batch(prepared, played, played.batch, trial).run(workers, progress, started)
 

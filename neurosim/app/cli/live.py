@@ -82,7 +82,7 @@ def command(
     reading = {**model.options, **({} if format is None else {"format": format})}
     options.say(f"{run}: compiling; an answer looks at the latest {model.window:g} s")
     warm_up(model, packet)
-    opened = open_source(source, model.shape, packet, reading, shape)
+    opened = open_source(source, model.shape, packet=packet, options=reading, sensor=shape)
     shown = None if page is None else LivePage(page, f"{source} by {run}", model.classes)
     if shown is not None:
         options.say(f"the page is at http://127.0.0.1:{shown.port}/")

@@ -58,7 +58,7 @@ def frame_of(
         middle = top - KEY_LINE * (len(lines) - k) + 1
         for start, (name, colour, kind) in line:
             parts += [_mark(colour, kind, start, middle), label(start + 22, middle + 4, name)]
-    return Box(LEFT, top, width - LEFT - RIGHT, HEIGHT - TOP - FOOT, x, y), parts
+    return Box(left=LEFT, top=top, width=width - LEFT - RIGHT, height=HEIGHT - TOP - FOOT, x=x, y=y), parts
 
 
 def draw_axes(

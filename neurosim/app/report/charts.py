@@ -209,17 +209,17 @@ def strips(panels: Sequence[Panel], duration: float, words: str, *, width: float
     span = (0.0, factor * (duration or 1.0))
     # Pictures have no vertical axis: their box is as high as the pixels, y from 0 to 1.
     for panel in panels:
-        box = Box(0, top, inside, panel.height, span, (0.0, 1.0))
+        box = Box(left=0, top=top, width=inside, height=panel.height, x=span, y=(0.0, 1.0))
         size = {"x": 0, "y": top, "width": inside, "height": panel.height, "preserveAspectRatio": "none"}
         parts += [
-            label(0, top - 5, panel.name, "start", "title"),
+            label(0, top - 5, words=panel.name, anchor="start", kind="title"),
             label(inside, top - 5, panel.note, "end"),
             *(rule(box.across(t), top, box.across(t), box.foot) for t in nice(*span)),
             element("image", **size, href=data_uri(panel.pixels), style="image-rendering:pixelated"),
         ]
         top += panel.height + gap
     foot = top - gap + 3
-    parts += draw_x_axis(Box(0, foot - 1, inside, 1, span, (0, 1)), name)
+    parts += draw_x_axis(Box(left=0, top=foot - 1, width=inside, height=1, x=span, y=(0, 1)), name)
     return picture(foot + FOOT, words, parts, width=width)
 
 
@@ -228,7 +228,7 @@ def ranges(bars: Sequence[Bar], tick: Callable[[float], str], words: str) -> Mar
     low = math.floor(math.log10(min(b.low for b in bars)) - 0.2)
     high = max(math.ceil(math.log10(max(b.high for b in bars)) + 0.2), low + 1)
     row = 44.0
-    box = Box(6, 6.0, WIDTH - 12, row * len(bars), (low, high), (0, 1))
+    box = Box(left=6, top=6.0, width=WIDTH - 12, height=row * len(bars), x=(low, high), y=(0, 1))
     parts: list[Markup] = []
     # At most about six labels; every decade has its line.
     every = max(1, math.ceil((high - low) / 6))
@@ -248,7 +248,7 @@ def ranges(bars: Sequence[Bar], tick: Callable[[float], str], words: str) -> Mar
         a = box.across(math.log10(bar.low))
         b = box.across(math.log10(bar.high))
         parts += [
-            label(box.left, y + 14, bar.name, "start", "title"),
+            label(box.left, y + 14, words=bar.name, anchor="start", kind="title"),
             label(box.right, y + 14, bar.words, "end"),
             rule(box.left, y + 29, round((a + b) / 2, 2), y + 29),
             # Round ends reach 6 px beyond: a range of no length is a dot.
@@ -259,7 +259,7 @@ def ranges(bars: Sequence[Bar], tick: Callable[[float], str], words: str) -> Mar
 
 def interval(value: float, low: float, high: float, reference: float | None, words: str) -> Markup:
     """Return a figure between 0 and 1 with its confidence interval, and a mark at the reference (chance)."""
-    box = Box(2, 6.0, 216, 6, (0.0, 1.0), (0.0, 1.0))
+    box = Box(left=2, top=6.0, width=216, height=6, x=(0.0, 1.0), y=(0.0, 1.0))
     length = max(box.across(high) - box.across(low), 2)
     parts = [
         rect(box.left, box.top, box.width, box.height, "fill:var(--line)", radius=3),
@@ -319,7 +319,7 @@ def _told_apart(series: Sequence[Curve]) -> list[Curve]:
         name = f"{curve.name} (the same as {same.name})"
         if len(name) > MAX_NAME:
             name = f"{curve.name} (the same)"
-        distinct.append(Curve(name, curve.x, curve.y, curve.colour, "dashed"))
+        distinct.append(Curve(name=name, x=curve.x, y=curve.y, colour=curve.colour, kind="dashed"))
     return distinct
 
 

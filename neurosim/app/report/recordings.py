@@ -262,6 +262,7 @@ def course(recordings: Sequence[Spikes], colour: str, name: str, share: float) -
     mean = np.sum(curves, axis=0) / np.maximum(running.sum(axis=0), 1)
     centres = np.asarray((np.arange(bins) + 0.5) * step, np.float64)
     lines = [
-        Curve("", centres[alive], curve[alive], colour, "soft") for curve, alive in zip(curves, running, strict=True)
+        Curve(name="", x=centres[alive], y=curve[alive], colour=colour, kind="soft")
+        for curve, alive in zip(curves, running, strict=True)
     ]
     return charts.over_time([*lines, Curve("", centres, mean, colour)], duration, name, f"{name} over time")

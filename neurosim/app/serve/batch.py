@@ -317,4 +317,6 @@ class Batch:
         if sequence.slot >= 0:
             # Free slots are empty: the next job begins there, and where rows change places little is copied.
             self._decoder.reset(sequence.slot)
-        sequence.sink(Chunk(text, reason, len(sequence.written), sequence.reused, problem))
+        sequence.sink(
+            Chunk(text=text, reason=reason, written=len(sequence.written), reused=sequence.reused, problem=problem)
+        )

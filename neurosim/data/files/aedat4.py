@@ -178,7 +178,7 @@ class Aedat4Decoder(EventDecoder):
         except NeurosimFormatError as fault:
             error = fault
         events = np.concatenate(pieces)
-        at, early = first_fault(self.path, events, shape, self.latest, self.events)
+        at, early = first_fault(self.path, events, sensor=shape, before=self.latest, done=self.events)
         t, x, y, p = (events[name][:at].astype(np.int64) for name in ("t", "x", "y", "p"))
         if at and self.zero is None:
             self.zero = int(t[0])

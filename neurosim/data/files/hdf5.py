@@ -387,7 +387,7 @@ def open_hdf5(
     # Check before the library reads them: it hangs on some damaged heaps.
     objects = _objects(path, raw, mapped)
     with open_root(path) as root:
-        yield HDF5File(path, root, raw, objects, ratio, mapped=mapped)
+        yield HDF5File(path=path, root=root, raw=raw, heaps=objects, ratio=ratio, mapped=mapped)
 
 
 @contextmanager

@@ -246,7 +246,7 @@ def _array(message: bytes) -> EventMessage:
     events = np.frombuffer(message, EVENT, count, at + 12)
     t = events["s"].astype(np.int64) * 1_000_000_000 + events["ns"]
     x, y, p = (events[name].astype(np.int64) for name in ("x", "y", "p"))
-    return EventMessage((2, height, width), t, x, y, p)
+    return EventMessage(shape=(2, height, width), t=t, x=x, y=y, p=p)
 
 
 def _behind_header(message: bytes) -> int:

@@ -186,7 +186,7 @@ class SavedState:
         Raises:
             NeurosimWriteError: the disk refuses.
         """
-        write_state(path, type(self).__name__, self.VERSION, self.settings(), self.state())
+        write_state(path, type(self).__name__, version=self.VERSION, settings=self.settings(), arrays=self.state())
 
     @classmethod
     def load(cls: type[R], path: str | os.PathLike[str]) -> R:

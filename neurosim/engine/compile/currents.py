@@ -117,10 +117,15 @@ def _couple(network: Network, gap: GapJunctions, seed: int) -> list[CompiledCurr
         first = first[pairs[0, first] != pairs[1, first]]
         pre, post = np.concatenate([pairs[:, first], pairs[::-1, first]], axis=1)
         conductances = np.tile(conductances[first], 2)
-    into_target = _junctions(network, name, target, source, post, pre, conductances)
+    into_target = _junctions(
+        network, name, population=target, source=source, units=post, others=pre, conductances=conductances
+    )
     if within:
         return [into_target]
-    return [into_target, _junctions(network, name, source, target, pre, post, conductances)]
+    return [
+        into_target,
+        _junctions(network, name, population=source, source=target, units=pre, others=post, conductances=conductances),
+    ]
 
 
 def _junctions(

@@ -63,7 +63,7 @@ def read(reader: TableReader, owner: type[WindowModel], entry: Table, name: str)
     else:
         unit = None
     with named(name):
-        windowed = Windowed(model, window, learn, learned, unit)
+        windowed = Windowed(model=model, window=window, learn=learn, learned=learned, reading_unit=unit)
         if learned is not None:
             windowed.start()
         return windowed

@@ -150,7 +150,7 @@ def _cells(population: Population, model: ExactNeuron, seed: int) -> Cells:
 
 def _route(network: Network, projection: Projection, seed: int) -> Route:
     """Return the synapses of a projection, with one delay for all or sorted by delay."""
-    sampler = build_sampler(network, projection, None, seed, 1)
+    sampler = build_sampler(network, projection, clock=None, seed=seed, threads=1)
     rows, weights, delays = sampler.all_synapses()
     targets = rows.targets.view(np.uint32)
     offsets = rows.offsets

@@ -61,7 +61,9 @@ def run_exact(
     if len(inputs) == 1:
         outcomes = [task.run_long(workspaces[0])]
     else:
-        outcomes = run_recordings(workspaces, task.run_one, len(inputs), task.on_done, task.give_up)
+        outcomes = run_recordings(
+            workspaces, task.run_one, count=len(inputs), on_done=task.on_done, on_stop=task.give_up
+        )
     spikes = {name: [events[name] for events, _ in outcomes] for name in recorded}
     states = {probe.name: [samples[i] for _, samples in outcomes] for i, probe in enumerate(probes)}
     single = inputs.batch is None

@@ -315,7 +315,7 @@ def unit_table(
         else:
             row[col.KIND] = col.EVENTS
     for k, bundle in enumerate(compiled.bundles):
-        _fill_bundle(compiled, table, populations + k, bundle, ranges[populations + k])
+        _fill_bundle(compiled, table, k=populations + k, bundle=bundle, inputs=ranges[populations + k])
         alive += [bundle.firsts, bundle.numbers]
     return table
 

@@ -147,7 +147,7 @@ class WindowedPopulations:
             state = f"{PREFIX}{p}.state."
             own = {name.removeprefix(state): array for name, array in arrays.items() if name.startswith(state)}
             self.states[p].restore(own)
-            self.totals[p][:] = array_of(arrays, f"{PREFIX}{p}.totals", self.totals[p], 0, MAX_COUNT)
+            self.totals[p][:] = array_of(arrays, f"{PREFIX}{p}.totals", like=self.totals[p], low=0, high=MAX_COUNT)
         self._events = events
         self._due = due
         self.step = step

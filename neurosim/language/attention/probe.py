@@ -245,11 +245,13 @@ class ProbeRun:
 
     def _write(self, path: Path) -> None:
         """Replace the checkpoint."""
-        write_training(path, KIND, VERSION, self.state, self.trained, self.optimizers)
+        write_training(path, KIND, version=VERSION, progress=self.state, model=self.trained, optimizers=self.optimizers)
 
     def _restore(self, path: Path) -> None:
         """Continue from a checkpoint."""
-        self.state = read_training(path, KIND, VERSION, ProbeState, self.trained, self.optimizers)
+        self.state = read_training(
+            path, KIND, version=VERSION, progress=ProbeState, model=self.trained, optimizers=self.optimizers
+        )
 
 
 @torch.no_grad()

@@ -244,11 +244,13 @@ class _ByteTraining:
 
     def write(self, path: Path) -> None:
         """Replace the checkpoint."""
-        write_training(path, KIND, VERSION, self.state, self.model, self.optimizers)
+        write_training(path, KIND, version=VERSION, progress=self.state, model=self.model, optimizers=self.optimizers)
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint."""
-        self.state = read_training(path, KIND, VERSION, ByteTrainingState, self.model, self.optimizers)
+        self.state = read_training(
+            path, KIND, version=VERSION, progress=ByteTrainingState, model=self.model, optimizers=self.optimizers
+        )
 
     def update(self) -> None:
         """Take a step, and before it choose the shares of an interval of 'birdie' that begins with it."""

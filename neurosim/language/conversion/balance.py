@@ -72,7 +72,7 @@ def balance_counts(
     groups = _Groups()
     for read, window in enumerate(windows):
         # One window at a time: the logits of a large vocabulary take more memory than all else.
-        collect_gradients(model, names, window[None], groups.add, seed + read)
+        collect_gradients(model, names, windows=window[None], observer=groups.add, seed=seed + read)
         if on_progress is not None:
             on_progress(read + 1, len(windows))
     logs = {

@@ -185,7 +185,10 @@ def calibrate_channels(
         if reason:
             remarks = (f"the residual stream was not rotated: {reason}",)
     names = linear_names(dense, coding.head)
-    return Calibration(survey_channels(dense, names, sample, coding.sent_as, seed, on_progress), remarks)
+    return Calibration(
+        survey_channels(dense, names, windows=sample, expansion=coding.sent_as, seed=seed, on_progress=on_progress),
+        remarks,
+    )
 
 
 def calibrate_groups(

@@ -428,7 +428,9 @@ class Mixed(StreamRecipe):
 
         def make(index: int) -> Task:
             base = bases[index]
-            task = self._task(base.name, index, base, range(len(base.classes)), seed, int(first[index]))
+            task = self._task(
+                base.name, index, base, classes=range(len(base.classes)), seed=seed, shift=int(first[index])
+            )
             # The units of the largest dataset, driven in turn by the units of this one.
             repeated = np.arange(units) % base.units
             return _changed(task, lambda x: np.ascontiguousarray(x[:, :, repeated]))

@@ -106,7 +106,9 @@ class HLOPNetwork(nn.Module):
         self.sizes = (*widths, *sizes[1:])
         for inputs, outputs in pairwise(self.sizes[len(filters) :]):
             subspace, weight_seed = lateral(len(layers), inputs)
-            layers.append(ProjectedLinear(inputs, outputs, subspace, weight_seed, feedback))
+            layers.append(
+                ProjectedLinear(inputs=inputs, outputs=outputs, subspace=subspace, seed=weight_seed, feedback=feedback)
+            )
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])
 

@@ -138,7 +138,9 @@ class ProjectedConv2d(nn.Module):
         self.kernel = kernel
         self.stride = stride
         self.padding = padding
-        self.linear = ProjectedLinear(inputs * kernel * kernel, outputs, subspace, seed, feedback)
+        self.linear = ProjectedLinear(
+            inputs=inputs * kernel * kernel, outputs=outputs, subspace=subspace, seed=seed, feedback=feedback
+        )
 
     def forward(self, x: Tensor, trace: Tensor | None = None, learn: bool = False) -> Tensor:
         """Return [B, outputs, h', w'] for x [B, inputs, h, w]; see `ProjectedLinear` for `trace` and `learn`."""

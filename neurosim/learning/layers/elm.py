@@ -176,9 +176,11 @@ class ELM(nn.Module):
         drives, decays, hidden, memories = (torch.stack(values) for values in zip(*steps, strict=True))
         y = memories @ f["readout"].T + f["offset"]
         return [
-            count_linear("synapses", f["rows"].T, x, hidden, drives[:, None], bias=width),
+            count_linear("synapses", f["rows"].T, x=x, out=hidden, states=drives[:, None], bias=width),
             count_linear("memory to hidden", f["inner"].T, decays, hidden),
-            count_linear("memory", f["outer"].T, hidden, memories, memories[:, None], bias=3 * size, events=False),
+            count_linear(
+                "memory", f["outer"].T, x=hidden, out=memories, states=memories[:, None], bias=3 * size, events=False
+            ),
             count_linear("readout", f["readout"], memories, y, bias=len(f["offset"])),
         ]
 

@@ -94,8 +94,8 @@ class Features:
         Raises:
             NeurosimInputError: an array is missing, of another form, or holds a value out of range.
         """
-        window = array_of(arrays, "window", np.zeros(1, np.int64), 0, MAX_COUNT)
-        self._sums[:] = array_of(arrays, "sums", self._sums, 0.0, MAX_SUM)
+        window = array_of(arrays, "window", like=np.zeros(1, np.int64), low=0, high=MAX_COUNT)
+        self._sums[:] = array_of(arrays, "sums", like=self._sums, low=0.0, high=MAX_SUM)
         self.window = int(window[0])
         # x is not saved: it follows from the sums.
         if KINDS[self.rules.kind] == "roots":

@@ -223,7 +223,7 @@ class LateralState:
             NeurosimInputError: an array is missing, of another form, or holds a value out of range.
         """
         last = len(self.circuit.rows) - 1
-        task = array_of(arrays, "task", np.zeros(1, np.int64), 0, last)
+        task = array_of(arrays, "task", like=np.zeros(1, np.int64), low=0, high=last)
         levels = self.circuit.levels
         bounds: dict[str, tuple[NDArray[Any], float, float]] = {
             "rows": (self.rows, -MAX_WEIGHT, MAX_WEIGHT),

@@ -177,7 +177,7 @@ class _LinearState(WindowState):
         return {"scores": self.scores.copy(), **self.features.arrays()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        scores = array_of(arrays, "scores", self.scores, -MAX_SCORE, MAX_SCORE)
+        scores = array_of(arrays, "scores", like=self.scores, low=-MAX_SCORE, high=MAX_SCORE)
         self.features.restore(arrays)
         self.scores[:] = scores
 

@@ -285,14 +285,14 @@ class OnlineState(WindowState):
         return copies | self.features.arrays() | {f"lateral.{name}": array for name, array in lateral.items()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        weights = array_of(arrays, "weights", self.weights, -MAX_WEIGHT, MAX_WEIGHT)
-        scores = array_of(arrays, "scores", self.scores, -MAX_SCORE, MAX_SCORE)
+        weights = array_of(arrays, "weights", like=self.weights, low=-MAX_WEIGHT, high=MAX_WEIGHT)
+        scores = array_of(arrays, "scores", like=self.scores, low=-MAX_SCORE, high=MAX_SCORE)
         seen = array_of(arrays, "seen", self.seen)
-        counters = array_of(arrays, "counters", np.zeros(2, np.int64), 0, MAX_COUNT)
+        counters = array_of(arrays, "counters", like=np.zeros(2, np.int64), low=0, high=MAX_COUNT)
         if self.model.input_rates:
-            self.power[:] = array_of(arrays, "power", self.power, 0.0, MAX_SCORE)
+            self.power[:] = array_of(arrays, "power", like=self.power, low=0.0, high=MAX_SCORE)
         if self.model.penalty:
-            self.pairs[:] = array_of(arrays, "pairs", self.pairs, -MAX_SCORE, MAX_SCORE)
+            self.pairs[:] = array_of(arrays, "pairs", like=self.pairs, low=-MAX_SCORE, high=MAX_SCORE)
         if self.lateral is not None:
             own = {n.removeprefix("lateral."): array for n, array in arrays.items() if n.startswith("lateral.")}
             self.lateral.restore(own)

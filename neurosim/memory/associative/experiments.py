@@ -99,7 +99,7 @@ def _examples() -> Iterator[Point]:
         else:
             name = "unsupervised"
         for each in (5, 10, 20, 40, 80):
-            theory = dense_bit_error(400, 2, 6, 0.4, each, supervised=supervised)
+            theory = dense_bit_error(400, 2, patterns=6, quality=0.4, examples=each, supervised=supervised)
             simulate = errors_from_examples(400, 6, each, 0.4, supervised=supervised)
             yield Point(name, each, theory, simulate)
 
@@ -116,7 +116,7 @@ def _multitasking_examples() -> Iterator[Point]:
         # Odd numbers: the mean of an even number may be 0, and then any state is as good.
         for each in (1, 3, 7, 15, 31):
             start = multitasking_overlaps(3, LEARNED_DILUTION)
-            state = multitasking_state(LEARNED_DILUTION, 0.0, start, LEARNED_QUALITY, each)
+            state = multitasking_state(LEARNED_DILUTION, 0.0, start=start, quality=LEARNED_QUALITY, examples=each)
             theory = float(np.sort(np.abs(state.overlaps))[::-1][rank])
             for kind, supervised in (("supervised", True), ("unsupervised", False)):
                 simulate = learned_overlap(rank, LEARNED_DILUTION, each, LEARNED_QUALITY, supervised=supervised)
@@ -146,7 +146,7 @@ def _dense_phases() -> Iterator[Point]:
 def _detection() -> Iterator[Point]:
     for order in (2, 4):
         for quality in (0.02, 0.03, 0.04, 0.05, 0.06, 0.08):
-            theory = dense_bit_error(60, order, 5, quality, 4000)
+            theory = dense_bit_error(60, order, patterns=5, quality=quality, examples=4000)
             simulate = errors_from_examples(60, 5, 4000, quality, order, supervised=True)
             yield Point(f"order {order}", quality, theory, simulate)
 
@@ -204,95 +204,95 @@ def _tail() -> Iterator[Point]:
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "hopfield": Experiment(
-        "Patterns that a Hopfield network holds",
-        "patterns a unit",
-        "overlap of recall and pattern",
-        _hopfield,
-        "Amit, Gutfreund and Sompolinsky 1985",
+        title="Patterns that a Hopfield network holds",
+        x_name="patterns a unit",
+        y_name="overlap of recall and pattern",
+        points=_hopfield,
+        source="Amit, Gutfreund and Sompolinsky 1985",
     ),
     "dense": Experiment(
-        "Patterns that a dense memory holds",
-        "patterns",
-        "wrong bits",
-        _dense,
-        "Krotov and Hopfield 2016",
+        title="Patterns that a dense memory holds",
+        x_name="patterns",
+        y_name="wrong bits",
+        points=_dense,
+        source="Krotov and Hopfield 2016",
         log_x=True,
     ),
     "examples": Experiment(
-        "Archetypes that a memory makes of noisy examples",
-        "examples of each archetype",
-        "wrong bits",
-        _examples,
-        "Agliari et al. 2023",
+        title="Archetypes that a memory makes of noisy examples",
+        x_name="examples of each archetype",
+        y_name="wrong bits",
+        points=_examples,
+        source="Agliari et al. 2023",
         log_x=True,
     ),
     "multitasking": Experiment(
-        "Diluted patterns that a network recalls at once",
-        "dilution",
-        "overlap",
-        _multitasking,
-        "Agliari et al. 2012",
+        title="Diluted patterns that a network recalls at once",
+        x_name="dilution",
+        y_name="overlap",
+        points=_multitasking,
+        source="Agliari et al. 2012",
     ),
     "multitasking-examples": Experiment(
-        "Diluted archetypes, learned from noisy examples, that a network recalls at once",
-        "examples of each archetype",
-        "overlap",
-        _multitasking_examples,
-        "Agliari et al. 2023",
+        title="Diluted archetypes, learned from noisy examples, that a network recalls at once",
+        x_name="examples of each archetype",
+        y_name="overlap",
+        points=_multitasking_examples,
+        source="Agliari et al. 2023",
         log_x=True,
     ),
     "multitasking-phases": Experiment(
-        "Diluted patterns that a network recalls at a temperature",
-        "temperature / (1 - dilution)",
-        "overlap",
-        _multitasking_phases,
-        "Agliari et al. 2012",
+        title="Diluted patterns that a network recalls at a temperature",
+        x_name="temperature / (1 - dilution)",
+        y_name="overlap",
+        points=_multitasking_phases,
+        source="Agliari et al. 2012",
         maps=multitasking_map,
     ),
     "dense-phases": Experiment(
-        "A dense memory at a temperature",
-        "temperature",
-        "overlap of mean state and pattern",
-        _dense_phases,
-        "Amit, Gutfreund and Sompolinsky 1985, Gardner 1987",
+        title="A dense memory at a temperature",
+        x_name="temperature",
+        y_name="overlap of mean state and pattern",
+        points=_dense_phases,
+        source="Amit, Gutfreund and Sompolinsky 1985, Gardner 1987",
         maps=dense_maps,
     ),
     "detection": Experiment(
-        "Archetypes learned from 4,000 poor examples each",
-        "quality of examples",
-        "wrong bits",
-        _detection,
-        "Agliari et al. 2023",
+        title="Archetypes learned from 4,000 poor examples each",
+        x_name="quality of examples",
+        y_name="wrong bits",
+        points=_detection,
+        source="Agliari et al. 2023",
     ),
     "pairs": Experiment(
-        "Pairs of keys and values in fast weights",
-        "pairs",
-        "squared error / |v|^2",
-        _pairs,
-        "Widrow and Hoff 1960",
+        title="Pairs of keys and values in fast weights",
+        x_name="pairs",
+        y_name="squared error / |v|^2",
+        points=_pairs,
+        source="Widrow and Hoff 1960",
         log_x=True,
     ),
     "depth": Experiment(
-        "Eight pairs in layers of Hebbian memories, one behind the other",
-        "layers",
-        "squared error / |v|^2",
-        _depth,
-        "Qiao 2025",
+        title="Eight pairs in layers of Hebbian memories, one behind the other",
+        x_name="layers",
+        y_name="squared error / |v|^2",
+        points=_depth,
+        source="Qiao 2025",
     ),
     "sparse": Experiment(
-        "Contents that a sparse distributed memory holds",
-        "contents",
-        "wrong bits",
-        _sparse,
-        "Kanerva 1988",
+        title="Contents that a sparse distributed memory holds",
+        x_name="contents",
+        y_name="wrong bits",
+        points=_sparse,
+        source="Kanerva 1988",
         log_x=True,
     ),
     "tail": Experiment(
-        "Rare classes under several optimisers",
-        "frequency of a rare class / of a frequent one",
-        "probability of the worst class",
-        _tail,
-        "Wang et al. 2025",
+        title="Rare classes under several optimisers",
+        x_name="frequency of a rare class / of a frequent one",
+        y_name="probability of the worst class",
+        points=_tail,
+        source="Wang et al. 2025",
         log_x=True,
     ),
 }

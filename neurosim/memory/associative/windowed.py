@@ -134,8 +134,8 @@ class _HopfieldState(_AssociativeState):
         return {"sums": self.sums.copy(), "stored": np.array([self.stored])}
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
-        stored = array_of(arrays, "stored", np.zeros(1, np.int64), 0, MAX_COUNT)
-        sums = array_of(arrays, "sums", self.sums, -int(stored[0]), int(stored[0]))
+        stored = array_of(arrays, "stored", like=np.zeros(1, np.int64), low=0, high=MAX_COUNT)
+        sums = array_of(arrays, "sums", like=self.sums, low=-int(stored[0]), high=int(stored[0]))
         good = np.array_equal(sums, sums.T) and not sums.diagonal().any()
         require(good, "state['sums']", "must be symmetric with a zero diagonal", "a matrix that is not")
         self.sums[...] = sums
@@ -233,8 +233,8 @@ class _ModernState(_AssociativeState):
         return {"patterns": self.patterns.copy(), "stored": np.array([self.stored])}
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
-        patterns = array_of(arrays, "patterns", self.patterns, -1, 1)
-        stored = array_of(arrays, "stored", np.zeros(1, np.int64), 0, MAX_COUNT)
+        patterns = array_of(arrays, "patterns", like=self.patterns, low=-1, high=1)
+        stored = array_of(arrays, "stored", like=np.zeros(1, np.int64), low=0, high=MAX_COUNT)
         self.patterns[...] = patterns
         self.stored = int(stored[0])
         self._memory = None
@@ -350,9 +350,9 @@ class _SparseState(_AssociativeState):
         return {"content": self.content.copy(), "stored": np.array([self.stored])}
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
-        stored = array_of(arrays, "stored", np.zeros(1, np.int64), 0, MAX_CONTENTS)
+        stored = array_of(arrays, "stored", like=np.zeros(1, np.int64), low=0, high=MAX_CONTENTS)
         limit = self.model.kappa or int(stored[0])
-        self.content[...] = array_of(arrays, "content", self.content, -limit, limit)
+        self.content[...] = array_of(arrays, "content", like=self.content, low=-limit, high=limit)
         self.stored = int(stored[0])
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:

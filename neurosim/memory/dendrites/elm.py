@@ -169,7 +169,10 @@ class _ELMState(WindowState):
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         limit = float(np.finfo(np.float32).max)
-        restored = {name: array_of(arrays, name, getattr(self, name), -limit, limit) for name in ("drive", "memory")}
+        restored = {
+            name: array_of(arrays, name, like=getattr(self, name), low=-limit, high=limit)
+            for name in ("drive", "memory")
+        }
         for name, array in restored.items():
             getattr(self, name)[...] = array
 

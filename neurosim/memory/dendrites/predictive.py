@@ -183,7 +183,7 @@ class _SegmentsState(WindowState):
         own = self._by_name()
         restored = {name: array_of(arrays, name, own[name], *limits) for name, limits in bounds.items()}
         length = np.shape(arrays.get("before", ()))[:1] or (0,)
-        before = array_of(arrays, "before", np.empty(length, np.int32), 0, last)
+        before = array_of(arrays, "before", like=np.empty(length, np.int32), low=0, high=last)
         require(bool((np.diff(before) > 0).all()), "state['before']", "must rise", before.size)
         for name, array in restored.items():
             own[name][...] = array

@@ -144,7 +144,7 @@ class Recogniser(Shown):
         for part in self._chunks(len(items)):
             batches = self.hierarchy.recall_many(memory.hierarchy, items[part], threads=threads)
             for level, batch in zip(logs, batches, strict=True):
-                _vote(votes, self._codes(batch), level, scores[part], threads)
+                _vote(votes, self._codes(batch), logs=level, out=scores[part], threads=threads)
             operations[part] = self._operations(batches) + self._winners
         return Recognition(scores.argmax(axis=1), scores, operations)
 

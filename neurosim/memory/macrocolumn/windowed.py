@@ -88,16 +88,16 @@ class ColumnsState(WindowState):
                 # Arrays of int64 are numbers of frames.
                 limits = (0, MAX_COUNT) if array.dtype == np.int64 else ()
                 array[...] = array_of(arrays, f"{i}.{name}", array, *limits)
-            stored, warned = array_of(arrays, f"{i}.stored", np.zeros(2, np.int64), 0, MAX_COUNT)
+            stored, warned = array_of(arrays, f"{i}.stored", like=np.zeros(2, np.int64), low=0, high=MAX_COUNT)
             memory.stored = int(stored)
             memory.warned = bool(warned)
             empty = self._fresh(i)
             winners = memory.u.shape[2] // self.modules[i] - 1
             traces.append(
                 ColumnTrace(
-                    array_of(arrays, f"{i}.trace.code", empty.code, -1, winners).copy(),
-                    array_of(arrays, f"{i}.trace.numbers", empty.numbers, 0, MAX_COUNT).copy(),
-                    array_of(arrays, f"{i}.trace.familiarity", empty.familiarity, 0, 1).copy(),
+                    array_of(arrays, f"{i}.trace.code", like=empty.code, low=-1, high=winners).copy(),
+                    array_of(arrays, f"{i}.trace.numbers", like=empty.numbers, low=0, high=MAX_COUNT).copy(),
+                    array_of(arrays, f"{i}.trace.familiarity", like=empty.familiarity, low=0, high=1).copy(),
                 )
             )
         self.traces = None if fresh else traces

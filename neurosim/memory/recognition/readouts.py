@@ -175,8 +175,8 @@ class RateReadout(CodeReadout):
         return {"weights": self._weights.copy(), "power": self._power.copy()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        weights = array_of(arrays, "weights", self._weights, -MAX_WEIGHT, MAX_WEIGHT)
-        power = array_of(arrays, "power", self._power, 0.0, MAX_POWER)
+        weights = array_of(arrays, "weights", like=self._weights, low=-MAX_WEIGHT, high=MAX_WEIGHT)
+        power = array_of(arrays, "power", like=self._power, low=0.0, high=MAX_POWER)
         self._weights[...] = weights
         self._power[...] = power
 
@@ -225,11 +225,11 @@ class RidgeReadout(CodeReadout):
         items = len(np.atleast_1d(arrays.get("labels", np.zeros(0))))
         number = len(np.atleast_1d(arrays.get("features", np.zeros(0))))
         codes = SparseCodes(
-            array_of(arrays, "offsets", np.zeros(items + 1, np.int64), 0, number).copy(),
-            array_of(arrays, "features", np.zeros(number, np.int32), 0, self.features - 1).copy(),
-            array_of(arrays, "values", np.zeros(number, np.float32), -MAX_WEIGHT, MAX_WEIGHT).copy(),
+            array_of(arrays, "offsets", like=np.zeros(items + 1, np.int64), low=0, high=number).copy(),
+            array_of(arrays, "features", like=np.zeros(number, np.int32), low=0, high=self.features - 1).copy(),
+            array_of(arrays, "values", like=np.zeros(number, np.float32), low=-MAX_WEIGHT, high=MAX_WEIGHT).copy(),
         )
-        labels = array_of(arrays, "labels", np.zeros(items, np.int64), 0, self.classes - 1).copy()
+        labels = array_of(arrays, "labels", like=np.zeros(items, np.int64), low=0, high=self.classes - 1).copy()
         # The kernels trust these bounds.
         ends = (int(codes.offsets[0]), int(codes.offsets[-1]))
         rises = bool((np.diff(codes.offsets) >= 0).all()) and ends == (0, number)

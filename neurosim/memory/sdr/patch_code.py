@@ -190,9 +190,9 @@ class PatchCode(SavedState, WindowModel):
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         one = np.zeros(1, np.int64)
-        rows = array_of(arrays, "rows", self._rows, -1, 1)
-        stored = array_of(arrays, "stored", one, 0, self.units)
-        seen = array_of(arrays, "seen", one, 0, MAX_COUNT)
+        rows = array_of(arrays, "rows", like=self._rows, low=-1, high=1)
+        stored = array_of(arrays, "stored", like=one, low=0, high=self.units)
+        seen = array_of(arrays, "seen", like=one, low=0, high=MAX_COUNT)
         self._rows[...] = rows
         self._stored = int(stored[0])
         self._seen = int(seen[0])

@@ -119,7 +119,7 @@ def _pool(node: Any, title: str, shape: Shape, average: bool) -> Transform:
     require(len(shape) == 3, title, "needs a signal of shape (channels, rows, columns)", shape)
     size = pair(node.kernel_size, title, "kernel_size")
     stride = pair(node.stride, title, "stride")
-    ends = padding(node.padding, title, size, (1, 1), stride)
+    ends = padding(node.padding, title, window=size, dilation=(1, 1), stride=stride)
     weight = 1 / math.prod(size) if average else 1.0
     # Each channel alone: as many groups as channels.
     kernel = np.full((shape[0], 1, *size), weight)

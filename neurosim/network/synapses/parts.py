@@ -84,7 +84,9 @@ class BetweenParts(Pattern):
                 before[sources[begin:end] - first] = made.before
             # A source outside the part begins and ends where the next one of the part begins: an empty row.
             offsets = made.offsets[place[first : last + 1] - begin]
-            return Rows(offsets, numbers[made.targets], made.order, made.weights, before)
+            return Rows(
+                offsets=offsets, targets=numbers[made.targets], order=made.order, weights=made.weights, before=before
+            )
 
         first_synapse = inner.first_synapse
         if first_synapse is not None:

@@ -191,11 +191,13 @@ class FixedTotalNumber(Pattern):
 
         skip = same and not self.allow_self_connections
         if not self.with_replacement:
-            return distinct_maker(key, self.n, source.size, target.size, skip, onto)
+            return distinct_maker(key, self.n, sources=source.size, targets=target.size, skip=skip, onto=onto)
         degrees = np.empty(source.size, np.int64)
         histogram(np.uint64(key), self.n, source.size, degrees)
         # Another key for the targets: sources were drawn from the first one.
-        return choosing_maker(key ^ _OTHER, offsets_of(degrees), target.size, True, skip, onto)
+        return choosing_maker(
+            key ^ _OTHER, offsets_of(degrees), targets=target.size, with_replacement=True, skip=skip, onto=onto
+        )
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n)

@@ -35,7 +35,10 @@ def _by_size(result: AttentionResult, kinds: list[KindResult]) -> list[Figure]:
         return []
     x = np.array(result.sizes, np.float64)
     series = [Curve(kind.name, x, np.array(kind.means), *_look(i)) for i, kind in enumerate(kinds)]
-    series += [Curve(each.name, x, np.array(each.scores), "var(--faint)", "dashed") for each in result.references]
+    series += [
+        Curve(name=each.name, x=x, y=np.array(each.scores), colour="var(--faint)", kind="dashed")
+        for each in result.references
+    ]
     words = f"{result.measure.capitalize()} against {result.size_name}"
     drawn = charts.curves(series, result.size_name, result.measure, words, y=_y(result))
     low, high = result.trained
@@ -45,7 +48,13 @@ def _by_size(result: AttentionResult, kinds: list[KindResult]) -> list[Figure]:
 def _frontier(result: AttentionResult, kinds: list[KindResult]) -> list[Figure]:
     # At the largest tested size, which is the hardest.
     series = [
-        Curve(kind.name, np.array([kind.state_bytes], np.float64), np.array([kind.means[-1]]), _look(i)[0], "dots")
+        Curve(
+            name=kind.name,
+            x=np.array([kind.state_bytes], np.float64),
+            y=np.array([kind.means[-1]]),
+            colour=_look(i)[0],
+            kind="dots",
+        )
         for i, kind in enumerate(kinds)
     ]
     size = f"{result.sizes[-1]} {result.size_name}"

@@ -50,7 +50,7 @@ def _bars(labels: Sequence[str], row: ComparedRow) -> Markup:
     for k, (name, text, value) in enumerate(rows):
         y = ROW * k
         parts += [
-            label(6, y + 16, name, "start", "title"),
+            label(6, y + 16, words=name, anchor="start", kind="title"),
             label(WIDTH - 6, y + 16, text, "end"),
             rect(6, y + 22, max((WIDTH - 12) * value / longest, 1.0), 10, f"fill:{PALETTE[0]}"),
         ]

@@ -193,7 +193,7 @@ def _run(path: Path, spec: TrialSpec, device: str, on_progress: TaskProgress) ->
         work.append(_work(learner, task, spec.on))
         header = {"spec": plain.to_plain(spec), "seconds": seconds, "work": plain.to_plain(work)}
         arrays = {**{f"learner.{name}": a for name, a in learner.state().items()}, "matrix": matrix}
-        write_state(path / STATE, FORMAT, VERSION, header, arrays)
+        write_state(path / STATE, FORMAT, version=VERSION, settings=header, arrays=arrays)
         on_progress(index + 1)
     return TrialResult(
         spec=spec,

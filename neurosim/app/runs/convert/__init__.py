@@ -93,7 +93,7 @@ class ConversionKind(ConvertKind["ConvertConfig", "ConversionSource"]):
     def load(self, config: ConvertConfig, options: RunOptions) -> Inputs[ConversionSource]:
         from .run import load_to_convert
 
-        return load_to_convert(self.model, config, [config.coding], options, "convert")
+        return load_to_convert(self.model, config, codings=[config.coding], options=options, command="convert")
 
     def work(self, run: Run[ConvertConfig, ConversionSource]) -> ConvertResult:
         from .run import convert_model
@@ -121,7 +121,7 @@ class CurveKind(ConversionKind):
         from .curve import curve_codings
         from .run import load_to_convert
 
-        return load_to_convert(self.model, config, curve_codings(config), options, "curve")
+        return load_to_convert(self.model, config, codings=curve_codings(config), options=options, command="curve")
 
     def work(self, run: Run[ConvertConfig, ConversionSource]) -> ConvertResult:
         from .curve import measure_curve

@@ -121,7 +121,7 @@ def _layers(result: ConversionResult) -> list[Figure]:
         ("spikes", "spikes a channel", PALETTE[0]),
         ("silent", "share of silent channels", PALETTE[1]),
     ):
-        dots = Curve("", x, column(result.layers, name), colour, "dots")
+        dots = Curve(name="", x=x, y=column(result.layers, name), colour=colour, kind="dots")
         words = f"{title.capitalize()} of each layer, in the order of the table."
         figures.append((charts.curves([dots], "layer, from the input", title, words), words))
     return figures
@@ -164,9 +164,15 @@ def _choice(choice: Choice, unit: str) -> list[Figure]:
         chosen = np.array([is_chosen for _, _, is_chosen in pairs])
         series = [
             Curve("trials", x, y, PALETTE[0]),
-            Curve("", x, y, PALETTE[0], "dots"),
-            Curve("chosen", x[chosen], y[chosen], PALETTE[2], "dots"),
-            Curve("stated loss", np.array([x.min(), x.max()]), np.full(2, 100 * choice.limit), PALETTE[4], "dashed"),
+            Curve(name="", x=x, y=y, colour=PALETTE[0], kind="dots"),
+            Curve(name="chosen", x=x[chosen], y=y[chosen], colour=PALETTE[2], kind="dots"),
+            Curve(
+                name="stated loss",
+                x=np.array([x.min(), x.max()]),
+                y=np.full(2, 100 * choice.limit),
+                colour=PALETTE[4],
+                kind="dashed",
+            ),
         ]
         figures.append((charts.curves(series, name, "perplexity more, %", caption), caption))
     return figures
@@ -229,7 +235,7 @@ def _chart(
         # The axis is logarithmic: 0 and unknown values have no place on it.
         pairs = sorted((scale * (value(point) or np.nan), point.perplexity_increase or 0.0) for point in own)
         x, y = (np.array(values, np.float64) for values in zip(*pairs, strict=True))
-        series += [Curve(scheme, x, 100 * y, colour), Curve("", x, 100 * y, colour, "dots")]
+        series += [Curve(scheme, x, 100 * y, colour), Curve(name="", x=x, y=100 * y, colour=colour, kind="dots")]
     return charts.curves(series, name, "perplexity more, %", words, log_x=True)
 
 

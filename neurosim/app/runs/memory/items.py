@@ -249,7 +249,9 @@ def _convolutional(config: ComparisonConfig, stored: Raw, other: Raw, weights: i
     if isinstance(sources[0], Recordings) and isinstance(sources[1], Recordings):
         return train_frame_cnn(sources[0], sources[1], weights, profile)
     assert not isinstance(sources[0], Recordings) and not isinstance(sources[1], Recordings)
-    return train_image_cnn(sources[0], stored.labels, sources[1], other.labels, weights, profile)
+    return train_image_cnn(
+        sources[0], stored.labels, test=sources[1], test_labels=other.labels, parameters=weights, profile=profile
+    )
 
 
 @contextmanager

@@ -90,7 +90,14 @@ def _codes(arrays: Arrays, classes: Sequence[str], units: int) -> list[dict[str,
 
 def _code(stored: NDArray[np.int32], noisy: NDArray[np.int32], units: int, name: str) -> Markup:
     """Return a code: modules to the right, units upwards."""
-    box = Box(30, 8, CODE_WIDTH - 34, CODE_HEIGHT - 40, (0, max(len(stored) - 1, 1)), (0, max(units - 1, 1)))
+    box = Box(
+        left=30,
+        top=8,
+        width=CODE_WIDTH - 34,
+        height=CODE_HEIGHT - 40,
+        x=(0, max(len(stored) - 1, 1)),
+        y=(0, max(units - 1, 1)),
+    )
     drawn = [
         rule(box.left, box.foot + 5, box.right, box.foot + 5, "axis"),
         label(box.left - 6, box.top + 6, str(units - 1), "end"),
@@ -132,7 +139,7 @@ def _scatter(name: str, colour: str, x: Floats, y: Floats, groups: NDArray[Any],
     """Return dots, and the means of each group of them as a line."""
     each = np.unique(groups)
     mean_x, mean_y = (np.array([values[groups == k].mean() for k in each]) for values in (x, y))
-    series = [Curve(name, x, y, colour, "dots"), Curve("mean", mean_x, mean_y, "var(--accent)")]
+    series = [Curve(name=name, x=x, y=y, colour=colour, kind="dots"), Curve("mean", mean_x, mean_y, "var(--accent)")]
     return charts.curves(series, "shared active bits", "shared winners", words, y=UNIT)
 
 
@@ -189,7 +196,7 @@ def _growth(rows: Sequence[RecallAtSize], random: Sequence[RecallAtSize]) -> lis
     def curve(
         name: str, of: Sequence[RecallAtSize], key: str, colour: int, kind: str = "line", scale: float = 1.0
     ) -> Curve:
-        return Curve(name, column(of, "stored"), scale * column(of, key), PALETTE[colour], kind)
+        return Curve(name=name, x=column(of, "stored"), y=scale * column(of, key), colour=PALETTE[colour], kind=kind)
 
     def fractions(key: str, y_name: str, words: str, *others: Curve) -> Markup:
         if random:

@@ -217,7 +217,9 @@ def _figures(
         answers = learned.recall(new)
     right = again.codes == learned.codes[chosen]
     groups, values = figures.familiarity(learned, new, config)
-    _write_pictures(run.folder, learned, config, values, figures.similarity(learned, config), stored)
+    _write_pictures(
+        run.folder, learned, config, familiar=values, similar=figures.similarity(learned, config), stored=stored
+    )
     layers = figures.work(learned, answers, new)
     active = int(learned.items.bits.shape[1])
     column = learned.column

@@ -164,7 +164,13 @@ def of_tree(tree: Mapping[str, object], file: Path, models: Models) -> NetworkCo
         name = population.name
         require("/" not in name, "population.name", "must hold no '/' for its spikes to be filed", name)
     files = {name: path for name, (_, path) in models.items()}
-    return NetworkConfig(file.stem, net, profile, files, _learned_files(tables.get("population", ()), file.parent))
+    return NetworkConfig(
+        name=file.stem,
+        description=net,
+        profile=profile,
+        models=files,
+        learned=_learned_files(tables.get("population", ()), file.parent),
+    )
 
 
 def _learned_files(populations: Any, folder: Path) -> dict[str, Mapping[str, object]]:

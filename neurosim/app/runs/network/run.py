@@ -162,7 +162,15 @@ def follow(config: NetworkConfig, inputs: NetworkInputs, options: RunOptions) ->
     if not path:
         return
     between = float(every) if every else None
-    _simulate(RunFolder(Path(path)), config.description, inputs.spikes, options.threads, between, None, processes)
+    _simulate(
+        RunFolder(Path(path)),
+        config.description,
+        inputs=inputs.spikes,
+        threads=options.threads,
+        every=between,
+        progress=None,
+        processes=processes,
+    )
 
 
 def work(run: NetworkRun) -> NetworkResult:

@@ -102,7 +102,13 @@ class PipelineProgress:
         """
         arrays = {f"{STATE}/{name}/{key}": a for name, state in self.learned.items() for key, a in state.items()}
         header = _Header(self.done, plan, self.tested)
-        write_state(run / PROGRESS, KIND, VERSION, header.to_dict(), {**arrays, PREDICTED: self.predicted})
+        write_state(
+            run / PROGRESS,
+            KIND,
+            version=VERSION,
+            settings=header.to_dict(),
+            arrays={**arrays, PREDICTED: self.predicted},
+        )
 
     @classmethod
     def load(cls, run: Path, plan: str, tests: int, recordings: int) -> PipelineProgress:

@@ -47,11 +47,19 @@ def _orbits(path: Path, result: ReconstructResult) -> list[Figure]:
             Curve("free orbit", step, _cells(rows, f"orbit_{first}"), PALETTE[0]),
         ]
         return [(charts.curves(series, "step", first, "series and free orbit", width=charts.WIDE), "")]
-    true = [Curve("", _cells(rows, f"series_{first}"), _cells(rows, f"series_{last}"), "var(--faint)", "dots")]
+    true = [
+        Curve(
+            name="",
+            x=_cells(rows, f"series_{first}"),
+            y=_cells(rows, f"series_{last}"),
+            colour="var(--faint)",
+            kind="dots",
+        )
+    ]
     x = _cells(rows, f"orbit_{first}")
     y = _cells(rows, f"orbit_{last}")
     free = [
-        Curve(result.symbol(k), x[region == k], y[region == k], PALETTE[i % len(PALETTE)], "dots")
+        Curve(name=result.symbol(k), x=x[region == k], y=y[region == k], colour=PALETTE[i % len(PALETTE)], kind="dots")
         for i, k in enumerate(result.regions)
     ]
     # The same axes, so that the shapes can be compared.

@@ -63,7 +63,7 @@ def _over(result: SweepResult, axis: int, label: str) -> Markup:
 
 def _curve(name: str, points: Sequence[tuple[float, float]], colour: str, kind: str) -> Curve:
     xy = np.array(points, np.float64).reshape(-1, 2)
-    return Curve(name, xy[:, 0], xy[:, 1], colour, kind)
+    return Curve(name=name, x=xy[:, 0], y=xy[:, 1], colour=colour, kind=kind)
 
 
 def _bars(result: SweepResult, label: str) -> Iterator[Figure]:

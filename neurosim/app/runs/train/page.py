@@ -65,7 +65,7 @@ def _curves(rows: Sequence[EpochResult], key: str, best: int) -> Markup:
     if 1 <= best <= len(rows):
         last = series[-1]
         chosen = slice(best - 1, best)
-        series.append(Curve("kept", x[chosen], last.y[chosen], last.colour, "dots"))
+        series.append(Curve(name="kept", x=x[chosen], y=last.y[chosen], colour=last.colour, kind="dots"))
     top = (0.0, 1.02) if key == "accuracy" else None
     return charts.curves(series, "epoch", key, f"{key} against epochs of training", y=top)
 

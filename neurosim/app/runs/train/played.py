@@ -74,7 +74,7 @@ def in_engine(
         spikes.append(liquid.spikes)
     # The page shows the last layer of the first network.
     shown = shown_recordings(labels, predicted, inputs.durations)
-    write_shown(run.folder, shown, inputs, runs[0].spikes[-1], "layer")
+    write_shown(run.folder, shown, inputs, outputs=runs[0].spikes[-1], name="layer")
     seconds = float(inputs.durations.sum())
     return TrainResult(
         units=runs[0].units,
@@ -99,7 +99,7 @@ def in_spikes(run: TrainRun, net: AttentionNet, binning: Binning) -> TrainResult
     threads = run.options.threads or torch.get_num_threads()
     began = time.perf_counter()
     with run.time("spikes"):
-        spiking = run_in_spikes(net, binning, test, run.path, threads)
+        spiking = run_in_spikes(net, binning, recordings=test, folder=run.path, threads=threads)
     seconds = float((binning.lengths(test.durations) * binning.dt).sum())
     return TrainResult(
         units=(net.spec.width,) * net.spec.layers,

@@ -99,12 +99,12 @@ def build(config: TrainConfig, train: Recordings, seed: int) -> TrainableNet:
     classes = len(train.classes)
     dt = binning.dt
     if config.attention.kind in GRID_KINDS:
-        return GridNet(shape, classes, config.attention, dt, seed)
+        return GridNet(shape=shape, classes=classes, spec=config.attention, dt=dt, seed=seed)
     if config.attention.kind is not None:
-        return AttentionNet(shape, classes, config.attention, dt, seed)
+        return AttentionNet(shape=shape, classes=classes, spec=config.attention, dt=dt, seed=seed)
     if config.elm.memory is not None:
-        return ELMNet(shape, classes, config.elm, dt, seed)
-    return SpikingNet(shape, classes, config.network, dt, seed)
+        return ELMNet(shape=shape, classes=classes, spec=config.elm, dt=dt, seed=seed)
+    return SpikingNet(shape=shape, classes=classes, spec=config.network, dt=dt, seed=seed)
 
 
 def fit(

@@ -37,7 +37,7 @@ def write_checkpoint(
     arrays = {f"student/{name}": _array(value) for name, value in model.state_dict().items()}
     for name, parameter in parameters.items():
         arrays |= {f"adam/{name}/{key}": _array(optimiser.state[parameter][key]) for key in MOMENTS}
-    write_state(path, KIND, VERSION, state.to_dict(), arrays)
+    write_state(path, KIND, version=VERSION, settings=state.to_dict(), arrays=arrays)
 
 
 def read_checkpoint(path: Path) -> tuple[LinearisationState, Arrays]:

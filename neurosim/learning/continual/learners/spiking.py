@@ -105,7 +105,7 @@ class Net(nn.Module):
             spikes, states = neurons.each_step(self.in_time(weights(inputs)))
             # Biases and the constants of the neurons are read as well.
             stored = weights.bias.numel() + neurons.constants().numel()
-            layers.append(count_linear(f"hidden {k}", weights.weight, inputs, spikes, states, bias=stored))
+            layers.append(count_linear(f"hidden {k}", weights.weight, x=inputs, out=spikes, states=states, bias=stored))
         # The readout is one product of the mean rates, not one a step.
         rates = spikes.mean(dim=0, keepdim=True)
         out = self.output
@@ -230,7 +230,7 @@ class SpikingLearner(Learner):
             self.step(optimizer)
             # In place: the number of steps is saved with the learner.
             done += 1
-            common.check_finite_loss(loss, self.name, k, len(rows), task)
+            common.check_finite_loss(loss, self.name, step=k, total=len(rows), task=task)
             on_progress(k, len(rows))
         common.check_finite_weights(self.net, self.name, len(rows), task)
         self.updates = len(rows) * common.sizes(self.trained())

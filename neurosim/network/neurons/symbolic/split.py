@@ -93,7 +93,7 @@ def linear_part(
         rates.append(tuple(sympy.expand_mul(sympy.diff(equation.slope, variable)) for variable in variables))
         constants.append(equation.slope.subs(dict.fromkeys(variables, 0)))
     held = frozenset(name for name, equation in linear.items() if equation.held)
-    return LinearPart(tuple(linear), kept, tuple(rates), tuple(constants), held)
+    return LinearPart(names=tuple(linear), steady=kept, rates=tuple(rates), constant=tuple(constants), held=held)
 
 
 def _is_linear(slope: Any, states: set[Any]) -> bool:

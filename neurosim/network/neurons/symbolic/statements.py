@@ -91,7 +91,7 @@ def read_statements(text: str, what: str = "equations") -> list[Statement]:
         else:
             form = "dv/dt = (v_leak - v) / tau_mem : V (unless refractory)"
             raise NeurosimInputError(f"{what}: must read like '{form}' (got {line!r:.80})")
-        statements.append(Statement(name, value, unit or None, flags, slope is not None))
+        statements.append(Statement(name=name, value=value, unit=unit or None, flags=flags, is_slope=slope is not None))
     names = [statement.name for statement in statements]
     for name in names:
         require(names.count(name) == 1, what, "must say each name once", name)

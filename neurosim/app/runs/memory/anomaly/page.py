@@ -44,7 +44,7 @@ def _series(read: Scores, result: AnomalyResult) -> Markup:
     begins = first_alarms(read.alarms)
     series = [
         _thinned(Curve(result.watched or "value", x, read.values, "var(--accent)")),
-        Curve("alarms", x[begins], read.values[begins], "var(--bad)", "dots"),
+        Curve(name="alarms", x=x[begins], y=read.values[begins], colour="var(--bad)", kind="dots"),
     ]
     finite = read.values[np.isfinite(read.values)]
     span = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -58,9 +58,15 @@ def _scores(read: Scores, result: AnomalyResult) -> Markup:
     x, x_name = _axis(read)
     ends = x[[0, -1]] if x.size else x
     series = [
-        _thinned(Curve("anomaly", x, read.anomalies, "var(--faint)", "soft")),
+        _thinned(Curve(name="anomaly", x=x, y=read.anomalies, colour="var(--faint)", kind="soft")),
         _thinned(Curve("score", x, read.scores, "var(--accent)")),
-        Curve("threshold", ends, np.full(ends.size, result.threshold or np.nan), "var(--bad)", "dashed"),
+        Curve(
+            name="threshold",
+            x=ends,
+            y=np.full(ends.size, result.threshold or np.nan),
+            colour="var(--bad)",
+            kind="dashed",
+        ),
     ]
     words = "Anomaly of each record, and its score"
     return charts.curves(series, x_name, "anomaly, score", words, y=(0.0, 1.02), width=charts.WIDE)
@@ -74,4 +80,4 @@ def _thinned(curve: Curve) -> Curve:
     chosen = []
     for part in np.array_split(good, POINTS // 2):
         chosen += sorted({int(part[np.argmin(curve.y[part])]), int(part[np.argmax(curve.y[part])])})
-    return Curve(curve.name, curve.x[chosen], curve.y[chosen], curve.colour, curve.kind)
+    return Curve(name=curve.name, x=curve.x[chosen], y=curve.y[chosen], colour=curve.colour, kind=curve.kind)

@@ -36,10 +36,10 @@ def _curves(result: AssociativeResult) -> list[Figure]:
         simulated = column(points, "simulated")
         if points[0].theory is None:
             # Without a theory dots of several curves could not be told apart.
-            series.append(Curve(name, x, simulated, colour, "dashed"))
+            series.append(Curve(name=name, x=x, y=simulated, colour=colour, kind="dashed"))
         else:
             series.append(Curve(name, x, column(points, "theory"), colour))
-        series.append(Curve("", x, simulated, colour, "dots"))
+        series.append(Curve(name="", x=x, y=simulated, colour=colour, kind="dots"))
     words = f"{result.y_name} against {result.x_name}"
     drawn = charts.curves(series, result.x_name, result.y_name, words, log_x=result.log_x, width=charts.WIDE)
     return [(drawn, f"Lines: theory; dots: means over {result.seeds} seeds; dashed: simulations without a theory.")]
