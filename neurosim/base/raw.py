@@ -136,14 +136,10 @@ def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileBlock]:
                     start = bounds[-1]
                     if len(bounds) > 1:
                         yield FileBlock(room[:start], np.array(bounds))
-                    # Move the current file to the front, with room for as much again.
-                    partial = room[start:used].copy()
-                    if 2 * len(partial) > len(view):
-                        room = np.empty(2 * len(partial), np.uint8)
-                        view = room.data
-                    room[: len(partial)] = partial
+                    room = _from_front(room, start)
+                    view = room.data
                     bounds = [0]
-                    used = len(partial)
+                    used -= start
         except OSError as error:
             raise unreadable(path, error) from None
         finally:
@@ -151,6 +147,15 @@ def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileBlock]:
         bounds.append(used)
     if len(bounds) > 1:
         yield FileBlock(room[:used], np.array(bounds))
+
+
+def _from_front(block: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
+    """Return a block that begins with block[start:], a part of a file, and has room for as much again."""
+    part = block[start:].copy()
+    if 2 * len(part) > len(block):
+        block = np.empty(2 * len(part), np.uint8)
+    block[: len(part)] = part
+    return block
 
 
 def _open(path: str | os.PathLike[str]) -> int:

@@ -247,20 +247,8 @@ def _by_number(
     from ..kernels.engine.connect.ids.cpu import collect, find
 
     if ids is None:
-        bits = FIRST_BITS
-        # How many ids are distinct is not known before they are collected: a full table begins anew, 4 times larger.
-        while True:
-            table = np.zeros(1 << bits, np.int32)
-            distinct = np.empty(1 << (bits - 1), np.int64)
-            count = 0
-            for values in ends:
-                if count >= 0:
-                    count = collect(values, distinct, count, table, bits)
-            if count >= 0:
-                break
-            bits += 2
         # Ascending, so that the network does not depend on the order of the edges.
-        ids = np.sort(distinct[:count])
+        ids = np.sort(_distinct(ends))
     # Half of the entries stay free, so that a search is short.
     bits = max(FIRST_BITS, len(ids).bit_length() + 1)
     table = np.zeros(1 << bits, np.int32)
@@ -274,6 +262,25 @@ def _by_number(
         _check_there(values, units, name)
         numbers.append(units)
     return ids, numbers
+
+
+def _distinct(ends: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """Return the distinct ids of `ends`."""
+    from ..kernels.engine.connect.ids.cpu import collect
+
+    bits = FIRST_BITS
+    # How many there are is not known before they are collected: a full table begins anew, 4 times larger.
+    while True:
+        table = np.zeros(1 << bits, np.int32)
+        distinct = np.empty(1 << (bits - 1), np.int64)
+        count = 0
+        for values in ends:
+            count = collect(values, distinct, count, table, bits)
+            if count < 0:
+                break
+        else:
+            return distinct[:count]
+        bits += 2
 
 
 def _by_text(

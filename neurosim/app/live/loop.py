@@ -109,14 +109,9 @@ class Receiver:
         ended = False
         try:
             while True:
+                # All that is here, so that the age of the first is known to matter; if nothing is, the next one.
                 while not ended and not (waiting and self._queue.empty()):
-                    item = self._queue.get()
-                    if isinstance(item, BaseException):
-                        raise item
-                    if item is None:
-                        ended = True
-                    else:
-                        waiting.append(item)
+                    ended = not self._take(waiting)
                 if not waiting:
                     return
                 first = waiting.popleft()
@@ -127,6 +122,15 @@ class Receiver:
                 yield first
         finally:
             self._stopped.set()
+
+    def _take(self, waiting: deque[Arrival]) -> bool:
+        """Move the next packet from the queue to those that wait for an answer; return False at the end."""
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        if item is not None:
+            waiting.append(item)
+        return item is not None
 
     def _receive(self) -> None:
         """Put the packets of the source into the queue, each when it is due."""

@@ -58,6 +58,7 @@ class DatasetRows:
             return self._whole[begin:end]
         shape = (end - begin, *self.shape[1:])
         if self._chunks is not None:
+            # A chunk is decompressed as a whole: of the first and the last one only a part may be asked for.
             rows = np.empty(shape, self.dtype)
             step = self._node.chunks[0]
             for number in range(begin // step, -(-end // step)):

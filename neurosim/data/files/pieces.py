@@ -259,11 +259,13 @@ def _windows(
     for piece in pieces:
         if not len(piece):
             continue
+        # Known with the first event, not before: a file may begin with pieces that filters leave empty.
         if zero is None:
             zero = _time_0(piece, start)
         first = int(np.searchsorted(piece.times, zero))
         times = np.concatenate([times, piece.times[first:] - zero])
         units = np.concatenate([units, piece.units[first:]])
+        # A window is whole once an event lies beyond it; what is left waits for the next piece.
         while len(times) and times[-1] >= (number + 1) * window:
             cut = int(np.searchsorted(times, (number + 1) * window))
             yield _window(times[:cut], units[:cut], number, window, size, shape)

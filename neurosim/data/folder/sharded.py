@@ -140,11 +140,7 @@ def shard_folder(
             missing = numbers[writer.recordings :]
             bar = bar_class()(missing, name, unit="file", delay=2.0, disable=quiet or not shows_bars())
             for number in bar:
-                spikes = read_item(items[number], chosen, number)
-                if plan.upright:
-                    spikes = spikes.upright()
-                own = {group: values[number] for group, values in plan.groups.items()}
-                writer.add(place(spikes, plan.shape), plan.labels[number], own)
+                plan.add(writer, read_item(items[number], chosen, number), number)
     return sizes
 
 
@@ -159,6 +155,13 @@ class _Plan:
     labels: tuple[int, ...]
     groups: Mapping[str, tuple[int, ...]]
     group_names: Mapping[str, tuple[str, ...]]
+
+    def add(self, writer: ShardWriter, spikes: Spikes, number: int) -> None:
+        """Write the recording with this number, on the sensor and in the orientation of all."""
+        if self.upright:
+            spikes = spikes.upright()
+        own = {group: values[number] for group, values in self.groups.items()}
+        writer.add(place(spikes, self.shape), self.labels[number], own)
 
 
 def _plan(root: Path, items: tuple[Item, ...], options: FolderOptions, *, quiet: bool) -> _Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,27 +44,38 @@ def make_bundles(layout: Layout, cells: Mapping[int, Cells], alone: Collection[i
     Args:
         alone: populations that are stepped alone.
     """
-    from ...kernels.engine.clocked.views import PIECE
-
     if not layout.many:
         return ()
     bundles = []
     for block, entries in enumerate(layout.members):
-        members: list[int] = []
-        units = 0
-        for p in [*entries.tolist(), -1]:
-            small = p in cells and p not in alone and layout.ends[p] == layout.begins[p] + 1
-            size = int(layout.sizes[p])
-            joins = small and units + size <= PIECE and (not members or _alike(cells[members[0]], cells[p]))
-            if not joins:
-                if len(members) > 1:
-                    bundles.append(_bundle(layout, cells, block, members))
-                members = []
-                units = 0
-            if small:
-                members.append(p)
-                units += size
+        for members in _neighbours(layout, cells, alone, entries.tolist()):
+            # One call for one population is what it has already.
+            if len(members) > 1:
+                bundles.append(_bundle(layout, cells, block, members))
     return tuple(bundles)
+
+
+def _neighbours(
+    layout: Layout, cells: Mapping[int, Cells], alone: Collection[int], entries: Sequence[int]
+) -> Iterator[list[int]]:
+    """Yield the populations of a block, in their order, in runs that one call can step."""
+    from ...kernels.engine.clocked.views import PIECE
+
+    members: list[int] = []
+    units = 0
+    for p in entries:
+        # One that lies in this block alone: of a larger one, each block has a part.
+        small = p in cells and p not in alone and layout.ends[p] == layout.begins[p] + 1
+        size = int(layout.sizes[p])
+        joins = small and units + size <= PIECE and (not members or _alike(cells[members[0]], cells[p]))
+        if not joins:
+            yield members
+            members = []
+            units = 0
+        if small:
+            members.append(p)
+            units += size
+    yield members
 
 
 def _alike(one: Cells, other: Cells) -> bool:
@@ -87,9 +98,9 @@ def _bundle(layout: Layout, cells: Mapping[int, Cells], block: int, members: Seq
     numbers = np.array(members, np.int64)
     firsts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     if all(_same(first, cells[p]) for p in members):
-        return Bundle(block, numbers, firsts, first.functions[0], first.constants)
+        return Bundle(block=block, numbers=numbers, firsts=firsts, step=first.functions[0], constants=first.constants)
     model: Any = type(first.population.model)
     step = step_by_unit(model, first.constants.dtype)
     rows = [cells[p].constants.reshape(len(first.constants), -1) for p in members]
     spread = [np.broadcast_to(row, (len(row), size)) for row, size in zip(rows, sizes, strict=True)]
-    return Bundle(block, numbers, firsts, step, np.concatenate(spread, axis=1))
+    return Bundle(block=block, numbers=numbers, firsts=firsts, step=step, constants=np.concatenate(spread, axis=1))

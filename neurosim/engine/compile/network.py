@@ -244,6 +244,7 @@ def _cells(
     population: Population, model: Neuron, clock: float, seed: int, real: np.dtype[Any], *, driven: bool, quiet: bool
 ) -> Cells:
     """Return the compiled neurons of a population: state, constants and addresses of their steps."""
+    # In float64 up to the end: a time constant is rounded once, after all that is computed from it.
     neuron = drawn(model, seed, population.name, population.size)
     with refused_division(population, neuron):
         initial = initial_state(population, neuron, seed)
@@ -256,6 +257,7 @@ def _cells(
     receptors = len(neuron.receptors) + len(neuron.drives)
     check_constants(population, neuron, clock, constants, real)
     if driven:
+        # A drive changes constants from step to step: each unit has its own, and no step is short.
         step = step_callback(neuron, real, by_unit=True)
         return Cells(
             population=population,

@@ -62,11 +62,11 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
             fired[p][k] = spiked
         for sampler, rows, weights, delays in synapses:
             # Delays are at least one step, so nothing arrives in the step that it is sent in.
-            for i in np.flatnonzero(fired[sampler.source][k]):
+            sent = fired[sampler.source][k]
+            received = arriving[sampler.target][:, sampler.receptor]
+            for i in np.flatnonzero(sent):
                 for s in range(rows.offsets[i], rows.offsets[i + 1]):
-                    due = k + int(delays[s])
-                    amount = weights[s] * fired[sampler.source][k, i]
-                    arriving[sampler.target][due, sampler.receptor, rows.targets[s]] += amount
+                    received[k + int(delays[s]), rows.targets[s]] += weights[s] * sent[i]
         for plan, unit in windows:
             # A window that ends with this step fires in the next.
             if (k + 1) % plan.steps == 0:

@@ -47,9 +47,10 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
                 first = queued
             else:
                 first = step - rows.max_delay
+            steps = (max(first, rows.since, log_start), step)
             for number in rows.projections:
                 if number in changed or rows.form == QUEUE:
-                    _deliver(before, rows, number, arrays, (max(first, rows.since, log_start), step), queue)
+                    _deliver(before, rows, number, arrays, steps, queue)
         queued = step
     # Longer delays need a longer log: steps without spikes stand for those that were dropped.
     new_start = max(0, step - after.history)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,7 @@ def projections_of(
             model = target.model
             if model is None:
                 raise NeurosimFormatError(f"{label}: lead to virtual nodes of {table.target}")
-            # NEST sends positive weights to one receptor and negative ones to the other; both may be the same.
-            for negative, receptor in enumerate(model.receptors):
-                both = model.receptors[0] == model.receptors[1]
-                chosen = inside if both else inside & ((weight < 0) == bool(negative))
-                if not chosen.any() or (both and negative):
-                    continue
+            for receptor, chosen in _by_receptor(model.receptors, inside, weight):
                 values = weight[chosen] * model.weight
                 made.append(
                     Projection(
@@ -61,6 +56,22 @@ def projections_of(
                     )
                 )
     return made
+
+
+def _by_receptor(
+    receptors: tuple[str, str], inside: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield the receptors that some of the edges lead to, each with a flag for each edge.
+
+    NEST sends positive weights to the first and negative ones to the second; both may be the same.
+    """
+    positive, negative = receptors
+    if positive == negative:
+        yield positive, inside
+        return
+    for receptor, chosen in ((positive, inside & ~(weight < 0)), (negative, inside & (weight < 0))):
+        if chosen.any():
+            yield receptor, chosen
 
 
 def _synapses(config: CircuitConfig, table: EdgeTable, label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -54,6 +54,7 @@ def _reports_of_entry(
             if part.model is None or not len(units):
                 continue
             known = part.model.variables
+            # Circuits of other simulators have the membrane under NEURON's name.
             key = "V_m" if variable in ("v", "V") else str(variable)
             if key not in known:
                 raise NeurosimInputError(

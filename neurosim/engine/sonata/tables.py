@@ -75,6 +75,7 @@ class NodeTable:
             NeurosimFormatError: another comparison, or one with a value that it does not take.
         """
         chosen = np.ones(len(self.ids), bool)
+        # Names of the format come before attributes of the same name, and columns of nodes before those of types.
         for name, value in conditions.items():
             wanted = value if isinstance(value, list) else [value]
             if isinstance(value, Mapping):

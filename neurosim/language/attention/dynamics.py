@@ -68,6 +68,7 @@ class LinearSystem:
             else:
                 state = transition @ state
             state = state + self.write[:, t] @ self.inputs[:, t]
+            # Kinds with a bonus read the state before the token, which `through` adds (RWKV).
             source = before if self.reads_before else state
             if self.read is None:
                 outputs.append(source)
@@ -165,7 +166,14 @@ def _reads_before(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     """Return the system of `_additive`, but with y = C h of the token before, and (q . u k) v."""
     q, k, v = (inputs[name] for name in "qkv")
     bonus = (q * mixer.u * k).sum(-1, keepdim=True) * v
-    return LinearSystem(_decays(inputs["g"], k), k[..., None], v[..., None, :], q, bonus, True)
+    return LinearSystem(
+        transition=_decays(inputs["g"], k),
+        write=k[..., None],
+        inputs=v[..., None, :],
+        read=q,
+        through=bonus,
+        reads_before=True,
+    )
 
 
 def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
@@ -177,10 +185,24 @@ def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
         read = (inputs["mark"][..., None] * q[..., None, :]).flatten(-2)
         eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
         mixing = torch.einsum("bthij,kl->bthikjl", inputs["transition"], eye).flatten(-2).flatten(-3, -2)
-        return LinearSystem(mixing, write[..., None], v[..., None, :], read, mixer.own(inputs), True)
+        return LinearSystem(
+            transition=mixing,
+            write=write[..., None],
+            inputs=v[..., None, :],
+            read=read,
+            through=mixer.own(inputs),
+            reads_before=True,
+        )
     write = inputs["source"][..., None] * k
     read = inputs["mark"][..., None] * q
-    return LinearSystem(_decays(inputs["g"], k), write[..., None], v[..., None, :], read, mixer.own(inputs), True)
+    return LinearSystem(
+        transition=_decays(inputs["g"], k),
+        write=write[..., None],
+        inputs=v[..., None, :],
+        read=read,
+        through=mixer.own(inputs),
+        reads_before=True,
+    )
 
 
 def _reflection(k: Tensor, beta: Tensor) -> Tensor:
@@ -264,7 +286,13 @@ def _diagonal(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     a, b = mixer.discrete()
     both = [torch.cat([x, x.conj()], -1) for x in (a, b, torch.view_as_complex(mixer.C))]
     transition, write, read = (x.expand(*u.shape, -1) for x in both)
-    return LinearSystem(transition, write[..., None], u[..., None, None].to(a.dtype), read, (mixer.D * u)[..., None])
+    return LinearSystem(
+        transition=transition,
+        write=write[..., None],
+        inputs=u[..., None, None].to(a.dtype),
+        read=read,
+        through=(mixer.D * u)[..., None],
+    )
 
 
 def _dense(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
@@ -275,7 +303,11 @@ def _dense(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     transition = a.expand(*u.shape, *a.shape[1:])
     write = b.expand(*u.shape, -1)[..., None]
     return LinearSystem(
-        transition, write, u[..., None, None], mixer.C.expand_as(write[..., 0]), (mixer.D * u)[..., None]
+        transition=transition,
+        write=write,
+        inputs=u[..., None, None],
+        read=mixer.C.expand_as(write[..., 0]),
+        through=(mixer.D * u)[..., None],
     )
 
 

@@ -200,12 +200,13 @@ class LanguageModel(nn.Module):
         replaced: dict[int, nn.Parameter] = {}
         for module in self.modules():
             for name, value in module._parameters.items():
-                if isinstance(value, BlockTensor):
-                    new = replaced.get(id(value))
-                    if new is None:
-                        new = nn.Parameter(fn(value.detach()).detach(), requires_grad=value.requires_grad)
-                        replaced[id(value)] = new
-                    module._parameters[name] = new
+                if not isinstance(value, BlockTensor):
+                    continue
+                # One parameter of two modules, as a tied head's, stays one.
+                if id(value) not in replaced:
+                    new = fn(value.detach()).detach()
+                    replaced[id(value)] = nn.Parameter(new, requires_grad=value.requires_grad)
+                module._parameters[name] = replaced[id(value)]
         return super()._apply(fn, recurse)
 
     def _start(self, count: int) -> None:

@@ -113,6 +113,7 @@ def choose_coding(
     require(0 < limit < math.inf, "choice.loss", "must be finite and > 0", limit)
     name = SCHEMES[coding.scheme].strength
     comparison = WindowComparison(dense, text.windows, on_progress)
+    # The model of the last trial, converted in place where another strength needs no other thresholds.
     made: list[Converted] = []
 
     def at_strength(strength: float) -> Converted:
@@ -127,6 +128,7 @@ def choose_coding(
 
     def measure(strength: float) -> Trial:
         """Convert at a strength and read the windows."""
+        # The search moves on real numbers; levels are counted.
         value = round(strength) if name == "levels" else strength
         converted = at_strength(value)
         rises, divergences, totals = _read(converted, comparison, on_progress)
@@ -143,7 +145,11 @@ def choose_coding(
             on_trial(trial)
         return trial
 
-    trials = search_strength(measure, limit, float(getattr(coding, name)), BOUNDS[name], max_trials)
+    trials = search_strength(
+        measure, limit, start=float(getattr(coding, name)), bounds=BOUNDS[name], max_trials=max_trials
+    )
+    # The rise of a trial has a large error, its divergence a small one: with the ratio of both over all trials, the
+    # divergence says how much each loses.
     ratio = divergence_ratio(trials)
     trials = sorted((replace(t, increase=t.estimate(ratio)) for t in trials), key=_strength)
     good = [trial for trial in trials if trial.increase <= limit]

@@ -256,11 +256,11 @@ def each_layer_alone(
             # The blocks below pass floats on for all of these coders: they are read once.
             for name in (name for name in coders if _first_block(model, name) == i):
                 coders[name].bypassed = False
+                # A coder before the blocks, as of an embedding of events, is part of block 0.
                 alone = list(hidden) if i else [model.embed(part) for part in inputs]
-                own = [dict(values) for values in shared]
-                for k in range(i, len(model.layers)):
-                    pass_block(model, k, alone, own)
-                answers = _answers(model, [model.norm(x) for x in alone], following)
+                answers = _from_block(
+                    model, i, hidden=alone, shared=[dict(values) for values in shared], following=following
+                )
                 coders[name].bypassed = True
                 same = sum(int((a == b).sum()) for a, b in zip(before.likeliest, answers.likeliest, strict=True))
                 losses[name] = Comparison(n, before.loss / n, answers.loss / n, same / n)
@@ -296,6 +296,15 @@ def _answers(model: LanguageModel, hidden: Sequence[Tensor], following: Sequence
         loss += float(read.losses.double().sum())
         likeliest.append(read.likeliest)
     return _Answers(loss, likeliest)
+
+
+def _from_block(
+    model: LanguageModel, first: int, hidden: list[Tensor], shared: list[Shared], following: Sequence[Tensor]
+) -> _Answers:
+    """Return the predictions from the inputs of block `first`, which change on the way."""
+    for k in range(first, len(model.layers)):
+        pass_block(model, k, hidden, shared)
+    return _answers(model, [model.norm(x) for x in hidden], following)
 
 
 def _first_block(model: LanguageModel, name: str) -> int:

@@ -130,6 +130,8 @@ def round_compensated(weight: Tensor, moments: Tensor) -> BlockTensor:
     Args:
         moments: H [K, K], the sum of s s^T over the inputs s.
     """
+    # GPTQ (Frantar et al. 2023): columns are rounded from left to right, and each error is made up for by the columns
+    # to its right, by rows of the Cholesky factor of H^-1 that all rows of weights share.
     w = weight.detach().float().clone()
     upper = _inverse_factor(moments.float())
     importance = torch.diagonal(upper).square().reciprocal()
@@ -138,6 +140,7 @@ def round_compensated(weight: Tensor, moments: Tensor) -> BlockTensor:
     for begin in range(0, w.shape[1], CHANNELS):
         end = begin + CHANNELS
         own = w[:, begin:end]
+        # Chosen when the block is reached: its weights have taken the errors of all before it.
         step = _steps(own, importance[begin:end])
         errors = torch.empty_like(own)
         for i in range(CHANNELS):
@@ -146,6 +149,7 @@ def round_compensated(weight: Tensor, moments: Tensor) -> BlockTensor:
             q[:, k] = chosen.to(torch.uint8)
             errors[:, i] = (own[:, i] - (chosen - MIDDLE) * step) / upper[k, k]
             own[:, i + 1 :] -= errors[:, i : i + 1] * upper[k, k + 1 : end]
+        # Columns behind the block take its errors at once, as one product of matrices.
         w[:, end:] -= errors @ upper[begin:end, end:]
         steps.append(step)
     return in_blocks(q, torch.stack(steps, 1))

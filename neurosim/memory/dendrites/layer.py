@@ -164,6 +164,7 @@ class _LayerState(WindowState):
             self.context[context.units] = context.counts
             self.gate[:] = sigmoid(_strongest(self.segments, self.context)[0])
             operations += len(context.units) * units * segments
+        # Without context of this window the gate stays as the last one left it.
         y = inputs.counts.astype(self.rows.dtype) @ self.rows[inputs.units] + self.bias
         values = y * self.gate
         winners = np.sort(best(values[None], model.winners)[0]).astype(np.int32)
@@ -200,17 +201,17 @@ class _LayerState(WindowState):
         return {"weights": self.rows.T.copy()} | {name: getattr(self, name).copy() for name in names}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.gate[:] = array_of(arrays, "gate", self.gate, 0.0, 1.0)
+        self.gate[:] = array_of(arrays, "gate", like=self.gate, low=0.0, high=1.0)
         if not self.learns:
             return
-        weights = array_of(arrays, "weights", self.model.weights, -MAX_VALUE, MAX_VALUE)
+        weights = array_of(arrays, "weights", like=self.model.weights, low=-MAX_VALUE, high=MAX_VALUE)
         good = not weights[~self.mask.T].any()
         require(good, "state['weights']", "must be 0 where the layer has no weight", "another value")
         self.rows[:] = weights.T
-        self.context[:] = array_of(arrays, "context", self.context, 0, MAX_COUNT)
+        self.context[:] = array_of(arrays, "context", like=self.context, low=0, high=MAX_COUNT)
         for name in ("bias", "segments"):
             own = getattr(self, name)
-            own[...] = array_of(arrays, name, own, -MAX_VALUE, MAX_VALUE)
+            own[...] = array_of(arrays, name, like=own, low=-MAX_VALUE, high=MAX_VALUE)
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         model = self.model

@@ -60,8 +60,11 @@ def expected_recall(items: int, active: int, inputs: int, units: int, selection:
             Weights of many items make new ones look familiar, so that the fullest units win more and more of them; see
             `Filling`.
     """
+    # A module of one unit has no rival, whatever is stored.
     if selection is None or units == 1:
         return _recall(_full_match(items, active, inputs, units), units)
+    # `Filling` follows the weights in steps of many items; between its points recall is taken as linear. Before the
+    # first, new items are unfamiliar still, and codes independent.
     filling = Filling(active, inputs, units, selection)
     before = filling.point
     if items <= before.items:
@@ -84,6 +87,7 @@ def capacity(active: int, inputs: int, units: int, recall: float = 0.9, selectio
         return _last(lambda items: expected_recall(items, active, inputs, units) >= recall)
     filling = Filling(active, inputs, units, selection)
     before = filling.point
+    # The bound is met before familiarity matters: the codes are independent.
     if before.recall < recall:
         return capacity(active, inputs, units, recall)
     for point in filling.advance():

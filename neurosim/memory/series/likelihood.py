@@ -87,6 +87,7 @@ class AnomalyLikelihood:
             anomaly: of the record, 0 to 1.
             value: of the series; while the values of the history are all alike, nothing is improbable. NaN: none.
         """
+        # The score is of the mean of the last anomalies: a single one says little where a series is noisy.
         self._run[self._count % self.window] = anomaly
         mean = float(self._run.sum()) / min(self._count + 1, self.window)
         tail = 0.5
@@ -94,6 +95,7 @@ class AnomalyLikelihood:
             if self._distribution[1] == 0.0 or self._count % self.refit == 0:
                 self._fit()
             tail = self._tail(mean)
+        # Only now: a record is not compared with itself.
         place = self._count % self.history
         self._history[place] = mean
         self._values[place] = value
@@ -105,6 +107,7 @@ class AnomalyLikelihood:
         tail = 0.5 * math.erfc((mean - centre) / (deviation * math.sqrt(2)))
         before = self._last
         self._last = tail
+        # An anomaly that goes on is reported once; what follows it says only that it goes on.
         if tail <= RED and before <= RED:
             return YELLOW
         return tail
@@ -190,6 +193,7 @@ class JumpSurprise:
         if not math.isfinite(jump):
             return 0.0
         count = len(self._sorted)
+        # Sorted, so that a rank costs log n; in order of arrival, to know which one leaves.
         below = bisect_left(self._sorted, jump)
         up_to = bisect_right(self._sorted, jump)
         if count:

@@ -230,7 +230,7 @@ class NeuronTrial:
 
     def _drive(self) -> tuple[int, float, bool]:
         """Return receptor and smallest weight on the ladder, of either sign, that makes it fire in 0.1 s, and True."""
-        best: tuple[int, float, bool] | None = None
+        smallest: list[tuple[int, float, bool]] = []
         for receptor, name in enumerate(self.neuron.receptors):
             signs = (1.0,) if name in self.neuron.positive else (1.0, -1.0)
             for sign in signs:
@@ -239,10 +239,9 @@ class NeuronTrial:
                 fired = self.steps(state, inputs, max(round(0.1 / self.dt), 20)).any(axis=0)
                 # A neuron that fires at every weight fires without input.
                 if fired.any() and not fired.all():
-                    weight = sign * float(LADDER[np.argmax(fired)])
-                    if best is None or abs(weight) < abs(best[1]):
-                        best = receptor, weight, True
-        return best or (0, self.range, False)
+                    smallest.append((receptor, sign * float(LADDER[np.argmax(fired)]), True))
+        # The first of equal ones, as `min` takes it: that of the earlier receptor, and of the positive sign.
+        return min(smallest, key=lambda drive: abs(drive[1]), default=(0, self.range, False))
 
 
 def spill(neuron: Neuron, dt: float, real: np.dtype, units: int, compiled: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class _Cell(NamedTuple):
 
 
 def _model(config: AttentionConfig, task: SequenceTask, kinds: str, seed: int) -> ProbeModel:
-    return ProbeModel(task, config.layers(kinds), config.model.width, config.model.hidden, seed)
+    return ProbeModel(task, config.layers(kinds), width=config.model.width, hidden=config.model.hidden, seed=seed)
 
 
 def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[TrainedProbe]]:
@@ -92,18 +93,25 @@ def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[Traine
             result = cell.folder / "result.json"
             if not result.is_file():
                 make_folder(cell.folder)
-                model = _model(config, task, cell.kinds, cell.seed)
-                training = ProbeRun(task, model, config.training, cell.seed, cell.folder / STATE)
-                try:
-                    state = training.run(on_progress)
-                except NeurosimError as error:
-                    raise NeurosimError(f"{cell.kinds}, seed {cell.seed}: {error}") from None
-                scores = scores_by_size(task, model, cell.seed)
-                made = TrainedProbe(seed=cell.seed, scores=scores, losses=state.losses, seconds=state.seconds)
-                write_json(result, plain.to_plain(made))
+                write_json(result, plain.to_plain(_train(config, task, cell, on_progress)))
                 (cell.folder / STATE).unlink(missing_ok=True)
+            # Read back in either case: a resumed run has the same digits.
             trained[cell.kinds].append(plain.from_plain(TrainedProbe, read_json(result), str(result)))
     return trained
+
+
+def _train(
+    config: AttentionConfig, task: SequenceTask, cell: _Cell, on_progress: Callable[[int, float], None]
+) -> TrainedProbe:
+    """Train the model of a cell, from where it was stopped, and test it on every size."""
+    model = _model(config, task, cell.kinds, cell.seed)
+    training = ProbeRun(task, model, config.training, seed=cell.seed, checkpoint=cell.folder / STATE)
+    try:
+        state = training.run(on_progress)
+    except NeurosimError as error:
+        raise NeurosimError(f"{cell.kinds}, seed {cell.seed}: {error}") from None
+    scores = scores_by_size(task, model, cell.seed)
+    return TrainedProbe(seed=cell.seed, scores=scores, losses=state.losses, seconds=state.seconds)
 
 
 @torch.no_grad()

@@ -90,15 +90,9 @@ def _pool(
     left = list(tasks)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            workers = min(executor.workers, len(left))
-            # Spawned workers have imported nothing: they run the files of --plugin first.
-            with ProcessPoolExecutor(workers, get_context("spawn"), plugins.run_files, (plugins.files(),)) as pool:
-                waiting = {pool.submit(work, task, executor): task for task in left}
-                with _ended_by_an_interrupt():
-                    for future in as_completed(waiting):
-                        outcome = _try(future.result)
-                        left.remove(waiting[future])
-                        yield waiting[future], outcome
+            for task, outcome in _one_pool(list(left), work, executor):
+                left.remove(task)
+                yield task, outcome
             return
         except BrokenProcessPool:
             if attempt < ATTEMPTS:
@@ -107,6 +101,17 @@ def _pool(
         f"workers were killed {ATTEMPTS} times, {len(left)} of {len(tasks)} {name}s are not done; out of memory? Use "
         "fewer --workers; finished work is kept, continue with --resume"
     )
+
+
+def _one_pool(tasks: Sequence[T], work: Work[T, R], executor: Executor) -> Iterator[tuple[T, R | NeurosimError]]:
+    """Run tasks in a pool; raises `BrokenProcessPool` after the tasks that were done when a worker was killed."""
+    workers = min(executor.workers, len(tasks))
+    # Spawned workers have imported nothing: they run the files of --plugin first.
+    with ProcessPoolExecutor(workers, get_context("spawn"), plugins.run_files, (plugins.files(),)) as pool:
+        waiting = {pool.submit(work, task, executor): task for task in tasks}
+        with _ended_by_an_interrupt():
+            for future in as_completed(waiting):
+                yield waiting[future], _try(future.result)
 
 
 @contextmanager

@@ -68,6 +68,8 @@ def read_inputs(config: SeriesConfig) -> SeriesInputs:
         horizons = FILE_HORIZONS
         is_own = target_name in names
     horizons = own.horizons or horizons
+    # The first values have no past of the length that some models read: all begin at the same one. Behind the
+    # training part there must be values to test on at the longest horizon.
     values = len(target)
     train = round(own.train * values)
     first = max(own.washout, own.lags, config.states.inputs)

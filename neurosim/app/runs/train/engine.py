@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,14 +124,18 @@ def _same_spikes(
         trace = net.trace(torch.from_numpy(batch.x), torch.from_numpy(batch.lengths))
         for spikes, layer in zip(spikes_by_layer, trace.spikes, strict=True):
             for k, i in enumerate(chosen):
-                # Of training: [steps, units] of one recording, in order of steps, then units.
-                steps, units = np.nonzero(layer[: batch.lengths[k], k].numpy())
-                mine = slice(spikes.offsets[i], spikes.offsets[i + 1])
-                if len(steps) != mine.stop - mine.start:
-                    return False
-                # The engine's spikes of a step may be in another order of units.
-                order = np.lexsort((spikes.units[mine], spikes.ticks[mine]))
-                same = (spikes.ticks[mine][order] == steps) & (spikes.units[mine][order] == units)
-                if not same.all():
+                if not _has_spikes(spikes, int(i), layer[: batch.lengths[k], k].numpy()):
                     return False
     return True
+
+
+def _has_spikes(recordings: Recordings, number: int, grid: NDArray[Any]) -> bool:
+    """Return whether the spikes of a recording are those of a grid [steps, units]."""
+    steps, units = np.nonzero(grid)
+    own = slice(recordings.offsets[number], recordings.offsets[number + 1])
+    if len(steps) != own.stop - own.start:
+        return False
+    # The engine's spikes of a step may be in another order of units.
+    order = np.lexsort((recordings.units[own], recordings.ticks[own]))
+    same = (recordings.ticks[own][order] == steps) & (recordings.units[own][order] == units)
+    return bool(same.all())

@@ -49,6 +49,7 @@ def columns_of(widths: Sequence[int], threads: int, block: int = BLOCK) -> list[
     at = 0
     for thread in range(threads):
         for layer, width in enumerate(widths):
+            # The cuts of the layer alone, so that joining changes no thread's part of it.
             places = cuts(-(-width // BLOCK), threads)
             first = BLOCK * places[thread]
             end = at + BLOCK * places[thread + 1] - first
@@ -179,6 +180,7 @@ def _block_rows(
     known = [unpacked(layer.stored_int4()) for layer in layers]
     has_minima = known[0][2] is not None
     for each in columns:
+        # Columns that no range covers are padding: their weights and steps stay 0.
         place = slice(each.start, each.start + each.outputs)
         source = slice(each.first, each.first + each.outputs)
         own_q, *own_scales = known[each.layer]

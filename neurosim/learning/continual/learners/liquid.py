@@ -86,6 +86,7 @@ class LiquidReadout(Learner):
         for first in range(0, n, BATCH):
             part = task.train.select(np.arange(first, min(first + BATCH, n)))
             z = self._features(liquid_spikes(self._play(part.x)))
+            # Centre and scale stay those of the first batch: sums of features on other scales could not be added.
             if task.index == 0 and first == 0:
                 self._calibrate(z)
             z = (z - self.centre) / self.scale

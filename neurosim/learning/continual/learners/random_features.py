@@ -194,6 +194,7 @@ class Filters(ItemFeatures):
         fired = 0
         driven = 0
         for first in range(0, len(x), TOGETHER):
+            # Patches hold a unit once for each place that sees it: batches keep them small.
             part = x[first : first + TOGETHER]
             patches = self.view.patches(self.problem, part)
             driven += np.count_nonzero(self.view.pictures(self.problem, part))

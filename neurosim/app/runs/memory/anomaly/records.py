@@ -51,15 +51,19 @@ def build_detector(rows: Sequence[SeriesRow], columns: SeriesColumns, config: An
     if columns.time:
         encoders[columns.time] = _date_encoder(own.date, np.array([row.time for row in rows]))
     spans = {key: _range_of(rows, key) for key in columns.numbers}
+    # Coordinates are one place, with an encoder together; every other number has its own. The first one is watched,
+    # and a range that is set is of that one.
     plain = [key for key in columns.numbers if key not in coordinates]
     if plain and own.range is not None:
         spans[plain[0]] = own.range
     for key in plain:
         encoders[key] = number_encoder(*spans[key], config.seed)
     for key in columns.texts:
+        # Texts that come later share a code with each other.
         known = sorted({str(row.values[key]) for row in rows} - {OTHERS})
         encoders[key] = CategoryEncoder((*known, OTHERS), CATEGORY_BITS)
     if coordinates:
+        # One resolution for all axes, or a distance would depend on its direction.
         widest = max(spans[key][1] - spans[key][0] for key in coordinates) or 1.0
         encoders[",".join(coordinates)] = CoordinateEncoder(
             resolution=widest / COORDINATE_STEPS,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TextIO, TypeAlias
 
 import numpy as np
 
@@ -170,13 +170,13 @@ def _learn(
     spent = 0.0
     begin = detector.records
     columns = run.inputs.columns
-    saved = time.monotonic()
     if on_record is not None:
         on_record(HEAD)
     with (
         (run.path / SCORES).open("a", newline="", encoding="utf-8") as file,
         bar("detecting", "records", run.options.quiet or is_stream) as report,
     ):
+        written = _Written(detector, run.path / DETECTOR, file)
         try:
             for row in rows:
                 start = time.thread_time()
@@ -190,26 +190,42 @@ def _learn(
                     on_record(line)
                 if report is not None and detector.records % REPORT_EVERY == 0:
                     report(detector.records, total)
-                if time.monotonic() - saved > SAVE_EVERY:
-                    # The scores first: those beyond the detector's records are cut, missing ones cannot be made.
-                    file.flush()
-                    detector.save(run.path / DETECTOR)
-                    saved = time.monotonic()
+                if written.is_due():
+                    written.save()
         except KeyboardInterrupt:
-            file.flush()
-            detector.save(run.path / DETECTOR)
+            written.save()
             # Ctrl-C ends a stream as its end does; a file has records left, and a stream without one has no result.
             if not is_stream or detector.records == begin:
                 raise
         except NeurosimFormatError as error:
             # A stream is not read again: what it held until the wrong row is kept for a resumed run.
-            file.flush()
-            detector.save(run.path / DETECTOR)
+            written.save()
             words = f"neurosim memory anomaly --resume {shlex.quote(str(run.path))}"
             raise NeurosimFormatError(f"{error}; what came before is saved, continue with: {words}") from None
     detector.save(run.path / DETECTOR)
     count = detector.records - begin
     return spent / count if count else None
+
+
+class _Written:
+    """The scores and the detector on disk, from which a killed run goes on."""
+
+    def __init__(self, detector: AnomalyDetector, path: Path, scores: TextIO) -> None:
+        self._detector = detector
+        self._path = path
+        self._scores = scores
+        self._saved = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether the detector on disk is too old."""
+        return time.monotonic() - self._saved > SAVE_EVERY
+
+    def save(self) -> None:
+        """Write what was learned so far."""
+        # The scores first: those beyond the detector's records are cut, missing ones cannot be made.
+        self._scores.flush()
+        self._detector.save(self._path)
+        self._saved = time.monotonic()
 
 
 def _probation(rows: Iterator[SeriesRow], config: AnomalyConfig) -> tuple[list[SeriesRow], Iterator[SeriesRow]]:
