@@ -101,6 +101,7 @@ def _exp64(x):
 @njit(inline="always")
 def log_of_fraction(x):
     """Return ln x of a float64 in (0, 1), within 2 units in the last place: Cephes' rational form (Moshier 1989)."""
+    # x = m 2^e with m in [1/2, 1); below root 1/2 doubled, so that the polynomial is asked near 1.
     bits = _as(x, int64(0))
     e = float64((bits >> int64(52)) - int64(1022))
     m = _as((bits & int64(0xFFFFFFFFFFFFF)) | int64(0x3FE0000000000000), float64(0.0))
@@ -118,6 +119,7 @@ def log_of_fraction(x):
     q = q * m + 7.11544750618563894466e1
     q = q * m + 2.31251620126765340583e1
     z = m * m
+    # ln 2 in two parts, 0.693359375 - 2.12e-4: the first times e has no rounding.
     y = m * (z * p / q) - e * 2.121944400546905827679e-4
     return (m + (y - 0.5 * z)) + e * 0.693359375
 
@@ -125,6 +127,7 @@ def log_of_fraction(x):
 @njit(inline="always")
 def turn(t):
     """Return cos and sin of 2 pi t for float64 in [0, 1), by quarter turns and Cephes' polynomials (Moshier 1989)."""
+    # Adding 1.5 2^52 rounds to an integer, which then stands in the lowest bits.
     shifted = 4.0 * t + 6755399441055744.0
     quarter = _as(shifted, int64(0))
     y = (4.0 * t - (shifted - 6755399441055744.0)) * 1.5707963267948966
@@ -141,6 +144,7 @@ def turn(t):
     p = p * z - 1.38888888888730564116e-3
     p = p * z + 4.16666666666665929218e-2
     cosine = (1.0 - 0.5 * z) + z * z * p
+    # Quarter turns exchange sine and cosine, and half turns the signs: without a branch, for vectors.
     odd = quarter & int64(1)
     negative = quarter & int64(2)
     c = sine if odd else cosine

@@ -28,6 +28,7 @@ from neurosim.base.values import Value
 from neurosim.engine.compile.plastic import plastic_bytes
 from neurosim.engine.compile.rule_vectors import rule_vector, short_term_vector
 from neurosim.kernels.engine.clocked import plasticity as kernel
+from neurosim.kernels.engine.clocked import short_term as short_term_kernel
 from neurosim.kernels.engine.clocked import waiting as late
 from neurosim.network import RewardSTDP, ShortTermPlasticity, Uniform
 from neurosim.network.plasticity import RULES
@@ -398,8 +399,8 @@ def synapse_history(rule: LearningRule, arrivals: np.ndarray, posts: np.ndarray,
 def release(parameters: ShortTermPlasticity, steps: np.ndarray) -> np.ndarray:
     vector = short_term_vector(parameters, DT)
     state = np.array([[0.0, 1.0, 0.0]])
-    got = np.array([kernel.release(vector, state, 0, step) for step in steps])
-    np.testing.assert_allclose(got, kernel.release_reference(vector, steps), rtol=1e-13)
+    got = np.array([short_term_kernel.release(vector, state, 0, step) for step in steps])
+    np.testing.assert_allclose(got, short_term_kernel.release_reference(vector, steps), rtol=1e-13)
     return got
 
 
@@ -436,10 +437,10 @@ def test_paired_pulses() -> None:
 @pytest.mark.parametrize("chance", [0.0, 0.02, 0.5, 0.73, 1.0])
 def test_successes_of_uniform_numbers_are_binomial(count: int, chance: float) -> None:
     numbers = np.concatenate([(np.arange(2000) + 0.5) / 2000, [2.0**-54, 1 - 2.0**-53]])
-    drawn = np.array([kernel.binomial(count, chance, number) for number in numbers])
+    drawn = np.array([short_term_kernel.binomial(count, chance, number) for number in numbers])
     # The plain form takes 0.1 ms a number: every eighth, and the two at the ends.
     some = np.r_[0:2000:8, 2000, 2001]
-    plain = [kernel.binomial_reference(count, chance, number) for number in numbers[some]]
+    plain = [short_term_kernel.binomial_reference(count, chance, number) for number in numbers[some]]
     np.testing.assert_array_equal(drawn[some], plain)
     assert drawn.min() >= 0 and drawn.max() <= count
     # Numbers at equal distances: moments are those of the distribution, but for its ends.

@@ -250,6 +250,7 @@ def _read(p, q, ring, kept, position, out):
     w = p.window
     scale = float32(1 / math.sqrt(size))
     left = position - w
+    # Tokens seen directly, tokens seen through the state, and slots: fewer than their room while the text is short.
     near = min(position + 1, w)
     far = min(max(left + 1, 0), w) if p.state_k else 0
     held = min(max(left + 1, 0), p.slots)
@@ -260,6 +261,7 @@ def _read(p, q, ring, kept, position, out):
         weights[near + t] = scale * dot(q, ring[(left - t) % (2 * w)][2 * size : 3 * size])
     for t in range(held):
         weights[near + far + t] = scale * dot(q, kept[t][:size])
+    # One softmax over all three, so that they compete.
     softmax(weights[: near + far + held])
     out[:] = 0
     for t in range(near):

@@ -275,6 +275,7 @@ def take_oldest(p, context, begin, end):
     capacity = p.capacity
     for i in range(p.tokens):
         position = position_of(context, i)
+        # The oldest token lies where this one is written.
         slot = p.ring + 4 * ((i * capacity + position % capacity) * p.width + p.first)
         for n in range(begin, end):
             old = vector(slot + 4 * n * size, size, FLOAT)
@@ -335,6 +336,7 @@ def slots(p, context, begin, end):
             out = head_of(p.out, i, heads, h, 1, values)
             for m in range(count):
                 row = rows[m]
+                # A slot takes in as much of the token as it forgets: it stays a weighted mean of tokens.
                 keep = exp(g[m])
                 for j in range(keys):
                     row[j] = keep * row[j] + (float32(1) - keep) * k[j]

@@ -25,6 +25,8 @@ def _add_rows(rows, stride, channels, counts, number, out):
     """Add the listed rows, at an address and `stride` bytes apart, by eights as `spikes.accumulate`, the rest apart."""
     j = 0
     size = out.size
+    # `out` is read and written once for eight rows. They are named, not in a list, so that LLVM sees that `out` lies
+    # apart from all of them.
     while j + 8 <= number:
         a = _row(rows, stride, channels[j], size)
         b = _row(rows, stride, channels[j + 1], size)
@@ -34,6 +36,7 @@ def _add_rows(rows, stride, channels, counts, number, out):
         f = _row(rows, stride, channels[j + 5], size)
         g = _row(rows, stride, channels[j + 6], size)
         h = _row(rows, stride, channels[j + 7], size)
+        # The list is filled up and has AHEAD more entries: the next eight can be asked for behind its end.
         for i in range(8, 16):
             for n in range(0, 4 * size, LINE):
                 prefetch(rows + channels[j + i] * stride + n)

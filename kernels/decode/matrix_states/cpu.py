@@ -105,6 +105,7 @@ def _add_and_read(rows, keep, k, v, q, scale, out):
 @compiled(fastmath={"contract"})
 def _read(rows, keep, k, decays, out):
     """S = keep S if it decays, out = S^T k, four rows at a time."""
+    # The passes of `_add_and_read`. Without decay the state is not written, which is half of the memory traffic.
     size = rows.shape[0]
     out[:] = 0
     n = 0

@@ -228,6 +228,8 @@ def _forward_near(first, a, depth, keys, hidden, x, layers, out):
     factor = _forward(first, depth, keys, hidden, x, layers, out)
     current = layers + 8 * depth * size
     other = layers + 4 * (2 * depth + 1) * size
+    # The input does not depend on the weights. Then, layer by layer, the change of a layer's sums: that of its input
+    # through the weights at `first`, and its input through the change of the weights (the product rule).
     vector(current, keys, FLOAT)[:] = 0
     at = 0
     for layer in range(depth):
@@ -281,6 +283,7 @@ def _descend(p, w, a, step, layers, thetas, keeps, momenta):
     at = p.weights
     current = layers + 8 * depth * size
     other = layers + 4 * (2 * depth + 1) * size
+    # Two rows take turns: derivatives by the output of this layer, and by that of the layer before.
     for layer in range(depth - 1, -1, -1):
         rows, columns = _shape(layer, depth, keys, hidden)
         at -= rows * columns
@@ -288,6 +291,7 @@ def _descend(p, w, a, step, layers, thetas, keeps, momenta):
         if layer:
             y = vector(layers + 4 * (depth + layer - 1) * size, rows, FLOAT)
             _into_layer_before(matrix(w + 4 * at, rows, columns, FLOAT), d, y, vector(other, rows, FLOAT))
+        # The derivatives of the layer before are computed already: the weights of this one may move.
         x = vector(layers + 4 * layer * size, rows, FLOAT)
         own = matrix(a + 4 * at, rows, columns, FLOAT)
         moved = matrix(step + 4 * at, rows, columns, FLOAT)

@@ -13,23 +13,30 @@ from .reference import COLUMNS, NORM, PRINTED
 @compiled(error_model="numpy")
 def retained(a, kind, q, w):
     """Fill w [rows, columns] with w(a)."""
-    if kind != COLUMNS:
-        two = float32(2)
-        floor = float32(1e-12)
-        total = floor if kind == PRINTED else ZERO
-        for i in range(a.shape[0]):
-            for j in range(a.shape[1]):
-                total += abs(a[i, j]) ** q
-        if kind == PRINTED:
-            factor = ONE / total ** ((q - two) / q)
-        else:
-            factor = ONE / (total ** (two / q) + floor) ** ((q - two) / two)
-        for i in range(a.shape[0]):
-            for j in range(a.shape[1]):
-                w[i, j] = a[i, j] * factor
-                if kind == NORM:
-                    w[i, j] *= abs(a[i, j]) ** (q - two)
+    if kind == COLUMNS:
+        _softmax_of_columns(a, w)
         return
+    two = float32(2)
+    # Of a memory that is still empty the total is 0: the floor makes w 0 there, where it would be 0 / 0.
+    floor = float32(1e-12)
+    total = floor if kind == PRINTED else ZERO
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            total += abs(a[i, j]) ** q
+    if kind == PRINTED:
+        factor = ONE / total ** ((q - two) / q)
+    else:
+        factor = ONE / (total ** (two / q) + floor) ** ((q - two) / two)
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            w[i, j] = a[i, j] * factor
+            if kind == NORM:
+                w[i, j] *= abs(a[i, j]) ** (q - two)
+
+
+@compiled(error_model="numpy")
+def _softmax_of_columns(a, w):
+    """Fill w with the softmax of each column of a."""
     for j in range(a.shape[1]):
         most = a[0, j]
         total = ZERO

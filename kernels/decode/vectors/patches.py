@@ -20,6 +20,7 @@ def patches(p, context, begin, end):
     wide = (width - p.columns) // p.across + 1
     positions = ((height - p.rows) // p.down + 1) * wide
     size = planes * p.rows * p.columns
+    # Distances in x of neighbours in a row, in a column, and of planes.
     pixel, row, plane = (planes, planes * width, 1) if p.together else (1, width, height * width)
     for i in range(begin, end):
         place = i % positions

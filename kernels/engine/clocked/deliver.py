@@ -96,17 +96,18 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
     # With types: of literal numbers numba would compile `_list_parts` once more each.
     nowhere = np.int64(-1)
     k = np.int64(0)
+    # With room for the rows of zeros that fill up each list to eights, and the last to 32.
     total = 8 * n * steps + 64
     for q in range(steps):
         for p in range(n):
             if tables[p, FORM] == JOINT:
                 total += _list_parts(tables[p], log, log_offsets, entries, log_start, first + q, rows, nowhere)
                 continue
-            step = first + q - tables[p, DELAY]
-            if tables[p, FORM] <= SUMS and max(log_start, tables[p, SINCE]) <= step < tables[p, UNTIL]:
-                at = (step - log_start) * entries + tables[p, SOURCE]
-                for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
-                    total += log_offsets[b, at + 1] - log_offsets[b, at]
+            at = _place(tables, p, log_start, entries, first + q)
+            if at < 0:
+                continue
+            for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
+                total += log_offsets[b, at + 1] - log_offsets[b, at]
     if total > rows.size:
         return -total
     for q in range(steps):
@@ -115,10 +116,9 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
             if tables[p, FORM] == JOINT:
                 k += _list_parts(tables[p], log, log_offsets, entries, log_start, first + q, rows, k)
                 continue
-            step = first + q - tables[p, DELAY]
-            if tables[p, FORM] > SUMS or step < max(log_start, tables[p, SINCE]) or step >= tables[p, UNTIL]:
+            at = _place(tables, p, log_start, entries, first + q)
+            if at < 0:
                 continue
-            at = (step - log_start) * entries + tables[p, SOURCE]
             bits = tables[p, FORM] == BITS
             base = tables[p, MATRIX]
             stride = tables[p, STRIDE]
@@ -131,9 +131,19 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
                     rows[k] = zero_row
                     k += 1
         begin[q, n] = k
+    # Rows are read ahead of the loop that adds them, beyond the last one.
     for i in range(k, k + 32):
         rows[i] = zero_row
     return k
+
+
+@compiled(inline="always")
+def _place(tables, p, log_start, entries, now):
+    """Return the place in `log_offsets` of the spikes of table p that are due in step `now`; -1 if none can be."""
+    step = now - tables[p, DELAY]
+    if tables[p, FORM] > SUMS or step < max(log_start, tables[p, SINCE]) or step >= tables[p, UNTIL]:
+        return np.int64(-1)
+    return (step - log_start) * entries + tables[p, SOURCE]
 
 
 @compiled
@@ -186,6 +196,7 @@ def address_of_bits() -> int:
 @compiled(inline="always")
 def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
     """Prefetch rows that are read soon."""
+    # In two stages: the addresses of a row first, then, once they have come, the lines that they point to.
     if i + 8 < last:
         prefetch(table[CUTS] + rows[i + 8] * cuts.shape[1] * 4)
         prefetch(table[TARGETS] + rows[i + 8] * 8)
@@ -254,6 +265,7 @@ def deliver_joint(table, rows, first, last, low, high, weight, sums):
     part = low > 0 or high < sums.size
     width = sums.itemsize
     for i in range(first, last):
+        # As in `_ask`, but further ahead: these rows are short, of populations that are small.
         if i + 16 < last:
             prefetch(table[STARTS] + 8 * rows[i + 16])
         if i + 6 < last:
@@ -268,6 +280,7 @@ def deliver_joint(table, rows, first, last, low, high, weight, sums):
         a = starts[row]
         z = starts[row + 1]
         if part:
+            # Searched for: a column of cuts for each block would be longer than such a row.
             a = _reached(slots, a, z, low)
             z = _reached(slots, a, z, high)
         targets = slots[a:z]
@@ -317,7 +330,9 @@ def deliver_queue(table, request, units, queue):
     own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
     after = vector(table[DELAYS], table[ROWS] if table[DELAYS] else 0, np.int64(0))
     depth = queue.shape[0]
+    # Delays are below the depth, so that it is subtracted once at most.
     now = step % depth
+    # The question whether weights and delays differ is asked once a row, and not at each synapse.
     for i in range(units.size):
         row = units[i]
         a = np.int64(cuts[row, first_block])

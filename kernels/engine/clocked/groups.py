@@ -84,6 +84,7 @@ def _read(table, context, log, log_offsets, like):
             ends = vector(table[ENDS] + page * 16, 2, np.int64(0))
             ends[TAIL] = ends[HEAD] = 0
         born[:] = 0
+        # Spikes that are on their way have had a group read in each step since the first after them.
         for step in range(max(now - table[DELAY], context[LOG_START]), now - 1):
             born[step % born.size] = _begin(table, context, log, log_offsets, step, now - 1 - step, sums)
         return
@@ -177,6 +178,7 @@ def _deliver(cursors, first, last, sums):
             group = vector(at + 4, count, np.uint32(0))
             for j in range(count):
                 record = group[j]
+                # The shift of a signed number keeps the sign of the weight above the target.
                 sums[record & np.uint32(0xFFFF)] += np.int32(record) >> np.int32(16)
         else:
             weights = vector(at + 8, count, 0.0)

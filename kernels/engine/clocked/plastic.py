@@ -25,20 +25,16 @@ from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike,
 from .plasticity import (
     REWARD_ENTRIES,
     RULE_ENTRIES,
-    SITES,
     TRACE_COLUMNS,
-    USED,
     Incoming,
     Learning,
     advance_reward,
     after_arrival,
-    binomial,
     on_arrival,
     on_target_spike,
-    refilled,
-    release,
     settle,
 )
+from .short_term import SITES, USED, binomial, refilled, release
 from .views import PIECE
 from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, forget, is_full, wait
 
@@ -325,13 +321,26 @@ def target_state(entry, real, row, unit):
 @compiled
 def noise_at(entry, context, source, s, number):
     """Return the standard normal number of a synapse in this step; `number` counts those of a step."""
+    # Above the number of the synapse, which is below 2^40.
+    index = uint64(number) << uint64(40) | uint64(s + _synapses_before(entry, source))
+    return normal_at(uint64(entry[KEY]), index, _draw(context))
+
+
+@compiled
+def _draw(context):
+    """Return the number of this step among the draws of a stream: that of the trial above that of the step."""
+    return uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
+
+
+@compiled
+def _synapses_before(entry, source):
+    """Return what makes the place of a synapse of `source` its number in the whole projection.
+
+    Draws are keyed by that number, so that they do not depend on which process holds which targets.
+    """
     if entry[BEFORE]:
-        before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
-    else:
-        before = np.int64(0)
-    draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
-    index = uint64(number) << uint64(40) | uint64(s + before)
-    return normal_at(uint64(entry[KEY]), index, draw)
+        return vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
+    return np.int64(0)
 
 
 @compiled
@@ -382,20 +391,14 @@ def _hold(entry, context, real):
     activity = matrix(entry[ACTIVITY], entry[TARGETS], 2, 0.0)
     first, last = _own_targets(entry, context)
     for target in range(first, last):
+        # All delays of the projection come before any is scaled: the factor is of their sum.
         total = 0.0
         for k in range(entry[GROUP]):
-            each = _member(entry, k)
-            weights = vector(each[WEIGHTS], each[SYNAPSES], real)
-            incoming = _incoming(each)
-            if each[WAITS]:
-                _catch_up_target(each, context, target, real)
-            elif each[ELIGIBILITY]:
-                learning = _learning(each, context[THREAD])
-                for i in range(incoming.offsets[target], incoming.offsets[target + 1]):
-                    settle(learning, weights, incoming.synapses[i])
-            total += incoming_sum(incoming.offsets, incoming.synapses, weights, target)
+            total += _weight_onto(_member(entry, k), context, target, real)
         factor = scaling_factor(rule, activity, target, step)
+        # NaN, unequal to itself: no total is held, and the factor is that of the rates.
         if rule[TOTAL] == rule[TOTAL]:
+            # A sum of the other sign, or of 0, no factor brings to the total.
             if total * rule[TOTAL] > 0.0:
                 factor = rule[TOTAL] / total
             else:
@@ -407,6 +410,20 @@ def _hold(entry, context, real):
             scale(rule, incoming.offsets, incoming.synapses, weights, target, factor)
             if each[WAITS]:
                 forget(_waiting(each, context[THREAD]), target)
+
+
+@compiled
+def _weight_onto(entry, context, target, real):
+    """Bring the weights of an entry onto a target up to date, and return their sum."""
+    weights = vector(entry[WEIGHTS], entry[SYNAPSES], real)
+    incoming = _incoming(entry)
+    if entry[WAITS]:
+        _catch_up_target(entry, context, target, real)
+    elif entry[ELIGIBILITY]:
+        learning = _learning(entry, context[THREAD])
+        for i in range(incoming.offsets[target], incoming.offsets[target + 1]):
+            settle(learning, weights, incoming.synapses[i])
+    return incoming_sum(incoming.offsets, incoming.synapses, weights, target)
 
 
 @compiled
@@ -472,11 +489,8 @@ def _transmit(entry, context, source, ordinal, begin, end, targets, weights, gai
     """
     share = vector(entry[RELEASED], 1, 0.0)[0]
     real = row.dtype.type(gain)
-    draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
-    if entry[BEFORE]:
-        before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
-    else:
-        before = np.int64(0)
+    draw = _draw(context)
+    before = _synapses_before(entry, source)
     # Above the number of the synapse, which is below 2^40.
     spike = uint64(ordinal) << uint64(40)
     for s in range(begin, end):
@@ -494,11 +508,8 @@ def _release_quanta(entry, context, source, ordinal, begin, end, targets, weight
     """
     full = vector(entry[FULL], entry[SYNAPSES], np.uint8(0))
     count = np.int64(sites)
-    draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
-    if entry[BEFORE]:
-        before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
-    else:
-        before = np.int64(0)
+    draw = _draw(context)
+    before = _synapses_before(entry, source)
     # Above the number of the synapse, which is below 2^40.
     spike = uint64(ordinal) << uint64(40)
     for s in range(begin, end):

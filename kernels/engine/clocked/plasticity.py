@@ -71,10 +71,6 @@ RENEW_AFTER = 8.0
 # Synapses of a target whose weights are prefetched.
 AHEAD = 24
 
-# Short-term plasticity: its parameters, float64 [4], and its state, float64 [sources, 3].
-U, RATE_REC, RATE_FACIL, SITES = range(4)
-USED, AVAILABLE, LAST_RELEASE = range(3)
-
 
 class Learning(NamedTuple):
     """The arrays of a rule as a thread sees them; all empty where a projection has none."""
@@ -120,8 +116,14 @@ def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
     def part(w):
         return min(max((w - rule[W_MIN]) / (rule[W_MAX] - rule[W_MIN]), 0.0), 1.0)
 
-    def kept(w):
+    def within(w):
         return min(max(w, rule[W_MIN]), rule[W_MAX])
+
+    def change(w, c, amount):
+        """Return weight and eligibility after a pairing, which changes the one or the other."""
+        if rule[MODULATED]:
+            return w, c + amount
+        return within(w + amount), c
 
     pre = []
     post = []
@@ -129,23 +131,26 @@ def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
     d = 0.0
     history = []
     delivered = []
-    modulated = bool(rule[MODULATED])
     for k in range(steps):
-        if modulated:
+        if rule[MODULATED]:
+            # Over the last step dw/dt = c (d - baseline), and c and d decay: its integral (Izhikevich 2007).
             both = (rule[RATE_C] + rule[RATE_D]) / rule[DT]
             gain = d * -math.expm1(-both * rule[DT]) / both
             loss = rule[BASELINE] * rule[DT] * -math.expm1(-rule[RATE_C]) / rule[RATE_C]
-            weight = kept(weight + c * (gain - loss))
+            weight = within(weight + c * (gain - loss))
             c = c * math.exp(-rule[RATE_C])
             d = d * math.exp(-rule[RATE_D])
             d += rule[SIZE] * list(rewards).count(k)
+        # Arrivals come before the target's spikes of the same step, so that these see their trace.
         for _ in range(list(arrivals).count(k)):
+            # A spike delivers the weight from before its own pairing.
             delivered.append(weight)
             o1 = trace(post, k, rule[RATE_MINUS])
             r2 = trace(pre, k, rule[RATE_X])
             amount = part(weight) ** rule[MU_MINUS] * o1 * (rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * r2)
             amount += rule[CONSTANT_PRE]
-            weight, c = (weight, c + amount) if modulated else (kept(weight + amount), c)
+            weight, c = change(weight, c, amount)
+            # Only now: of a triplet, r2 is the trace just before the spike (Pfister and Gerstner 2006).
             pre.append(k)
         for _ in range(list(posts).count(k)):
             r1 = trace(pre, k, rule[RATE_PLUS])
@@ -153,7 +158,7 @@ def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
             o2 = trace(post, k, rule[RATE_Y])
             amount = (1 - part(weight)) ** rule[MU_PLUS] * r1 * (rule[PAIR_PLUS] + rule[TRIPLET_PLUS] * o2)
             amount += rule[CONSTANT_POST] - rule[DECAY] * weight * o1
-            weight, c = (weight, c + amount) if modulated else (kept(weight + amount), c)
+            weight, c = change(weight, c, amount)
             post.append(k)
         history.append(weight)
     return np.array(history), np.array(delivered)
@@ -223,6 +228,7 @@ def on_arrival(learning, step, source, begin, end, targets, weights, gain, row):
     decay = learning.decay
     post = learning.post
     own = learning.pre[source]
+    # r2 just before this spike, which all synapses of the source share: `after_arrival` raises it.
     slow = own[SLOW] * trace_decay(decay[D_X], rule[RATE_X], step - np.int64(own[LAST]))
     scale = rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * slow
     low = rule[W_MIN]
@@ -245,6 +251,7 @@ def on_arrival(learning, step, source, begin, end, targets, weights, gain, row):
             row[hit[k]] += part * w
             o1 = fast_trace(traces, hit[k], table, rate, step)
             amount = power((w - low) / span, mu) * o1 * scale + constant
+            # TRACE is kept over SCALE, see `advance_reward`.
             learning.eligibility[s, TRACE] += amount / learning.reward[SCALE]
         return
     changed = bare_vector(weights[begin:end])
@@ -277,6 +284,7 @@ def raise_target(learning, step, target):
     elapsed = step - np.int64(own[LAST])
     fast = trace_decay(decay[D_MINUS], rule[RATE_MINUS], elapsed)
     slow = trace_decay(decay[D_Y], rule[RATE_Y], elapsed)
+    # Of o2 and o1 just before this spike: the traces rise after they were read.
     scale = rule[PAIR_PLUS] + rule[TRIPLET_PLUS] * own[SLOW] * slow
     forgotten = rule[DECAY] * own[FAST] * fast
     _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
@@ -395,75 +403,3 @@ def index_incoming(offsets, targets, in_offsets, in_synapses, in_sources):
     for j in range(in_offsets.size - 1, 0, -1):
         in_offsets[j] = in_offsets[j - 1]
     in_offsets[0] = 0
-
-
-def release_reference(parameters, steps):
-    """Specify `release`: the part that is delivered of the weight by spikes at `steps`, of a source at rest."""
-    u = 0.0
-    x = 1.0
-    last = 0
-    out = []
-    for step in steps:
-        u *= math.exp(-(step - last) * parameters[RATE_FACIL]) if np.isfinite(parameters[RATE_FACIL]) else 0.0
-        x = 1 - (1 - x) * math.exp(-(step - last) * parameters[RATE_REC])
-        u += parameters[U] * (1 - u)
-        out.append(u * x)
-        x = x - u * x
-        last = step
-    return np.array(out)
-
-
-@compiled
-def release(parameters, state, source, step):
-    """Process a spike of `source`: change its state and return the part of the weights that it delivers.
-
-    parameters: U, dt / tau_rec, dt / tau_facil (infinite for no facilitation), and the number of sites, which is not
-    used here. state: at first 0, 1, 0 in every row.
-    """
-    elapsed = step - state[source, LAST_RELEASE]
-    facil = parameters[RATE_FACIL]
-    if facil < math.inf:
-        u = state[source, USED] * math.exp(-elapsed * facil)
-    else:
-        u = 0.0
-    u += parameters[U] * (1.0 - u)
-    x = 1.0 - (1.0 - state[source, AVAILABLE]) * math.exp(-elapsed * parameters[RATE_REC])
-    state[source, USED] = u
-    state[source, AVAILABLE] = x - u * x
-    state[source, LAST_RELEASE] = step
-    return u * x
-
-
-@compiled
-def refilled(parameters, state, source, step):
-    """Return the probability that a site, empty since the last spike of `source`, is full at `step`."""
-    return -math.expm1((state[source, LAST_RELEASE] - step) * parameters[RATE_REC])
-
-
-def binomial_reference(count, chance, number):
-    """Specify `binomial`: successes of `count` trials of probability `chance`, by a uniform number in (0, 1)."""
-    # Of chances above a half the failures are counted, from 0 on.
-    mirrored = chance > 0.5
-    p = 1 - chance if mirrored else chance
-    terms = [math.comb(count, k) * p**k * (1 - p) ** (count - k) for k in range(count)]
-    k = int(np.searchsorted(np.cumsum(terms), number, side="right"))
-    return count - k if mirrored else k
-
-
-@compiled
-def binomial(count, chance, number):
-    """Return the number of successes of `count` trials of probability `chance`, by a uniform number in (0, 1).
-
-    The distribution is summed until it exceeds the number. The smaller of both probabilities is at most a half, so
-    that the first term is at least 2^-255 for 255 trials.
-    """
-    mirrored = chance > 0.5
-    p = 1.0 - chance if mirrored else chance
-    term = (1.0 - p) ** count
-    total = term
-    k = 0
-    while number >= total and k < count:
-        term *= (count - k) * p / ((k + 1) * (1.0 - p))
-        total += term
-        k += 1
-    return count - k if mirrored else k

@@ -110,6 +110,7 @@ def catch_up(learning, waiting, source, begin, end, following, targets, weights)
                 prefetch(next_target + (first + k) * targets.itemsize)
                 prefetch(next_weight + (first + k) * weights.itemsize)
             line = np.int64(hit[k]) * LINE
+            # Steps rise, so that those of the last `late` are the ones; -1 ends the line, and counts as none of 0 on.
             late = count_from(steps + line * 4, last)
             each = k << 32 | line + count_from(steps + line * 4, np.int32(0)) - late
             # Four at once, of which those beyond `late` are written over: a branch would not be foreseen.
@@ -157,6 +158,7 @@ def _meet(learning, waiting, source, found, weights):
 @compiled
 def catch_up_target(learning, waiting, incoming, weights, target):
     """Apply the spikes of a target that wait to its synapses of one delay; `forget` them once all delays have."""
+    # The same operations in the same order as in `_meet`, or the bits of a weight would depend on who reads it first.
     rule = learning.rule
     low = rule[W_MIN]
     high = rule[W_MAX]

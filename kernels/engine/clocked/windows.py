@@ -29,6 +29,7 @@ def cut(steps, inputs, feeds, early, first, length, scratch, units, counts, boun
     """
     cursors = feeds[:-1].copy()
     n = 0
+    # Spikes of windows that are over are passed.
     for f in range(cursors.size):
         while cursors[f] < feeds[f + 1] and steps[cursors[f]] - early[f] < first * length:
             cursors[f] += 1
@@ -46,6 +47,7 @@ def cut(steps, inputs, feeds, early, first, length, scratch, units, counts, boun
                 c += 1
             cursors[f] = c
         units[bounds[k] : n].sort()
+        # Only the entries of this window are cleared: the inputs are many more.
         for j in range(bounds[k], n):
             counts[j] = scratch[units[j]]
             scratch[units[j]] = 0

@@ -128,6 +128,7 @@ def integrator(slope):
     def locate(v, w, x, y, bar, low, high, c):
         """Return the place in the step where v passes `bar`, being at most at it at `low` and above it at `high`."""
         h = high
+        # Newton's step converges in a few rounds; where it leaves the bracket, that is halved.
         for _ in range(100):
             at, _, _, _, rate = step(v, w, x, y, h, c)
             if at > bar:
@@ -151,6 +152,7 @@ def integrator(slope):
         for _ in range(MAX_STEPS):
             took, ahead, ahead_w, start, end, h = accepted(v, w, x, y, h, c)
             if ahead <= bar:
+                # v may have been above within the step: the cubic says where, and a step to there whether.
                 peak = top(v, ahead, start, end, took)
             else:
                 peak = took

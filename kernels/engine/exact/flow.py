@@ -118,11 +118,13 @@ def relaxation_crossing(v, rest, threshold, tau):
 @compiled
 def two_exponentials(constant, a, tau_a, b, tau_b):
     """Return the first t >= 0 at which constant + a exp(-t / tau_a) + b exp(-t / tau_b) is above 0; inf for never."""
+    # The steps of `cuba_crossing`: no parabola of the largest curvature to come overtakes the sum.
     t = 0.0
     while True:
         gap = -(constant + a + b)
         if gap < 0.0:
             return t
+        # No part grows: the sum stays below its limit and what is positive of it now.
         if constant + max(a, 0.0) + max(b, 0.0) <= 0.0:
             return math.inf
         slope = -a / tau_a - b / tau_b
@@ -221,6 +223,7 @@ def alpha_crossing(membrane, y, j, p, k, q, bar):
         gap = bar - y
         if gap < 0.0:
             return t
+        # As in `cuba_crossing`, with p and q, whose currents are still to rise.
         # (t / tau) exp(-t / tau) is at most 1 / e, and its integral over tau_mem is tau / tau_mem.
         up_j = max(j, 0.0)
         up_p = max(p, 0.0)

@@ -105,6 +105,7 @@ def _earlier(keys, a, b):
 @compiled
 def _restore_order(at, keys, places, heap, count):
     """Move the entry at place `at` up or down until the heap is in order."""
+    # `number` is written once, at the end: entries on its way move by one place, and are never exchanged.
     number = heap[at]
     while at and _earlier(keys, number, heap[(at - 1) // 2]):
         heap[at] = heap[(at - 1) // 2]

@@ -378,6 +378,7 @@ def _deliver_queue(unit, route, offsets, t, touched, counters):
         _reach(unit, row, k, t, touched, counters)
         call_jump(unit[JUMP], row + 8, route[R_RECEPTOR], synapse[1], _constants(unit, k))
         route[R_OPERATIONS] += synapse[1] != 0.0
+        # The first of the heap is replaced by what comes in its place: one sift, where a pop and a push are two.
         if place + 1 < offsets[i + 1]:
             # The spike's next synapse. Each delay is added to the moment of the spike itself.
             due = top[3] + vector(synapses + 24 * place + 24, 1, 0.0)[0]
@@ -408,6 +409,7 @@ def _deliver(unit, route, first, last, weight, t, touched, counters):
         i = np.int64(targets[k])
         row = state + i * width
         moment = vector(row, 1, 0.0)
+        # A target flows once a moment, however many spikes reach it then; whoever flowed is looked at afterwards.
         if moment[0] != t:
             call_flow(flow, row + 8, t - moment[0], constant + i * stride)
             moment[0] = t

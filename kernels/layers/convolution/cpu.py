@@ -136,6 +136,7 @@ def _add_lanes(typing, target, source, value):
 @compiled
 def _convolve(starts, units, values, kernel, reach, columns, broad, stride, first, last, out):
     """Fill pictures `first` to `last` of out [N, filters, places]; kernel [taps, filters filled up]."""
+    # Filters side by side, so that a tap of all of them is added as vectors; they are turned round at the end.
     lanes = kernel.shape[1]
     sums = np.empty((out.shape[2], lanes), np.float32)
     sums_at = sums.ctypes.data
@@ -168,6 +169,7 @@ def _gather(starts, units, values, g, reach, columns, broad, stride, first, last
     total_at = total.ctypes.data
     value = np.float32(1)
     for n in range(first, last):
+        # A picture without spikes changes no tap: its gradients need not be turned round.
         if starts[n] == starts[n + 1]:
             continue
         for f in range(g.shape[1]):

@@ -13,6 +13,7 @@ from ...tools.compiled import compiled
 def send(starts, units, values, weight, lags, max_delay, out, first, last):
     """Send the spikes of elements `first` to `last` of the batch, in rows (step, element); weight and lags [I, O]."""
     steps, batch, targets = out.shape
+    # `max_delay` steps of the past come first in the rows: their spikes may arrive in the steps of `out`.
     for past in range(steps + max_delay):
         for e in range(first, last):
             row = past * batch + e

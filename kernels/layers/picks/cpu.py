@@ -24,26 +24,32 @@ def best_so_far(scores, ends, picks):
         score = scores[b]
         held = 0
         worst = 0
-        token = 0
+        first = 0
         for t in range(ends.size):
-            while token < ends[t]:
+            for token in range(first, ends[t]):
                 if held < count:
                     best[held] = token
                     held += 1
                 elif score[token] > score[best[worst]]:
                     best[worst] = token
                 else:
-                    token += 1
                     continue
-                # After a change only: of equal scores the latest token is the worst.
-                worst = 0
-                for n in range(1, held):
-                    lower = score[best[n]] < score[best[worst]]
-                    if lower or (score[best[n]] == score[best[worst]] and best[n] > best[worst]):
-                        worst = n
-                token += 1
+                # After a change only: scores that come at random change the best ever more rarely.
+                worst = _worst(score, best[:held])
+            first = ends[t]
             picks[b, t, :held] = best[:held]
             picks[b, t, held:] = PICK_NONE
+
+
+@compiled
+def _worst(score, tokens):
+    """Return the place of the token of lowest score; of equal scores the latest token is the worst."""
+    worst = 0
+    for n in range(1, tokens.size):
+        lower = score[tokens[n]] < score[tokens[worst]]
+        if lower or (score[tokens[n]] == score[tokens[worst]] and tokens[n] > tokens[worst]):
+            worst = n
+    return worst
 
 
 @compiled
@@ -154,6 +160,7 @@ def attend_back(q, rows, picks, scale, grad, by_q, by_rows, begin, end):
             for h in range(n * group, (n + 1) * group):
                 chosen = picks[b, t, min(h, picks.shape[2] - 1)]
                 query = q[b, t, h]
+                # Computed again, not kept: weights of all queries would take T M numbers a head.
                 count = _weigh(query, rows[b], n, chosen, scale, own, weights)
                 pull = grad[b, t, h]
                 mean = 0.0

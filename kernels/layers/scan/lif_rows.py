@@ -231,6 +231,7 @@ def step_back(how, d, theta, alpha, g_out, g_v, g_x, keep, h, streaming):
     elif which == TRIANGLE:
         _back_triangle(*pointers, *results, whole, keep, attached, slope, scale)
     else:
+        # Others have no vector form of their own: their derivatives are computed first, of the whole row.
         first = 0
     for j in range(first, d.size):
         h[j] = d[j]
@@ -239,6 +240,7 @@ def step_back(how, d, theta, alpha, g_out, g_v, g_x, keep, h, streaming):
         _back_given(*pointers, *results, whole, keep, attached, slope, scale)
     one = number(1)
     zero = number(0)
+    # The rest behind the last vector. A spike takes theta + (1 - keep) d from the membrane, see `advance_lif`.
     for j in range(whole * WIDTH, d.size):
         taken = theta[j] + (one - keep) * d[j]
         by_spike = h[j] * (g_out[j] - attached * g_v[j] * taken)

@@ -145,6 +145,7 @@ def _adaptive_sums(x, state, c, keep, d, after, g_u, g_w, g_c):
     g_beta = g_c[2]
     g_a = g_c[3]
     g_b = g_c[4]
+    # A loop for each constant: of more than about seven arrays LLVM makes no vector instructions.
     for j in range(x.size):
         after[j] = keep * d[j] if d[j] > zero else d[j] + theta[j]
     for j in range(x.size):
@@ -177,6 +178,7 @@ def _late_back(v, c, attached, h, before, g_out, g_v, g_x, g_c, trained):
     one = v.dtype.type(1)
     alpha = c[0]
     theta = c[1]
+    # Forward, v' = alpha v + x - theta [v > theta]: the membrane still shows the spike of the step before.
     for j in range(v.size):
         h[j] *= g_out[j]
         g_x[j] = g_v[j] + h[j]

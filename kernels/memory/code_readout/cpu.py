@@ -42,6 +42,7 @@ def learn_rates(offsets, features, values, labels, rate, weights, power):
         for k in range(offsets[i], offsets[i + 1]):
             f = features[k]
             value = np.float64(values[k])
+            # The power counts this item too, and errors are of the weights before it: the second loop changes them.
             power[f] += value * value
             total += value * value / power[f]
             row = weights[f]

@@ -24,19 +24,24 @@ def _increase(weights, stages, last, active, unit, max_on, clock):
         # Active afferents whose weight is off.
         new = active[j] & ~weights[j, unit]
         if stages.size:
-            for b in range(64):
-                if active[j] >> uint64(b) & uint64(1):
-                    a = 64 * j + b
-                    # A weight that is turned on starts at stage 0; a pair that recurs rises a stage.
-                    fresh = new >> uint64(b) & uint64(1)
-                    if fresh:
-                        stages[a, unit] = 0
-                    else:
-                        stages[a, unit] = min(stages[a, unit] + 1, LAST_STAGE)
-                    last[a, unit] = clock
+            _renew(stages, last, 64 * j, active[j], new, unit, clock)
         weights[j, unit] |= new
         changed += popcount(new)
     return changed
+
+
+@compiled
+def _renew(stages, last, first, active, new, unit, clock):
+    """Renew the weights of the 64 afferents from `first` on that are set in `active`."""
+    for b in range(64):
+        if active >> uint64(b) & uint64(1):
+            a = first + b
+            # A weight that is turned on starts at stage 0; a pair that recurs rises a stage.
+            if new >> uint64(b) & uint64(1):
+                stages[a, unit] = 0
+            else:
+                stages[a, unit] = min(stages[a, unit] + 1, LAST_STAGE)
+            last[a, unit] = clock
 
 
 @compiled

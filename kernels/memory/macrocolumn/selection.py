@@ -14,18 +14,24 @@ from .views import KNOWN, PRESENT, USED
 
 
 @compiled
+def _multiply(v, term, fresh):
+    """Multiply v by a term, or set it to the term if it is `fresh`."""
+    # Loops: numba takes 2 s to compile an assignment of slices, most of it for the text of an error.
+    for q in range(v.shape[0]):
+        for k in range(v.shape[1]):
+            if fresh:
+                v[q, k] = term[q, k]
+            else:
+                v[q, k] *= term[q, k]
+
+
+@compiled
 def _evidence(terms, mask, v):
     """Fill v [Q, K] with the product of the terms in `mask`; return the familiarity."""
     fresh = True
     for t in range(3):
         if mask >> t & 1:
-            # Loops: numba takes 2 s to compile an assignment of slices, most of it for the text of an error.
-            for q in range(v.shape[0]):
-                for k in range(v.shape[1]):
-                    if fresh:
-                        v[q, k] = terms[t, q, k]
-                    else:
-                        v[q, k] *= terms[t, q, k]
+            _multiply(v, terms[t], fresh)
             fresh = False
     total = 0.0
     for row in v:

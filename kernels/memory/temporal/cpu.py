@@ -245,13 +245,15 @@ def activate(rules, store):
             largest = max(largest, np.uint16(part[k] & np.uint16(255)))
         if largest >= minimum:
             for k in range(part.size):
-                if part[k] & 255 >= minimum:
-                    table[start + k, POTENTIAL] = part[k] & 255
-                    matching[matched] = start + k
-                    matched += 1
-                    if part[k] >> 8 >= rules.activation:
-                        predicting[reached] = start + k
-                        reached += 1
+                potential = part[k] & 255
+                if potential < minimum:
+                    continue
+                table[start + k, POTENTIAL] = potential
+                matching[matched] = start + k
+                matched += 1
+                if part[k] >> 8 >= rules.activation:
+                    predicting[reached] = start + k
+                    reached += 1
         part[:] = 0
     counts[PREDICTING] = reached
     counts[MATCHING] = matched

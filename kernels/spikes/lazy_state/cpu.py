@@ -67,10 +67,12 @@ def _read(rows, owed, q, scale, out):
 
 @compiled(fastmath={"contract"})
 def _write(rows, owed, k, u):
+    """Pay the decay that rows active in k owe, and add k u^T."""
     for i in range(k.size):
         if k[i] != 0:
             value = k[i]
             row = rows[i]
+            # Below EMPTY nothing is left of a row, and what is in memory may be anything.
             if owed[i] >= EMPTY:
                 keep = row.dtype.type(math.exp(owed[i]))
                 for j in range(u.size):
@@ -90,8 +92,10 @@ def scan(rows, owed, tokens, scale, first, last, out):
     removed = np.empty(v.shape[2], rows.dtype)
     for h in range(first, last):
         for t in range(q.shape[0]):
+            # S^T a is of the state before its decay.
             if a.shape[0] > 0:
                 _read(rows[h], owed[h], a[t, h], one, removed)
+            # A decay touches no row: it is owed until the row is written.
             if g.shape[0] > 0:
                 for i in range(q.shape[2]):
                     owed[h, i] += g[t, h, i]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...base.errors import lookup, require
 from ...base.random import rng_key
 from ...base.values import varies
-from ...kernels.engine.clocked import plasticity as kernel
+from ...kernels.engine.clocked import short_term as kernel
 from ...network.network import Network, Projection
 from ...network.plasticity.base import Modulation
 from ...network.plasticity.synapse import SynapseModel, numbers_of
@@ -39,7 +39,8 @@ class PlasticSynapses:
         before: [sources] int64, to be added to the number of a synapse of each row in this process for its number among
             all of this delay; empty where the process has all.
         whole: number of synapses in all processes.
-        rule, short_term: vectors that `kernels.engine.clocked.plasticity` reads; empty without such a rule.
+        rule, short_term: vectors that `plasticity` and `short_term` of `kernels.engine.clocked` read; empty without
+            such a rule.
         homeostasis: the same for `kernels.engine.clocked.homeostasis`.
         group: number of delays of the projection, in the first of its synapses; 0 in the others.
         rewarder: number of the population whose spikes are the reward; -1 for none.

@@ -85,7 +85,7 @@ def rule_vector(terms: Terms, dt: float) -> NDArray[np.float64]:
 
 
 def short_term_vector(short_term: ShortTermPlasticity, dt: float) -> NDArray[np.float64]:
-    """Return the parameters of `kernels.engine.clocked.plasticity.release`."""
+    """Return the parameters of `kernels.engine.clocked.short_term.release`."""
     # Infinite: u is U at every spike.
     if short_term.tau_facil > 0:
         facil = dt / short_term.tau_facil
