@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.idx_files import idx_bytes, write_images
 
 from neurosim import NeurosimError, Spikes
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.data import catalog, write
-from neurosim.data.files.idx import write_idx
 from neurosim.data.folder.folder import Folder, open_folder
 from neurosim.data.folder.images import FolderImages, read_image
 from neurosim.data.saccades import ImageCamera
@@ -264,8 +264,7 @@ def test_images_through_the_emulated_camera(tmp_path: Path) -> None:
     idx = tmp_path / "idx"
     idx.mkdir()
     for split, part in (("train", slice(0, 4)), ("t10k", slice(4, 6))):
-        (idx / f"{split}-images-idx3-ubyte").write_bytes(write_idx(pixels[part]))
-        (idx / f"{split}-labels-idx1-ubyte").write_bytes(write_idx(np.arange(6, dtype=np.uint8)[part] % 2))
+        write_images(idx, split, pixels[part], np.arange(6)[part] % 2)
     path = idx / "train-images-idx3-ubyte"
     path.with_suffix(".gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
@@ -587,8 +586,7 @@ def test_images_are_inverted_and_centred_by_a_guess_that_is_said(bright: bool, o
     places = [(2, 3), (28, 4), (1, 29), (30, 30)] if off else [(15, 15), (16, 16), (15, 16), (16, 15)]
     images = np.stack([glyph(place, bright=bright) for place in places])
     for split in ("train", "t10k"):
-        (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(write_idx(images))
-        (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(write_idx(np.arange(4, dtype=np.uint8) % 2))
+        write_images(tmp_path, split, images, np.arange(4) % 2)
     folder = opened(tmp_path)
     assert any("images were inverted, for their background is bright" in line for line in folder.remarks) == bright
     assert any("images were centred, for objects lie off the middle" in line for line in folder.remarks) == off
@@ -623,11 +621,10 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_idx_without_labels(tmp_path: Path) -> None:
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(write_idx(np.zeros((2, 3, 3), np.uint8)))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((2, 3, 3), np.uint8)))
     with pytest.raises(NeurosimMissingError, match="its labels are not beside it; add train-labels-idx1-ubyte"):
         opened(tmp_path)
     for name in ("train", "t10k"):
-        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(write_idx(np.zeros((2, 3, 3), np.uint8)))
-        (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(write_idx(np.arange(4, dtype=np.uint8) % 2))
+        write_images(tmp_path, name, np.zeros((2, 3, 3), np.uint8), np.arange(4) % 2)
     with pytest.raises(NeurosimInputError, match=r"images: must be as many as labels; there is none 2 \(got 2\)"):
         opened(tmp_path)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.idx_files import write_images
 
 from neurosim import NeurosimError
 from neurosim.base import NeurosimInputError, NeurosimMissingError
 from neurosim.data import catalog
-from neurosim.data.files.idx import write_idx
 from neurosim.language import MixerSpec
 from neurosim.language.attention.patterns import parse_layers
 from neurosim.language.attention.probe import (
@@ -202,8 +202,7 @@ def test_images_of_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         levels[:, 14:] = 255
         folder = tmp_path / "FashionMNIST"
         folder.mkdir(exist_ok=True)
-        (folder / f"{split}-images-idx3-ubyte").write_bytes(write_idx(levels))
-        (folder / f"{split}-labels-idx1-ubyte").write_bytes(write_idx(np.full(count, 7, np.uint8)))
+        write_images(folder, split, levels, np.full(count, 7))
     monkeypatch.setenv("NEUROSIM_DATA", str(tmp_path))
     _images.cache_clear()
     task = Pixels(dataset="fashion", trained=(2, 28), sizes=(2, 28))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import pickle
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.idx_files import write_images
 from numpy.typing import NDArray
 
 from neurosim.app.runs.continual.config import configure
@@ -30,18 +29,11 @@ def bars(n: int, shape: tuple[int, int] = (12, 12)) -> tuple[NDArray[np.uint8], 
     return images, labels
 
 
-def write_idx(root: Path, split: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-    with gzip.open(root / f"{split}-images-idx3-ubyte.gz", "wb") as file:
-        file.write(struct.pack(">HBB3I", 0, 8, 3, *images.shape) + images.tobytes())
-    with gzip.open(root / f"{split}-labels-idx1-ubyte.gz", "wb") as file:
-        file.write(struct.pack(">HBBI", 0, 8, 1, len(labels)) + labels.astype(np.uint8).tobytes())
-
-
 @pytest.fixture
 def idx(tmp_path: Path) -> Path:
     images, labels = bars(20)
-    write_idx(tmp_path, "train", images[:14], labels[:14])
-    write_idx(tmp_path, "t10k", images[14:], labels[14:])
+    write_images(tmp_path, "train", images[:14], labels[:14])
+    write_images(tmp_path, "t10k", images[14:], labels[14:])
     return tmp_path
 
 

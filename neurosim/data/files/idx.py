@@ -98,21 +98,6 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArra
     return values.byteswap(inplace=True).view(kind.newbyteorder("="))
 
 
-def write_idx(values: NDArray[Any]) -> bytes:
-    """Return an array as the bytes of an IDX file, not gzipped.
-
-    Raises:
-        NeurosimInputError: a type that IDX does not have.
-    """
-    values = np.asarray(values)
-    kinds = {np.dtype(code).newbyteorder("="): number for number, code in TYPES.items()}
-    number = kinds.get(values.dtype.newbyteorder("="))
-    require(number is not None, "write_idx", f"needs values of type {', '.join(map(str, kinds))}", values.dtype)
-    require(1 <= values.ndim <= 8, "write_idx", "needs 1 to 8 dimensions", values.ndim)
-    head = bytes([0, 0, int(number or 0), values.ndim]) + np.array(values.shape, ">u4").tobytes()
-    return head + np.ascontiguousarray(values, values.dtype.newbyteorder(">")).tobytes()
-
-
 def read_images(images: str | os.PathLike[str], labels: str | os.PathLike[str], classes: int) -> Images:
     """Return the images and labels of two IDX files.
 

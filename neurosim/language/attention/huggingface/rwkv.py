@@ -5,7 +5,6 @@ Facts of interoperation only: names and meanings of options and tensors. Sizes c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,6 @@ from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options, layer_numbers, require
 from .reader import CheckpointReader, Tensors
 
-Shapes = Mapping[str, tuple[int, ...]]
 DIVISOR = 8  # of the heads' outputs before their norm, whose eps is 1e-5
 
 
