@@ -389,6 +389,7 @@ class Simulation(Uncopied):
         changed = bool(self._changes.values)
         require(not changed, "Simulation.with_trial", "must come before changes by set or rewire", "a changed network")
         self._check_repeatable("with_trial")
+        # What is compiled is shared; all that a run changes is made anew below.
         other = object.__new__(Simulation)
         vars(other).update(vars(self))
         other.trial = int(trial)

@@ -492,6 +492,7 @@ class Network(Shown):
                 f"{link}.target: must be a windowed population (got {type(model).__name__}); use a Projection"
             )
         receptors = model.model.receptors
+        # The first receptor of a model is its main input.
         if link.receptor is None:
             name = next(iter(receptors))
         else:

@@ -113,6 +113,7 @@ class RowTableBuilder:
             sources = len(first.first_synapse) - 1
             slots = self.layout.slots
             synapses = sum(self.samplers[number].synapses for number in numbers)
+            # A row of bits is read whole, however few of them are set: sparse rows are shorter as lists.
             if synapses >= MIN_DENSITY * sources * slots and slots >= STRIP:
                 return self._fill_bits(table)
         return self._fill_lists(table)
@@ -417,6 +418,7 @@ class RowTableBuilder:
         longest = table.max_delay
         first, last = chunk
         wide = self.real == np.float64
+        # Drawn before anything is written: only then is it known how many groups the rows need.
         chunks = [self._draw(number, first, last) for number in table.projections]
         max_delay = max((int(delays.max(initial=0)) for _, _, delays in chunks if delays is not None), default=0)
         if max_delay > longest:

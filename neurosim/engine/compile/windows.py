@@ -65,6 +65,7 @@ def compile_windows(network: Network, clock: float) -> tuple[WindowPlan, ...]:
         NeurosimInputError: a window that is not an integer number of steps.
     """
     numbers = network.numbers
+    # Codes of populations that drive synapses, or are a rule's reward, become spikes; others are read by links alone.
     driving = {projection.source for projection in network.projections}
     rules = [projection.plasticity.terms() for projection in network.projections if projection.plasticity]
     driving |= {terms.modulation.population for terms in rules if terms.modulation is not None}

@@ -58,6 +58,7 @@ def run_exact(
         trial=trial,
         report=ProgressReporter(on_progress, total, built),
     )
+    # One recording is run in pieces, which report how far it is; of many, each that is done is a report.
     if len(inputs) == 1:
         outcomes = [task.run_long(workspaces[0])]
     else:

@@ -352,6 +352,7 @@ def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str,
     sources = len(synapses.offsets) - 1
     size = int(layout.sizes[synapses.target])
     state: dict[str, NDArray[Any]] = {}
+    # Each thread has traces of sources of its own, for it reads them at its own targets; targets have one owner.
     if synapses.rule.size:
         state["pre"] = np.empty((threads, sources, kernel.TRACE_COLUMNS))
         state["post"] = np.empty((size, kernel.TRACE_COLUMNS))

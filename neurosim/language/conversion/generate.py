@@ -71,6 +71,7 @@ def generate_tokens(
         logits = torch.empty(0)
         for token in prompt:
             logits, _ = step(token)
+    # Tokens that were in the text, prompt included: `repetition_penalty` lowers them.
     in_text = torch.zeros(words, dtype=torch.bool)
     in_text[list(prompt)] = True
     for position in range(sampling.tokens):

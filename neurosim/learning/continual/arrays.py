@@ -65,7 +65,8 @@ def read_items(path: Path) -> ArrayItems:
     classes = tuple(str(label) for label in labels)
     numbers = numbers.reshape(-1).astype(np.int64)
     if x_train.dtype == np.uint8:
-        x_train, x_test = _colours_last(x_train), _colours_last(x_test)
+        x_train = _colours_last(x_train)
+        x_test = _colours_last(x_test)
         shape = _sensor(x_train.shape[1:])
         train, test = (_unfolded(x) for x in (x_train, x_test))
         remark = "bytes are drives as they are"

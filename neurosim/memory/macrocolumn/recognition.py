@@ -118,6 +118,7 @@ class Recogniser(Shown):
             require(labels.min() >= 0, "Recogniser.store.labels", "must be >= 0", labels.min())
             require(labels.max() < self.classes, "Recogniser.store.labels", f"must be < {self.classes}", labels.max())
         operations = []
+        # Part by part, so that the codes of all frames of many items need not fit into the memory at once.
         for part in self._chunks(len(items)):
             batches = self.hierarchy.store_many(memory.hierarchy, items[part], threads)
             for counts, batch in zip(memory.counts, batches, strict=True):

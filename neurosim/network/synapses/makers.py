@@ -77,6 +77,8 @@ def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) ->
             span = RowRange(first, last, low, high)
             return fixed_rows_part(np.uint64(key), span, degrees, targets, with_replacement, skip, before, offsets, out)
 
+        # How many targets fall into a part is chance: room for their mean, and for one whole row, without which the
+        # kernel does not begin a row.
         low, high = onto
         share = (high - low) / max(targets, 1)
         grown = grown_rows(share * degrees.sum() + degrees.max(initial=0), last - first, fill)

@@ -78,6 +78,7 @@ def read_statements(text: str, what: str = "equations") -> list[Statement]:
         body = line[: flagged.start()] if flagged else line
         body, _, unit = (part.strip() for part in body.partition(":"))
         _check_flags(unit, f"{what}: {body}")
+        # A slope `dx/dt = ..`, a value `x = ..`, or a parameter, which has a unit and no value.
         slope = SLOPE.fullmatch(body)
         named = ASSIGNMENT.fullmatch(body)
         if slope is not None:
