@@ -148,7 +148,7 @@ class FrameClassifier:
         scale = np.float32(max(float(pictures.std()), 1e-12))
         with _one_thread():
             x = torch.from_numpy(pictures / scale)
-            net = _trained(sizes, x, torch.from_numpy(targets), len(classes), epochs, seed)
+            net = _trained(sizes, x, y=torch.from_numpy(targets), classes=len(classes), epochs=epochs, seed=seed)
         return cls(net, scale, classes)
 
     def predict(self, recordings: Recordings) -> NDArray[np.int64]:

@@ -88,7 +88,7 @@ def open_camera_hdf5(
             order = blocks.order
             first = 0
             for block in blocks:
-                yield _table(path, place, blocks.where, block, _start(file), first)
+                yield _table(path, place, blocks.where, events=block, start=_start(file), first_row=first)
                 first += len(block["t"])
                 file.release()
 

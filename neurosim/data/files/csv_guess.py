@@ -67,7 +67,7 @@ def read_guessed(
     text.seek(0)
     blocks = list(_numbers(path, islice(text, head.lines, None), head))
     rows = np.concatenate(blocks) if blocks else np.empty((0, len(head.names)))
-    plan = _plan(path, head, rows.shape[1], columns, lambda: [rows])
+    plan = _plan(path, head, width=rows.shape[1], order=columns, blocks=lambda: [rows])
     table = plan.table(path, rows, head.lines + 1)
     scan = TableScan()
     numbers = scan.add(table)
@@ -101,7 +101,7 @@ def guessed_source(
             yield from _numbers(path, islice(text, head.lines, None), head)
 
     first = next(blocks(), np.empty((0, len(head.names))))
-    plan = _plan(path, head, first.shape[1], columns, blocks)
+    plan = _plan(path, head, width=first.shape[1], order=columns, blocks=blocks)
 
     def tables() -> Iterator[EventTable]:
         line = head.lines + 1

@@ -72,14 +72,27 @@ def compile_noise(network: Network, seed: int, clock: float | None) -> tuple[dic
         if isinstance(population.model, PoissonSource):
             key = rng_key(seed, "source", population.name)
             name = f"Population[{population.name!r}].model"
-            sources[p] = _noise(population.model, p, 0, 0.0, key, clock, name, tables)
+            sources[p] = _noise(
+                population.model, p, receptor=0, weight=0.0, key=key, clock=clock, name=name, tables=tables
+            )
     stimuli = []
     for stimulus in network.stimuli:
         if isinstance(stimulus, PoissonInput):
             p = network.numbers[stimulus.target]
             key = rng_key(seed, "stimulus", str(stimulus.name))
             row = network.receptor(stimulus)
-            stimuli.append(_noise(stimulus, p, row, stimulus.weight, key, clock, str(stimulus), tables))
+            stimuli.append(
+                _noise(
+                    stimulus,
+                    p,
+                    receptor=row,
+                    weight=stimulus.weight,
+                    key=key,
+                    clock=clock,
+                    name=str(stimulus),
+                    tables=tables,
+                )
+            )
         elif clock is None:
             raise NeurosimInputError(f"{stimulus}: runs on a grid; give a clock")
     return sources, tuple(stimuli)

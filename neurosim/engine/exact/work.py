@@ -23,7 +23,8 @@ def layers(compiled: ExactNetwork, workspaces: Sequence[ExactWorkspace]) -> tupl
     flows = np.sum([workspace.flows for workspace in workspaces], axis=0)
     arrivals = np.sum([workspace.arrivals for workspace in workspaces], axis=0)
     return tuple(
-        _layer(compiled, p, tallies, operations, int(flows[p]), int(arrivals[p])) for p in sorted(compiled.cells)
+        _layer(compiled, p, tallies, operations, flows=int(flows[p]), arrivals=int(arrivals[p]))
+        for p in sorted(compiled.cells)
     )
 
 

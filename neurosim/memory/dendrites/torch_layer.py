@@ -132,7 +132,7 @@ class TrainableDendriteLayer(nn.Module):
         out = self(x, context)
         stored = 4 * int(self.mask.sum()) + self.bias.nbytes
         return [
-            _counts(f"{name} segments", flat, context[None], gates[None], flat.nbytes, spiking=False),
+            _counts(f"{name} segments", flat, x=context[None], out=gates[None], stored=flat.nbytes, spiking=False),
             _counts(name, self.weights, x, out, stored),
         ]
 
@@ -262,7 +262,7 @@ class DendriteNetwork(nn.Module):
         else:
             weights = int(self.output_mask.sum())
         stored = 4 * weights + self.output.bias.nbytes
-        output = _counts("output", self.output.weight, second, self.output(second), stored, spiking=False)
+        output = _counts("output", self.output.weight, x=second, out=self.output(second), stored=stored, spiking=False)
         return [*self.first.work(x, context, "first"), *self.second.work(first, context, "second"), output]
 
     def rezero(self) -> None:

@@ -305,7 +305,9 @@ class Macrocolumn(WindowModel):
         learn: bool = False,
         back_off: bool = False,
     ) -> ColumnOutput:
-        return self._frames(memory, [item], trace, [above], [neighbours], learn=learn, back_off=back_off)[0]
+        return self._frames(
+            memory, [item], trace=trace, above=[above], neighbours=[neighbours], learn=learn, back_off=back_off
+        )[0]
 
     def _frames(
         self,

@@ -100,7 +100,15 @@ def _conv1d(node: Any, title: str, shape: Shape) -> Transform:
     stride = (1, pair(node.stride, title, "stride")[1])
     dilation = (1, pair(node.dilation, title, "dilation")[1])
     _, ends = padding(node.padding, title, (1, kernel.shape[2]), dilation, stride)
-    flat = _convolve(kernel[:, :, None], node, title, (shape[0], 1, shape[1]), stride, dilation, ((0, 0), ends))
+    flat = _convolve(
+        kernel[:, :, None],
+        node,
+        title=title,
+        shape=(shape[0], 1, shape[1]),
+        stride=stride,
+        dilation=dilation,
+        ends=((0, 0), ends),
+    )
     return Transform((flat.output[0], flat.output[2]), flat.matrix, flat.bias)
 
 
@@ -123,7 +131,7 @@ def _pool(node: Any, title: str, shape: Shape, average: bool) -> Transform:
     weight = 1 / math.prod(size) if average else 1.0
     # Each channel alone: as many groups as channels.
     kernel = np.full((shape[0], 1, *size), weight)
-    matrix, output = convolution(kernel, title, shape, stride, ends, (1, 1), shape[0])
+    matrix, output = convolution(kernel, title, shape, stride, ends, dilation=(1, 1), groups=shape[0])
     return Transform(output, matrix)
 
 

@@ -200,7 +200,7 @@ def _growth(rows: Sequence[RecallAtSize], random: Sequence[RecallAtSize]) -> lis
 
     def fractions(key: str, y_name: str, words: str, *others: Curve) -> Markup:
         if random:
-            dots = [curve("random items", random, key, 1, "dots")]
+            dots = [curve("random items", random, key=key, colour=1, kind="dots")]
         else:
             dots = []
         series = [curve("items of the dataset", rows, key, 0), *dots, *others]
@@ -211,7 +211,7 @@ def _growth(rows: Sequence[RecallAtSize], random: Sequence[RecallAtSize]) -> lis
         return charts.curves(series, "items stored", y_name, f"{y_name} an item against items stored", log_x=True)
 
     of = ", random items" if random else ""
-    theory = curve("theory", far, "expected", 3, "dashed")
+    theory = curve("theory", far, key="expected", colour=3, kind="dashed")
     return [
         (
             fractions("recall", "winners as stored", "Winners recalled against items stored", theory),
