@@ -218,13 +218,19 @@ def regression(p, context, begin, end):
                     spread[a, a] += ridge[h] / total
                     r[a] = q[a] - centre[a]
                 _solve(spread, r)
-                out[:] = 0
-                for t in range(seen):
-                    k = vector(own_keys + 4 * t * width, keys, FLOAT)
-                    along = 0.0
-                    for a in range(keys):
-                        along += (k[a] - centre[a]) * r[a]
-                    add(weights[t] * float32(1 + along), vector(own_values + 4 * t * width, values, FLOAT), out)
+                _predict(weights, own_keys, own_values, width, centre, r, out)
+
+
+@compiled
+def _predict(weights, own_keys, own_values, width, centre, r, out):
+    """Fill out [V] with v' + sum p (k - k') . r v = sum p (1 + (k - k') . r) v, of keys and values at addresses."""
+    out[:] = 0
+    for t in range(weights.size):
+        k = vector(own_keys + 4 * t * width, r.size, FLOAT)
+        along = 0.0
+        for a in range(r.size):
+            along += (k[a] - centre[a]) * r[a]
+        add(weights[t] * float32(1 + along), vector(own_values + 4 * t * width, out.size, FLOAT), out)
 
 
 @compiled

@@ -110,40 +110,9 @@ def aedat31(raw, remaining, height, width, tick, times, units, state, tally, ext
     count = 0
     i = np.int64(0)
     while True:
-        size = state[SIZE]
-        offset = state[OFFSET]
-        overflow = state[OVERFLOW]
-        left = state[LEFT]
-        previous = state[PREVIOUS]
-        fault = SOUND
-        while left > 0 and i + size <= raw.size:
-            place = _int(raw, i)
-            t = overflow << 31 | _int(raw, i + offset) & 0x7FFFFFFF
-            if place & 1 == 0:
-                tally[1] += 1
-                i += size
-                left -= 1
-                continue
-            x = place >> 17 & 0x7FFF
-            y = place >> 2 & 0x7FFF
-            if (width > 0 and x >= width) or (height > 0 and y >= height):
-                fault = OUTSIDE
-                break
-            if t < previous:
-                fault = BACKWARDS
-                break
-            previous = t
-            extent[0] = max(extent[0], y)
-            extent[1] = max(extent[1], x)
-            times[count] = t * tick
-            units[count] = ((place >> 1 & 1) * height + y) * width + x
-            count += 1
-            i += size
-            left -= 1
-        state[LEFT] = left
-        state[PREVIOUS] = previous
+        count, fault, i = _events_of_packet(raw, i, count, height, width, tick, times, units, state, tally, extent)
         # A packet may go on in the next piece.
-        if fault != SOUND or left > 0:
+        if fault != SOUND or state[LEFT] > 0:
             return count, fault, i
         # Room behind the last event of a packet, or all of a packet of another kind.
         skip = min(state[SKIP], raw.size - i)
@@ -153,32 +122,79 @@ def aedat31(raw, remaining, height, width, tick, times, units, state, tally, ext
             return count, SOUND, i
         if i + PACKET > raw.size:
             return count, CUT if remaining <= raw.size else SOUND, i
-        kind = np.int64(raw[i]) | np.int64(raw[i + 1]) << 8
-        origin = np.int64(raw[i + 2]) | np.int64(raw[i + 3]) << 8
-        size = _int(raw, i + 4)
-        offset = _int(raw, i + 8)
-        overflow = _int(raw, i + 12)
-        capacity = _int(raw, i + 16)
-        number = _int(raw, i + 20)
-        # These numbers are the file's, and decide how far the loops read.
-        if size < 1 or overflow < 0 or not 0 <= number <= capacity:
-            return count, SIZES, i
-        if kind == POLARITY and not 4 <= offset <= size - 4:
-            return count, SIZES, i
-        if capacity > (remaining - i - PACKET) // size:
-            return count, CUT, i
+        fault = _head_of_packet(raw, i, remaining, state, tally)
+        if fault != SOUND:
+            return count, fault, i
         i += PACKET
-        if kind == POLARITY and number > 0 and state[SOURCE] < 0:
-            state[SOURCE] = origin
-        if kind == POLARITY and origin == state[SOURCE]:
-            state[LEFT] = number
-            state[SIZE] = size
-            state[OFFSET] = offset
-            state[OVERFLOW] = overflow
-            state[SKIP] = (capacity - number) * size
+
+
+@compiled
+def _events_of_packet(raw, i, count, height, width, tick, times, units, state, tally, extent):
+    """Decode the LEFT events of a packet, or those that lie in this piece; return count, fault and the place after."""
+    size = state[SIZE]
+    offset = state[OFFSET]
+    overflow = state[OVERFLOW]
+    left = state[LEFT]
+    previous = state[PREVIOUS]
+    fault = SOUND
+    while left > 0 and i + size <= raw.size:
+        place = _int(raw, i)
+        t = overflow << 31 | _int(raw, i + offset) & 0x7FFFFFFF
+        if place & 1 == 0:
+            tally[1] += 1
+            i += size
+            left -= 1
             continue
-        if kind == POLARITY:
-            tally[5] += number
-        else:
-            tally[_entry_of(kind)] += number
-        state[SKIP] = capacity * size
+        x = place >> 17 & 0x7FFF
+        y = place >> 2 & 0x7FFF
+        if (width > 0 and x >= width) or (height > 0 and y >= height):
+            fault = OUTSIDE
+            break
+        if t < previous:
+            fault = BACKWARDS
+            break
+        previous = t
+        extent[0] = max(extent[0], y)
+        extent[1] = max(extent[1], x)
+        times[count] = t * tick
+        units[count] = ((place >> 1 & 1) * height + y) * width + x
+        count += 1
+        i += size
+        left -= 1
+    state[LEFT] = left
+    state[PREVIOUS] = previous
+    return count, fault, i
+
+
+@compiled
+def _head_of_packet(raw, i, remaining, state, tally):
+    """Read the head of the packet at place i into the state; return what is wrong with it, SOUND for nothing."""
+    kind = np.int64(raw[i]) | np.int64(raw[i + 1]) << 8
+    origin = np.int64(raw[i + 2]) | np.int64(raw[i + 3]) << 8
+    size = _int(raw, i + 4)
+    offset = _int(raw, i + 8)
+    overflow = _int(raw, i + 12)
+    capacity = _int(raw, i + 16)
+    number = _int(raw, i + 20)
+    # These numbers are the file's, and decide how far the loops read.
+    if size < 1 or overflow < 0 or not 0 <= number <= capacity:
+        return SIZES
+    if kind == POLARITY and not 4 <= offset <= size - 4:
+        return SIZES
+    if capacity > (remaining - i - PACKET) // size:
+        return CUT
+    if kind == POLARITY and number > 0 and state[SOURCE] < 0:
+        state[SOURCE] = origin
+    if kind == POLARITY and origin == state[SOURCE]:
+        state[LEFT] = number
+        state[SIZE] = size
+        state[OFFSET] = offset
+        state[OVERFLOW] = overflow
+        state[SKIP] = (capacity - number) * size
+        return SOUND
+    if kind == POLARITY:
+        tally[5] += number
+    else:
+        tally[_entry_of(kind)] += number
+    state[SKIP] = capacity * size
+    return SOUND
