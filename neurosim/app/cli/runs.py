@@ -18,6 +18,7 @@ from ..runs.frame.command_options import NO_RUN, CommandOptions
 from .program import CommandEntry, Program
 
 if TYPE_CHECKING:
+    from ..runs.frame.folder import RunFolder
     from ..runs.frame.kind import Kind
 
 RUNS = Path("runs")
@@ -136,9 +137,8 @@ def show(options: CommandOptions, run: Path) -> CommandResult:
     """Show RUN: where it came from, its results as its command printed them, and its files."""
     from ..report.numbers import si, text
     from ..report.provenance import provenance_facts
-    from ..runs.frame.folder import METRICS, open_run, present_status, read_metrics
-    from ..runs.frame.index import UNFINISHED, next_step
-    from ..runs.frame.registry import UNNAMED, kind_of
+    from ..runs.frame.folder import open_run, present_status
+    from ..runs.frame.registry import UNNAMED
     from ..runs.frame.tables import table
 
     folder = open_run(run)
@@ -147,26 +147,37 @@ def show(options: CommandOptions, run: Path) -> CommandResult:
     files = {path.name: path.stat().st_size for path in sorted(run.iterdir()) if path.is_file()}
     origin = {**dict(provenance_facts(manifest.known())), "Status": status}
     head = f"{run}: {manifest.name}, a run of the kind {manifest.kind or UNNAMED}"
-    parts = [table([(name, str(value)) for name, value in origin.items()], head)]
-    data: dict[str, object] = {"run": str(run), "status": status, "manifest": manifest.to_dict(), "results": None}
+    results, texts = _results_of(folder, status)
+    parts = [
+        table([(name, str(value)) for name, value in origin.items()], head),
+        *texts,
+        table([(name, text(si(size, "B"))) for name, size in files.items()], "Files"),
+    ]
+    data = {"run": str(run), "status": status, "manifest": manifest.to_dict(), **results, "files": files}
+    return CommandResult(data, "\n\n".join(parts))
+
+
+def _results_of(folder: RunFolder, status: str) -> tuple[dict[str, object], list[str]]:
+    """Return the results of a run as data and as texts; without results, what is finished and the next step."""
+    from ..runs.frame.folder import METRICS, read_metrics
+    from ..runs.frame.index import UNFINISHED, next_step
+    from ..runs.frame.registry import kind_of
+
     kind = kind_of(folder)
-    if (run / METRICS).is_file():
+    if (folder.path / METRICS).is_file():
         shown = CommandResult.of(kind, kind.result.from_dict(read_metrics(folder)))
-        data["results"] = shown.data
-        parts.append(shown.text)
+        return {"results": shown.data}, [shown.text]
+    if status in UNFINISHED:
+        step = next_step(folder)
     else:
-        if status in UNFINISHED:
-            step = next_step(folder)
-        else:
-            step = None if status == "running" else folder.rerun_hint
-        parts.append("; ".join(filter(None, (f"no results ({manifest.reason or status})", step))))
-        so_far = kind.so_far(folder)
-        if so_far is not None:
-            shown = CommandResult.of(kind, so_far)
-            data["so_far"] = shown.data
-            parts.append(f"Finished so far:\n{shown.text}")
-    parts.append(table([(name, text(si(size, "B"))) for name, size in files.items()], "Files"))
-    return CommandResult({**data, "files": files}, "\n\n".join(parts))
+        step = None if status == "running" else folder.rerun_hint
+    reason = f"no results ({folder.manifest.reason or status})"
+    texts = ["; ".join(filter(None, (reason, step)))]
+    so_far = kind.so_far(folder)
+    if so_far is None:
+        return {"results": None}, texts
+    shown = CommandResult.of(kind, so_far)
+    return {"results": None, "so_far": shown.data}, [*texts, f"Finished so far:\n{shown.text}"]
 
 
 @click.command(cls=Command)

@@ -150,6 +150,7 @@ class Learned:
             )
         except (KeyError, TypeError) as error:
             raise NeurosimFormatError(f"{path}: is no memory that was stored ({error})") from None
+        # Each file may be whole and of another store: only together do their sizes say so.
         fits = expansion.size == column.inputs and learned.codes.shape[1:] == (column.modules,)
         if dictionary is not None:
             fits = fits and dictionary.outputs == expansion.mean.size

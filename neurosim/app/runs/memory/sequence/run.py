@@ -58,6 +58,7 @@ def work(run: Run[SequenceConfig, data.Splits]) -> SequenceResult:
     learned, new = _parts(config, splits)
     with run.time("learn"):
         content, passes = _learn(run, learned)
+    # Frozen, so that what is played does not depend on what was played before it.
     frozen = _network(config, learned.size, content)
     with run.time("measure"):
         answers = {
@@ -68,6 +69,7 @@ def work(run: Run[SequenceConfig, data.Splits]) -> SequenceResult:
     anomalies = {name: _readings(result, ANOMALY) for name, result in answers.items()}
     means = {name: _means(each) for name, each in anomalies.items()}
     groups = {name: _group(anomalies[name], _readings(answers[name], PREDICTED), means) for name in answers}
+    # The other groups are told apart from this one.
     groups["learned"] = dataclasses.replace(groups["learned"], separation=None)
     layers = list(answers["learned"].work)
     state = content[CELLS]
