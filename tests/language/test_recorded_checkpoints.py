@@ -108,10 +108,16 @@ def test_what_is_read_converts(tmp_path: Path, case: str) -> None:
 
     write_folder(case, tmp_path)
     made = convert(read_model(tmp_path), Coding("ternary"))
-    with made.counting() as histograms, torch.no_grad():
-        made.model(tokens()[:, :3])
-    assert spike_totals(made, histograms).spikes > 0
-    assert len(layer_costs(made, histograms, layer_counts(made, histograms), "horowitz45")) == len(made.layers)
+    for count in (1, 3):
+        with made.counting() as histograms, torch.no_grad():
+            made.model(tokens()[:1, :count])
+        assert spike_totals(made, histograms).spikes > 0
+        layers = layer_counts(made, histograms)
+        costs = layer_costs(made, histograms, layers, "horowitz45")
+        # Costs are for each token of the text, also of experts that only some of them reach.
+        for name, layer, cost in zip(made.layers, layers, costs, strict=True):
+            assert layer.name == cost.name == name
+            assert count * cost.operations == pytest.approx(layer.synaptic_operations)
     assert check_execution(made, tokens()).largest == 0.0
     write_converted(tmp_path / "saved", made)
     with torch.no_grad():

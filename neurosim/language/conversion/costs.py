@@ -125,10 +125,10 @@ def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) 
         """Estimate the same layers as a dense network with weights of `bits`."""
         as_dense = []
         for layer in every:
-            if not layer.dense_operations:
-                continue
             if not layer.weights:
-                as_dense.append(layer)
+                # A dense network has no coders.
+                if layer.dense_operations:
+                    as_dense.append(layer)
                 continue
             size = layer.weights * bits // 8
             as_dense.append(replace(layer, weight_bits=bits, weight_type=weight_type, parameter_bytes=size))
@@ -192,12 +192,15 @@ def spike_totals(converted: Converted, histograms: Histograms) -> SpikeTotals:
 def layer_costs(
     converted: Converted, histograms: Histograms, layers: Iterable[LayerCounts], profile: str
 ) -> list[LayerCosts]:
-    """Return the costs of every layer, from its counts (`layer_counts`) and its histogram."""
+    """Return the costs of every layer, from its counts (`layer_counts`) and its histogram.
+
+    They are for each token of the text, of which only some reach an expert.
+    """
     coding = converted.coding
     costs = []
+    tokens = max(histograms[name].rows for name in converted.layers)
     for layer in layers:
         histogram = histograms[layer.name]
-        tokens = max(histogram.rows, 1)
         entries = max(histogram.entries, 1)
         operations = layer.synaptic_operations or 0
         dense = layer.dense_operations or 0

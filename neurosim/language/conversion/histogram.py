@@ -33,16 +33,19 @@ class CountHistogram:
         name: name of the layer, for errors.
         expansion: expansion in which the spikes of channels are summed, a name of `EXPANSIONS`.
         planes: T of this expansion; None for those that counts of +-15 need.
+        channels: K of the layer; None: those of the first counts.
 
     Attributes:
         bins: [2 * 127 + 1] int64: how often -127 .. 127 was sent.
         beyond: counts out of that range, [n] int32 each.
-        channel_spikes: [K] int64 spikes of each channel; [0] before the first `add`.
+        channel_spikes: [K] int64 spikes of each channel; [0] before the first `add` where K was not said.
         rows: number of tokens.
         outputs: number of nonzero entries of the layer's output.
     """
 
-    def __init__(self, name: str = "layer", expansion: str = "bitwise", planes: int | None = None) -> None:
+    def __init__(
+        self, name: str = "layer", expansion: str = "bitwise", planes: int | None = None, channels: int | None = None
+    ) -> None:
         self.name = name
         self._code = lookup(EXPANSIONS, expansion, "expansion")
         self._planes = planes or usual_planes(self._code)
@@ -53,7 +56,7 @@ class CountHistogram:
         self._costs[first + MAX_COUNT :] = count_spikes(self._code, values, self._planes)
         self.bins = np.zeros(2 * MAX_COUNT + 1, np.int64)
         self.beyond: list[NDArray[np.int32]] = []
-        self.channel_spikes = np.zeros(0, np.int64)
+        self.channel_spikes = np.zeros(channels or 0, np.int64)
         self.rows = 0
         self.outputs = 0
 

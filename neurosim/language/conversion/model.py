@@ -127,7 +127,9 @@ class Converted:
         coders = self.coders()
         histograms = {}
         for name, coder in coders.items():
-            coder.histogram = CountHistogram(name, self.coding.sent_as, self.coding.sent_planes)
+            # An expert that no token reaches counts nothing, and has its channels all the same.
+            channels = self.layers[name].in_features if name in self.layers else None
+            coder.histogram = CountHistogram(name, self.coding.sent_as, self.coding.sent_planes, channels)
             histograms[name] = coder.histogram
         try:
             yield histograms

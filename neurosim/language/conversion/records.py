@@ -200,7 +200,7 @@ class LayerCosts(Record):
 
     Attributes:
         spikes, silent, escaped: for each entry, as in `SpikeTotals`.
-        operations, dense_operations: numbers of operations for each token.
+        operations, dense_operations: numbers of operations for each token of the text.
         bytes: bytes of weights for each token, where every spike reads a row.
         row_bytes: the same where a row is read once for all spikes of a count, as `spike_accumulate` does.
         dense_fp16_bytes: of the weights of the dense layer.
