@@ -20,7 +20,8 @@ from neurosim.app import RunOptions
 from neurosim.app.runs.convert import KIND as CONVERT
 from neurosim.app.runs.convert import ConversionKind
 from neurosim.app.runs.convert.config import ConvertConfig, ReadingSettings
-from neurosim.app.runs.convert.result import ConversionResult
+from neurosim.app.runs.convert.overview import grouped
+from neurosim.app.runs.convert.result import ConversionResult, Operator
 from neurosim.app.runs.convert.source import load
 from neurosim.app.runs.convert.text import write_text
 from neurosim.app.runs.frame.lifecycle import start
@@ -110,6 +111,13 @@ def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
     assert not any("64e-5" in line for line in done.remarks)
     assert read_converted(tmp_path / "other" / "model").model.layers[0].mixer.norm_eps == 1e-5
     assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
+
+
+def test_of_many_experts_the_first_are_listed() -> None:
+    parts = [Operator(name=f"experts.{k}", what="gate") for k in range(60)]
+    assert grouped(parts[:48])["gate"] == [part.name for part in parts[:48]]
+    names = grouped([*parts, Operator(name="head", what="product")])
+    assert names == {"gate": [*(part.name for part in parts[:48]), "and 12 more"], "product": ["head"]}
 
 
 def test_text_does_not_command_a_terminal() -> None:

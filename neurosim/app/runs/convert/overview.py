@@ -11,6 +11,7 @@ from ..frame.facts import Fact, Overview, Table, energies
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Losses, Operator, TrainingResult
 
 WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts
+MOST_NAMES = 48  # of parts that are listed one by one
 TITLES = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
 DENSE = {"fp16": "dense, fp16", "int8": "dense, int8", "int4": "dense, int4"}
 BASELINES = (
@@ -270,10 +271,14 @@ def _baselines(comparison: EnergyComparison) -> list[tuple[str, ...]]:
 
 
 def grouped(operators: Iterable[Operator]) -> dict[str, list[str]]:
-    """Return the names of the parts that are not in spikes, by their description."""
+    """Return the names of the parts that are not in spikes, by their description; of many, as of experts, the first."""
     groups: dict[str, list[str]] = {}
     for operator in operators:
         groups.setdefault(operator.what, []).append(operator.name)
+    for names in groups.values():
+        more = len(names) - MOST_NAMES
+        if more > 0:
+            names[MOST_NAMES:] = [f"and {more} more"]
     return groups
 
 
