@@ -96,6 +96,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2-window": ("qwen2", _LLAMA | {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
     "qwen2-yarn": ("qwen2", _LLAMA | {"rope_scaling": _YARN}),
     "qwen3": ("qwen3", _LLAMA | {"head_dim": 8}),
+    "smollm3": (
+        "smollm3",
+        _LLAMA | {"no_rope_layer_interval": 2, "use_sliding_window": True, "sliding_window": 5, "pad_token_id": 0},
+    ),
 }
 
 

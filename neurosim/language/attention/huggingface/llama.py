@@ -27,6 +27,7 @@ class Family:
         optional_window: the window needs `use_sliding_window`, and begins at layer `max_window_layers`.
         eps: default of `rms_norm_eps`.
         fused: q, k and v are one tensor, and so are the gate and its values.
+        some_turn: only the layers of `no_rope_layers` turn q and k by their positions; the others see the window.
     """
 
     bias: tuple[bool, bool] | None = None
@@ -38,6 +39,7 @@ class Family:
     optional_window: bool = False
     eps: float = 1e-6
     fused: bool = False
+    some_turn: bool = False
 
 
 def activation(source: CheckpointConfig, name: str = "hidden_act", default: str = "silu") -> str:
@@ -109,7 +111,19 @@ def heads(source: CheckpointConfig, family: Family) -> Options:
     }
 
 
-def windows(source: CheckpointConfig, count: int, family: Family) -> list[int]:
+def turning(source: CheckpointConfig, count: int, family: Family) -> list[bool]:
+    """Return whether each layer turns q and k by their positions."""
+    if not family.some_turn:
+        return [True] * count
+    interval = source.integer("no_rope_layer_interval", 4)
+    # In spite of its name 1 stands for a layer that turns them.
+    turned = source.get("no_rope_layers", [int((i + 1) % interval != 0) for i in range(count)])
+    fits = isinstance(turned, list) and len(turned) == count and all(each in (0, 1) for each in turned)
+    require(fits, "no_rope_layers", f"must be {count} of 0, 1", turned)
+    return [bool(each) for each in turned]
+
+
+def windows(source: CheckpointConfig, count: int, family: Family, turned: list[bool]) -> list[int]:
     """Return the window of each layer, 0 for all tokens."""
     if not family.slides:
         return [0] * count
@@ -118,8 +132,11 @@ def windows(source: CheckpointConfig, count: int, family: Family) -> list[int]:
     inside = [used] * count
     if family.optional_window:
         used = used and source.flag("use_sliding_window", False)
-        first = source.integer("max_window_layers", 28, at_least=0)
-        inside = [used and i >= first for i in range(count)]
+        if family.some_turn:
+            inside = [used and not each for each in turned]
+        else:
+            first = source.integer("max_window_layers", 28, at_least=0)
+            inside = [used and i >= first for i in range(count)]
     kinds = source.get("layer_types")
     if kinds is not None:
         known = {"full_attention": False, "sliding_attention": True}
@@ -137,8 +154,13 @@ def _config(source: CheckpointConfig, family: Family) -> LanguageConfig:
     options = heads(source, family)
     tp = source.integer("pretraining_tp", 1)
     require(tp == 1, "pretraining_tp", "must be 1", tp)
+    turned = turning(source, count, family)
+    layers = []
+    for turns, size in zip(turned, windows(source, count, family, turned), strict=True):
+        positions_of_layer: Options = {} if turns else {"rotary_dim": 0, "rope_scaling": None}
+        layers.append(MixerSpec("softmax", options | {"window_size": size} | positions_of_layer))
     return LanguageConfig(
-        tuple(MixerSpec("softmax", options | {"window_size": size}) for size in windows(source, count, family)),
+        tuple(layers),
         source.integer("vocab_size"),
         source.integer("hidden_size"),
         hidden=source.integer("intermediate_size"),
@@ -185,4 +207,5 @@ LLAMA: dict[str, CheckpointReader] = {
     "phi3": _reader(Family(bias=(False, False), eps=1e-5, fused=True)),
     "qwen2": _reader(Family(bias=(True, False), window=4096, optional_window=True)),
     "qwen3": _reader(Family(qk_norm=True, head_dim=128, window=4096, optional_window=True)),
+    "smollm3": _reader(Family(optional_window=True, some_turn=True)),
 }
