@@ -131,6 +131,7 @@ def list_quads(channels, counts, number, size, stride, has_minima, place):
             at += 1
             j += 1
         totals[b] = total
+        # A four has one block, whose step multiplies its sum; filled up, it reads a row that is in the cache already.
         while at % 4 != 0:
             offsets[at] = offsets[at - 1]
             bytes_of[at] = 0

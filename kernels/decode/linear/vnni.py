@@ -164,20 +164,15 @@ def settled(typing, sums, excess):
     def emit(context, builder, signature, arguments):
         places = [_at(builder, builder.add(arguments[0], INT64(64 * j)), SUMS) for j in range(4)]
         found = [builder.load(place, align=4) for place in places]
-        pairs = [
-            builder.shuffle_vector(
-                found[j], found[j + 1], ir.Constant(SUMS, [16 * (i // 4 % 2) + i // 8 * 4 + i % 4 for i in range(16)])
-            )
-            for j in (0, 2)
-        ]
-        upper = [
-            builder.shuffle_vector(
-                found[j],
-                found[j + 1],
-                ir.Constant(SUMS, [16 * (i // 4 % 2) + 8 + i // 8 * 4 + i % 4 for i in range(16)]),
-            )
-            for j in (0, 2)
-        ]
+
+        def interleaved(first):
+            """Take fours in turn from neighbouring vectors, of their 8 columns from `first` on."""
+            index = ir.Constant(SUMS, [16 * (i // 4 % 2) + first + i // 8 * 4 + i % 4 for i in range(16)])
+            return [builder.shuffle_vector(found[j], found[j + 1], index) for j in (0, 2)]
+
+        # What `unpacked` did to the rows is undone: it interleaves bytes within parts of 128 bits, not across them.
+        pairs = interleaved(0)
+        upper = interleaved(8)
         less = _spread(builder, arguments[1])
         for i, place in enumerate(places):
             a, b = pairs if i < 2 else upper

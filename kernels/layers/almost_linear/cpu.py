@@ -42,6 +42,7 @@ def _forward(x, a, w, h, start, linear, every):
         for i in range(units):
             for b in range(batch):
                 z[t + 1, i, b] = product[i, b] + a[i] * z[t, i, b] + h[i]
+        # Before the step is set to the data (teacher forcing), or there would be nothing to learn from it.
         error[t] = z[t + 1, :observed] - x[t + 1]
     return z, f, error
 

@@ -17,6 +17,7 @@ def arrive(rules, window, units, counts, sums, x, changed, delta):
     Args:
         changed, delta: [inputs] int64 and float64, filled with the features that changed, and by how much.
     """
+    # Windows beyond the last are counted in the last.
     last = rules.windows - 1
     slot = min(window, last) * rules.inputs
     if rules.kind == TRACES:

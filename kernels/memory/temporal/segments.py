@@ -224,6 +224,7 @@ def _add_segment(rules, tables, owner):
     cell = tables.cell
     if cell[owner, OWNED] == rules.segments:
         _drop_segment(tables, _learned_longest(tables, owner))
+    # Numbers of dropped segments come first, so that tables stay as short as the most segments at one time.
     if counts[FREE] > 0:
         counts[FREE] -= 1
         segment = tables.free[counts[FREE]]
