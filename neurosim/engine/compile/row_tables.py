@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -339,8 +340,7 @@ class RowTableBuilder:
             return False
         sources = len(sampler.first_synapse) - 1
         # The heads are shared by all projections of the source.
-        shared = [d.synapses for d in self._choosing if (d.source, d.receptor) == (sampler.source, sampler.receptor)]
-        if sum(shared) < MIN_GROUP * sources * self.layout.pages * longest:
+        if self._shared[sampler.source, sampler.receptor] < MIN_GROUP * sources * self.layout.pages * longest:
             return False
         if self.real == np.float64:
             return True
@@ -349,7 +349,7 @@ class RowTableBuilder:
         if reach is None:
             return False
         _, typical = reach
-        return typical == 0 or typical >= MIN_LEVELS * self._unit(sampler.receptor)
+        return typical == 0 or typical >= MIN_LEVELS * self._units.get(sampler.receptor, 1.0)
 
     def _max_delay(self, sampler: SynapseSampler) -> int:
         """Return the longest delay that is expected, in steps; 0 where nothing is known."""
@@ -358,17 +358,25 @@ class RowTableBuilder:
             return 0
         return math.floor(bound / (sampler.clock or 1.0) + 0.5)
 
-    def _unit(self, receptor: int) -> float:
-        """Return the unit of the weights of GROUPS: a power of two, one for all that meet in a sum."""
-        largest = 0.0
+    # Once for all projections: for each of them, 1,000 projections took 5 s to build in place of .8.
+    @cached_property
+    def _shared(self) -> Mapping[tuple[int, int], int]:
+        """Return the number of synapses by source and receptor."""
+        shared: dict[tuple[int, int], int] = {}
         for sampler in self._choosing:
-            if sampler.receptor == receptor and sampler.delay is None and self._max_delay(sampler) > 0:
-                reach = reach_of(sampler)
-                if reach is not None:
-                    largest = max(largest, reach[0])
-        if largest:
-            return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL))
-        return 1.0
+            key = (sampler.source, sampler.receptor)
+            shared[key] = shared.get(key, 0) + sampler.synapses
+        return shared
+
+    @cached_property
+    def _units(self) -> Mapping[int, float]:
+        """Return by receptor the unit of the weights of GROUPS: a power of two, one for all that meet in a sum."""
+        largest: dict[int, float] = {}
+        for sampler in self._choosing:
+            reach = reach_of(sampler)
+            if sampler.delay is None and self._max_delay(sampler) > 0 and reach is not None and reach[0]:
+                largest[sampler.receptor] = max(largest.get(sampler.receptor, 0.0), reach[0])
+        return {receptor: 2.0 ** math.ceil(math.log2(most / MAX_LEVEL)) for receptor, most in largest.items()}
 
     def _fill_groups(self, table: RowTable) -> RowTable:
         """Fill a table of groups by delay; return it as QUEUE if a drawn delay is beyond the assumed bound."""
@@ -377,7 +385,7 @@ class RowTableBuilder:
         pages = self.layout.pages
         begin, end = self.share.pages
         if self.real == np.float32:
-            table.weight = self._unit(table.receptor)
+            table.weight = self._units.get(table.receptor, 1.0)
         else:
             table.weight = 0.0
         table.max_delay = max(self._max_delay(sampler) for sampler in samplers)
