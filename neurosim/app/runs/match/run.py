@@ -79,21 +79,8 @@ def work(run: MatchRun) -> MatchResult:
         seen = _vectors(run, own.seen)
         heard = _vectors(run, own.heard)
     sets = [config.new] if config.new else list(combinations(own.classes, 2))
-    rows = []
-    known: list[float] = []
-    ways = list(_ways(config))
-    with run.time("match"), bar("matching", "sets of classes", run.options.quiet) as report:
-        for number, way in enumerate(ways):
-            sounds = heard.renamed(_random_names(own.classes, config.seed)) if way.renamed else heard
-            values = []
-            for done, new in enumerate(sets, start=1):
-                model = _trained(config, seen, sounds, own.classes, new, way.shots)
-                values.append(_matched(model, seen, sounds, new))
-                if way.shots == 0 and not way.renamed:
-                    known.append(_matched(model, seen, sounds, [c for c in own.classes if c not in new]))
-                if report is not None:
-                    report(number * len(sets) + done, len(ways) * len(sets))
-            rows.append(replace(way, mean=float(np.mean(values)), values=tuple(values)))
+    with run.time("match"):
+        rows, known = _match_sets(run, seen, heard, sets)
     titles = own.seen.train.classes
     return MatchResult(
         seen=config.seen.shown_name,
@@ -106,6 +93,31 @@ def work(run: MatchRun) -> MatchResult:
         known=float(np.mean(known)) if known else None,
         rows=tuple(rows),
     )
+
+
+def _match_sets(
+    run: MatchRun, seen: Vectors, heard: Vectors, sets: Sequence[Sequence[int]]
+) -> tuple[list[ShotsResult], list[float]]:
+    """Return a row for each way of training, and the accuracy on known classes for each set of new ones."""
+    config = run.config
+    classes = run.inputs.classes
+    rows = []
+    known: list[float] = []
+    ways = list(_ways(config))
+    with bar("matching", "sets of classes", run.options.quiet) as report:
+        for number, way in enumerate(ways):
+            sounds = heard.renamed(_random_names(classes, config.seed)) if way.renamed else heard
+            values = []
+            for done, new in enumerate(sets, start=1):
+                model = _trained(config, seen, sounds, classes, new, way.shots)
+                values.append(_matched(model, seen, sounds, new))
+                # One figure beside all rows: of known classes, with no example of the new ones.
+                if way.shots == 0 and not way.renamed:
+                    known.append(_matched(model, seen, sounds, [c for c in classes if c not in new]))
+                if report is not None:
+                    report(number * len(sets) + done, len(ways) * len(sets))
+            rows.append(replace(way, mean=float(np.mean(values)), values=tuple(values)))
+    return rows, known
 
 
 def _ways(config: MatchConfig) -> Iterator[ShotsResult]:
