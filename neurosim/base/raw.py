@@ -53,7 +53,11 @@ def text_of(value: NDArray[Any]) -> str:
 def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> NeurosimFormatError:
     """Return the error of a decoder in `kernels.io` that stopped at the record at `byte`."""
     expected, got, step = {
-        OUTSIDE: (f"an event inside shape {tuple(shape)}", "one outside", "for another sensor give its shape="),
+        OUTSIDE: (
+            f"an event inside shape {tuple(shape)}",
+            "one outside",
+            "for another sensor give its shape= (of a folder data.options.shape)",
+        ),
         BACKWARDS: ("times in ascending order", "an earlier one", "fetch the recording again"),
     }[fault]
     return format_error(path, f"byte {byte}", expected, got, step)

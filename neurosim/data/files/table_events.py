@@ -243,7 +243,7 @@ def _check_places(table: EventTable, coordinates: Sequence[NDArray[Any]], sensor
         if not inside.all():
             at = int(np.argmin(inside))
             expected = f"an event inside shape {sensor}"
-            step = "for another sensor give its shape="
+            step = "for another sensor give its shape= (of a folder data.options.shape)"
             raise format_error(table.path, table.row(at), expected, values[at], step)
 
 
