@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -214,21 +216,12 @@ def write_text(
     writer: LanguageModel | Decoder = stepped
     if execute is not False:
         writer = _executed(model, len(prompt_tokens), options, remarks)
-    written: list[int] = []
-    state_bytes = 0
-    with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:
-        start = time.perf_counter()
-        for token, size in generate_tokens(writer, prompt_tokens, sampling, ends):
-            written.append(token)
-            state_bytes = size
-            if report is not None:
-                report(len(written), sampling.tokens)
-        seconds = time.perf_counter() - start
-    continuation = _continuation(tokenizer, prompt_tokens, written)
+    written = _write(writer, prompt_tokens, sampling, ends, options, unit=tokenizer.unit)
+    continuation = _continuation(tokenizer, prompt_tokens, written.tokens)
     if options.out is not None:
         write_bytes(options.out / "text.txt", prompt + continuation)
     compiled = isinstance(writer, Decoder)
-    whole = prompt_tokens + written
+    whole = prompt_tokens + written.tokens
     return GeneratedText(
         model=str(path),
         spiking=spiking,
@@ -236,14 +229,46 @@ def write_text(
         compiled=compiled,
         prompt=prompt.decode("utf-8", errors="replace"),
         text=continuation.decode("utf-8", errors="replace"),
-        tokens=len(written),
-        tokens_per_second=len(whole) / seconds,
-        state_bytes=state_bytes,
+        tokens=len(written.tokens),
+        # Of the prompt, too, which was read in the same time.
+        tokens_per_second=len(whole) / written.seconds,
+        state_bytes=written.state_bytes,
         seed=sampling.seed,
         speed=measure_speed(model, whole[-TIMED:], options.threads or 1) if compiled and len(whole) > 1 else None,
         remarks=tuple(remarks),
         unit=tokenizer.unit,
     )
+
+
+class _Written(NamedTuple):
+    """Tokens behind a prompt, bytes of state after them, and the seconds that prompt and tokens took."""
+
+    tokens: list[int]
+    state_bytes: int
+    seconds: float
+
+
+def _write(
+    writer: LanguageModel | Decoder,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    ends: Collection[int],
+    options: RunOptions,
+    *,
+    unit: str,
+) -> _Written:
+    """Read a prompt and continue it, with a bar of the tokens, which are called `unit`."""
+    tokens: list[int] = []
+    state_bytes = 0
+    with limit_threads(options.threads), bar("writing", f"{unit}s", options.quiet) as report:
+        start = time.perf_counter()
+        for token, size in generate_tokens(writer, prompt, sampling, ends):
+            tokens.append(token)
+            state_bytes = size
+            if report is not None:
+                report(len(tokens), sampling.tokens)
+        seconds = time.perf_counter() - start
+    return _Written(tokens, state_bytes, seconds)
 
 
 def _executed(
