@@ -61,14 +61,20 @@ class ComparisonConfig(Protocol):
 
 
 def measure_comparison(
-    config: ComparisonConfig, train: Recordings, test: Recordings, parameters: int
+    config: ComparisonConfig,
+    train: Recordings,
+    test: Recordings,
+    parameters: int,
+    simple: Mapping[str, float] | None = None,
 ) -> OtherClassifiers:
     """Return what simple classifiers reach, and a small convolutional network unless the settings ask for none.
 
     Args:
         parameters: of the run's own network; the small one has about as many.
+        simple: what `measure_baselines` returned for these recordings; None: it is called.
     """
-    simple = measure_baselines(train, test)
+    if simple is None:
+        simple = measure_baselines(train, test)
     if not config.baselines.cnn:
         return OtherClassifiers(baselines=simple)
     return OtherClassifiers(baselines=simple, cnn=train_frame_cnn(train, test, parameters, config.energy.profile))

@@ -10,6 +10,7 @@ python -m neurosim.app.runs.frame.ahead PART    compiles a part
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -141,6 +142,8 @@ def end_with_parent() -> None:
 def main() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     PARTS[sys.argv[1]].compile()
+    # As in the command: no search for garbage at the end.
+    gc.freeze()
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ from ....engine.result import Progress, Result
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.quality import Quality, measure_quality
 from ....learning.liquid.readout import TrainedReadout
-from .. import data
-from ..baselines import measure_comparison
+from .. import baselines, data
 from ..data import Splits
 from ..frame.folder import READOUT, numbered
 from ..frame.kind import Inputs, Run
@@ -74,6 +73,9 @@ class _Member:
 def work(run: LiquidRun) -> LiquidResult:
     """Train the readout on the training recordings, and simulate the test recordings."""
     config = run.config
+    # First, because the run loop of a first run is compiled meanwhile, by the processes of `frame.ahead`.
+    with run.time("baselines"):
+        simple = baselines.measure_baselines(run.inputs.train, run.inputs.test)
     members = [_answered(run, k) for k in range(config.members)]
     first = members[0]
     test = first.test
@@ -83,7 +85,7 @@ def work(run: LiquidRun) -> LiquidResult:
     layers = [layer for member in members for layer in member.layers]
     with run.time("baselines"):
         weights = sum(layer.weights for layer in layers)
-        others = measure_comparison(config, run.inputs.train, run.inputs.test, weights)
+        others = baselines.measure_comparison(config, run.inputs.train, run.inputs.test, weights, simple)
     shown = shown_recordings(labels, predicted, test.durations)
     write_shown(run.folder, shown, test, first.spikes, "liquid")
     return LiquidResult(
