@@ -54,6 +54,8 @@ def test_every_point_and_seed_is_a_run(here: Path) -> None:
     last = here / "sweep" / result["cells"][-1]["run"]
     assert open_run(last).manifest.config_hash == open_run(here / "alone").manifest.config_hash
     assert read_json(last / "metrics.json")["spike_digest"] == read_json("alone/metrics.json")["spike_digest"]
+    # On as many threads, too: the times that it measures are those of the command.
+    assert read_json(last / "manifest.json")["threads"] == read_json("alone/manifest.json")["threads"] is None
     rows = list(csv.DictReader((here / "sweep" / "sweep.csv").read_text().splitlines()))
     assert [float(row["Spikes"]) for row in rows] == spikes(result)
     page = (here / "sweep" / "report.html").read_text()

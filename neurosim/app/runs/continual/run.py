@@ -214,7 +214,7 @@ def _ignore(trial: LearnerTrial, tasks: float) -> None:
 
 def _run_trial(trial: LearnerTrial, executor: Executor, on_progress: TrialProgress = _ignore) -> TrialResult:
     report = partial(on_progress, trial)
-    return run_trial(str(trial.folder), trial.spec, executor.threads, executor.device, report)
+    return run_trial(str(trial.folder), trial.spec, executor.threads or 1, executor.device, report)
 
 
 def _row(row: Row, seeds: Sequence[int], results: TrialResults, profile: str) -> LearnerResult:

@@ -34,13 +34,13 @@ class Executor:
 
     Attributes:
         workers: processes; 1 is this one.
-        threads: of each.
+        threads: of each; None: those that such a run has by itself.
         device: where to compute, "cpu" or "cuda".
         cluster: address of a dask scheduler, or the file it wrote with its address; it then runs all tasks.
     """
 
     workers: int = 1
-    threads: int = 1
+    threads: int | None = 1
     device: str = "cpu"
     cluster: str | None = None
 

@@ -72,9 +72,10 @@ class SweepKind(Kind[SweepConfig, "Cells", SweepResult]):
         from ..frame.executor import Executor
         from .run import run_cells
 
-        # One thread for each of several workers, so that they do not contend; results do not depend on it.
+        # One thread for each of several workers, so that they do not contend; a run alone has those that its kind
+        # takes by itself, for the times that it measures.
         alone = self.workers == 1 and self.cluster is None
-        threads = run.options.threads or (run.threads if alone else 1)
+        threads = run.options.threads or (None if alone else 1)
         return run_cells(run, Executor(self.workers, threads, run.options.device, self.cluster))
 
     def export(self, run: Run[SweepConfig, Cells], result: SweepResult) -> None:
