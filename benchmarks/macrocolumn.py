@@ -247,7 +247,7 @@ def capacity(seeds: int) -> list[Row]:
             found[name] = mean(recalled)
         expected = {
             "theory": expected_recall(count, 24, 256, 16),
-            "theory, by similarity": expected_recall(count, 24, 256, 16, SHARP),
+            "theory, by similarity": expected_recall(count, 24, 256, 16, SHARP, 12),
         }
         noise = crosstalk(count, 24, 256, 16)
         rows.append({"figure": f"recall of {count} items", **found, **expected, "crosstalk": noise})

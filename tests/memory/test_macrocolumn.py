@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,14 @@ from neurosim.memory.macrocolumn.run import draw_keys
 from neurosim.memory.macrocolumn.saved import load, save
 from neurosim.memory.macrocolumn.selection import kernel_parameters
 from neurosim.memory.macrocolumn.state import ColumnMemory
-from neurosim.memory.macrocolumn.theory import capacity, crosstalk, expected_intersection, expected_recall, modulation
+from neurosim.memory.macrocolumn.theory import (
+    Filling,
+    capacity,
+    crosstalk,
+    expected_intersection,
+    expected_recall,
+    modulation,
+)
 
 # Codes drawn evenly until an input is all but known: what the mathematics of random codes is about.
 RANDOM = Selection(chi=0.0)
@@ -244,8 +252,35 @@ def test_recall_falls_as_expected_where_codes_follow_familiarity(count: int) -> 
             warnings.simplefilter("ignore", CapacityWarning)
             stored = column.store_many(memory, known)
         hits.append((stored.codes == column.recall_many(memory, known).codes).mean())
-    assert np.mean(hits) == pytest.approx(column.expected_recall(count, 24), abs=0.12)
+    assert np.mean(hits) == pytest.approx(column.expected_recall(count, 24), abs=0.06)
     assert expected_recall(257, 24, 256, 16) > 0.9
+
+
+def test_the_chance_to_win_is_that_of_all_matches_of_a_module() -> None:
+    """E[mu / (mu + R)] of a module of three units, of which one has learned 0, 1 and 4 items each, by all outcomes."""
+    selection = Selection()
+    filling = Filling(3, 8, 3, selection)
+    learned = (0, 1, 4)
+    shares = np.zeros(5)
+    shares[list(learned)] = 1 / 3
+    matches = filling._matches(5)[:5]
+    mu = modulation(np.arange(4) / 3, 0.7, 3, selection)
+    # Where classes have one unit each, the others of a unit are the two other classes, taken as alike.
+    expected = []
+    for own in learned:
+        rest = np.mean([matches[n] for n in learned if n != own], axis=0)
+        outcomes = itertools.product(range(4), repeat=3)
+        chances = ((matches[own, a] * rest[b] * rest[c], mu[a] / (mu[a] + mu[b] + mu[c])) for a, b, c in outcomes)
+        expected.append(sum(chance * won for chance, won in chances))
+    found = filling._wins_at(0.7, shares, matches)[list(learned)]
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_familiarity_that_varies_fills_units_earlier() -> None:
+    selection = Selection(g_min=0.5, exponents=(4.0, 1.0, 1.0))
+    many, few = (expected_recall(1612, 128, 2048, 64, selection, modules) for modules in (None, 16))
+    assert few < many
+    assert expected_recall(1612, 128, 2048, 64, selection, 10**9) == pytest.approx(many, abs=1e-4)
 
 
 def test_a_single_unit_is_always_recalled() -> None:

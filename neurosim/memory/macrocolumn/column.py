@@ -271,11 +271,11 @@ class Macrocolumn(WindowModel):
 
     def expected_recall(self, items: int, active: int) -> float:
         """Return the expected fraction of winners recalled of `items` with `active` active inputs; see `theory`."""
-        return theory.expected_recall(items, active, self.inputs, self.units, self.selection)
+        return theory.expected_recall(items, active, self.inputs, self.units, self.selection, self.modules)
 
     def capacity(self, active: int, recall: float = 0.9) -> int:
         """Return the maximum number of items with `active` active inputs at that expected recall."""
-        return theory.capacity(active, self.inputs, self.units, recall, self.selection)
+        return theory.capacity(active, self.inputs, self.units, recall, self.selection, self.modules)
 
     @property
     def _afferents(self) -> tuple[int, int, int]:
@@ -384,8 +384,7 @@ class Macrocolumn(WindowModel):
     def _count(self, memory: ColumnMemory, items: int, active: int) -> None:
         """Count stored items; warn once when there are more than the column recalls well.
 
-        The theory takes a tenth of a second for every number of active inputs: it is asked when the number of items has
-        doubled.
+        The theory takes .05 to 1 s for every number of active inputs: it is asked when the number of items has doubled.
         """
         before = memory.stored
         memory.stored += items
