@@ -62,6 +62,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rope_scaling": [8.0]}, "rope_scaling: must be a table"),
     ({"rope_theta": 0.5}, "rope_theta: must be > 1"),
     ({"pretraining_tp": 2}, "pretraining_tp: must be 1"),
+    ({"partial_rotary_factor": 0.34}, "partial_rotary_factor: must be 1 in this model type"),
     ({"num_hidden_layers": 100_000}, r"num_hidden_layers: must be 2, the layers that have tensors \(got 100000\)"),
     ({"num_hidden_layers": 2**63}, "num_hidden_layers: must be an integer <= "),
     ({"quantization_config": {"bits": 4}}, "quantization_config: quantised weights are not read"),

@@ -27,6 +27,7 @@ class Family:
         optional_window: the window needs `use_sliding_window`, and begins at layer `max_window_layers`.
         eps: default of `rms_norm_eps`.
         fused: q, k and v are one tensor, and so are the gate and its values.
+        part_turns: `partial_rotary_factor` may be less than 1; transformers passes over it in the other model types.
         some_turn: only the layers of `no_rope_layers` turn q and k by their positions; the others see the window.
     """
 
@@ -39,6 +40,7 @@ class Family:
     optional_window: bool = False
     eps: float = 1e-6
     fused: bool = False
+    part_turns: bool = False
     some_turn: bool = False
 
 
@@ -154,6 +156,8 @@ def _config(source: CheckpointConfig, family: Family) -> LanguageConfig:
     options = heads(source, family)
     tp = source.integer("pretraining_tp", 1)
     require(tp == 1, "pretraining_tp", "must be 1", tp)
+    whole = options["rotary_dim"] is None
+    require(whole or family.part_turns, "partial_rotary_factor", "must be 1 in this model type", "less")
     turned = turning(source, count, family)
     layers = []
     for turns, size in zip(turned, windows(source, count, family, turned), strict=True):
@@ -204,7 +208,7 @@ def _reader(family: Family) -> CheckpointReader:
 LLAMA: dict[str, CheckpointReader] = {
     "llama": _reader(Family(slides=False)),
     "mistral": _reader(Family(bias=(False, False), window=4096)),
-    "phi3": _reader(Family(bias=(False, False), eps=1e-5, fused=True)),
+    "phi3": _reader(Family(bias=(False, False), eps=1e-5, fused=True, part_turns=True)),
     "qwen2": _reader(Family(bias=(True, False), window=4096, optional_window=True)),
     "qwen3": _reader(Family(qk_norm=True, head_dim=128, window=4096, optional_window=True)),
     "smollm3": _reader(Family(optional_window=True, some_turn=True)),
