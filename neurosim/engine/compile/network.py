@@ -163,16 +163,17 @@ def compile_network(
     if processes.size > 1 and degrees:
         degrees = _summed(degrees, processes)
     poisson, noises = compile_noise(network, seed, clock)
+    driven = targets_of(currents)
+    noisy = {noise.population for noise in noises}
     cells = {}
     for p, population in enumerate(network.populations):
         if isinstance(population.model, Neuron):
-            # Neurons that a current drives have one more row of input, and a step that adds it.
-            driven = p in targets_of(currents)
-            quiet = population.size >= QUIET_UNITS and all(noise.population != p for noise in noises)
-            cells[p] = _cells(population, population.model, clock, seed, real, driven=driven, quiet=quiet)
+            # Where noise arrives in nearly every step, none is shorter.
+            quiet = population.size >= QUIET_UNITS and p not in noisy
+            cells[p] = _cells(population, population.model, clock, seed, real, driven=p in driven, quiet=quiet)
     check_currents(network, cells, currents)
     # Constants under a current are made in each step; models of synapses read the state of their target.
-    alone = targets_of(currents) | {synapses.target for synapses in plastic if synapses.model is not None}
+    alone = driven | {synapses.target for synapses in plastic if synapses.model is not None}
     return CompiledNetwork(
         network=network,
         clock=clock,
