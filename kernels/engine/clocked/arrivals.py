@@ -6,39 +6,27 @@ import numpy as np
 from numba import njit
 
 from ...tools.compiled import compiled
-from ...tools.pointers import call, matrix, vector
-from . import groups
-from .bits import MAX_ROWS
+from ...tools.pointers import call, vector
+from . import groups, readers
 from .deliver import (
-    BATCH,
     BEGIN_BLOCK,
-    BITS,
     COUNTER,
-    CUTS,
     END_BLOCK,
     FORM,
     GROUPS,
-    JOINT,
-    MATRIX,
     QUEUE,
-    READ_ENTRIES,
     RECEPTOR,
     SINCE,
     SOURCE,
-    STRIDE,
     SUMS,
     UNTIL,
-    add_counts,
-    deliver_counts,
-    deliver_joint,
-    deliver_sums,
     reaches,
 )
 from .deliver import CALLED as READ
 
 
 @njit(inline="always")
-def deliver_due(tables, weights, rows, begin, spikes, offsets, step, pages, places):
+def deliver_due(tables, weights, rows, begin, spikes, offsets, step, places):
     """Add the rows due in a step to counts and sums, and note which received any.
 
     Those of row table p are rows[begin[p]:begin[p + 1]].
@@ -58,87 +46,17 @@ def deliver_due(tables, weights, rows, begin, spikes, offsets, step, pages, plac
                 reading[groups.SUMS] = places.sums + table[RECEPTOR] * slots * 8
                 due[received] = 1
             call(table[READ], table, reading, spikes, offsets)
-        elif (table[FORM] <= SUMS or table[FORM] == JOINT) and begin[p] == begin[p + 1]:
-            continue
-        elif table[FORM] == JOINT:
-            due[received] = 1
-            low = pages.begin_block * pages.block_slots
-            high = pages.end_block * pages.block_slots
-            line = vector(places.sums + table[RECEPTOR] * slots * width, slots, real)
-            deliver_joint(table, rows, begin[p], begin[p + 1], low, high, weights[p], line)
-        elif table[FORM] == SUMS:
-            due[received] = 1
-            _deliver_reals(table, weights[p], width, rows, begin[p], begin[p + 1], pages, places)
-        elif table[FORM] != QUEUE:
-            due[table[COUNTER]] = 1
-            due[received] |= _deliver_bytes(table, weights[p], rows, begin[p], begin[p + 1], pages, places)
-
-
-@njit(inline="always")
-def _deliver_reals(table, weight, width, rows, first, last, pages, places):
-    """Add rows of SUMS, page by page."""
-    slots = places.slots
-    for page in range(pages.begin_block // pages.page_blocks, (pages.end_block - 1) // pages.page_blocks + 1):
-        if reaches(table, page):
-            low = max(pages.begin_block, page * pages.page_blocks)
-            high = min(pages.end_block, (page + 1) * pages.page_blocks)
-            base = page * pages.page_blocks * pages.block_slots
-            line = vector(places.sums + (table[RECEPTOR] * slots + base) * width, slots - base, weight)
-            deliver_sums(table, rows, first, last, low, high, weight, line)
-
-
-@compiled
-def _deliver_bytes(table, weight, rows, first, last, pages, places):
-    """Add rows of BITS or COUNTS, in batches that cannot overflow a byte; a full batch is added to the sums.
-
-    Returns whether a batch was full.
-    """
-    slots = places.slots
-    again = vector(places.again, MAX_ROWS, np.int64(0))
-    line = vector(places.counts + table[COUNTER] * slots, slots, np.uint8(0))
-    low = pages.begin_block * pages.block_slots
-    high = pages.end_block * pages.block_slots
-    spilled = False
-    while True:
-        end = min(last, first + table[BATCH])
-        chosen = rows
-        a = first
-        z = end
-        if table[FORM] == BITS:
-            if end > first:
-                request = vector(places.request, READ_ENTRIES, np.int64(0))
-                planes = matrix(places.planes, 8, places.row_words, np.uint64(0))
-                request[0] = first
-                request[1] = end
-                request[2] = low
-                request[3] = high
-                call(table[READ], request, rows, planes, line)
-            # The synapses whose bit was set already are listed.
-            chosen = again
-            a = 0
-            z = _number_rows(table, rows, first, end, places.zero_row, again) if table[CUTS] else 0
-        if z > a:
-            for page in range(pages.begin_block // pages.page_blocks, (pages.end_block - 1) // pages.page_blocks + 1):
-                b = max(pages.begin_block, page * pages.page_blocks)
-                c = min(pages.end_block, (page + 1) * pages.page_blocks)
-                deliver_counts(table, chosen, a, z, b, c, line[page * pages.page_blocks * pages.block_slots :])
-        first = end
-        if first >= last:
-            return spilled
-        spilled = True
-        sums = vector(places.sums, (table[RECEPTOR] + 1) * slots, weight)[table[RECEPTOR] * slots :]
-        add_counts(sums[low:high], line[low:high], weight)
-
-
-@njit(inline="always")
-def _number_rows(table, rows, first, last, zero_row, numbers):
-    """Set numbers[:n] to those of the BITS rows at the addresses rows[first:last], fillings left out; return n."""
-    n = 0
-    for i in range(first, last):
-        if rows[i] != zero_row:
-            numbers[n] = (rows[i] - table[MATRIX]) // table[STRIDE]
-            n += 1
-    return n
+        elif table[FORM] != QUEUE and begin[p] < begin[p + 1]:
+            adding = vector(places.adding, readers.REQUEST_ENTRIES, np.int64(0))
+            adding[readers.FIRST] = begin[p]
+            adding[readers.LAST] = begin[p + 1]
+            adding[readers.WEIGHT] = weights.ctypes.data + p * width
+            adding[readers.COUNTED] = places.counts + table[COUNTER] * slots
+            adding[readers.SUMMED] = 0
+            call(table[READ], table, adding, rows, vector(places.sums + table[RECEPTOR] * slots * width, slots, real))
+            if table[FORM] < SUMS:
+                due[table[COUNTER]] = 1
+            due[received] |= np.uint8(adding[readers.SUMMED])
 
 
 @compiled

@@ -66,3 +66,19 @@ INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(7)
+
+# What `neurons.step_neurons` is asked, int64 [STEP_ENTRIES].
+(
+    N_POPULATION,  # the number of the row of the table of populations
+    N_BLOCK,
+    N_STEP,
+    N_DRAW,  # counter of the random draws of the step
+    N_PATIENCE,  # steps that a silent piece of neurons may wait for, see `late`
+    N_ENDS_INTERVAL,  # whether it is the last step of an interval
+    N_BLOCK_SLOTS,  # slots of a block
+    N_LOG_AT,  # address: int32, the log of the block
+    N_USED,  # spikes in it; answer: the same with those of this step
+    N_ENDS,  # address: int64 [N_COUNT], where the spikes of the population, or of each of a bundle, end in the log
+    N_COUNT,
+    STEP_ENTRIES,
+) = range(12)

@@ -14,7 +14,8 @@ Forms of rows, chosen in `neurosim.engine.compile.row_tables` (one weight and on
     GROUPS  targets and weights, sorted by delay; whichever group is due is read, see `groups`
     JOINT   many tables of SUMS as one, with targets of four bytes, which name slots of the whole network
 
-The run loop reads BITS, QUEUE and GROUPS by addresses: networks without them compile nothing of them.
+The run loop reads rows of each form by an address, and lists those that are due by one: networks without a form compile
+nothing of it. The functions for BITS, COUNTS, SUMS and JOINT are in `readers`.
 
 All but QUEUE read what is due from the log of spikes, so nothing but the log waits for its delay. QUEUE is the plain
 form: the others are held to it in tests.
@@ -27,9 +28,8 @@ from numba import from_dtype, types, uint64
 
 from ...tools.compiled import compiled
 from ...tools.elementary import widest_vectors
-from ...tools.intrinsics import flags64, prefetch, trailing_zeros
+from ...tools.intrinsics import flags64, trailing_zeros
 from ...tools.pointers import address_of, matrix, vector
-from .bits import sum_rows
 
 BITS, COUNTS, SUMS, QUEUE, GROUPS, JOINT = range(6)
 
@@ -56,7 +56,7 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS, JOINT = range(6)
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word; of JOINT [ROWS + 1], places
     PAGES,  # SUMS, QUEUE: a bit for each page in which a target may lie; the last one stands for all pages from it on
-    CALLED,  # BITS, QUEUE, GROUPS: address of the function that reads rows
+    CALLED,  # address of the function that reads rows
     CURSORS,  # GROUPS: address of int64 [pages, CAPACITY], see `groups`
     CAPACITY,
     ENDS,  # GROUPS: address of int64 [pages, 2]
@@ -71,28 +71,43 @@ PART_SOURCE, PART_BEGIN_BLOCK, PART_END_BLOCK, PART_DELAY, PART_FIRST, PART_COLU
 LAST_PAGE_BIT = 62
 # GROUPS: added to the number of records of a row's last group.
 LAST_GROUP = 1 << 31
-# What the functions that read BITS and QUEUE are asked, int64 [READ_ENTRIES]: their docstrings say it.
+# What `schedule` is asked, int64 [SCHEDULE_ENTRIES].
+(
+    S_ENTRIES,  # entries of a step in the log
+    S_LOG_START,  # the first step in the log
+    S_FIRST,  # the first step whose rows are listed, and the number of steps
+    S_STEPS,
+    S_ZERO_ROW,  # address of a row of zero bits
+    S_ROWS,  # address: int64 [S_ROOM], the rows
+    S_ROOM,
+    S_BEGIN,  # address: int64 [S_STEPS, row tables + 1], where those of a step and a table begin
+    S_NEED,  # answer: the room that they need
+    SCHEDULE_ENTRIES,
+) = range(10)
+# What `deliver_queue` is asked, int64 [READ_ENTRIES]: its docstring says it.
 READ_ENTRIES = 5
 
 
-@compiled
-def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_row, rows, begin):
-    """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS, SUMS and JOINT, as they are read.
+def schedule(tables, request, log, log_offsets):
+    """List the rows due in some steps of BITS, COUNTS, SUMS and JOINT, as they are read.
 
-    Those of table p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
-    with `zero_row`, else numbers.
+    Those of table p in step S_FIRST + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
+    with the row of zeros, else numbers. Nothing is listed if they need more room than there is.
 
     Args:
         tables: the row tables.
+        request: int64 [SCHEDULE_ENTRIES].
         log: int32 [blocks, ...] units that fired.
         log_offsets: int64 [blocks, ...]; the spikes of population p in step s are log[b, a:z], where a is
-            log_offsets[b, (s - log_start) * entries + e], z the next offset, and e the population's entry.
-        entries: entries of a step in the log.
-
-    Returns:
-        their number n; or -n, and nothing is listed, if `rows` has room for fewer than n.
+            log_offsets[b, (s - S_LOG_START) * S_ENTRIES + e], z the next offset, and e the population's entry.
     """
+    entries = request[S_ENTRIES]
+    log_start = request[S_LOG_START]
+    first = request[S_FIRST]
+    steps = request[S_STEPS]
     n = tables.shape[0]
+    rows = vector(request[S_ROWS], request[S_ROOM], np.int64(0))
+    begin = matrix(request[S_BEGIN], steps, n + 1, np.int64(0))
     # With types: of literal numbers numba would compile `_list_parts` once more each.
     nowhere = np.int64(-1)
     k = np.int64(0)
@@ -108,8 +123,9 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
                 continue
             for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
                 total += log_offsets[b, at + 1] - log_offsets[b, at]
+    request[S_NEED] = total
     if total > rows.size:
-        return -total
+        return
     for q in range(steps):
         for p in range(n):
             begin[q, p] = k
@@ -128,13 +144,19 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
                     k += 1
             if bits:
                 while (k - begin[q, p]) % 8:
-                    rows[k] = zero_row
+                    rows[k] = request[S_ZERO_ROW]
                     k += 1
         begin[q, n] = k
     # Rows are read ahead of the loop that adds them, beyond the last one.
     for i in range(k, k + 32):
-        rows[i] = zero_row
-    return k
+        rows[i] = request[S_ZERO_ROW]
+
+
+def address_of_schedule() -> int:
+    """Return the address of `schedule`, compiled."""
+    tables = types.Array(types.int64, 2, "C")
+    request = types.Array(types.int64, 1, "C")
+    return address_of(schedule, tables, request, types.Array(types.int32, 2, "C"), tables)
 
 
 @compiled(inline="always")
@@ -168,142 +190,6 @@ def _list_parts(table, log, log_offsets, entries, log_start, now, rows, k):
                     rows[k + total + j - a] = parts[i, PART_FIRST] + log[b, j]
             total += z - a
     return total
-
-
-def deliver_bits(request, rows, planes, counts):
-    """Set counts[low:high] to the column sums of the bit rows at addresses rows[first:last]; low and high in 64s.
-
-    Args:
-        request: first, last, low, high.
-    """
-    first = request[0]
-    last = request[1]
-    low = request[2]
-    high = request[3]
-    begin = low // 8 // 64 * 64
-    end = (high // 8 + 63) // 64 * 64
-    planes_at = planes.ctypes.data
-    sum_rows(rows, first, last, begin, end, planes, planes_at, counts.ctypes.data, low // 64, high // 64)
-
-
-def address_of_bits() -> int:
-    """Return the address of `deliver_bits`, compiled."""
-    whole = types.Array(types.int64, 1, "C")
-    word = types.Array(types.uint64, 2, "C")
-    return address_of(deliver_bits, whole, whole, word, types.Array(types.uint8, 1, "C"))
-
-
-@compiled(inline="always")
-def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
-    """Prefetch rows that are read soon."""
-    # In two stages: the addresses of a row first, then, once they have come, the lines that they point to.
-    if i + 8 < last:
-        prefetch(table[CUTS] + rows[i + 8] * cuts.shape[1] * 4)
-        prefetch(table[TARGETS] + rows[i + 8] * 8)
-        if table[WEIGHTS]:
-            prefetch(table[WEIGHTS] + rows[i + 8] * 8)
-    if i + 2 < last:
-        row = rows[i + 2]
-        a = np.int64(cuts[row, first_block])
-        z = np.int64(cuts[row, last_block])
-        for j in range(2 * a, 2 * z, 64):
-            prefetch(at[row] + j)
-        if table[WEIGHTS]:
-            weights = vector(table[WEIGHTS], table[ROWS], np.int64(0))
-            for j in range(width * a, width * z, 64):
-                prefetch(weights[row] + j)
-
-
-@compiled
-def deliver_counts(table, rows, first, last, first_block, last_block, counts):
-    """Add 1 to counts[target] over rows[first:last], targets in blocks `first_block` to `last_block - 1` of a page."""
-    cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
-    first_block = first_block - table[CUT_BLOCK]
-    last_block = last_block - table[CUT_BLOCK]
-    at = vector(table[TARGETS], table[ROWS], np.int64(0))
-    for i in range(first, last):
-        row = rows[i]
-        a = np.int64(cuts[row, first_block])
-        z = np.int64(cuts[row, last_block])
-        _ask(table, cuts, at, rows, i, last, first_block, last_block, counts.itemsize)
-        targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
-        for j in range(targets.size):
-            counts[targets[j]] += np.uint8(1)
-
-
-@compiled
-def deliver_sums(table, rows, first, last, first_block, last_block, weight, sums):
-    """Add weights to sums[target] over rows[first:last]."""
-    cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
-    first_block = first_block - table[CUT_BLOCK]
-    last_block = last_block - table[CUT_BLOCK]
-    at = vector(table[TARGETS], table[ROWS], np.int64(0))
-    own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
-    width = sums.itemsize
-    for i in range(first, last):
-        row = rows[i]
-        a = np.int64(cuts[row, first_block])
-        z = np.int64(cuts[row, last_block])
-        _ask(table, cuts, at, rows, i, last, first_block, last_block, width)
-        targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
-        if not own.size:
-            for j in range(targets.size):
-                sums[targets[j]] += weight
-        else:
-            weights = vector(own[row] + width * a, z - a, weight)
-            for j in range(targets.size):
-                sums[targets[j]] += weights[j]
-
-
-@compiled
-def deliver_joint(table, rows, first, last, low, high, weight, sums):
-    """Add weights to sums[target] over rows[first:last] of JOINT, targets from slot `low` to `high` - 1."""
-    starts = vector(table[STARTS], table[ROWS] + 1, np.int64(0))
-    slots = vector(table[TARGETS], starts[table[ROWS]], np.uint32(0))
-    own = vector(table[WEIGHTS], slots.size if table[WEIGHTS] else 0, weight)
-    by_row = vector(table[ROW_WEIGHTS], table[ROWS] if table[ROW_WEIGHTS] else 0, weight)
-    part = low > 0 or high < sums.size
-    width = sums.itemsize
-    for i in range(first, last):
-        # As in `_ask`, but further ahead: these rows are short, of populations that are small.
-        if i + 16 < last:
-            prefetch(table[STARTS] + 8 * rows[i + 16])
-        if i + 6 < last:
-            a = starts[rows[i + 6]]
-            z = starts[rows[i + 6] + 1]
-            for j in range(4 * a, 4 * z, 64):
-                prefetch(table[TARGETS] + j)
-            if own.size:
-                for j in range(width * a, width * z, 64):
-                    prefetch(table[WEIGHTS] + j)
-        row = rows[i]
-        a = starts[row]
-        z = starts[row + 1]
-        if part:
-            # Searched for: a column of cuts for each block would be longer than such a row.
-            a = _reached(slots, a, z, low)
-            z = _reached(slots, a, z, high)
-        targets = slots[a:z]
-        if own.size:
-            weights = own[a:z]
-            for j in range(targets.size):
-                sums[targets[j]] += weights[j]
-        else:
-            one = by_row[row] if by_row.size else weight
-            for j in range(targets.size):
-                sums[targets[j]] += one
-
-
-@compiled
-def _reached(slots, first, last, limit):
-    """Return where slots[first:last], those of each block after those of the block before, reach the first of one."""
-    while first < last:
-        middle = (first + last) // 2
-        if slots[middle] < limit:
-            first = middle + 1
-        else:
-            last = middle
-    return first
 
 
 @compiled

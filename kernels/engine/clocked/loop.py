@@ -21,20 +21,57 @@ from numba import njit
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import barrier
-from ...tools.pointers import bare_matrix, bare_vector, call, vector
-from . import groups
+from ...tools.pointers import bare_matrix, bare_vector, call, matrix, vector
+from . import groups, readers
 from . import plastic as learn
 from .arrivals import deliver_due, enqueue
 from .bits import MAX_ROWS
-from .columns import EVENTS, FIRST_POST, KIND, LAST_POST, MEMBERS, NEURONS, NUMBERS, OFFSET, PART, SHIFT
+from .columns import (
+    EVENTS,
+    FIRST_POST,
+    KIND,
+    LAST_POST,
+    MEMBERS,
+    N_BLOCK,
+    N_BLOCK_SLOTS,
+    N_COUNT,
+    N_DRAW,
+    N_ENDS,
+    N_ENDS_INTERVAL,
+    N_LOG_AT,
+    N_PATIENCE,
+    N_POPULATION,
+    N_STEP,
+    N_USED,
+    NEURONS,
+    NUMBERS,
+    OFFSET,
+    PART,
+    SHIFT,
+    STEP_ENTRIES,
+)
 from .deliver import CALLED as READ
-from .deliver import FORM, GROUPS, QUEUE, READ_ENTRIES, schedule
+from .deliver import (
+    FORM,
+    GROUPS,
+    QUEUE,
+    READ_ENTRIES,
+    S_BEGIN,
+    S_ENTRIES,
+    S_FIRST,
+    S_LOG_START,
+    S_NEED,
+    S_ROOM,
+    S_ROWS,
+    S_STEPS,
+    S_ZERO_ROW,
+    SCHEDULE_ENTRIES,
+)
 from .exchange import CALL_ENTRIES as EXCHANGE_ENTRIES
 from .exchange import CALLED as EXCHANGED
 from .exchange import LOG_START, STEPS, WIDTH
 from .exchange import STEP as EXCHANGE_STEP
 from .late import catch_up_all
-from .neurons import step_neurons
 from .sample import sample
 from .sources import draw, play
 from .stimuli import CALL_ENTRIES
@@ -82,8 +119,9 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
 
     # Memory of this thread to work in; `PLACES` says what is where.
     due_rows = np.empty(1024, np.int64)
-    due_places = np.empty((clock.interval, rows.shape[0] + 1), np.int64)
-    begin = bare_matrix(due_places)
+    # Zeros where nothing is listed.
+    due_places = np.zeros(clock.interval * (rows.shape[0] + 1), np.int64)
+    begin = matrix(due_places.ctypes.data, clock.interval, rows.shape[0] + 1, np.int64(0))
     again = np.empty(MAX_ROWS, np.int64)
     row_words = (slots + 511) // 512 * 8
     room = np.empty(8 * row_words + 8, np.uint64)
@@ -95,6 +133,9 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     drawing = np.zeros(CALL_ENTRIES, np.int64)
     due = np.zeros(counter_count + receptors, np.uint8)
     request = np.zeros(READ_ENTRIES, np.int64)
+    planning = np.empty(SCHEDULE_ENTRIES, np.int64)
+    adding = np.empty(readers.REQUEST_ENTRIES, np.int64)
+    stepping = np.empty(STEP_ENTRIES, np.int64)
     context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
     reading = np.empty(groups.CONTEXT_ENTRIES, np.int64)
     trade = np.zeros(EXCHANGE_ENTRIES, np.int64)
@@ -117,12 +158,10 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     places.spiked = (spiked.ctypes.data + 63) // 64 * 64
     places.words = words.ctypes.data
     places.drawing = drawing.ctypes.data
-    places.again = again.ctypes.data
-    places.planes = (room.ctypes.data + 63) // 64 * 64
-    places.request = request.ctypes.data
+    places.adding = adding.ctypes.data
+    places.stepping = stepping.ctypes.data
     places.context = context.ctypes.data
     places.reading = reading.ctypes.data
-    places.row_words = row_words
     places.counters = counter_count
     places.receptors = receptors
     places.slots = slots
@@ -133,6 +172,17 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
 
     learn.open_context(context, team.thread, entries, clock.log_start, pages.block_slots, clock.trial)
     _open_reading(reading, entries, team.thread, clock, pages, slots)
+    planning[S_ENTRIES] = entries
+    planning[S_LOG_START] = clock.log_start
+    planning[S_ZERO_ROW] = arrivals.zero_row
+    planning[S_ROWS] = due_rows.ctypes.data
+    planning[S_ROOM] = due_rows.size
+    planning[S_BEGIN] = due_places.ctypes.data
+    adding[readers.AGAIN] = again.ctypes.data
+    adding[readers.PLANES] = (room.ctypes.data + 63) // 64 * 64
+    adding[readers.ROW_WORDS] = row_words
+    _open_adding(adding, pages, places)
+    stepping[N_BLOCK_SLOTS] = pages.block_slots
     has_queue = _open_rows(rows, clock, reading, sums, spikes, offsets)
     queued = clock.queued
     step = clock.first
@@ -144,12 +194,16 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
         if _may_overflow(offsets, max_spikes, at, steps + clock.late, spikes.shape[1]):
             break
         # The rows that are due in each of the steps; where the list is too short, once more with a longer one.
+        if tables.scheduler:
+            planning[S_FIRST] = step
+            planning[S_STEPS] = steps
+            call(tables.scheduler, rows, planning, spikes, offsets)
+            if planning[S_NEED] > due_rows.size:
+                due_rows = np.empty(2 * planning[S_NEED], np.int64)
+                planning[S_ROWS] = due_rows.ctypes.data
+                planning[S_ROOM] = due_rows.size
+                call(tables.scheduler, rows, planning, spikes, offsets)
         listed = bare_vector(due_rows)
-        need = schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, listed, begin)
-        if need < 0:
-            due_rows = np.empty(-2 * need, np.int64)
-            listed = bare_vector(due_rows)
-            schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, listed, begin)
         # Spikes since the last interval enter the queue.
         if has_queue:
             for late in range(max(queued, clock.log_start), step):
@@ -162,10 +216,27 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
             # Plastic synapses add to sums.
             due[:counter_count] = 0
             due[counter_count:] = plastic.shape[0] > 0
-            deliver_due(rows, row_weights, listed, begin[q], spikes, offsets, moment.step, pages, places)
+            deliver_due(rows, row_weights, listed, begin[q], spikes, offsets, moment.step, places)
             if plastic.shape[0]:
                 _learn_arrivals(units, plastic, spikes, offsets, moment.step, pages, context, sums)
-            _advance(units, members, input_weights, plastic, posts, spikes, offsets, moment, pages, places, sums)
+            stepping[N_STEP] = moment.step
+            stepping[N_DRAW] = moment.draw
+            stepping[N_PATIENCE] = moment.patience
+            stepping[N_ENDS_INTERVAL] = moment.ends_interval
+            _advance(
+                units,
+                members,
+                input_weights,
+                plastic,
+                posts,
+                spikes,
+                offsets,
+                moment,
+                pages,
+                room_of_places,
+                sums,
+                tables.stepper,
+            )
         # Threads meet: the logs of all blocks have the spikes of the interval. Then processes exchange theirs.
         epoch += 1
         if team.threads > 1:
@@ -188,7 +259,8 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     counters.last_step[team.thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
     alive = again.size + room.size + x.size + before.size + former.size + spiked.size + words.size + drawing.size
-    alive += due.size + request.size + context.size + reading.size + room_of_places.size
+    alive += due.size + request.size + planning.size + adding.size + stepping.size
+    alive += context.size + reading.size + room_of_places.size
     return alive + due_rows.size + due_places.size
 
 
@@ -207,6 +279,16 @@ def _open_reading(reading, entries, thread, clock, pages, slots):
         reading[groups.END_PAGE] = 0
     reading[groups.PAGE_SLOTS] = pages.page_blocks * pages.block_slots
     reading[groups.SLOTS] = slots
+
+
+@njit(inline="always")
+def _open_adding(adding, pages, places):
+    """Fill what stays during a run of the request of a function that reads BITS, COUNTS, SUMS or JOINT."""
+    adding[readers.BEGIN_BLOCK] = pages.begin_block
+    adding[readers.END_BLOCK] = pages.end_block
+    adding[readers.PAGE_BLOCKS] = pages.page_blocks
+    adding[readers.BLOCK_SLOTS] = pages.block_slots
+    adding[readers.ZERO_ROW] = places.zero_row
 
 
 @njit(inline="always")
@@ -269,10 +351,14 @@ def _learn_members(units, p, count, plastic, posts, spikes, offsets, entries, bl
 
 
 @njit(inline="always")
-def _advance(units, members, input_weights, plastic, posts, spikes, offsets, moment, pages, places, sums):
+def _advance(
+    units, members, input_weights, plastic, posts, spikes, offsets, moment, pages, room_of_places, sums, stepper
+):
     """Step the populations of this thread's blocks and append the spikes of each block to its log."""
     entries = members.shape[1]
     room = spikes.shape[1]
+    places = room_of_places[0]
+    stepping = vector(places.stepping, STEP_ENTRIES, np.int64(0))
     context = vector(places.context, learn.CONTEXT_ENTRIES, np.int64(0))
     for b in range(pages.begin_block, pages.end_block):
         used = offsets[b, moment.at]
@@ -286,8 +372,14 @@ def _advance(units, members, input_weights, plastic, posts, spikes, offsets, mom
                 offsets[b, at + 1] = used
             elif units[p, KIND] == NEURONS:
                 count = max(units[p, MEMBERS], 1)
-                ends = vector(offsets.ctypes.data + (b * offsets.shape[1] + at + 1) * 8, count, np.int64(0))
-                used = step_neurons(units[p], p, b, input_weights, moment, pages, places, log_at, used, ends)
+                stepping[N_POPULATION] = p
+                stepping[N_BLOCK] = b
+                stepping[N_LOG_AT] = log_at
+                stepping[N_USED] = used
+                stepping[N_ENDS] = offsets.ctypes.data + (b * offsets.shape[1] + at + 1) * 8
+                stepping[N_COUNT] = count
+                call(stepper, units[p], stepping, input_weights, room_of_places)
+                used = stepping[N_USED]
                 if posts.shape[0]:
                     _learn_members(units, p, count, plastic, posts, spikes, offsets, entries, b, at, context, sums)
             elif units[p, KIND] == EVENTS:

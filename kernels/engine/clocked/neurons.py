@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+from numba import from_dtype, types
 
 from ...tools.compiled import compiled
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import address_of, matrix, vector
 from .columns import (
     COUNTED,
     FIRSTS,
@@ -14,6 +14,17 @@ from .columns import (
     HELD,
     MEMBERS,
     MEMBRANE,
+    N_BLOCK,
+    N_BLOCK_SLOTS,
+    N_COUNT,
+    N_DRAW,
+    N_ENDS,
+    N_ENDS_INTERVAL,
+    N_LOG_AT,
+    N_PATIENCE,
+    N_POPULATION,
+    N_STEP,
+    N_USED,
     NUMBERS,
     OFFSET,
     PART,
@@ -25,7 +36,6 @@ from .columns import (
     STATE,
     STATES,
     STEP,
-    UNIT_COLUMNS,
     VOLTAGES,
     WAITS,
 )
@@ -33,19 +43,29 @@ from .deliver import clear, collect, collect_within
 from .inputs import arrives, sum_inputs
 from .late import call_step, catch_up
 from .rest import BUSY, CALM, CHECK_EVERY, LOOK_EVERY, RESTING, any_bit, copy_bytes, differs
-from .views import PIECE, PLACES, Moment, Pages
+from .views import PIECE, PLACES, Moment
 
 
-@compiled
-def step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, used, ends):
-    """Step the neurons that a population, or a bundle of several, has in a block; return the new length of the log.
+def step_neurons(unit, request, input_weights, room_of_places):
+    """Step the neurons that a population, or a bundle of several, has in a block, and append their spikes to its log.
+
+    The run loop calls it by address, so that the two are compiled side by side, and neither as a part of the other.
 
     Args:
-        ends: int64 [1], or [members of the bundle], receives where the spikes of each population end in the log.
+        unit: its row of the table of populations.
+        request: int64 [STEP_ENTRIES], see `columns`.
+        input_weights: real, of the rows of the table of inputs.
+        room_of_places: [1] of `PLACES`.
     """
+    places = room_of_places[0]
+    moment = Moment(request[N_STEP], request[N_DRAW], 0, request[N_PATIENCE], request[N_ENDS_INTERVAL] != 0)
+    block = request[N_BLOCK]
+    log_at = request[N_LOG_AT]
+    used = request[N_USED]
+    ends = vector(request[N_ENDS], request[N_COUNT], np.int64(0))
     begin = block * unit[PART] - unit[SHIFT]
     end = min(begin + unit[PART], unit[SIZE])
-    slot = block * (pages.block_slots - unit[PART]) + unit[OFFSET]
+    slot = block * (request[N_BLOCK_SLOTS] - unit[PART]) + unit[OFFSET]
     real = input_weights.dtype.type(0)
     width = input_weights.itemsize
     # Which pieces are calm or rest, one byte each.
@@ -101,7 +121,7 @@ def step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, u
             fires = any_bit(places.spiked, n)
             rests[k] = _rest_of(unit, state_at, n, fires, is_quiet, compares, places, width)
         if unit[COUNTED]:
-            _count_changes(unit, p, moment.step, before, state[unit[MEMBRANE]], places)
+            _count_changes(unit, request[N_POPULATION], moment.step, before, state[unit[MEMBRANE]], places)
         if unit[VOLTAGES]:
             voltages = vector(unit[VOLTAGES] + ((moment.step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
             for i in range(n):
@@ -112,22 +132,20 @@ def step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, u
         if unit[HEARD]:
             _drop(spiked, vector(unit[HEARD] + first, n, np.uint8(0)))
         if unit[MEMBERS]:
-            used = _collect_members(unit, places.spiked, log_at, used, ends)
-            return used
+            request[N_USED] = _collect_members(unit, places.spiked, log_at, used, ends)
+            return
         clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
         used = collect(places.spiked, n, first, log_at, used)
     for k in range(ends.size):
         ends[k] = used
-    return used
+    request[N_USED] = used
 
 
-def compile_step(real):
-    """Compile the part of `run` that steps neurons, a third of it, for states of the type `real`."""
-    unit = np.zeros(UNIT_COLUMNS, np.int64)
-    places = np.zeros(1, PLACES)[0]
-    ends = np.zeros(1, np.int64)
-    arguments = (unit, 0, 0, np.zeros(0, real), Moment(0, 0, 0, 0, False), Pages(0, 0, 1, 64, 1), places, 0, 0, ends)
-    step_neurons.within().compile(tuple(numba.typeof(argument) for argument in arguments))
+def address_of_step(real: object) -> int:
+    """Return the address of `step_neurons`, compiled for states of a dtype."""
+    whole = types.Array(types.int64, 1, "C")
+    weights = types.Array(from_dtype(np.dtype(real)), 1, "C")
+    return address_of(step_neurons, whole, whole, weights, types.Array(from_dtype(PLACES), 1, "C"))
 
 
 @compiled

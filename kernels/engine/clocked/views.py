@@ -78,6 +78,10 @@ class GridTables(NamedTuple):
     """[probes, PROBE_COLUMNS]."""
     exchange: NDArray[np.int64]
     """The record of `exchange` where other processes own other blocks; zeros where none do."""
+    scheduler: int
+    """Address of `deliver.schedule`; 0 where no row table needs it."""
+    stepper: int
+    """Address of `neurons.step_neurons`; 0 where no population has neurons."""
 
 
 class Log(NamedTuple):
@@ -138,12 +142,10 @@ PLACES = np.dtype(
         ("spiked", np.int64),  # uint8 [PIECE + 64], its flags, from a cache line on
         ("words", np.int64),  # uint32 [PIECE], random words
         ("drawing", np.int64),  # int64 [CALL_ENTRIES], the call of a function of `stimuli`
-        ("again", np.int64),  # int64 [MAX_ROWS], rows of BITS whose repeated synapses are listed
-        ("planes", np.int64),  # uint64 [8, row_words], sums of rows of BITS as planes of bits
-        ("request", np.int64),  # int64 [READ_ENTRIES], the call of a function that reads BITS or QUEUE
+        ("adding", np.int64),  # int64 [readers.REQUEST_ENTRIES], the call of a function that reads rows which are due
+        ("stepping", np.int64),  # int64 [columns.STEP_ENTRIES], the call of `neurons.step_neurons`
         ("context", np.int64),  # int64 [plastic.CONTEXT_ENTRIES]
         ("reading", np.int64),  # int64 [groups.CONTEXT_ENTRIES]
-        ("row_words", np.int64),
         ("counters", np.int64),  # rows of `ArrivalBuffers.counts`
         ("receptors", np.int64),
         ("slots", np.int64),  # slots of a receptor or a counter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -16,6 +16,8 @@ from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
+from ...kernels.engine.clocked.neurons import address_of_step
+from ...kernels.engine.clocked.readers import address_of_reader
 from ...network.neurons.base import Neuron
 from ..addresses import address
 from ..compile.bundles import Bundle
@@ -33,13 +35,6 @@ INPUT_KINDS = {
     deliver.QUEUE: col.INPUT_QUEUE,
     deliver.GROUPS: col.INPUT_FIXED,  # in float64 they add to the sums
 }
-# Functions that return the address of the reader of the rows of each form; other forms are read in the run loop.
-READERS: dict[int, Callable[[np.dtype[Any]], int]] = {
-    deliver.BITS: lambda real: deliver.address_of_bits(),
-    deliver.QUEUE: deliver.address_of_queue,
-    deliver.GROUPS: address_of_read,
-}
-
 # A row of the table of inputs, and its weight.
 Entry: TypeAlias = tuple[list[int], float]
 
@@ -71,6 +66,7 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
     counter = 0
     for row, rows in zip(table, listed, strict=True):
         if isinstance(rows, JointRows):
+            row[deliver.CALLED] = _reader(deliver.JOINT, compiled.real)
             _fill_joint(row, rows)
             continue
         source = rows.source
@@ -85,8 +81,7 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
         row[deliver.RECEPTOR] = rows.receptor
         row[deliver.BATCH] = rows.batch
         row[deliver.PAGES] = _pages(compiled, rows)
-        if rows.form in READERS:
-            row[deliver.CALLED] = READERS[rows.form](compiled.real)
+        row[deliver.CALLED] = _reader(rows.form, compiled.real)
         for column, value in rows.values.items():
             row[column] = value
         for column, array in rows.arrays.items():
@@ -96,6 +91,27 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
             counter += 1
     weights = [rows.tables[0].weight if isinstance(rows, JointRows) else rows.weight for rows in listed]
     return table, np.array(weights, compiled.real)
+
+
+def _reader(form: int, real: np.dtype[Any]) -> int:
+    """Return the address of the function that reads rows of a form."""
+    if form == deliver.QUEUE:
+        return deliver.address_of_queue(real)
+    if form == deliver.GROUPS:
+        return address_of_read(real)
+    return address_of_reader(form, real)
+
+
+def scheduler(rows: NDArray[np.int64]) -> int:
+    """Return the address of the function that lists the rows which are due; 0 where no row table needs it."""
+    forms = rows[:, deliver.FORM]
+    listed = (forms <= deliver.SUMS) | (forms == deliver.JOINT)
+    return deliver.address_of_schedule() if listed.any() else 0
+
+
+def stepper(units: NDArray[np.int64], real: np.dtype[Any]) -> int:
+    """Return the address of the function that steps neurons; 0 where no population has any."""
+    return address_of_step(real) if (units[:, col.KIND] == col.NEURONS).any() else 0
 
 
 def _fill_joint(row: NDArray[np.int64], joint: JointRows) -> None:

@@ -23,21 +23,30 @@ SWITCH = "NEUROSIM_COMPILE_AHEAD"
 
 
 def _engine() -> None:
-    """Compile the run loop of networks, by one unit and one step."""
-    from ....engine.batch import simulate
-    from ....network.network import Network, Population
-    from ....network.neurons.lif import LIF
+    """Compile the run loop of networks, by one source and one step: what steps neurons is a part of its own."""
+    import numpy as np
 
-    simulate(Network([Population("cell", 1, LIF())]), 1e-3, clock=1e-3)
+    from ....data.spikes import Spikes
+    from ....engine.batch import simulate
+    from ....network.network import Network, Population, SpikeSource
+
+    silence = Spikes(np.zeros(0), np.zeros(0, np.int32), 1, 1e-3)
+    simulate(Network([Population("source", 1, SpikeSource())]), silence, clock=1e-3)
 
 
 def _neurons() -> None:
-    """Compile the part of the run loop that steps neurons; `_engine` then finds it."""
+    """Compile what steps the neurons of a network."""
     import numpy as np
 
-    from ....kernels.engine.clocked.neurons import compile_step
+    from ....kernels.engine.clocked.neurons import address_of_step
 
-    compile_step(np.float32)  # type: ignore[no-untyped-call]
+    assert address_of_step(np.float32)
+
+
+def _network() -> None:
+    """Compile both, one after the other."""
+    _engine()
+    _neurons()
 
 
 def _memory() -> None:
@@ -78,6 +87,7 @@ class KernelPart:
 PARTS: Mapping[str, KernelPart] = {
     "engine": KernelPart("engine.clocked.loop.run", _engine),
     "neurons": KernelPart("engine.clocked.neurons.step_neurons", _neurons),
+    "network": KernelPart("engine.clocked.neurons.step_neurons", _network),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
     "decoder": KernelPart("decode.vectors.cpu.normalise", _decoder),
 }
@@ -85,7 +95,7 @@ PARTS: Mapping[str, KernelPart] = {
 OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "demo": ("engine", "neurons"),
     "simulate": ("engine", "neurons"),
-    "train": ("engine",),
+    "train": ("network",),
     "memory store": ("memory",),
     "convert model": ("decoder",),
 }
