@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -13,6 +14,8 @@ from neurosim import (
     CubaLIF,
     FixedProbability,
     Network,
+    OneToOne,
+    PoissonSource,
     Population,
     Probe,
     Projection,
@@ -131,6 +134,20 @@ def test_pieces_that_wait_leave_spikes_and_states_as_they_are(
 
     assert outcome(200) == outcome(0)
     assert late == [round((delays[1] - delays[0]) / CLOCK) if threads == 1 else 0, 0]
+
+
+def test_waiting_leaves_logs_small() -> None:
+    """Nobody reads the spikes of the last population, which could wait for 200 steps."""
+    silent = [Population("cells", 50_000, LIF()), Population("last", 200_000, LIF())]
+    drive = Projection("input", "cells", OneToOne(), 0.1, 0.001)
+    out = Projection("cells", "last", FixedProbability(1e-5), 0.1, 0.02)
+    net = Network([Population("input", 50_000, PoissonSource(1.0)), *silent], [drive, out])
+    grid = Simulation(net, clock=CLOCK, threads=1)._runner.workspace
+    assert 0 < grid._units[:, columns.WAITS].max() < 200
+    assert grid.log.size <= 2 * workspace.MAX_LOG
+    drawn = Projection("input", "cells", FixedProbability(0.001), 0.1, Uniform(0.001, 0.003), name="drawn")
+    grouped = Simulation(replace(net, projections=(*net.projections, drawn)), clock=CLOCK, threads=1)
+    assert grouped._runner.workspace._units[:, columns.WAITS].max() == 0
 
 
 def test_spikes_of_pieces_that_wait_are_in_the_order_of_units(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,17 +237,22 @@ class GridWorkspace(Uncopied):
         compiled = self.compiled
         # Spikes of targets change plastic weights in their own step.
         self._patience = 0 if compiled.plastic else min(LATE_ENTRIES // compiled.layout.width, MAX_WAIT)
-        if self._shared or not self._patience:
-            # Others read the log as soon as an interval ends.
+        by_groups = any(rows.form == deliver.GROUPS for rows in compiled.row_tables)
+        if self._shared or by_groups or not self._patience:
+            # Others read the log as soon as an interval ends; groups are read from the log in every step.
             return
+        # The logs have room for the spikes of these steps, twice.
+        spikes = self._max_without_events()
+        most = 2 * spikes.size * int(spikes.max(initial=0))
+        limit = min(self._patience, MAX_LOG // max(most, 1))
         for p in compiled.cells:
             delays = [
-                compiled.interval if rows.form in (deliver.QUEUE, deliver.GROUPS) else rows.delay
+                compiled.interval if rows.form == deliver.QUEUE else rows.delay
                 for rows in compiled.row_tables
                 if rows.source == p
             ]
-            longest = min(delays, default=compiled.interval + self._patience) - compiled.interval
-            self._units[p, col.WAITS] = min(longest, self._patience)
+            longest = min(delays, default=compiled.interval + limit) - compiled.interval
+            self._units[p, col.WAITS] = min(longest, limit)
 
     def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Return to the initial state, with these recordings for the spike sources and this table of probes.
