@@ -14,7 +14,7 @@ from neurosim.kernels.decode.program import FLOAT, BoundOperation, operation, sk
 from neurosim.kernels.tools.pointers import vector
 from neurosim.language import KINDS, Coding, Decoder, Mixer, convert
 from neurosim.language.attention.kinds.base import Inputs, Shared, State
-from neurosim.language.attention.kinds.compiled import Channels, Choice, Step
+from neurosim.language.attention.kinds.compiled import Channels, Routing, Step
 from neurosim.language.attention.kinds.mixture_of_memories import MoM
 from neurosim.language.attention.kinds.softmax import SoftmaxAttention
 from neurosim.language.attention.kinds.tracing import compiles, leaf
@@ -132,7 +132,7 @@ class Sent(Leaky):
         u = self.in_proj(x)
         step.evaluate(scores, u)
         total = None
-        for route in step.route(scores, Choice(1)):
+        for route in step.route(scores, Routing(1)):
             with step.only(route):
                 memory = step.state(self.width)
                 out = self.compiled(step, memory, {"u": u[:, 0]})

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ...base.errors import lookup, require
 from ...base.rules import Natural, Rule, check_rules
-from .kinds.compiled import Choice, Step
+from .kinds.compiled import Routing, Step
 from .kinds.tracing import compiles, leaf
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}
@@ -123,7 +123,7 @@ def _routed(step: Step, layer: Experts, x: Tensor) -> Tensor:
     """Append all experts in turn, each for the tokens that chose it; for the others no row is added."""
     router = layer.router
     spec = router.spec
-    choice = Choice(
+    choice = Routing(
         spec.top,
         sum_to_one=spec.normalise,
         sigmoid=spec.scores == "sigmoid",

@@ -88,13 +88,13 @@ class Learnt:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """How a router picks some of n memories or experts for a token, by its scores.
+class Routing:
+    """Rule by which a router picks some of n memories or experts for a token, by its scores.
 
     Attributes:
         picked: how many. Their weights are softmax(scores).
         sum_to_one: the weights of those picked sum to 1; by default all do.
-        fewer: how many of those picked, the first by score, count as `Route.among`.
+        fewer: how many of those picked, the first by score, count as `Routed.among`.
         all_take_one_more: one more, behind the n, takes every token.
         sigmoid: weights are sigmoids, as they are.
         bias: [n], added to the weights for the choice alone.
@@ -114,12 +114,12 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Route:
+class Routed:
     """One of several memories or experts, and the tokens that a router sends to it.
 
     Attributes:
         weight: [B, 1], of each token; 1 for the one that all take.
-        among: [B, 1], 1 where it is among the `Choice.fewer`, else 0; None without them.
+        among: [B, 1], 1 where it is among the `Routing.fewer`, else 0; None without them.
         tokens: those that it takes, for `Step.only`.
     """
 
@@ -191,11 +191,11 @@ class Step(ABC):
         """
 
     @abstractmethod
-    def route(self, scores: Tensor, choice: Choice) -> list[Route]:
+    def route(self, scores: Tensor, choice: Routing) -> list[Routed]:
         """Send each token to some of n memories or experts by its scores [B, 1, n]; return the routes of all."""
 
     @abstractmethod
-    def only(self, route: Route) -> AbstractContextManager[None]:
+    def only(self, route: Routed) -> AbstractContextManager[None]:
         """Leave all tokens out that a route does not take: their states do not change, their values are not defined."""
 
     @abstractmethod

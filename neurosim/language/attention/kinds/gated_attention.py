@@ -15,7 +15,7 @@ from ....base.errors import lookup
 from ....base.rules import Rule
 from ....kernels.decode.vectors import cpu as vectors
 from .base import Depth, Inputs, Mixer, Shared, State
-from .compiled import Cache, Channels, Choice, Step
+from .compiled import Cache, Channels, Routing, Step
 from .modules import linear
 from .nested import initial_inside, run_inside
 from .rotary import build_rotary
@@ -162,7 +162,7 @@ class SeqBoat(Mixer):
         stream = shared.get("stream", x)
         step.evaluate(s, h, stream)
         # Of two routes the second takes active tokens, p_1 > p_0, with the weight p_1.
-        _, active = step.route(scores, Choice(1))
+        _, active = step.route(scores, Routing(1))
         squared = self.attention == "relu2"
         scale = 1 / max(self.slots - 1, 1) if squared else None
         cache = Cache(1, 1, self.k_size, self.v_size, self.slots, scale=scale, squared=squared)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ....base.errors import require
 from . import chunks
 from .base import Inputs, Shared, State, delta_step, read
-from .compiled import Choice, Route, Step
+from .compiled import Routed, Routing, Step
 from .modules import (
     ShortConv,
     initial_a_log,
@@ -168,7 +168,7 @@ class RoutedMixer(GatedMixer):
             out = out * inputs["weight"][..., None, None]
         return after.unflatten(0, memory.shape[:2]), out.sum(2)
 
-    def summed(self, step: Step, routes: Sequence[Route], inputs_of: Callable[[int, Route], Inputs]) -> Tensor:
+    def summed(self, step: Step, routes: Sequence[Routed], inputs_of: Callable[[int, Routed], Inputs]) -> Tensor:
         """Append the recurrence of each memory in turn, for the tokens of its route; return the sum [B, 1, H, V].
 
         Args:
@@ -302,9 +302,9 @@ class MoM(RoutedMixer):
         scores = self.gate_proj(x)
         q = self.q_proj(x)
         step.evaluate(scores, q)
-        routes = step.route(scores, Choice(self.topk, sum_to_one=True, all_take_one_more=self.shared_mem))
+        routes = step.route(scores, Routing(self.topk, sum_to_one=True, all_take_one_more=self.shared_mem))
 
-        def inputs_of(number: int, route: Route) -> Inputs:
+        def inputs_of(number: int, route: Routed) -> Inputs:
             values = {"q": q} | {name: self._layers(name)[number](x) for name in "kvba"}
             for name in "qkv":
                 if self.conv_size:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ....base.errors import lookup, require
 from . import chunks
 from .base import Inputs, Mixer, Shared, State, decayed, delta_step
-from .compiled import Choice, Route, Step
+from .compiled import Routed, Routing, Step
 from .mixture_of_memories import RoutedMixer
 from .modules import (
     ShortConv,
@@ -184,11 +184,11 @@ class SSE(RoutedMixer):
         # Partitions that are read and those that are written are the first by score: the fewer are among the more.
         more = max(self.topk, self.reads)
         fewer = min(self.topk, self.reads)
-        choice = Choice(more, fewer=None if fewer == more else fewer, all_take_one_more=True)
+        choice = Routing(more, fewer=None if fewer == more else fewer, all_take_one_more=True)
         v = split_heads(v, self.v_size)
         scaled = "k" if self.linear_attn_type == "gla" else "beta"
 
-        def inputs_of(number: int, route: Route) -> Inputs:
+        def inputs_of(number: int, route: Routed) -> Inputs:
             # The last partition takes every token, without the low-rank additions of the others.
             is_common = number == self.count - 1
             q, k = self.activated(common_q, common_k) if is_common else self.activated(own_q, own_k)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ....kernels.decode.matrix_states import cpu as states
 from ....kernels.decode.program import Operation
 from ....kernels.decode.vectors import cpu as vectors
-from ...attention.kinds.compiled import Cache, Channels, Choice, EachToken, Groups, Heads, Learnt, Route, Step
+from ...attention.kinds.compiled import Cache, Channels, EachToken, Groups, Heads, Learnt, Routed, Routing, Step
 from . import cached, encoding
 from .memory import WHOLE, Array, Buffer, Share, Touch, reads, writes
 from .nodes import StateNode, grouped
@@ -124,11 +124,11 @@ class StepBuilder(DecoderProgram, Step):
             raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
         encoding.code_state(self, node.buffer, coder, memory.shape[-1])
 
-    def route(self, scores: Tensor, choice: Choice) -> list[Route]:
+    def route(self, scores: Tensor, choice: Routing) -> list[Routed]:
         return routes(self, traced(scores).token_rows, choice)
 
     @contextmanager
-    def only(self, route: Route) -> Iterator[None]:
+    def only(self, route: Routed) -> Iterator[None]:
         taken = cast(Taken, route.tokens)
         self.mask = taken.mask
         self.routed = taken.routed

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ....kernels.decode.routing import cpu as routing
-from ...attention.kinds.compiled import Choice, Route
+from ...attention.kinds.compiled import Routed, Routing
 from .memory import Array, Buffer, reads, writes
 from .program import DecoderProgram
 from .traced import Traced
@@ -22,7 +22,7 @@ class Taken:
     routed: Buffer
 
 
-def routes(b: DecoderProgram, scores: Buffer, choice: Choice) -> list[Route]:
+def routes(b: DecoderProgram, scores: Buffer, choice: Routing) -> list[Routed]:
     """Append a choice by scores [tokens, n], and return the n routes, and the one that all tokens take."""
     count = scores.width + choice.all_take_one_more
     weights, masks, routed = _chosen(b, scores, count, choice)
@@ -31,16 +31,16 @@ def routes(b: DecoderProgram, scores: Buffer, choice: Choice) -> list[Route]:
         # Picked once more by the same scores: a mask of the more is enough, and the fewer are factors 0 or 1.
         among = np.ones((count, b.tokens), np.float32)
         b.alive.append(among)
-        _, _, routed = _chosen(b, scores, count, Choice(choice.fewer), among)
+        _, _, routed = _chosen(b, scores, count, Routing(choice.fewer), among)
     found = []
     for n in range(count):
         part = None if among is None else _of_tokens(b, among[n])
-        found.append(Route(_of_tokens(b, weights[n]), part, Taken(masks[n], routed)))
+        found.append(Routed(_of_tokens(b, weights[n]), part, Taken(masks[n], routed)))
     return found
 
 
 def _chosen(
-    b: DecoderProgram, scores: Buffer, count: int, choice: Choice, shares: Array | None = None
+    b: DecoderProgram, scores: Buffer, count: int, choice: Routing, shares: Array | None = None
 ) -> tuple[Array, Array, Buffer]:
     """Return weights [count, tokens] float32, masks [count, tokens], and the buffer that stands for both.
 
