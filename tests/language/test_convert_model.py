@@ -52,7 +52,7 @@ from neurosim.language.conversion.generate import Sampling, draw_token, generate
 from neurosim.language.conversion.gradients import collect_gradients
 from neurosim.language.conversion.linear import integer_product
 from neurosim.language.conversion.rotation import rotate_to_principal_axes
-from neurosim.language.conversion.spiked_mixer import SpikedMixer, recurrence
+from neurosim.language.conversion.spiked_mixer import SpikedMixer
 
 SMALL = {
     "lightnet": {"expand_ratio": 16},
@@ -233,12 +233,12 @@ def test_lazy_state_is_the_dense_state(kind: str) -> None:
     made = convert(model, Coding("ternary", k=1.0, qk=True))
     mixer = made.model.mixers()[0]
     x = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))
-    _, scan = recurrence(mixer)
-    assert (scan is None) == (kind in DENSE_STATE)
-    if scan is None:
+    updates = mixer.row_updates()
+    assert (updates is None) == (kind in DENSE_STATE)
+    if updates is None:
         assert "densely" in dict(made.dense)["layers.0.mixer"] or kind == "window"
         return
-    lazy = SpikedMixer(mixer, scan, 1)
+    lazy = SpikedMixer(mixer, 1)
     shared: list[dict[str, Tensor]] = [{}, {}]
     first, state = mixer(x[:, :11], None, shared[0])
     second, _ = mixer(x[:, 11:], state, shared[0])

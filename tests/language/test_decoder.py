@@ -36,9 +36,10 @@ from neurosim.language import (
 from neurosim.language.attention.events import EventInput
 from neurosim.language.attention.experts import ExpertsSpec
 from neurosim.language.attention.gguf.blocks import BLOCKS, BlockTensor
-from neurosim.language.attention.kinds.base import Inputs, Shared, State, read
+from neurosim.language.attention.kinds.base import Inputs, Shared, State
 from neurosim.language.attention.kinds.delta import GatedDeltaNet
 from neurosim.language.attention.kinds.linear import GLA
+from neurosim.language.attention.kinds.matrix_memory import read
 from neurosim.language.attention.kinds.modules import repeat_heads
 from neurosim.language.attention.kinds.parallel_rnn import ParaLSTM
 from neurosim.language.conversion.decoder import embedding

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from neurosim.base import NeurosimInputError
 from neurosim.language import Depth, Mixer, build
-from neurosim.language.attention.dynamics import LinearSystem, Spectrum, system_of
-from neurosim.language.attention.kinds.base import AdditiveMixer
+from neurosim.language.attention.dynamics import Spectrum
+from neurosim.language.attention.kinds.linear_system import LinearSystem
+from neurosim.language.attention.kinds.matrix_memory import AdditiveMixer
 from neurosim.language.attention.kinds.slots import GatedSlotAttention
 
 
@@ -24,16 +25,19 @@ def running(mixer: Mixer, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     return state["memory"], mixer.project(x, state, handed(x.shape[1]))[0]
 
 
-MIXED = ("plstm", {"num_heads": 2, "states": 3})  # states that a matrix mixes
+VARIANTS = [
+    ("plstm", {"num_heads": 2, "states": 3}),  # states that a matrix mixes
+    ("sse", SMALL["sse"] | {"linear_attn_type": "gdn"}),  # partitions of the delta rule
+]
 
 
-@pytest.mark.parametrize(("kind", "options"), [*SMALL.items(), MIXED])
+@pytest.mark.parametrize(("kind", "options"), [*SMALL.items(), *VARIANTS])
 def test_the_system_is_the_recurrence(kind: str, options: dict[str, Any]) -> None:
     mixer = mixer_of(kind, options)
     x = noise(2, 17, WIDTH)
     memory, inputs = running(mixer, x)
     try:
-        system = system_of(mixer, inputs, memory)
+        system = mixer.system(inputs, memory)
     except NeurosimInputError as error:
         assert "no state of fixed size that tokens change linearly" in str(error)
         assert kind not in LINEAR
@@ -70,7 +74,7 @@ LINEAR = {
 def test_no_eigenvalue_lies_outside_the_unit_circle(kind: str) -> None:
     mixer = mixer_of(kind, SMALL[kind])
     memory, inputs = running(mixer, 3 * noise(2, 30, WIDTH))
-    spectrum = Spectrum.of(system_of(mixer, inputs, memory))
+    spectrum = Spectrum.of(mixer.system(inputs, memory))
     assert 0 <= spectrum.lowest <= spectrum.median <= spectrum.highest <= 1 + 1e-6
     if isinstance(mixer, AdditiveMixer):
         assert spectrum.negative == 0
@@ -82,12 +86,12 @@ def test_spectra_of_known_systems() -> None:
     decays = torch.tensor([0.5, 0.9, 0.9, 1.0]).log()
     ones = torch.ones(1, 1, 1, 4)
     mixer = mixer_of("gla", {"num_heads": 1, "key_dim": 4})
-    spectrum = Spectrum.of(system_of(mixer, {"q": ones, "k": ones, "v": ones, "g": decays.expand(1, 1, 1, 4)}, ones))
+    spectrum = Spectrum.of(mixer.system({"q": ones, "k": ones, "v": ones, "g": decays.expand(1, 1, 1, 4)}, ones))
     assert spectrum.longest is None and spectrum.horizon == pytest.approx(10, rel=1e-4)
     assert (spectrum.lowest, spectrum.highest) == (pytest.approx(0.5), 1.0)
     k = torch.nn.functional.normalize(noise(1, 1, 1, 4), dim=-1)
     inputs = {"q": k, "k": k, "v": k, "beta": torch.full((1, 1, 1), 1.75, dtype=k.dtype)}
-    found = system_of(mixer_of("deltanet", {"num_heads": 1}), inputs, k).eigenvalues().real.flatten().sort().values
+    found = mixer_of("deltanet", {"num_heads": 1}).system(inputs, k).eigenvalues().real.flatten().sort().values
     torch.testing.assert_close(found, torch.tensor([-0.75, 1, 1, 1], dtype=k.dtype))
 
 
@@ -111,7 +115,7 @@ X = noise(2, 9, WIDTH)
 
 def system(mixer: Mixer, x: Tensor = X) -> LinearSystem:
     state = mixer.initial(x)
-    return system_of(mixer, mixer.project(x, state, {})[0], state["memory"])
+    return mixer.system(mixer.project(x, state, {})[0], state["memory"])
 
 
 def test_constant_decays_make_gated_kinds_retention_and_mamba_2() -> None:
@@ -179,7 +183,7 @@ def test_delta_kinds_contain_each_other() -> None:
     written = inputs["beta"][..., None] * inputs["k"]
     rank_one = inputs | {"a": -inputs["k"], "b": written, "k": written, "g": torch.zeros_like(written)}
     rwkv = build("rwkv7", WIDTH, Depth(), {"head_dim": 12}).double()
-    same(system_of(rwkv, rank_one | {"q": inputs["q"] * plain.scale}, X), ours)
+    same(rwkv.system(rank_one | {"q": inputs["q"] * plain.scale}, X), ours)
 
 
 def test_linear_attention_comes_near_softmax_at_the_rate_of_its_remainder() -> None:

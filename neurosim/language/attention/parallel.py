@@ -16,13 +16,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ...base.errors import NeurosimInputError, require
-from .kinds.base import AdditiveMixer, Inputs, Mixer, Shared, State
-from .kinds.gam import GatedAssociativeMemory
+from .kinds.base import Inputs, Mixer, Shared, State
 from .kinds.mixture_of_memories import MoM
 from .kinds.rwkv import ChannelMix
-from .kinds.slots import GatedSlotAttention
-from .kinds.softmax import CachedAttention
-from .kinds.state_space import DiagonalMixer
 from .model import LanguageModel, ResidualBlock
 
 
@@ -112,22 +108,15 @@ def _mix(mixer: Mixer, x: Tensor, shared: Shared, group: dist.ProcessGroup | Non
 def _run(mixer: Mixer, state: State, x: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
     """Run a mixer on its inputs of this slice, from the memory after the slices before."""
     inputs = mixer.coded(inputs)
-    if isinstance(mixer, CachedAttention):
-        memory = _gather_cache(mixer, inputs, group)
-    elif isinstance(mixer, GatedAssociativeMemory):
-        memory = _before(inputs["x"], state["memory"].shape[1], group)  # its memory is the last tokens
-    else:
+    to_keep = mixer.tokens_to_keep(inputs)
+    if to_keep is None:
         memory = _composed(mixer, state["memory"], inputs, group)
+    else:
+        # In the first slice nothing is added, and the empty rest still takes part in the exchange of gradients.
+        before = _gather(to_keep, group)[: dist.get_rank(group)].movedim(0, 1).flatten(1, 2)
+        memory = mixer.visible_later(torch.cat([state["memory"], before], 1))
     _, out = mixer.chunked(memory, inputs)
     return mixer.finish(out, x, inputs)
-
-
-def _gather_cache(mixer: CachedAttention, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
-    """Return the keys and values [B, tokens, heads, K + V] before this slice that it may see."""
-    cache = mixer.visible_later(torch.cat([inputs["k"], inputs["v"]], -1))
-    # In the first slice nothing is left, and the empty rest still takes part in the exchange of gradients.
-    before = _gather(cache, group)[: dist.get_rank(group)]
-    return mixer.visible_later(before.movedim(0, 1).flatten(1, 2))
 
 
 def _routed_tails(mixer: MoM, state: State, x: Tensor, shared: Shared, group: dist.ProcessGroup | None) -> State:
@@ -166,44 +155,11 @@ def _with_tails(mixer: Mixer, state: State, before: Tensor, shared: Shared, rank
 def _composed(mixer: Mixer, empty: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
     """Return the memory after all slices before this one, from one gather of their memories and transitions."""
     added, _ = mixer.chunked(empty, inputs)
-    transition = _transition(mixer, empty, inputs)
+    transition = mixer.transition(empty, inputs)
     both = _gather(torch.cat([added.flatten(1), transition.flatten(1)], 1), group)
     memory = empty + 0 * both[0][:, : added[0].numel()].view_as(added)
     # S after a slice = its transition applied to S before it + what it adds from an empty state.
     for rank in range(dist.get_rank(group)):
         slice_added, slice_transition = both[rank].split([added[0].numel(), transition[0].numel()], 1)
-        memory = _applied(mixer, slice_transition.view_as(transition), memory) + slice_added.view_as(added)
+        memory = mixer.carried(slice_transition.view_as(transition), memory) + slice_added.view_as(added)
     return memory
-
-
-def _transition(mixer: Mixer, empty: Tensor, inputs: Inputs) -> Tensor:
-    """Return the effect of a slice on a memory before it: decays [B, H, K or 1, 1] or [B, D, N, 2], or [B, H, K, K].
-
-    The memory before a slice enters linearly: the matrix is the memory after the slice if it starts from an identity
-    and nothing is written.
-    """
-    if isinstance(mixer, DiagonalMixer):
-        return mixer.transition(empty, inputs["u"].shape[1])
-    if isinstance(mixer, AdditiveMixer | GatedSlotAttention):
-        g = inputs.get("g")
-        if g is None:
-            return torch.ones_like(empty[..., :1, :1])
-        # Decays multiply: e^(sum of g) over the slice.
-        total = g.sum(1).exp()
-        if g.dim() == 4:
-            return total[..., None]
-        return total[..., None, None]
-    eye = torch.eye(empty.shape[-2], dtype=empty.dtype, device=empty.device).expand(*empty.shape[:-1], -1)
-    # Values of 0 write nothing, and the memory starts as I: after the slice it is the product of transitions.
-    silent = inputs["v"].new_zeros(*inputs["v"].shape[:-1], empty.shape[-2])
-    return mixer.chunked(eye, inputs | {"v": silent})[0]
-
-
-def _applied(mixer: Mixer, transition: Tensor, memory: Tensor) -> Tensor:
-    """Return a memory after a slice that writes nothing."""
-    if isinstance(mixer, DiagonalMixer):
-        factor = torch.view_as_complex(transition.contiguous())
-        return torch.view_as_real(factor * torch.view_as_complex(memory.contiguous()))
-    if isinstance(mixer, AdditiveMixer | GatedSlotAttention):
-        return transition * memory
-    return transition @ memory

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...base.errors import NeurosimInputError
 from ...base.plain import Record
-from ..attention.dynamics import Spectrum, system_of
+from ..attention.dynamics import Spectrum
 from ..attention.kinds.base import Shared
 from ..attention.kinds.parallel_rnn import NewtonMixer
 from ..attention.model import LanguageModel
@@ -62,7 +62,7 @@ def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[Lay
         start = mixer.initial(x)
         try:
             # The system of a layer follows from its inputs on this text, from the empty state on.
-            spectrum = Spectrum.of(system_of(mixer, mixer.project(x, start, shared)[0], start["memory"]))
+            spectrum = Spectrum.of(mixer.system(mixer.project(x, start, shared)[0], start["memory"]))
         except NeurosimInputError as error:
             reason = str(error)
         spikes = None

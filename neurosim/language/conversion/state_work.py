@@ -11,14 +11,12 @@ from torch import Tensor, nn
 
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
-from ..attention.kinds.base import DeltaMixer, Mixer
-from ..attention.kinds.delta import DeltaProduct
-from ..attention.kinds.rwkv import RWKV7
+from ..attention.kinds.base import Mixer, RowUpdates
 from ..attention.model import LanguageModel
 from .costs import Histograms
 from .histogram import CountHistogram
 from .model import Converted
-from .spiked_mixer import SpikedMixer, recurrence
+from .spiked_mixer import SpikedMixer
 
 
 def state_counts(converted: Converted, histograms: Histograms) -> list[LayerCounts]:
@@ -62,12 +60,12 @@ def dense_counts(model: LanguageModel, tokens: Tensor) -> list[LayerCounts]:
 
 def uncounted_states(model: LanguageModel) -> tuple[str, ...]:
     """Return a sentence for every run of layers whose recurrence is not counted."""
-    layers = [(i, *recurrence(mixer)) for i, mixer in enumerate(_mixers(model))]
+    layers = enumerate(_mixers(model))
     sentences = []
-    for (words, counted), run in groupby(layers, lambda layer: (layer[1], layer[2] is not None)):
+    for (words, counted), run in groupby(layers, lambda layer: (layer[1].in_words, layer[1].row_updates() is not None)):
         if counted:
             continue
-        numbers = [i for i, *_ in run]
+        numbers = [i for i, _ in run]
         names = f"layers.{numbers[0]}.mixer"
         if len(numbers) > 1:
             names += f" to layers.{numbers[-1]}.mixer"
@@ -81,29 +79,27 @@ def _mixers(model: LanguageModel) -> list[Mixer]:
 
 
 def _states(model: LanguageModel, histograms: Histograms, tokens: int) -> list[LayerCounts]:
-    """Return the counts of the states whose recurrence has a lazy update: those whose work is known."""
-    return [
-        _counts(f"layers.{i}.mixer", mixer, histograms, tokens)
-        for i, mixer in enumerate(_mixers(model))
-        if recurrence(mixer)[1] is not None
-    ]
+    """Return the counts of the states whose rows tokens change: those whose work is known."""
+    layers = []
+    for i, mixer in enumerate(_mixers(model)):
+        updates = mixer.row_updates()
+        if updates is not None:
+            layers.append(_counts(f"layers.{i}.mixer", mixer, updates, histograms, tokens))
+    return layers
 
 
-def _counts(name: str, mixer: Mixer, histograms: Histograms, tokens: int) -> LayerCounts:
+def _counts(name: str, mixer: Mixer, updates: RowUpdates, histograms: Histograms, tokens: int) -> LayerCounts:
     """Return the counts of a state [H, K, V], see `state_counts`."""
     heads, rows, width = mixer.initial(torch.zeros(1, 1, mixer.width))["memory"].shape[-3:]
-    steps = mixer.num_householder if isinstance(mixer, DeltaProduct) else 1
-    is_delta = isinstance(mixer, DeltaMixer | DeltaProduct)
-    is_rank_one = isinstance(mixer, RWKV7)
+    steps = updates.steps
     whole = heads * rows  # rows of all heads
     written = _nonzero(histograms.get(f"{name}.codes.k"), tokens * steps * whole)
     reading = _nonzero(histograms.get(f"{name}.codes.q"), tokens * whole)
     every = tokens * whole * width
-    lazy = mixer.codes.q is not None and mixer.codes.state is None and not is_rank_one
-    # RWKV-7: S^T a, and b (S^T a)^T, with dense a and b.
-    rank_one = 2 * every if is_rank_one else 0
+    lazy = mixer.codes.q is not None and mixer.codes.state is None and updates.products == 0
+    products = updates.products * every
     # The delta rule reads the row of k before it adds to it: two operations where S += k v^T has one.
-    row_operations = 2 if is_delta else 1
+    row_operations = 2 if updates.reads_first else 1
     return LayerCounts(
         name=f"{name}.state",
         inputs=2 * whole,
@@ -116,9 +112,9 @@ def _counts(name: str, mixer: Mixer, histograms: Histograms, tokens: int) -> Lay
         # Later layers read the outputs of a state, V channels a head, not its cells.
         output_events=tokens * heads * width,
         output_entries=tokens * heads * width,
-        synaptic_operations=(row_operations * written + reading) * width + rank_one,
+        synaptic_operations=(row_operations * written + reading) * width + products,
         binary_input=False,
-        dense_operations=(row_operations * steps + 1) * every + rank_one,
+        dense_operations=(row_operations * steps + 1) * every + products,
         membrane_updates=written * width if lazy else every,
         dense_membrane_updates=every,
         state_bytes=4 * whole * width,

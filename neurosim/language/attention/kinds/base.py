@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ....base.errors import NeurosimInputError
 from ....base.rules import check_rules
-from . import chunks
 from .compiled import Step
+from .linear_system import LinearSystem
 from .tracing import leaf
 
 Inputs = dict[str, Tensor]
@@ -41,6 +41,23 @@ class Depth:
 
     layer: int = 0
     layers: int = 1
+
+
+@dataclass(frozen=True)
+class RowUpdates:
+    """How a token changes a state [H, K, V] by rows: entries of k choose those written, entries of q those read.
+
+    Entries of 0 cost nothing where q and k are in spikes.
+
+    Attributes:
+        steps: steps of a token, with k, v and beta of their own [B, T, steps, ..]; the last is read.
+        reads_first: by the delta rule a row is read before it is added to.
+        products: products of the whole state with a vector, for every token beside its rows.
+    """
+
+    steps: int = 1
+    reads_first: bool = False
+    products: int = 0
 
 
 class Codes(nn.Module):
@@ -74,6 +91,8 @@ class Mixer(nn.Module, ABC):
         codes: coders of a conversion, see `Codes`.
         chunk: tokens in a chunk of the chunked form.
         why_not_parallel: why the state cannot be composed over processes; empty where it can.
+        in_words: the recurrence, for those who read what a conversion made.
+        has_qk: q and k are inputs of the recurrence that can be sent as spikes.
         scale: factor of the outputs.
         auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
         reads_backwards: half of the heads can read a prefix from its end, see `both_ways`.
@@ -86,6 +105,8 @@ class Mixer(nn.Module, ABC):
 
     chunk = 64
     why_not_parallel = ""
+    in_words = "recurrence on floats"
+    has_qk = False
     scale = 1.0
     reads_backwards = False
     recurrence: ClassVar[tuple[str, ...]] = ("recur",)
@@ -163,6 +184,49 @@ class Mixer(nn.Module, ABC):
             x, state, shared: as of `forward`, traced.
         """
         return None
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return the recurrence over the tokens of `inputs`, which `project` returned, as a linear system.
+
+        Args:
+            memory: before the tokens; the almost-linear network alone needs it, for its signs.
+
+        Raises:
+            NeurosimInputError: the kind has no state of fixed size that tokens change linearly; says why.
+        """
+        raise NeurosimInputError(
+            f"{type(self).__name__}: its memory is no state of fixed size that tokens change linearly"
+        )
+
+    def row_updates(self) -> RowUpdates | None:
+        """Return how tokens change rows of the state; None where they do not, or the work is not known."""
+        return None
+
+    def tokens_to_keep(self, inputs: Inputs) -> Tensor | None:
+        """Return what later tokens may see of these [B, tokens, ..], where the memory is the last tokens; else None."""
+        return None
+
+    def visible_later(self, known: Tensor) -> Tensor:
+        """Return the part of kept tokens [B, tokens, ..] that a later token may see."""
+        return known
+
+    def transition(self, empty: Tensor, inputs: Inputs) -> Tensor:
+        """Return the effect of tokens on a memory before them, for `carried`: here a matrix [B, H, K, K].
+
+        A memory enters linearly: the matrix is the memory after the tokens if it starts from an identity and nothing
+        is written.
+
+        Args:
+            empty: a memory of zeros.
+        """
+        eye = torch.eye(empty.shape[-2], dtype=empty.dtype, device=empty.device).expand(*empty.shape[:-1], -1)
+        # Values of 0 write nothing, and the memory starts as I: after the tokens it is the product of transitions.
+        silent = inputs["v"].new_zeros(*inputs["v"].shape[:-1], empty.shape[-2])
+        return self.chunked(eye, inputs | {"v": silent})[0]
+
+    def carried(self, transition: Tensor, memory: Tensor) -> Tensor:
+        """Return a memory after tokens of this `transition` that write nothing."""
+        return transition @ memory
 
     @abstractmethod
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
@@ -243,70 +307,8 @@ class Mixer(nn.Module, ABC):
         return self.finish(out, x, inputs), after | {"memory": memory}
 
 
-class AdditiveMixer(Mixer):
-    """S = e^g S + k v^T;  o = scale S^T q, g is [H] or [H, K] for each token, or absent."""
-
-    reads_backwards = True
-
-    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        # S = e^g S + k v^T
-        memory = decayed(memory, inputs.get("g")) + inputs["k"][..., None] * inputs["v"][..., None, :]
-        # o = scale S^T q
-        return memory, read(memory, inputs["q"]) * self.scale
-
-    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
-        return step.additive(memory, inputs, self.scale)
-
-    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        # o is linear in q: the scale may go onto q.
-        q = inputs["q"] * self.scale
-        return chunks.additive(q, inputs["k"], inputs["v"], memory, inputs.get("g"), self.chunk)
-
-
-class DeltaMixer(Mixer):
-    """S = e^g S;  u = beta (v - S^T k);  S += k u^T;  o = scale S^T q."""
-
-    reads_backwards = True
-
-    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        # S = e^g S;  S += k (beta (v - S^T k))^T
-        memory = delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs.get("g"))
-        # o = scale S^T q
-        return memory, read(memory, inputs["q"]) * self.scale
-
-    def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
-        return step.delta(memory, inputs, self.scale)
-
-    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        q = inputs["q"] * self.scale
-        return chunks.delta(q, inputs["k"], inputs["v"], inputs["beta"], memory, inputs.get("g"), self.chunk)
-
-
 def pieces(inputs: Inputs, sizes: Sequence[int]) -> Iterator[Inputs]:
     """Yield the inputs of so many tokens in turn, cut at once: the gradient of a slice is a tensor of all tokens."""
     cut = (value.split(list(sizes), 1) for value in inputs.values())
     for parts in zip(*cut, strict=True):
         yield dict(zip(inputs, parts, strict=True))
-
-
-def decayed(memory: Tensor, g: Tensor | None) -> Tensor:
-    """Return e^g S; g is [B, H], [B, H, K] or None."""
-    if g is None:
-        return memory
-    # g [B, H, K] has a decay for each row of S, g [B, H] one for all of S.
-    per_row = g.dim() == memory.dim() - 1
-    log_decay = g[..., None] if per_row else g[..., None, None]
-    return memory * log_decay.exp()
-
-
-def read(memory: Tensor, q: Tensor) -> Tensor:
-    """Return S^T q: [.., V] from S [.., K, V] and q [.., K]."""
-    return (q[..., None, :] @ memory)[..., 0, :]
-
-
-def delta_step(memory: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Tensor | None) -> Tensor:
-    """Return S after one step of the (gated) delta rule; beta is [.., H]."""
-    memory = decayed(memory, g)
-    # S^T k is the value that the state holds for k; u moves it towards v by the step beta.
-    update = beta[..., None] * (v - read(memory, k))
-    return memory + k[..., None] * update[..., None, :]

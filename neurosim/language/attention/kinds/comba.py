@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from . import chunks
-from .base import Inputs, Shared, State, decayed, read
+from .base import Inputs, Shared, State
 from .compiled import Step
 from .delta import HeadedMixer
+from .linear_system import LinearSystem, decays
+from .matrix_memory import decayed, read
 from .modules import l2_normalise, linear, log_decays, repeat_heads, split_heads
 
 
@@ -81,3 +83,10 @@ class Comba(HeadedMixer):
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q, k, v, beta, g, p = (inputs[name] for name in ("q", "k", "v", "beta", "g", "p"))
         return chunks.delta(q * self.scale, k, v, beta, memory, g, self.chunk, p)
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return Lambda = e^g I - beta k p^T, B = beta k, u = v, C = q."""
+        q, k, v, beta, p = (inputs[name] for name in ("q", "k", "v", "beta", "p"))
+        write = beta[..., None] * k
+        transition = torch.diag_embed(decays(inputs["g"], k)) - write[..., None] * p[..., None, :]
+        return LinearSystem(transition, write[..., None], v[..., None, :], q * self.scale)

@@ -11,8 +11,10 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup, require
 from . import chunks
-from .base import DeltaMixer, Inputs, Shared, State, delta_step, read
+from .base import Inputs, RowUpdates, Shared, State
 from .compiled import Step
+from .linear_system import LinearSystem, decays, reflection
+from .matrix_memory import DeltaMixer, delta_step, read
 from .modules import (
     divide,
     initial_a_log,
@@ -159,6 +161,8 @@ class DeltaProduct(HeadedMixer):
         gate_fn: activation of the output gate; None for no gate.
     """
 
+    in_words = "state of several delta steps a token, output S^T q"
+
     num_householder: int = 2
     use_forget_gate: bool = True
     allow_neg_eigval: bool = True
@@ -213,6 +217,22 @@ class DeltaProduct(HeadedMixer):
             g = torch.cat([g[:, :, None], g.new_zeros(*g.shape[:2], others, g.shape[2])], 2).flatten(1, 2)
         memory, out = chunks.delta(q, k, v, beta, memory, g, self.chunk)
         return memory, out[:, others :: self.num_householder]
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return Lambda, the product of the n steps of a token, and B, of columns beta k, each through later steps."""
+        q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
+        after = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device).expand(*q.shape, -1)
+        columns = []
+        for i in reversed(range(k.shape[2])):
+            # From the last step back: `after` is the product of the steps behind the present one.
+            columns.append((after @ (beta[:, :, i, :, None] * k[:, :, i])[..., None])[..., 0])
+            after = after @ reflection(k[:, :, i], beta[:, :, i])
+        transition = after * decays(inputs.get("g"), q)[..., None, :]
+        write = torch.stack(columns[::-1], -1)
+        return LinearSystem(transition, write, v.movedim(2, -2), q * self.scale)
+
+    def row_updates(self) -> RowUpdates | None:
+        return RowUpdates(steps=self.num_householder, reads_first=True)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

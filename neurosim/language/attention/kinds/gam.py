@@ -57,6 +57,12 @@ class GatedAssociativeMemory(Mixer):
         out, tail = self.conv1d(inputs["x"], memory)
         return tail, out
 
+    def tokens_to_keep(self, inputs: Inputs) -> Tensor | None:
+        return self.visible_later(inputs["x"])
+
+    def visible_later(self, known: Tensor) -> Tensor:
+        return known[:, max(known.shape[1] - self.conv_size + 1, 0) :]
+
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         # y = s(a) conv(x) + s(b) V softmax(M x)
         local, bank = self.gate_proj(x).sigmoid().chunk(2, -1)

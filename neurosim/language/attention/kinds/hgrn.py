@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.errors import require
-from .base import AdditiveMixer, Inputs, Shared, State
+from .base import Inputs, Shared, State
+from .matrix_memory import AdditiveMixer
 from .modules import divide, linear, split_heads
 from .qkv import ConvolvedMixer, NormedMixer
 
@@ -51,6 +52,7 @@ class HGRN(BoundedMixer):
     """
 
     chunk = 64
+    has_qk = False  # its heads have one channel, and q is 1
     conv_names = ("f", "i")
 
     expand_ratio: float = 1.0

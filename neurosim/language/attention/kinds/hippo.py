@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import lookup
+from ....base.errors import lookup, require
 from ....base.rules import Rule
 from ....kernels.decode.vector_states import cpu as vector_states
 from .base import Inputs, Mixer, Shared, State
 from .compiled import Channels, Step
+from .linear_system import LinearSystem
 from .modules import divide, linear
 
 
@@ -218,6 +219,21 @@ class HippoSSM(Mixer):
                 "btd,tdi->bdi", part, responses[:n].flip(0)
             )
         return memory, torch.cat(outputs, 1)
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return Lambda = A', B = B', u of each channel, C = C, through D u."""
+        u = inputs["u"]
+        require(self.outputs == 1, self.name("outputs"), "must be 1 for its linear system", self.outputs)
+        a, b = self.discrete()
+        transition = a.expand(*u.shape, *a.shape[1:])
+        write = b.expand(*u.shape, -1)[..., None]
+        return LinearSystem(
+            transition=transition,
+            write=write,
+            inputs=u[..., None, None],
+            read=self.C.expand_as(write[..., 0]),
+            through=(self.D * u)[..., None],
+        )
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.o_proj(F.gelu(out))

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....kernels.decode.vector_states import cpu as vector_states
-from .base import AdditiveMixer, Inputs, Shared, State
+from .base import Inputs, Shared, State
 from .compiled import Channels, Step
+from .matrix_memory import AdditiveMixer
 from .modules import divide, linear, low_rank, split_heads
 from .qkv import ConvolvedMixer, NormedMixer
 from .tracing import compiles, leaf

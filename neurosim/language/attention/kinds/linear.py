@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup, require
 from ....base.rules import Positive, Rule
-from .base import AdditiveMixer, Depth, Inputs, Shared, State
+from .base import Depth, Inputs, Shared, State
 from .feature_maps import NormAware
 from .feature_maps import feature_map as map_of
+from .matrix_memory import AdditiveMixer
 from .modules import ACTIVATIONS, activation, linear, low_rank, repeat_heads, split_heads
 from .qkv import ConvolvedMixer, GatedMixer, NormedMixer, QKVMixer
 from .rotary import MAX_CHANNELS, TrainedAngles, build_rotary

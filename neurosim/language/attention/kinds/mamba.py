@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from ....base.errors import require
 from ....kernels.decode.vector_states import cpu as vector_states
-from .base import AdditiveMixer, Inputs, Shared, State
+from .base import Inputs, Shared, State
 from .compiled import Channels, Step
+from .matrix_memory import AdditiveMixer
 from .modules import (
     ACTIVATIONS,
     ShortConv,

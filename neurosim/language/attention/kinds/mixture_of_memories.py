@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 from ....base.errors import require
 from . import chunks
-from .base import Inputs, Shared, State, delta_step, read
+from .base import Inputs, Shared, State
 from .compiled import Routed, Routing, Step
+from .linear_system import LinearSystem, delta_system
+from .matrix_memory import delta_step, read
 from .modules import (
     ShortConv,
     initial_a_log,
@@ -95,6 +97,7 @@ class RoutedMixer(GatedMixer):
         aux_loss_coef: weight of the loss that balances the memories in training; 0 for none.
     """
 
+    has_qk = True
     unordered = 0
 
     num_heads: int = 2
@@ -167,6 +170,36 @@ class RoutedMixer(GatedMixer):
         if "weight" in inputs:
             out = out * inputs["weight"][..., None, None]
         return after.unflatten(0, memory.shape[:2]), out.sum(2)
+
+    @abstractmethod
+    def memory_system(self, inputs: Inputs) -> LinearSystem:
+        """Return the system [B, T, R, H, ..] of the memories of a token."""
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return the systems of all memories; those that a token is not routed to neither change nor are read."""
+        routed = self.memory_system(inputs)
+        read_by = inputs["q"] * self.scale
+        if "weight" in inputs:
+            read_by = read_by * inputs["weight"][..., None, None]
+        batch, time, _, heads, size = read_by.shape
+        index = inputs["index"]
+        # A memory that the token does not use keeps its state: Lambda = I, and B = C = 0.
+        identity = torch.ones if routed.is_diagonal else torch.eye
+
+        def spread(value: Tensor, empty: Tensor) -> Tensor:
+            """Return values of the R memories of a token as [B, T, M, ..], `empty` in the others."""
+            b, t = (torch.arange(n, device=index.device) for n in (batch, time))
+            target = empty.expand(batch, time, self.count, heads, *value.shape[4:]).clone()
+            return target.index_put((b[:, None, None], t[:, None], index), value)
+
+        zero = read_by.new_zeros(())
+        return LinearSystem(
+            spread(routed.transition, identity(size, dtype=read_by.dtype, device=read_by.device)),
+            spread(routed.write, zero),
+            spread(routed.inputs, zero),
+            spread(read_by, zero),
+            summed=True,
+        )
 
     def summed(self, step: Step, routes: Sequence[Routed], inputs_of: Callable[[int, Routed], Inputs]) -> Tensor:
         """Append the recurrence of each memory in turn, for the tokens of its route; return the sum [B, 1, H, V].
@@ -322,6 +355,9 @@ class MoM(RoutedMixer):
 
     def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
         return delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs["g"])
+
+    def memory_system(self, inputs: Inputs) -> LinearSystem:
+        return delta_system(inputs, self.scale)
 
     def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q, k, v, beta, g = (inputs[name] for name in ("q", "k", "v", "beta", "g"))

@@ -13,8 +13,10 @@ from ....base.rules import Rule
 from ....kernels.decode.matrix_states import cpu as matrix_states
 from ....kernels.decode.vectors import rotations as rotation_kernels
 from . import chunks
-from .base import Inputs, Shared, State, decayed, read
+from .base import Inputs, Shared, State
 from .compiled import Groups, Heads, Step
+from .linear_system import LinearSystem, decays
+from .matrix_memory import decayed, read
 from .modules import divide, linear, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
 from .tracing import compiles, leaf
@@ -211,6 +213,31 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         after, out = chunks.additive(later, k, inputs["v"], memory, inputs["g"], self.chunk)
         out = torch.cat([read(memory, q[:, 0])[:, None], out[:, :-1]], 1)
         return after, out + self.own(inputs)
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return Lambda = diag(t), B = s k, u = v, with y = m C h of the token before, and d (q . k) v."""
+        q, k, v = (inputs[name] for name in "qkv")
+        source = inputs["source"][..., None]
+        mark = inputs["mark"][..., None]
+        if self.states is None:
+            transition = decays(inputs["g"], k)
+            write = source * k
+            read_by = mark * q
+        else:
+            # State j of channel k is row j K + k: Lambda is t for every channel.
+            eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
+            mixing = torch.einsum("bthij,kl->bthikjl", inputs["transition"], eye)
+            transition = mixing.flatten(-2).flatten(-3, -2)
+            write = (source * k[..., None, :]).flatten(-2)
+            read_by = (mark * q[..., None, :]).flatten(-2)
+        return LinearSystem(
+            transition=transition,
+            write=write[..., None],
+            inputs=v[..., None, :],
+            read=read_by,
+            through=self.own(inputs),
+            reads_before=True,
+        )
 
 
 def _chunked_states(states: Tensor, inputs: Inputs, chunk: int) -> tuple[Tensor, Tensor]:

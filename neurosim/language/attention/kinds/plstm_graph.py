@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ....base.errors import NeurosimInputError, lookup, require
-from .base import read
+from .matrix_memory import read
 from .modules import divide, linear, split_heads
 from .plstm import CLOSED, DIRECT
 

@@ -26,6 +26,7 @@ class QKVMixer(Mixer):
         extra_columns: columns of the state beside V.
     """
 
+    has_qk = True
     conv_names: ClassVar[tuple[str, ...]] = ("q", "k", "v")
     counts_tokens = False
     conv_size = 0

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from . import chunks
-from .base import Inputs, Shared, State, read
+from .base import Inputs, RowUpdates, Shared, State
 from .compiled import Step
+from .linear_system import LinearSystem, decays
+from .matrix_memory import read
 from .modules import activation, divide, l2_normalise, linear, split_heads, token_shift
 from .qkv import NormedMixer
 
@@ -44,6 +46,8 @@ class RWKV7(NormedMixer):
     """
 
     chunk = 16
+    in_words = "state of RWKV-7, output S^T q"
+    has_qk = True
 
     head_dim: int = 32
     value_dim: int | None = None
@@ -120,6 +124,16 @@ class RWKV7(NormedMixer):
         # `chunks.rank_one` reads after the decay: undone in a, at most e^.61 a channel.
         a = inputs["a"] * (-inputs["g"]).exp()
         return chunks.rank_one(inputs["q"], inputs["k"], inputs["v"], a, inputs["b"], memory, inputs["g"], self.chunk)
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return Lambda = diag(e^g) + b a^T, B = k, u = v, C = q."""
+        q, k, v, a, b = (inputs[name] for name in "qkvab")
+        transition = torch.diag_embed(decays(inputs["g"], k)) + b[..., None] * a[..., None, :]
+        return LinearSystem(transition, k[..., None], v[..., None, :], q)
+
+    def row_updates(self) -> RowUpdates | None:
+        # S^T a, and b (S^T a)^T, with dense a and b.
+        return RowUpdates(products=2)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         o = self.g_norm(out.flatten(-2).flatten(0, 1)).unflatten(0, x.shape[:2])

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import chunks
-from .base import AdditiveMixer, Inputs, Shared, State, decayed, read
+from .base import Inputs, RowUpdates, Shared, State
 from .compiled import Step
+from .linear_system import LinearSystem, decays
+from .matrix_memory import AdditiveMixer, decayed, read
 from .modules import divide, linear, split_heads, token_shift
 from .rwkv import LowRank
 
@@ -31,6 +33,7 @@ class RWKV5(AdditiveMixer):
     """
 
     chunk = 16
+    in_words = "state S = e^g S + k v^T, read as S^T r before its token, which adds (r . u k) v"
     mixes = "rkvg"
 
     head_dim: int = 32
@@ -95,6 +98,22 @@ class RWKV5(AdditiveMixer):
         after, out = chunks.additive(later, k, v, memory, inputs["g"], self.chunk)
         out = torch.cat([read(memory, q[:, 0])[:, None], out[:, :-1]], 1)
         return after, out + (q * self.u * k).sum(-1, keepdim=True) * v
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return the system of additive kinds, but with y = C h of the token before, and (r . u k) v."""
+        q, k, v = (inputs[name] for name in "qkv")
+        bonus = (q * self.u * k).sum(-1, keepdim=True) * v
+        return LinearSystem(
+            transition=decays(inputs["g"], k),
+            write=k[..., None],
+            inputs=v[..., None, :],
+            read=q,
+            through=bonus,
+            reads_before=True,
+        )
+
+    def row_updates(self) -> RowUpdates | None:
+        return None  # the state is read before its token
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         o = self.g_norm(out.flatten(-2).flatten(0, 1)).unflatten(0, x.shape[:2])

@@ -11,10 +11,12 @@ from torch.nn import functional as F
 from ....base.errors import require
 from ....kernels.decode.attention import windows
 from . import chunks
-from .base import Inputs, Shared, State, decayed
+from .base import Inputs, Shared, State
 from .compiled import Heads, Step
 from .feature_maps import feature_map as map_of
 from .linear import GroupedMixer
+from .linear_system import LinearSystem
+from .matrix_memory import decayed, total_decays
 from .modules import linear, repeat_heads, split_heads
 from .qkv import ConvolvedMixer
 
@@ -97,6 +99,17 @@ class GatedSlotAttention(GroupedMixer, ConvolvedMixer):
         keys, scores = chunks.additive_rows(q, s, k, keys, g, self.chunk)
         values, out = chunks.additive(scores.softmax(-1), s, v, values, g, self.chunk)
         return torch.cat([keys, values], -1), out
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return Lambda = diag(e^g), B = s, u = (k, v); the whole state is read, through a softmax over its rows."""
+        new = torch.cat([inputs["k"], inputs["v"]], -1)
+        return LinearSystem(inputs["g"].exp(), inputs["s"][..., None], new[..., None, :], None)
+
+    def transition(self, empty: Tensor, inputs: Inputs) -> Tensor:
+        return total_decays(empty, inputs["g"])
+
+    def carried(self, transition: Tensor, memory: Tensor) -> Tensor:
+        return transition * memory
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.o_proj(self.g_norm(F.silu(out.flatten(-2))))

@@ -31,6 +31,8 @@ class CachedAttention(Mixer):
     """
 
     recurrence = ("recur", "visible_later")
+    in_words = "softmax attention over earlier tokens"
+    has_qk = True
     window_size = 0
     kv_heads: int
     groups: int
@@ -70,8 +72,10 @@ class CachedAttention(Mixer):
             return torch.cat([memory, rows], 1)
         return appended(memory, rows)
 
+    def tokens_to_keep(self, inputs: Inputs) -> Tensor | None:
+        return self.visible_later(torch.cat([inputs["k"], inputs["v"]], -1))
+
     def visible_later(self, known: Tensor) -> Tensor:
-        """Return the part of keys and values [B, tokens, heads, K + V] that a later token may see."""
         if self.window_size:
             # The next token takes the last place in the window itself.
             return known[:, max(known.shape[1] - self.window_size + 1, 0) :]

@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup, require
 from . import chunks
-from .base import Inputs, Mixer, Shared, State, decayed, delta_step
+from .base import Inputs, Mixer, Shared, State
 from .compiled import Routed, Routing, Step
+from .linear_system import LinearSystem, additive_system, delta_system
+from .matrix_memory import decayed, delta_step
 from .mixture_of_memories import RoutedMixer
 from .modules import (
     ShortConv,
@@ -212,6 +214,11 @@ class SSE(RoutedMixer):
         if self.linear_attn_type == "gla":
             return decayed(memory, inputs["g"]) + inputs["k"][..., None] * inputs["v"][..., None, :]
         return delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs["g"])
+
+    def memory_system(self, inputs: Inputs) -> LinearSystem:
+        if self.linear_attn_type == "gla":
+            return additive_system(inputs, self.scale)
+        return delta_system(inputs, self.scale)
 
     def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q, k, v, g = (inputs[name] for name in ("q", "k", "v", "g"))

@@ -16,6 +16,7 @@ from ....base.rules import Rule
 from ....kernels.decode.vector_states import cpu as vector_states
 from .base import Inputs, Mixer, Shared, State
 from .compiled import Channels, EachToken, Step
+from .linear_system import LinearSystem
 from .modules import linear
 
 
@@ -103,10 +104,28 @@ class DiagonalMixer(Mixer):
             s = powers[n] * s + torch.einsum("bjd,jds->bds", part.to(b.dtype), b * powers[:n].flip(0))
         return torch.view_as_real(s), torch.cat(outputs, 1)
 
-    def transition(self, memory: Tensor, tokens: int) -> Tensor:
-        """Return A'^tokens, shaped as the memory: the effect of `tokens` tokens on a memory before them."""
-        power = self.discrete()[0] ** tokens
-        return torch.view_as_real(power).expand_as(memory)
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return Lambda = diag(A', conj A'), B = (B', conj B'), u of each channel, C = (C, conj C), through D u."""
+        u = inputs["u"]
+        a, b = self.discrete()
+        both = [torch.cat([x, x.conj()], -1) for x in (a, b, torch.view_as_complex(self.C))]
+        transition, write, read = (x.expand(*u.shape, -1) for x in both)
+        return LinearSystem(
+            transition=transition,
+            write=write[..., None],
+            inputs=u[..., None, None].to(a.dtype),
+            read=read,
+            through=(self.D * u)[..., None],
+        )
+
+    def transition(self, empty: Tensor, inputs: Inputs) -> Tensor:
+        """Return A'^T of T tokens, shaped as the memory."""
+        power = self.discrete()[0] ** inputs["u"].shape[1]
+        return torch.view_as_real(power).expand_as(empty)
+
+    def carried(self, transition: Tensor, memory: Tensor) -> Tensor:
+        factor = torch.view_as_complex(transition.contiguous())
+        return torch.view_as_real(factor * torch.view_as_complex(memory.contiguous()))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -291,6 +310,18 @@ class AlmostLinearRNN(Mixer):
             outputs.append(out)
             z = out[:, -1]
         return z, torch.cat(outputs, 1)
+
+    def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
+        """Return Lambda = A + W diag(1, signs of the state before), B = I, of one head and column; all of z is read."""
+        u = inputs["u"]
+        first = self.units - self.rectified
+        _, states = self.chunked(memory, inputs)
+        before = torch.cat([memory[:, None], states[:, :-1]], 1)
+        # relu(z) = (z > 0) z: for the signs of the state before, the step is linear.
+        active = torch.cat([torch.ones_like(before[..., :first]), (before[..., first:] > 0).to(u.dtype)], -1)
+        transition = torch.diag(self.A) + self.W * active[..., None, :]
+        eye = torch.eye(self.units, dtype=u.dtype, device=u.device).expand(*u.shape, -1)
+        return LinearSystem(transition[:, :, None], eye[:, :, None], u[:, :, None, :, None], None)
 
     def _rectified(self, base: Tensor, push: Tensor) -> Tensor:
         """Return r [B, T, P] with p = base + push r (strictly causal, [T, T, P, P]) and r = relu(p)."""

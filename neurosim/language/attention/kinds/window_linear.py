@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from ....base.rules import Natural, Positive, Rule
 from ....kernels.decode.attention import windows
-from .base import AdditiveMixer, Inputs, Shared, State
+from .base import Inputs, Shared, State
 from .compiled import Heads, Learnt, Step
 from .feature_maps import feature_map as map_of
+from .matrix_memory import AdditiveMixer
 from .modules import linear, repeat_heads
 from .softmax import SoftmaxAttention
 from .tracing import compiles, leaf
