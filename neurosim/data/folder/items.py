@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
-from ...base.json_toml import read_toml
 from ...base.raw import printable
-from ..files.columns import delimiter_of
 from ..files.formats import SUFFIXES, format_by_content
 from ..files.idx import read_idx
-from .options import ROWS, SETTINGS, FolderOptions
+from .labels import LABEL_FILES, REQUIRED, SPLIT, LabelRow, Labels, other_columns, read_labels
+from .options import FolderOptions
+from .split_names import SPLITS, split_named
 
-LABEL_FILES = ("labels.csv", "labels.toml", SETTINGS)
 IMAGES = (".png", ".pgm", ".ppm", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-# Splits by the names of their folders.
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing", "t10k"), "test"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-}
-# Words behind the name of a split: train_set, TestData.
-_SET = re.compile(r"[-_. ]?(set|data|split)$")
 # Images and labels in the layout of MNIST.
 IDX = re.compile(r"^(\w+?)[-_.]images[-_.]idx3-ubyte(\.gz)?$")
-REQUIRED = ("file", "label")
-# What other programs call these columns of a file of labels.
-USUAL = {"file": ("filename", "file_name", "filepath", "path"), "label": ("class", "category", "target")}
-SPLIT = "split"
-MAX_LABEL_BYTES = 1 << 26
 
 
 def left_out(count: int) -> str:
     """Return the words for bad files that were left out."""
     return "1 bad file is left out" if count == 1 else f"{count} bad files are left out"
-
-
-def split_named(folder: str) -> str | None:
-    """Return the split of a folder of this name, None where the name is of no split."""
-    name = folder.lower()
-    return SPLITS.get(name) or SPLITS.get(_SET.sub("", name))
 
 
 @dataclass(frozen=True)
@@ -76,109 +53,37 @@ class Listing:
 
 
 def find_items(root: Path, options: FolderOptions) -> Listing:
-    """Return the items of a folder: from its file of labels, from IDX files, or from its folders.
+    """Return the items of a folder: from its files of labels, from IDX files, or from its folders.
 
     Raises:
         NeurosimMissingError: no recordings, or a file of labels that is not there or names an absent file.
-        NeurosimInputError: a file of labels that names a recording twice, or has other columns.
+        NeurosimInputError: a file of labels that names a recording twice.
+        NeurosimFormatError: a file of labels that has other columns.
     """
-    rows = _labels(root, options)
-    if rows is not None:
-        return _from_rows(root, *rows)
+    labels = read_labels(root, options)
+    if labels is not None:
+        return _from_labels(root, labels)
     return _from_idx(root) or _from_folders(root)
 
 
-def _labels(root: Path, options: FolderOptions) -> tuple[Path, list[dict[str, str]]] | None:
-    """Return the file of labels and its rows; None where there is none."""
-    if options.labels is not None:
-        path = root / options.labels
-        if not path.is_file():
-            raise NeurosimMissingError(f"data.options.labels: {path} is not there; name a file in {root}")
-        return path, _read_rows(path)
-    for name in LABEL_FILES:
-        path = root / name
-        if path.is_file() and (name != SETTINGS or ROWS in read_toml(path)):
-            return path, _read_rows(path)
-    return None
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if path.suffix.lower() == ".toml":
-        rows = _toml_rows(path)
-    else:
-        rows = _csv_rows(path)
-    if not rows:
-        raise NeurosimFormatError(f"{path}: names no recordings; give a line with {', '.join(REQUIRED)} for each")
-    for number, row in enumerate(rows, 1):
-        missing = [key for key in REQUIRED if not row.get(key)]
-        if missing:
-            raise NeurosimFormatError(
-                f"{path}: recording {number}: expected {' and '.join(REQUIRED)}, got no {missing[0]}; add it"
-            )
-    return rows
-
-
-def _csv_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a file of labels, their keys in lower case."""
-    if path.stat().st_size > MAX_LABEL_BYTES:
-        raise NeurosimFormatError(f"{path}: is larger than {MAX_LABEL_BYTES >> 20} MiB; is this a file of labels?")
-    try:
-        text = path.read_text("utf-8-sig")
-        first = text.partition("\n")[0]
-        reader = csv.DictReader(io.StringIO(text), delimiter=delimiter_of(path, first), skipinitialspace=True)
-        names = _known([name.strip().lower() for name in reader.fieldnames or ()])
-        reader.fieldnames = names
-        rows = []
-        for row in reader:
-            # Values beyond the last column have the key None.
-            rows.append({key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise NeurosimFormatError(f"{path}: is not CSV ({printable(str(error))[:80]}); write it again") from None
-    missing = [name for name in REQUIRED if name not in names]
-    if missing:
-        got = printable(", ".join(names))[:80]
-        raise NeurosimFormatError(f"{path}: line 1: expected the columns file and label, got {got}; add {missing[0]}")
-    return rows
-
-
-def _known(names: Sequence[str]) -> list[str]:
-    """Return names of columns, a usual name in place of a required one that is absent as the required one."""
-    known = list(names)
-    for key, usual in USUAL.items():
-        other = next((name for name in usual if name in known), None)
-        if key not in known and other is not None:
-            known[known.index(other)] = key
-    return known
-
-
-def _toml_rows(path: Path) -> list[dict[str, str]]:
-    rows: Any = read_toml(path).get(ROWS)
-    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-        raise NeurosimFormatError(f'{path}: expected entries [[{ROWS}]] with file = "..." and label = "..."; add them')
-    for row in rows:
-        for key, value in row.items():
-            if not isinstance(value, str | int | float) or isinstance(value, bool):
-                raise NeurosimFormatError(f"{path}: {printable(key)}: must be a string or a number; correct it")
-    return [{str(key): str(value) for key, value in row.items()} for row in rows]
-
-
-def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Listing:
-    """Return the recordings that a file of labels names; others below `root` are left out with a remark."""
+def _from_labels(root: Path, labels: Labels) -> Listing:
+    """Return the recordings that files of labels name; others below `root` are left out with a remark."""
     by_path = {file.relative_to(root).as_posix(): file for file in _all_files(root)}
-    items = _named_items(root, path, rows, by_path)
+    items = _named_items(root, labels.rows, by_path)
+    names = " and ".join(sorted({row.source.name for row in labels.rows}))
     lacking = [item.path.name for item in items if (item.split is None) != (items[0].split is None)]
     if lacking:
-        raise NeurosimInputError(f"{path}: {printable(lacking[0])}: give all recordings a split, or none")
-    named = {path, *(item.path for item in items)}
+        raise NeurosimInputError(f"{root / names}: {printable(lacking[0])}: give all recordings a split, or none")
+    named = {*labels.sources, *(item.path for item in items)}
     unnamed = [file for file in by_path.values() if file not in named and _is_recording(file)]
-    remarks = []
+    remarks = list(labels.remarks)
     if unnamed:
         example = printable(unnamed[0].name)
-        remarks.append(f"{len(unnamed)} files that {path.name} does not name are left out, e.g. {example}")
+        remarks.append(f"{len(unnamed)} files that {names} does not name are left out, e.g. {example}")
     return Listing(tuple(items), tuple(remarks))
 
 
-def _named_items(root: Path, path: Path, rows: Sequence[Mapping[str, str]], by_path: Mapping[str, Path]) -> list[Item]:
+def _named_items(root: Path, rows: Sequence[LabelRow], by_path: Mapping[str, Path]) -> list[Item]:
     """Return an item for each row; `by_path` are the files below `root`."""
     # A row names a file by its path from the root, or by its name alone where only one file has it; recordings also
     # without the suffix, as lists of ids do.
@@ -192,37 +97,47 @@ def _named_items(root: Path, path: Path, rows: Sequence[Mapping[str, str]], by_p
     items: dict[Path, Item] = {}
     absent = []
     for row in rows:
-        name = row["file"].replace("\\", "/").removeprefix("./")
+        name = row.values["file"].replace("\\", "/").removeprefix("./")
         if name in by_path:
             files = [by_path[name]]
         else:
-            files = by_name.get(name, [])
+            files = _of_split(root, by_name.get(name, []), row.within)
         if len(files) > 1:
             places = " and ".join(str(each.relative_to(root)) for each in files[:2])
-            raise NeurosimInputError(f"{path}: {printable(name)}: is {places}; give the path from {root}")
+            raise NeurosimInputError(f"{row.source}: {printable(name)}: is {places}; give the path from {root}")
         if not files:
-            absent.append(printable(name))
+            absent.append((row.source, printable(name)))
             continue
         (file,) = files
         if file in items:
-            raise NeurosimInputError(f"{path}: {printable(name)}: is named twice; keep one of its lines")
+            raise NeurosimInputError(f"{row.source}: {printable(name)}: is named twice; keep one of its lines")
         items[file] = _item(file, row)
     if absent:
+        source, name = absent[0]
         more = ""
         if len(absent) > 1:
             more = f" and {len(absent) - 1} more"
-        raise NeurosimMissingError(f"{path}: names {absent[0]}{more}, not in {root}; add the file or remove the line")
+        raise NeurosimMissingError(f"{source}: names {name}{more}, not in {root}; add the file or remove the line")
     return list(items.values())
 
 
-def _item(file: Path, row: Mapping[str, str]) -> Item:
+def _of_split(root: Path, files: list[Path], split: str | None) -> list[Path]:
+    """Return the files in folders of this split where there are such: train.csv names those below train/."""
+    if split is None:
+        return files
+    inside = [file for file in files if split in map(split_named, file.relative_to(root).parts[:-1])]
+    return inside or files
+
+
+def _item(file: Path, row: LabelRow) -> Item:
     """Return the item of a row; columns of other names are its groups."""
-    split = row.get(SPLIT) or None
+    values = row.values
+    split = values.get(SPLIT) or row.split
     if split is not None:
         split = printable(SPLITS.get(split.lower(), split))
-    others = {key: value for key, value in row.items() if key not in (*REQUIRED, SPLIT) and value}
+    others = {key: value for key, value in values.items() if key not in (*REQUIRED, SPLIT) and value}
     groups = {printable(key): printable(value) for key, value in others.items()}
-    return Item(file, printable(row["label"]), split, groups)
+    return Item(file, printable(values["label"]), split, groups)
 
 
 def _from_idx(root: Path) -> Listing | None:
@@ -270,9 +185,13 @@ def _from_folders(root: Path) -> Listing:
             words = {path.stem for path in recordings if not places[path] and path.stem.isalpha()}
             folders = {part for path in recordings for part in path.relative_to(folder).parts[:-1]}
             inner.setdefault(label, set()).update(folders | words)
-    beside = [path for path in _files_in(root) if _is_recording(path)]
+    # A table of labels whose columns have other names would be passed over without a word.
+    columns = other_columns(root)
+    if columns is not None and len({item.label for item in items}) < 2:
+        raise NeurosimFormatError(columns)
     if not items:
-        raise NeurosimMissingError(_nothing(root, len(beside), strange))
+        raise NeurosimMissingError(_nothing(root, strange))
+    beside = [path for path in _files_in(root) if _is_recording(path)]
     inner_splits = {} if items[0].split is not None else _inner_splits(root, places)
     items = [replace(item, split=inner_splits.get(item.path, item.split)) for item in items]
     # As in the datasets with names: a memory that learns in this order meets all classes from the start.
@@ -340,7 +259,7 @@ def _exchanged(inner: Mapping[str, set[str]]) -> Iterable[str]:
     )
 
 
-def _nothing(root: Path, beside: int, strange: Sequence[Path]) -> str:
+def _nothing(root: Path, strange: Sequence[Path]) -> str:
     """Return the error of a folder without recordings: its likely cause, and the next step."""
     ways = f"make a folder for each class, or {LABEL_FILES[0]} with the columns file and label"
     if any((root / name).is_file() for name in ("train.h5", "shd_train.h5")):
@@ -348,8 +267,10 @@ def _nothing(root: Path, beside: int, strange: Sequence[Path]) -> str:
             f"{root}: holds files in the layout of SHD; read it as the dataset 'shd' with data.root = '{root}', e.g. "
             f"neurosim simulate shd --set data.root={root}"
         )
-    if beside:
-        return f"{root}: holds {beside} recordings and does not say their classes; {ways}"
+    recordings = [path for path in _all_files(root) if _is_recording(path)]
+    if recordings:
+        number = "1 recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
+        return f"{root}: holds {number} and does not say their classes; {ways}"
     if strange:
         return (
             f"{root}: holds {len(strange)} files of unknown formats and no recordings, e.g. "
