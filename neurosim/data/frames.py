@@ -184,6 +184,7 @@ def _edges(recordings: Recordings, cut: Cut) -> FrameEdges:
     scale = recordings.tick * MICROSECONDS
     firsts = recordings.offsets[:-1][full]
     lasts = recordings.offsets[1:][full] - 1
+    # Whole microseconds, rounded as `_one` rounds those of one recording.
     start[full] = np.floor(recordings.ticks[firsts].astype(np.float64) * scale + kernel.SLACK)
     last[full] = np.floor(recordings.ticks[lasts].astype(np.float64) * scale + kernel.SLACK)
     if cut.bins is not None:

@@ -111,11 +111,8 @@ def date_of(text: str) -> datetime | None:
     if plain.isdigit():
         return None
     plain = _OFFSET.sub(r"\1", plain)
-    moment = _iso(plain)
-    if moment is None:
-        moment = _iso(_BASIC.sub(lambda match: "{}-{}-{}T{}:{}:{}".format(*match.groups("00")), plain)) or _period(
-            plain
-        )
+    spelt_out = _BASIC.sub(lambda match: "{}-{}-{}T{}:{}:{}".format(*match.groups("00")), plain)
+    moment = _iso(plain) or _iso(spelt_out) or _period(plain)
     if moment is not None:
         return moment
     match = _YEAR_FIRST.fullmatch(plain)
@@ -131,19 +128,32 @@ def date_of(text: str) -> datetime | None:
 
 def _period(text: str) -> datetime | None:
     """Return the first day of a month, quarter or week; None for another text."""
+    return _week(text) or _quarter(text) or _month(text)
+
+
+def _week(text: str) -> datetime | None:
     match = _WEEK.fullmatch(text)
-    if match is not None:
-        try:
-            return datetime.fromisocalendar(int(match[1]), int(match[2]), int(match[3] or 1))
-        except ValueError:
-            return None
+    if match is None:
+        return None
+    try:
+        return datetime.fromisocalendar(int(match[1]), int(match[2]), int(match[3] or 1))
+    except ValueError:
+        return None
+
+
+def _quarter(text: str) -> datetime | None:
     match = _QUARTER.fullmatch(text)
-    if match is not None:
-        quarter = int(match["quarter"] or match["first"])
-        return datetime(int(match["year"] or match["second"]), 3 * quarter - 2, 1)
+    if match is None:
+        return None
+    quarter = int(match["quarter"] or match["first"])
+    return datetime(int(match["year"] or match["second"]), 3 * quarter - 2, 1)
+
+
+def _month(text: str) -> datetime | None:
     match = _MONTH_ALONE.fullmatch(text)
     if match is None:
         return None
+    # One expression, several orders: each order has names of its own for year and month.
     name = (match["month"] or match["name"] or match["second"] or "").lower()
     month = int(match["number"] or next((k for k, each in enumerate(MONTHS, 1) if name and each.startswith(name)), 0))
     if not 1 <= month <= _MONTHS_OF_YEAR:

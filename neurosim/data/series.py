@@ -186,6 +186,7 @@ def _units(source: Iterator[str], separator: str) -> tuple[list[str], Iterator[s
     cells = _cells(next(csv.reader([first], delimiter=separator), []), separator)
     if not any(cells) or any(_is_value(cell) for cell in cells):
         return [], chain([first], source)
+    # A header has words, too: only the line below tells it from a line of units.
     second = next(source, None)
     below = [] if second is None else _cells(next(csv.reader([second], delimiter=separator), []), separator)
     rest = source if second is None else chain([second], source)

@@ -32,6 +32,7 @@ def in_time(columns: SeriesColumns, rows: Iterable[SeriesRow], name: str) -> lis
         return every
     times = np.array([row.time for row in every])
     steps = np.diff(times)
+    # Series side by side repeat every time equally often; series one below the other let the times begin anew.
     counts = np.unique(times, return_counts=True)[1]
     often = len(times) / len(counts)
     alike = counts[0] > 1 and bool((counts == counts[0]).all())

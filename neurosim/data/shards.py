@@ -215,6 +215,7 @@ class ShardWriter:
         path = self.folder / name
         write_arrays(path, arrays)
         shard = Shard(file=name, recordings=len(lengths), events=sum(lengths), digest=digest(path, "sha256:"))
+        # The index names a shard once its file is complete: a writer that was killed before writes it again.
         self._waiting = []
         self._bytes = 0
         self._write_index(shard)
@@ -244,6 +245,7 @@ def open_shards(folder: Path | str) -> Recordings:
         path = Path(folder) / shard.file
         place = _places(path, shard)
         places.append(place)
+        # Events stay in the files; everything else is small and read at once.
         names = [name for name in place.known if name not in ("ticks", "units")]
         for name, values in read_arrays(path, *names).items():
             parts.setdefault(name, []).append(values)

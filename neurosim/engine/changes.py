@@ -166,6 +166,7 @@ def split_states(
         rule = f"must be a number or [{population.size}], one a unit"
         require(bool(fits), f"{label}.{key}", rule, f"{values[key]!r:.60}")
         require(bool(np.isfinite(array).all()), f"{label}.{key}", "must be finite", "NaN or infinity")
+        # The one state that counts steps.
         if key == "refractory":
             counts = bool(((array >= 0) & (array % 1 == 0)).all())
             require(counts, f"{label}.refractory", "must be a number of steps >= 0", f"{values[key]!r:.60}")

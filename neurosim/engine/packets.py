@@ -52,6 +52,7 @@ def live(
     settings = {"clock": clock, "seed": seed, "threads": threads, "record": record, "probes": probes}
     with Simulation(network, inputs, **settings) as simulation:  # type: ignore[arg-type]
         for number, together in enumerate(zip(*named.values(), strict=False)):
+            # The simulation reads from these queues while it runs, so a packet must be there before its time begins.
             for name, packet in zip(queues, together, strict=True):
                 if not isinstance(packet, Spikes):
                     raise NeurosimInputError(f"live.packets[{name!r}]: must yield Spikes (got {type(packet).__name__})")

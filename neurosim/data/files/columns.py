@@ -139,6 +139,7 @@ def _read_arrow(
     try:
         source = datasets.dataset(path, format=form)
         chosen = _chosen(path, source.schema.names, names)
+        # All columns but lists and records, which are no arrays.
         if names is None:
             chosen = [name for name in chosen if not types.is_nested(source.schema.field(name).type)]
         table = source.to_table(columns=chosen)

@@ -72,6 +72,7 @@ def read_csv(
         text.seek(0)
         return read_guessed(path, text, shape, tick, columns)
     columns_read = _columns_of(path, text)
+    # Events begin behind the comment and the header.
     line = 3
     table = np.concatenate([np.empty((0, columns_read)), *_parse(path, text, columns_read, line)])
     times = table[:, 0] * (tick or 1.0)

@@ -85,6 +85,7 @@ class LargeRecording:
         moved.duration = max(self.duration - start, 0.0)
         moved.report = replace(self.report, start=self.report.start + start)
         if start > first:
+            # The file is read once to count the events that are left: `len` must be right before the first window.
             moved._events = 0
             moved._first = None
             for piece in self._pieces:

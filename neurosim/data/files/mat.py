@@ -70,6 +70,7 @@ def _spikes(
     columns: str | None,
 ) -> Spikes:
     """Return the events of the only structure that has columns of events, or else of the only matrix of them."""
+    # From the most certain layout to the least: a known dataset, named columns, a bare matrix.
     trains = [table[TRAINS] for table in tables.values() if _is_spike_trains(table.get(TRAINS))]
     if len(trains) == 1:
         return _of_spike_trains(path, trains[0], shape, tick)

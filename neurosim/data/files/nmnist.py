@@ -48,6 +48,7 @@ def read_nmnist(
         error = _not_records(path, raw.size)
         if raw.size < RECORD or not until_fault:
             raise error
+        # The records before the cut are whole.
         raw = raw[: raw.size // RECORD * RECORD]
     times: NDArray[Any] = np.empty(raw.size // RECORD, np.float64)
     units: NDArray[Any] = np.empty(raw.size // RECORD, np.int32)

@@ -106,6 +106,7 @@ def _head(path: object, name: str, start: bytes, size: int) -> _Head:
         return _Head(shape, fortran, dtype, file.tell())
     except NeurosimError:
         raise
+    # On damaged headers numpy's readers raise errors of many kinds.
     except Exception as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise format_error(path, where, "a NumPy array, version 1 or 2", reason, LAYOUT) from None
@@ -221,6 +222,7 @@ def open_npy(
     def tables() -> Iterator[EventTable]:
         nonlocal sensor, order
         with _stored_arrays(path) as arrays:
+            # Kept for later passes: they must see the layout of the first.
             if sensor is None:
                 numbers = [name for name in SIZES if name in arrays and math.prod(arrays[name].shape) == 1]
                 sensor = _stated_shape({name: arrays[name].read(0, 1) for name in numbers})

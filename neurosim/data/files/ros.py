@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,19 +158,10 @@ class BagSource(FileEvents):
         if bag != path and not (bag / METADATA).is_file():
             raise NeurosimMissingError(f"{path}: needs {METADATA} beside it; write it: ros2 bag reindex {bag}")
         with AnyReader([bag], default_typestore=_types()) as reader:
-            topics = {each.topic: each for each in reader.connections if each.msgtype in (*ARRAYS, PACKET)}
-            if not topics:
-                known = ", ".join(sorted({each.msgtype for each in reader.connections})[:8]) or "no messages"
-                expected = f"one of messages {', '.join(ARRAYS)} or {PACKET}"
-                raise format_error(path, "topics", expected, known, "convert the bag")
-            topic = self._topic
-            if topic is None and len(topics) > 1:
-                raise format_error(path, "topics", "one with events", ", ".join(sorted(topics)), "name it: population=")
-            if topic is None:
-                topic = next(iter(topics))
-            chosen = lookup(topics, topic, "read.population")
+            chosen = self._connection(reader.connections)
             packets = _Packets(path, self._shape) if chosen.msgtype == PACKET else None
             for connection, _, data in reader.messages(connections=[chosen]):
+                # Both versions of ROS as the bytes of the first: one decoder serves them.
                 if reader.is2:
                     message = bytes(reader.typestore.cdr_to_ros1(data, connection.msgtype))
                 else:
@@ -178,6 +169,22 @@ class BagSource(FileEvents):
                 yield _array(message) if packets is None else packets.decode(message)
             if packets is not None:
                 self.report = packets.counted(self.report)
+
+    def _connection(self, connections: Sequence[Any]) -> Any:
+        """Return the connection of the topic that was named, or else of the only topic of events."""
+        path = self._path
+        topics = {each.topic: each for each in connections if each.msgtype in (*ARRAYS, PACKET)}
+        if not topics:
+            known = ", ".join(sorted({each.msgtype for each in connections})[:8]) or "no messages"
+            expected = f"one of messages {', '.join(ARRAYS)} or {PACKET}"
+            raise format_error(path, "topics", expected, known, "convert the bag")
+        if self._topic is not None:
+            chosen = lookup(topics, self._topic, "read.population")
+        elif len(topics) > 1:
+            raise format_error(path, "topics", "one with events", ", ".join(sorted(topics)), "name it: population=")
+        else:
+            chosen = next(iter(topics.values()))
+        return chosen
 
 
 class _Packets:
@@ -193,6 +200,7 @@ class _Packets:
 
     def decode(self, message: bytes) -> EventMessage:
         """Return the events of a message in the serialization of ROS 1."""
+        # After the header: height, width, number of the packet, base of its times, encoding, byte order, bytes.
         at = _behind_header(message)
         height, width = np.frombuffer(message, "<u4", 2, at).tolist()
         _, base = np.frombuffer(message, "<u8", 2, at + 8).tolist()

@@ -215,6 +215,7 @@ def _sensor(table: EventTable, highest: Sequence[float], shape: tuple[int, ...] 
     """Return the shape of the sensor: (2, height, width), or (units,) of a table without y."""
     rank = 3 if len(highest) == 2 else 1
     if shape is None:
+        # NaN and infinity fail this comparison, too.
         if not all(0 <= place < 1 << 31 for place in highest):
             raise format_error(table.path, f"{table.prefix}x, y", "places below 2^31", max(highest), LAYOUT)
         shape = tuple(int(place) + 1 for place in highest)

@@ -135,6 +135,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     split = splits.split_of(items, options, str(root))
     bar = bar_class()(items, "reading", unit="file", delay=2.0, disable=quiet or not shows_bars())
     pictures, guesses = options.images.decided(sample_images(items))
+    # Files that cannot be read are left out, so the split is made again of the others: shares are of what is used.
     read, items, bad = _read_all(root, bar, replace(options, images=pictures))
     if bad:
         split = splits.split_of(items, options, str(root))

@@ -31,6 +31,7 @@ def with_recordings(items: Sequence[Item]) -> tuple[Item, ...]:
     for k, (item, name) in enumerate(zip(items, names, strict=True)):
         pieces[item.label, name].append(k)
         recordings[item.label].add(name)
+    # Numbers at the end of names are common: most recordings must have several pieces before they mean pieces.
     several = sum(len(numbers) > 1 for numbers in pieces.values())
     is_clear = all(names) and 2 * several > len(pieces)
     if not is_clear or min(map(len, recordings.values())) < MIN_RECORDINGS:

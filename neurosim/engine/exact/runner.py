@@ -166,6 +166,7 @@ def _probe_table(
     units: list[NDArray[Any]] = []
     for row, probe in zip(table, probes, strict=True):
         at = locate(compiled.network, probe)
+        # The first sample is at 0, so one at the very end, but for rounding, is left out.
         samples = max(0, int(np.ceil(duration / probe.interval - GRID_SLACK)))
         out = np.empty((samples, at.units.size))
         row[exact.P_POPULATION] = at.population

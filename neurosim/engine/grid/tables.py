@@ -330,6 +330,7 @@ def unit_table(
             alive += _fill_poisson(row, compiled.poisson[p], compiled.real)
         else:
             row[col.KIND] = col.EVENTS
+    # After all populations: the row of a bundle is copied from its first member's.
     for k, bundle in enumerate(compiled.bundles):
         _fill_bundle(compiled, table, k=populations + k, bundle=bundle, inputs=ranges[populations + k])
         alive += [bundle.firsts, bundle.numbers]

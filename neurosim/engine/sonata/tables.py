@@ -172,6 +172,7 @@ def read_types(path: str | None, key: str) -> dict[int, dict[str, str]]:
         return {}
     try:
         with open(path, newline="", encoding="utf-8") as file:
+            # Tables in use have tabs or several spaces between columns, where the format has one space.
             stripped = (line.strip().replace("\t", " ") for line in file)
             rows = [row for row in csv.reader(stripped, delimiter=" ", skipinitialspace=True) if row]
     except OSError:

@@ -231,6 +231,7 @@ def controller_gradients(
             now = _Window(flat_state(after), seen, answers_from(batch, (i + 1) * window, task.outputs))
             _add_guesses(now, state, mixers, predictors)
         if before is not None and state is not None:
+            # This window began with a copy of the state: its gradients are those that the window before never receives.
             arrived = torch.cat([_gradient(value).flatten(1) for value in floats_of(state)], 1)
             examples.append(before.example(arrived, count))
         before = now

@@ -372,6 +372,7 @@ class Split(OneSource):
         rule = f"must divide the {len(known)} classes into tasks of two at least"
         require(self.scenario == "class" or short > 1, "stream.each", rule, self.each)
         names = tuple(", ".join(base.classes[c] for c in sorted(group)) for group in groups)
+        # Accuracy of a task without test items would be 0 / 0, at the end of a run of hours.
         tested = {int(k) for k in np.unique(base.test.y)}
         untested = [name for name, group in zip(names, groups, strict=True) if not tested & set(group)]
         require(not untested, f"stream: {self.source}", "must have test items of every task; these have none", untested)

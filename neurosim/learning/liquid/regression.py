@@ -59,6 +59,8 @@ class RidgeRegression(Shown):
         )
         check_finite({"states": states, "targets": targets})
         with one_thread():
+            # The last part of the series validates: parts drawn at random would lie between states that are nearly the
+            # same.
             begin = len(states) - max(1, round(self.validation * len(states)))
             first = _Spectrum.of(states[:begin], targets[:begin])
             errors = np.empty((len(self.penalties), targets.shape[1]))
@@ -69,6 +71,7 @@ class RidgeRegression(Shown):
             whole = _Spectrum.of(states, targets)
             weights = np.empty((states.shape[1], targets.shape[1]))
             bias = np.empty(targets.shape[1])
+            # Targets choose their penalties on their own; those of one penalty are solved together.
             for k in np.unique(chosen):
                 own = chosen == k
                 every, offsets = whole.solve(self.penalties[k])

@@ -74,12 +74,14 @@ class ValueCode(Shown):
         require(bool(np.isfinite(values).all()), "ValueCode.encode", "needs finite values", "NaN or infinity")
         low = np.array(self.low)
         place = np.clip((values - low) / (np.array(self.high) - low), 0.0, 1.0)
+        # A width beyond both ends, so that the lowest and the highest value have neighbours on both sides, too.
         centres = np.linspace(-self.width, 1.0 + self.width, self.units)
         ticks = []
         units = []
         for each in place:
             activity = np.exp(-((each[:, :, None] - centres) ** 2) / (2 * self.width**2))
             moment, column, unit = np.nonzero(activity >= MIN_ACTIVITY)
+            # The most active unit fires at once: latency tells the distance from a centre.
             latency = SPREAD * (1.0 - activity[moment, column, unit])
             time = (moment + latency) * self.step
             order = np.argsort(time, kind="stable")

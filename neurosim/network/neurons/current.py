@@ -313,6 +313,7 @@ class AlphaLIF(_CurrentLIF):
         p = state[3]
         h = state[4]
         q = state[5]
+        # During the refractory time only the currents move on; the membrane follows from its end.
         clamped = min(elapsed, state[1])
         if clamped > 0.0:
             state[1] -= clamped
@@ -334,6 +335,7 @@ class AlphaLIF(_CurrentLIF):
         rest = c[9]
         r = c[10]
         clamped = state[1]
+        # Currents times r, in volts: the flow below is without r.
         e = r * state[2]
         p = r * state[3]
         h = r * state[4]
@@ -344,6 +346,7 @@ class AlphaLIF(_CurrentLIF):
         y = state[0] - rest
         bar = threshold - rest
         ahead = alpha_crossing(membrane, y, e, p, h, q, bar)
+        # A negative number is "not within so many seconds": these, too, count from the end of the refractory time.
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod

@@ -268,6 +268,7 @@ class _Loader:
                 if self.kind(before) not in TRANSFORMS:
                     paths.append(replace(path, source=before))
                     continue
+                # A path that met a node twice would be followed for ever.
                 if before in path.through:
                     raise NeurosimInputError(f"{self.title(before)}: lies on a circle without a neuron")
                 step = self.transform(before)
@@ -428,6 +429,7 @@ class _Loader:
         padding = pair(node.padding, "Conv2d", "padding", 0)
         if dilation != (1, 1) or stride[0] != stride[1] or padding[0] != padding[1]:
             return None
+        # Only what `Convolution` can say: one stride and one padding for both sides, no groups, no dilation.
         pattern = Convolution(np.asarray(node.weight, np.float64), stride[0], padding[0])
         source = self.shape(path.source)
         if len(source) != 3 or pattern.output_shape(source) != self.shape(target):

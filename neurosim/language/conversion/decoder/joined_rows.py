@@ -226,6 +226,7 @@ def _parts(
         steps, bias = constants[each.layer]
         out = outs[each.layer]
         behind = 4 * each.first
+        # Addresses of a part are those of its first column; 0 stands for an array that a layer does not have.
         row[parts.FIRST] = each.start
         row[parts.OUTPUTS] = each.outputs
         if steps is not None:

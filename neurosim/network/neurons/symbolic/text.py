@@ -207,6 +207,7 @@ class EquationReader:
             return self._refused(node, what)
         name = node.func.id
         arguments = node.args
+        # The user's names come first: a table of values may have the name of a function.
         if name in self.timed:
             count = self.timed[name]
             require(len(arguments) == count, f"{what}: {name}", f"must have {count} arguments", len(arguments))
@@ -216,12 +217,14 @@ class EquationReader:
         lookup(dict.fromkeys((*NAMES, *self.timed)), name, f"{what}: function")
         kind, count = NAMES[name]
         require(len(arguments) == count, f"{what}: {name}", f"must have {count} arguments", len(arguments))
+        # Every mention draws numbers of its own.
         if name in ("rand", "randn"):
             number = sum(drive.name.startswith(f"{name}_") for drive in self.drives.values())
             drawn = f"{name}_{number}"
             self.known[drawn] = NONE
             return self._drive(drawn, Drive("uniform" if name == "rand" else "normal", drawn, self.shared), what)
         values = [self._read(argument, what) for argument in arguments]
+        # A condition is 0 or 1 already.
         if name == "int" and is_condition(values[0]):
             return values[0]
         if name == "log10":
