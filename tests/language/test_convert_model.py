@@ -730,6 +730,7 @@ def test_damaged_tensors_say_which(saved: Path, tmp_path: Path) -> None:
             "calibration text: must have more than 129 tokens",
         ),
         (lambda: convert(model_of("ssm"), Coding(qk=True)), "DiagonalSSM has no q and k to code"),
+        (lambda: convert(model_of("softmax"), Coding(state=True)), "SoftmaxAttention holds earlier tokens, .*leave"),
         (lambda: Sampling(temperature=-1.0), "Sampling.temperature: must be >= 0"),
         (lambda: convert(_broken(), Coding("ternary")), "tensor 'norm.weight': holds NaN or infinity"),
         (lambda: list(generate_tokens(model_of("gla"), b"", Sampling())), "prompt: must have at least one byte"),

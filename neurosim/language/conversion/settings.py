@@ -36,7 +36,8 @@ class Coding:
             channels).
         qk: code q and k where they enter the state; the state is then updated lazily. Executed, its sums are taken in
             another order than simulated: most kinds agree to about 1e-6, not bit for bit.
-        state: code the state itself, after every token.
+        state: code the state itself, after every token; for kinds whose state is changed by tokens, and does not hold
+            them.
         head: code the input of the output layer too.
 
     Raises:

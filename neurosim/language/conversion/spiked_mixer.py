@@ -40,10 +40,12 @@ def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None
     """Put coders in front of the states; each head of a token has its own threshold, and each row of a state.
 
     Raises:
-        NeurosimInputError: a mixer without q and k.
+        NeurosimInputError: a mixer without q and k, or without a state that is coded.
     """
     if qk:
         check_qk(model)
+    if state:
+        _check_state(model)
     for mixer in model.mixers():
         for name, coded in (("q", qk), ("k", qk), ("state", state)):
             # Each coder is a module of its own, so that its counts and name are its own.
@@ -56,6 +58,16 @@ def check_qk(model: LanguageModel) -> None:
         if not mixer.has_qk:
             raise NeurosimInputError(
                 f"layers.{i}.mixer: a {type(mixer).__name__} has no q and k to code; leave Coding.qk out"
+            )
+
+
+def _check_state(model: LanguageModel) -> None:
+    """Raise `NeurosimInputError` for a mixer that holds tokens: each would be rounded again with every later token."""
+    for i, mixer in enumerate(model.mixers()):
+        if mixer.holds_tokens:
+            raise NeurosimInputError(
+                f"layers.{i}.mixer: a {type(mixer).__name__} holds earlier tokens, and has no state that tokens "
+                "change; leave Coding.state out"
             )
 
 

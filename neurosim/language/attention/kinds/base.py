@@ -92,6 +92,7 @@ class Mixer(nn.Module, ABC):
         chunk: tokens in a chunk of the chunked form.
         why_not_parallel: why the state cannot be composed over processes; empty where it can.
         in_words: the recurrence, for those who read what a conversion made.
+        holds_tokens: the memory is earlier tokens, or has them in it; they do not change any more, and are not coded.
         has_qk: q and k are inputs of the recurrence that can be sent as spikes.
         scale: factor of the outputs.
         auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
@@ -106,6 +107,7 @@ class Mixer(nn.Module, ABC):
     chunk = 64
     why_not_parallel = ""
     in_words = "recurrence on floats"
+    holds_tokens = False
     has_qk = False
     scale = 1.0
     reads_backwards = False

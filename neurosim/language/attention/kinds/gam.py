@@ -30,6 +30,8 @@ class GatedAssociativeMemory(Mixer):
     The memory is [B, conv_size - 1, D], the tokens before.
     """
 
+    holds_tokens = True
+
     slots: Annotated[int, Rule("> 0")] = 512
     conv_size: Annotated[int, Rule(">= 1 tokens")] = 3
 

@@ -79,6 +79,7 @@ class SeqBoat(Mixer):
     """
 
     why_not_parallel = "its keys come from active tokens, which lie in other processes"
+    holds_tokens = True
 
     slots: Annotated[int, Rule(">= 1 tokens")] = 256
     key_dim: int | None = None
@@ -152,7 +153,6 @@ class SeqBoat(Mixer):
         return F.relu(scores.masked_fill(~visible, 0.0)).square()
 
     def compiled_layer(self, step: Step, x: Tensor, state: State, shared: Shared) -> Tensor | None:
-        step.code_state(state["memory"], self.codes.state)
         s, _ = run_inside(self.average, x, state, shared)
         s = F.silu(s)
         # As `project`, but a route leaves out the tokens that are not active.

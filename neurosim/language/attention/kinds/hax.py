@@ -56,6 +56,7 @@ class HAX(Mixer):
     """
 
     why_not_parallel = "its keys of earlier tokens lie in other processes"
+    holds_tokens = True
     has_qk = True
 
     topk: Annotated[int, Rule(">= 1 tokens")] = 32

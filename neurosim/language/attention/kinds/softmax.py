@@ -32,6 +32,7 @@ class CachedAttention(Mixer):
 
     recurrence = ("recur", "visible_later")
     in_words = "softmax attention over earlier tokens"
+    holds_tokens = True
     has_qk = True
     window_size = 0
     kv_heads: int

@@ -186,6 +186,8 @@ class TitansContext(Titans):
     the segment.
     """
 
+    holds_tokens = True
+
     conv_size: int = 0
     persistent: Annotated[int, Rule("> 0")] = 4
 

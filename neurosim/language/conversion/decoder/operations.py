@@ -121,7 +121,7 @@ class StepBuilder(DecoderProgram, Step):
             return
         node = traced(memory).node
         if node.waits:
-            raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
+            raise NotCompiledError("codes.state: no operation writes the state")
         encoding.code_state(self, node.buffer, coder, memory.shape[-1])
 
     def route(self, scores: Tensor, choice: Routing) -> list[Routed]:
