@@ -26,13 +26,13 @@ import numpy as np
 
 from neurosim.learning.training.reconstruction import (
     AlmostLinearNetwork,
-    ReconstructionSpec,
     lorenz63,
     reconstruct,
     spectrum_distance,
     state_space_divergence,
 )
-from neurosim.learning.training.refinement import SPECTRA, RefinementSpec, refine
+from neurosim.learning.training.refinement import SPECTRA, refine
+from neurosim.learning.training.specs import ReconstructionSpec, RefinementSpec
 
 STEPS = 100_000
 BEFORE = 1000

@@ -133,8 +133,9 @@ class Edges(Shown):
                 )
                 units.append(matching)
             else:
+                several = "give each of several ids by itself; " if "," in text else ""
                 raise NeurosimInputError(
-                    f"{name}: must be the id of a neuron, or COLUMN=VALUE (got '{text}'); the first id is "
+                    f"{name}: must be the id of a neuron, or COLUMN=VALUE (got '{text}'); {several}the first id is "
                     f"{self.ids[0] if self.size else 'none'}"
                 )
         return np.unique(np.concatenate(units))

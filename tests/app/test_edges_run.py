@@ -114,6 +114,11 @@ def test_rates_of_trials_by_hand() -> None:
     assert table["sd_hz"].tolist() == [4.0, 2.0] and table["active_trials"].tolist() == [1, 2]
 
 
+def test_a_network_that_nothing_drives_says_how_to() -> None:
+    done = neurosim("simulate", "--edges", "edges.csv", "--set", "edges.weight=1", "--duration", "0.01")
+    assert "nothing drives them: --activate ID --rate HZ does" in " ".join(done.output.split())
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [
@@ -124,6 +129,8 @@ def test_rates_of_trials_by_hand() -> None:
         (("--model", "LIFF"), "neuron.model: unknown name 'LIFF'; did you mean 'LIF'"),
         (("--set", "neuron.parameters.tau=1"), "neuron.parameters of LIF: unknown name 'tau'"),
         (("--set", "edges.weight=size"), "edges.csv: column of edges.weight: unknown name 'size'"),
+        (("--set", "edges.pre=source"), ", by --set edges.pre=NAME or in Python pre=NAME"),
+        (("--activate", f"{IDS[0]},{IDS[1]}", "--rate", 3), "give each of several ids by itself; the first id is"),
         (("--set", "rates=rates.txt"), "rates.txt: ending: unknown name '.txt'"),
         (("--limit", 3), "--limit: needs a DATASET: the table of edges runs by itself"),
         (("--nir", "net.nir"), "--nir: needs a network in --config"),

@@ -209,6 +209,49 @@ def test_a_command_without_torch_says_what_to_install(words: tuple[str, ...], el
     assert done.returncode == 2 and "needs torch" in done.stderr and install("train") in done.stderr
 
 
+def test_each_help_is_read_without_torch(elsewhere: None) -> None:
+    code = """
+import sys
+
+import click
+
+sys.modules["torch"] = None
+from neurosim.app.cli import main
+
+def read(command, context):
+    assert command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            read(inner, click.Context(inner, parent=context, info_name=name))
+
+read(main, click.Context(main))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("net.toml", "settings are given as --config net.toml"),
+        ("load.csv", "'neurosim series load.csv' takes values over time"),
+        ("x.npz", "'neurosim continual run x.npz' takes embeddings"),
+        ("m.gguf", "'neurosim convert m.gguf' takes a language model"),
+        ("a.raw", "neurosim view a.raw"),
+    ],
+)
+def test_a_file_in_the_place_of_a_dataset_is_told_what_takes_it(name: str, words: str, elsewhere: None) -> None:
+    Path(name).write_text("")
+    code, text = invoke("simulate", name)
+    assert code == 2 and f"{name}: is a file" in text and words in text
+
+
+def test_a_word_that_is_like_no_dataset_is_a_folder_that_is_not_there(elsewhere: None) -> None:
+    code, text = invoke("simulate", "gestures")
+    assert code == 2 and "gestures: no such folder; check the path, or give a name of 'neurosim datasets list'" in text
+
+
 def test_a_sweep_of_networks_needs_no_torch(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("net.toml").write_text(NETWORK)
     monkeypatch.setitem(sys.modules, "torch", None)

@@ -103,7 +103,8 @@ def test_the_lorenz_system_has_its_attractor() -> None:
 
 @pytest.mark.slow
 def test_a_training_learns_is_a_function_of_its_seed_and_is_kept(tmp_path: Path) -> None:
-    from neurosim.learning.training.reconstruction import ReconstructionSpec, reconstruct
+    from neurosim.learning.training.reconstruction import reconstruct
+    from neurosim.learning.training.specs import ReconstructionSpec
 
     t = np.arange(3000)
     data = np.stack([np.sin(t / 10), np.cos(t / 10)], 1) * 2**0.5
@@ -119,12 +120,8 @@ def test_a_training_learns_is_a_function_of_its_seed_and_is_kept(tmp_path: Path)
 
 
 def test_the_network_of_the_nearest_orbit_is_returned() -> None:
-    from neurosim.learning.training.reconstruction import (
-        ReconstructionSpec,
-        lorenz63,
-        reconstruct,
-        state_space_divergence,
-    )
+    from neurosim.learning.training.reconstruction import lorenz63, reconstruct, state_space_divergence
+    from neurosim.learning.training.specs import ReconstructionSpec
 
     data = lorenz63(2000)
     distances = []
@@ -175,8 +172,9 @@ def test_orbits_and_boxes_are_their_references() -> None:
 @pytest.mark.slow
 def test_refinement_lowers_the_error_then_finds_nearer_orbits() -> None:
     """A circle: with few errors the orbit still falls into a fixed point, and the search finds one that stays."""
-    from neurosim.learning.training.reconstruction import ReconstructionSpec, reconstruct, state_space_divergence
-    from neurosim.learning.training.refinement import RefinementSpec, refine
+    from neurosim.learning.training.reconstruction import reconstruct, state_space_divergence
+    from neurosim.learning.training.refinement import refine
+    from neurosim.learning.training.specs import ReconstructionSpec, RefinementSpec
 
     t = np.arange(3000)
     data = np.stack([np.sin(t / 10), np.cos(t / 10)], 1) * 2**0.5
@@ -206,7 +204,8 @@ def test_refinement_lowers_the_error_then_finds_nearer_orbits() -> None:
 
 def test_a_search_is_narrowed_while_its_candidates_leave_the_system() -> None:
     from neurosim.learning.training.reconstruction import AlmostLinearNetwork
-    from neurosim.learning.training.refinement import RefinementSpec, refine
+    from neurosim.learning.training.refinement import refine
+    from neurosim.learning.training.specs import RefinementSpec
 
     t = np.arange(400)
     data = np.stack([np.sin(t / 10), np.cos(t / 10)], 1) * 2**0.5

@@ -235,5 +235,9 @@ def _chosen(path: Path, heads: Sequence[str], names: Mapping[str, str] | None) -
     if names is None:
         return list(heads)
     for setting, name in names.items():
-        lookup(dict.fromkeys(heads), name, f"{path}: column of {setting}")
+        try:
+            lookup(dict.fromkeys(heads), name, f"{path}: column of {setting}")
+        except NeurosimInputError as error:
+            argument = setting.rpartition(".")[2]
+            raise NeurosimInputError(f"{error}, by --set {setting}=NAME or in Python {argument}=NAME") from None
     return list(dict.fromkeys(names.values()))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimError, require
 from ...base.optimizers import RAdam
 from ...base.random import rng_key
-from ...base.rules import Count, Natural, Rule, check_rules
 from ...data.files.state import Saved
 from ...kernels.layers.almost_linear import cpu as almost_linear
+from .specs import ReconstructionSpec
 
 Array = NDArray[np.float64]
 # Largest norm of a gradient: without, one chaotic batch has ended a training at a learning rate of 5e-3.
@@ -28,43 +27,6 @@ ORBIT = 20_000
 BEFORE = 1000
 # Visits that are added to every box of state space.
 SMOOTHING = 1e-5
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReconstructionSpec:
-    """A network and its training.
-
-    Attributes:
-        units: M.
-        rectified: P, the last units, which have a relu.
-        every: tau, number of steps from one at which the first units are set to the data to the next.
-        length, batch: steps of a training sequence, and sequences of an update.
-        updates: number of updates.
-        learning_rate, last_learning_rate: learning rate of RAdam at the first and the last update, falling
-            exponentially.
-        noise: standard deviation that is added to the data of an update.
-        compared_every: number of updates after which the network's orbit is compared with the data. The network of the
-            smallest D_stsp is returned, as published, because networks a few updates apart end on the attractor or in a
-            fixed point. 0: the last network is returned.
-        seed: key of first weights and batches.
-    """
-
-    units: Count = 20
-    rectified: int = 2
-    every: Count = 16
-    length: Count = 200
-    batch: Count = 16
-    updates: Count = 100_000
-    learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-3
-    last_learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-5
-    noise: Annotated[float, Rule("finite and >= 0")] = 0.05
-    compared_every: Natural = 0
-    seed: Natural = 0
-
-    def __post_init__(self) -> None:
-        check_rules(self)
-        in_range = 0 <= self.rectified <= self.units
-        require(in_range, "ReconstructionSpec.rectified", f"must be 0 to {self.units} units", self.rectified)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,17 +8,15 @@ attractor or ends in a fixed point near it: the search compares free orbits with
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimError, require
+from ...base.errors import NeurosimError
 from ...base.random import rng_key
-from ...base.rules import Count, Natural, Rule, check_rules
 from ...kernels.layers.almost_linear import cpu as almost_linear
 from .reconstruction import BEFORE, AlmostLinearNetwork, check_data, draw_sequences, hellinger, spectra, visits
+from .specs import RefinementSpec
 
 Array = NDArray[np.float64]
 # Weights of earlier batches in the running means of the curvature and of the gradient.
@@ -36,49 +34,6 @@ SMOOTHING = 20.0
 CURVATURE_BATCH = 192
 # Distance in standard deviations beyond which an orbit has left the system.
 FAR = 100.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefinementSpec:
-    """Gauss-Newton updates and a search behind them.
-
-    Attributes:
-        every: tau, number of steps from one at which the first units are set to the data to the next; longer than in
-            the training before, so that the error shows how quickly orbits leave a fixed point.
-        length, batch: steps of a sequence, and sequences of an update.
-        updates: number of Gauss-Newton updates.
-        rate, last_rate: fraction of the step that is taken, falling exponentially.
-        noise: standard deviation that is added to the data of an update.
-        generations: number of rounds of the search.
-        candidates: networks of a round, an even number.
-        chosen: number of the best candidates, whose mean is the next centre.
-        spread, last_spread: spread of the candidates, falling exponentially: their errors lie about spread^2 / 2 a
-            parameter above the centre's.
-        orbits, steps: free orbits by which a candidate is compared with the data, and steps of each.
-        seed: key of batches and candidates.
-    """
-
-    every: Count = 32
-    length: Count = 200
-    batch: Count = 16
-    updates: Natural = 1000
-    rate: Annotated[float, Rule("finite and > 0")] = 0.5
-    last_rate: Annotated[float, Rule("finite and > 0")] = 0.1
-    noise: Annotated[float, Rule("finite and >= 0")] = 0.02
-    generations: Natural = 50
-    candidates: Count = 32
-    chosen: Count = 8
-    spread: Annotated[float, Rule("finite and > 0")] = 1e-2
-    last_spread: Annotated[float, Rule("finite and > 0")] = 5e-3
-    orbits: Count = 2
-    steps: Count = 20_000
-    seed: Natural = 0
-
-    def __post_init__(self) -> None:
-        check_rules(self)
-        require(self.candidates % 2 == 0, "RefinementSpec.candidates", "must be even", self.candidates)
-        rule = f"must be at most the {self.candidates} candidates"
-        require(self.chosen <= self.candidates, "RefinementSpec.chosen", rule, self.chosen)
 
 
 def refine(

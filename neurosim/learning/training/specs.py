@@ -203,3 +203,83 @@ class TrainingSpec:
         if step < rise:
             return self.learning_rate * (step + 1) / rise
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionSpec:
+    """An almost-linear network and its training, see `reconstruction`.
+
+    Attributes:
+        units: M.
+        rectified: P, the last units, which have a relu.
+        every: tau, number of steps from one at which the first units are set to the data to the next.
+        length, batch: steps of a training sequence, and sequences of an update.
+        updates: number of updates.
+        learning_rate, last_learning_rate: learning rate of RAdam at the first and the last update, falling
+            exponentially.
+        noise: standard deviation that is added to the data of an update.
+        compared_every: number of updates after which the network's orbit is compared with the data. The network of the
+            smallest D_stsp is returned, as published, because networks a few updates apart end on the attractor or in a
+            fixed point. 0: the last network is returned.
+        seed: key of first weights and batches.
+    """
+
+    units: Count = 20
+    rectified: int = 2
+    every: Count = 16
+    length: Count = 200
+    batch: Count = 16
+    updates: Count = 100_000
+    learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-3
+    last_learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-5
+    noise: Annotated[float, Rule("finite and >= 0")] = 0.05
+    compared_every: Natural = 0
+    seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        check_rules(self)
+        in_range = 0 <= self.rectified <= self.units
+        require(in_range, "ReconstructionSpec.rectified", f"must be 0 to {self.units} units", self.rectified)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementSpec:
+    """Gauss-Newton updates of an almost-linear network and a search behind them, see `refinement`.
+
+    Attributes:
+        every: tau, number of steps from one at which the first units are set to the data to the next; longer than in
+            the training before, so that the error shows how quickly orbits leave a fixed point.
+        length, batch: steps of a sequence, and sequences of an update.
+        updates: number of Gauss-Newton updates.
+        rate, last_rate: fraction of the step that is taken, falling exponentially.
+        noise: standard deviation that is added to the data of an update.
+        generations: number of rounds of the search.
+        candidates: networks of a round, an even number.
+        chosen: number of the best candidates, whose mean is the next centre.
+        spread, last_spread: spread of the candidates, falling exponentially: their errors lie about spread^2 / 2 a
+            parameter above the centre's.
+        orbits, steps: free orbits by which a candidate is compared with the data, and steps of each.
+        seed: key of batches and candidates.
+    """
+
+    every: Count = 32
+    length: Count = 200
+    batch: Count = 16
+    updates: Natural = 1000
+    rate: Annotated[float, Rule("finite and > 0")] = 0.5
+    last_rate: Annotated[float, Rule("finite and > 0")] = 0.1
+    noise: Annotated[float, Rule("finite and >= 0")] = 0.02
+    generations: Natural = 50
+    candidates: Count = 32
+    chosen: Count = 8
+    spread: Annotated[float, Rule("finite and > 0")] = 1e-2
+    last_spread: Annotated[float, Rule("finite and > 0")] = 5e-3
+    orbits: Count = 2
+    steps: Count = 20_000
+    seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        check_rules(self)
+        require(self.candidates % 2 == 0, "RefinementSpec.candidates", "must be even", self.candidates)
+        rule = f"must be at most the {self.candidates} candidates"
+        require(self.chosen <= self.candidates, "RefinementSpec.chosen", rule, self.chosen)

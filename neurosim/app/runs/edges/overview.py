@@ -17,12 +17,15 @@ def overview_of(result: EdgesResult) -> Overview:
         lead.append(f"{numbers.counted(result.activated, 'neuron')} activated")
     if result.silenced:
         lead.append(f"{numbers.counted(result.silenced, 'neuron')} silenced")
+    note = f"of {numbers.plain(result.neurons)}"
+    if not result.activated and not result.fired:
+        note = f"{note}; nothing drives them: --activate ID --rate HZ does"
     caption = f"Highest rates of {numbers.counted(result.rows, 'neuron')} in {result.table or 'the table of rates'}"
     return Overview(
         title=f"{result.network or 'A table of edges'}, {numbers.plain(result.neurons)} neurons",
         lead=lead,
         facts=[
-            Fact(label="Neurons that fired", value=result.fired, note=f"of {numbers.plain(result.neurons)}"),
+            Fact(label="Neurons that fired", value=result.fired, note=note),
             Fact(label="Spikes", value=result.spikes, note=f"of these neurons in {trials}"),
             operations(result.measures, each=""),
             *energies(result.energy, "of the first trial"),

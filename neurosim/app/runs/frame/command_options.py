@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ....base.errors import NeurosimInputError, NeurosimMissingError, require
+from ....base.errors import NeurosimInputError, NeurosimMissingError, nearest, require
 from .options import RunOptions
 
 NO_RUN = ("config", "sets", "seed", "out", "threads")  # options of commands that run nothing
@@ -103,12 +103,31 @@ def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
     if path.is_dir():
         return {**settings, "data.name": "folder", "data.root": name}
     if path.is_file():
-        raise NeurosimInputError(
-            f"{name}: is a file; give the folder that holds a folder for each class, or see it: neurosim view {name}"
-        )
-    # A word without a slash is a misspelt name; the catalogue then suggests the nearest one.
-    if len(path.parts) > 1 or name.endswith(os.sep):
+        raise NeurosimInputError(f"{name}: is a file; {_use_of(path)}")
+    # A word without a slash may be a misspelt name; the catalogue then suggests the nearest one.
+    if len(path.parts) > 1 or name.endswith(os.sep) or nearest(name, catalog.names()) is None:
         raise NeurosimMissingError(
             f"{name}: no such folder; check the path, or give a name of 'neurosim datasets list'"
         )
     return dict(settings)
+
+
+def _use_of(path: Path) -> str:
+    """Return what takes such a file, where a dataset is expected."""
+    match path.suffix.lower():
+        case ".toml":
+            return f"settings are given as --config {path}"
+        case ".csv" | ".tsv" | ".parquet":
+            return (
+                f"give a folder of recordings; of tables, 'neurosim series {path}' takes values over time, 'neurosim "
+                f"simulate --edges {path}' edges of a network, and 'neurosim view {path}' shows events"
+            )
+        case ".npz" | ".npy":
+            return (
+                f"give a folder of recordings; 'neurosim continual run {path}' takes embeddings, and 'neurosim view "
+                f"{path}' shows events"
+            )
+        case ".gguf":
+            return f"'neurosim convert {path}' takes a language model"
+        case _:
+            return f"give the folder that holds a folder for each class, or see it: neurosim view {path}"

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from ....base.errors import require
 from ....base.rules import NameOrFile, Rule, Seed
-from ....learning.training.reconstruction import ReconstructionSpec
-from ....learning.training.refinement import RefinementSpec
+from ....learning.training.specs import ReconstructionSpec, RefinementSpec
 from ..frame.config import RunConfig
 
 COMPUTED = "lorenz63"
@@ -50,9 +49,9 @@ class ReconstructConfig(RunConfig):
     Attributes:
         seed: key of every random draw.
         system: the series.
-        network: see `learning.training.reconstruction.ReconstructionSpec`; its seed is the run's.
+        network: see `learning.training.specs.ReconstructionSpec`; its seed is the run's.
         refine: whether the network is refined, which the source does not do.
-        refinement: see `learning.training.refinement.RefinementSpec`; its seed is the run's.
+        refinement: see `learning.training.specs.RefinementSpec`; its seed is the run's.
     """
 
     seed: Seed = 0

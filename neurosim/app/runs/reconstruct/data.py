@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ....base.errors import NeurosimMissingError, require
 from ....data.series import decode_text, read_series
 from ....data.series_order import in_time
-from ....learning.training.reconstruction import lorenz63
 from ..series.data import filled
 from .config import COMPUTED, ReconstructConfig
 
@@ -52,6 +51,9 @@ def read_system(config: ReconstructConfig) -> SystemData:
     """
     own = config.system
     if own.is_computed:
+        # Its module imports torch, without which the help of the command is read, too.
+        from ....learning.training.reconstruction import lorenz63
+
         learned = lorenz63(own.steps, seed=config.seed)
         return SystemData(learned, lorenz63(own.steps, seed=config.seed + OTHER), ("x", "y", "z"))
     path = Path(own.name)
