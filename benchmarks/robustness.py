@@ -22,7 +22,7 @@ from sklearn.svm import SVC
 from neurosim import Recordings
 from neurosim.app.runs import baselines
 from neurosim.app.runs.data import even
-from neurosim.app.runs.frame_cnn import default_classifier
+from neurosim.app.runs.frame_cnn import FrameClassifier, frames
 from neurosim.data import catalog
 from neurosim.learning import Liquid, Readout
 from neurosim.learning.liquid.copies import Copies
@@ -172,7 +172,8 @@ def svm(train: Recordings, seed: int) -> Predict:
 
 def cnn(train: Recordings, seed: int) -> Predict:
     """Return the answers of the small CNN that stands beside every run."""
-    return default_classifier(train, CNN_PARAMETERS, seed).predict
+    model = FrameClassifier.fitted(frames(train), np.asarray(train.labels), CNN_PARAMETERS, seed)
+    return lambda recordings: model.answer(frames(recordings))
 
 
 READERS: Mapping[str, Callable[[Recordings, int], Predict]] = {"liquid": liquid, "SVM": svm, "CNN": cnn}

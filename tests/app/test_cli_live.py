@@ -28,7 +28,7 @@ from neurosim.app.live.models import LiveModel, open_model
 from neurosim.app.live.page import LivePage, picture
 from neurosim.app.live.sources import Datagrams, LiveCamera, Source, collect, open_source
 from neurosim.app.runs.frame.folder import open_run
-from neurosim.app.runs.liquid.adapted import open_liquids
+from neurosim.app.runs.liquid.adapted import open_liquid
 from neurosim.base import NeurosimInputError
 from neurosim.data import PacketWriter, write
 from neurosim.data.spikes import Recordings
@@ -77,9 +77,7 @@ def test_a_recorded_stream(run: Path, tmp_path: Path) -> None:
     assert told[-1]["label"] == "right" and told[-1]["dropped_packets"] == summary["dropped_packets"] == 0
     assert set(summary["event_to_answer_s"]) == set(summary["packet_to_answer_s"]) == {"p50", "p95", "p99", "max"}
     # The last answer looks at all of the recording: it is the answer to the recording.
-    opened = open_liquids(open_run(run))[1][0]
-    liquid = opened.liquid
-    readout = opened.readout
+    _, _, liquid, readout = open_liquid(open_run(run))
     batch = Recordings.collect([spikes])
     whole = readout.scores(liquid.run(batch, threads=1).recordings("liquid"))[0]
     assert told[-1]["scores"] == pytest.approx(whole, abs=1e-3)
@@ -91,9 +89,7 @@ def test_groups_of_the_sensor_are_read_as_by_the_run(run: Path, tmp_path: Path) 
     spikes = recording(1, 99)
     write(tmp_path / "a.raw", spikes)
     told, _ = lines_of(tmp_path / "a.raw", "--model", tmp_path / "groups", "--speed", "0", "--window", DURATION)
-    opened = open_liquids(open_run(tmp_path / "groups"))[1][0]
-    liquid = opened.liquid
-    readout = opened.readout
+    _, _, liquid, readout = open_liquid(open_run(tmp_path / "groups"))
     batch = Recordings.collect([spikes])
     whole = readout.scores(liquid.read(liquid.run(batch, threads=1).recordings("liquid"), batch))[0]
     assert told[-1]["scores"] == pytest.approx(whole, abs=1e-3)

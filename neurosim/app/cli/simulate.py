@@ -21,7 +21,6 @@ SPLIT = "Split to simulate; the readout always learns on the training split."
 @dataset_argument()
 @setting("--split", "data.split", metavar="NAME", help=SPLIT)
 @count("--limit", "data.limit", "At most N test recordings, even over classes.", "recording")
-@count("--members", "members", "Liquids of different seeds, whose scores are summed.", "liquid")
 @PROFILE
 @setting(
     "--edges",
@@ -153,6 +152,6 @@ def _circuit(options: CommandOptions) -> Path | None:
 def _refuse_recordings(options: CommandOptions, reason: str) -> None:
     dataset = options.settings["data.name"]
     require(dataset is None, "DATASET", f"must be left out: {reason}", dataset)
-    for flag, key in (("--split", "data.split"), ("--limit", "data.limit"), ("--members", "members")):
-        value = options.settings[key]
-        require(value is None, flag, f"needs a DATASET: {reason}", value)
+    for key in ("split", "limit"):
+        value = options.settings[f"data.{key}"]
+        require(value is None, f"--{key}", f"needs a DATASET: {reason}", value)

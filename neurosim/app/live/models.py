@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,22 +137,6 @@ class LiveLiquid(LiveModel):
             yield self._waiting.popleft()
 
 
-class LiveSum(LiveModel):
-    """Models that see the same packets, whose scores are summed."""
-
-    def __init__(self, models: Sequence[LiveModel]) -> None:
-        first = models[0]
-        self.shape = first.shape
-        self.classes = first.classes
-        self.window = first.window
-        self.clock = first.clock
-        self.options = first.options
-        self._models = tuple(models)
-
-    def scores(self, packet: Spikes) -> NDArray[np.float64]:
-        return np.sum([model.scores(packet) for model in self._models], axis=0)
-
-
 class LiveNets(LiveModel):
     """Trained networks that see the events of the latest window, from rest each time."""
 
@@ -197,25 +181,21 @@ def open_model(path: Path, window: float | None = None, threads: int | None = No
         raise NeurosimInputError(
             f"{path}: must be a run of 'neurosim simulate DATASET' or 'neurosim train' (got {kind}); give another"
         )
-    from ..runs.liquid.adapted import open_liquids
+    from ..runs.liquid.adapted import open_liquid
 
-    config, liquids = open_liquids(run)
+    config, adapted, liquid, readout = open_liquid(run)
     rule = "must answer each recording alone for live answers; run it again without readout.transductive"
-    require(not config.readout.transductive, f"{path}: readout", rule, config.readout.transductive)
+    require(not readout.readout.transductive, f"{path}: readout", rule, readout.readout.transductive)
     names = read_metrics(run).get("classes")
     classes = tuple(str(name) for name in names) if isinstance(names, list) else ()
-    models = [
-        LiveLiquid(
-            liquid=each.liquid,
-            readout=each.readout,
-            classes=classes,
-            window=window or each.adapted.duration,
-            options=_options(config.data),
-            threads=threads,
-        )
-        for each in liquids
-    ]
-    return models[0] if len(models) == 1 else LiveSum(models)
+    return LiveLiquid(
+        liquid=liquid,
+        readout=readout,
+        classes=classes,
+        window=window or adapted.duration,
+        options=_options(config.data),
+        threads=threads,
+    )
 
 
 def _options(data: Data) -> dict[str, Any]:

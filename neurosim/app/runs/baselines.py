@@ -13,7 +13,7 @@ from ...data.spikes import Recordings
 from .data import even
 from .frame.config import Baselines, Energy
 from .frame_cnn import train_frame_cnn
-from .score import OtherClassifiers
+from .score import FrameCNN, OtherClassifiers
 from .summary import labels_of
 
 WINDOWS = 3
@@ -61,23 +61,22 @@ class ComparisonConfig(Protocol):
 
 
 def measure_comparison(
-    config: ComparisonConfig,
-    train: Recordings,
-    test: Recordings,
-    parameters: int,
-    simple: Mapping[str, float] | None = None,
+    config: ComparisonConfig, train: Recordings, test: Recordings, parameters: int
 ) -> OtherClassifiers:
     """Return what simple classifiers reach, and a small convolutional network unless the settings ask for none.
 
     Args:
         parameters: of the run's own network; the small one has about as many.
-        simple: what `measure_baselines` returned for these recordings; None: it is called.
     """
-    if simple is None:
-        simple = measure_baselines(train, test)
+    simple = measure_baselines(train, test)
+    return OtherClassifiers(baselines=simple, cnn=measure_cnn(config, train, test, parameters))
+
+
+def measure_cnn(config: ComparisonConfig, train: Recordings, test: Recordings, parameters: int) -> FrameCNN | None:
+    """Return what the small convolutional network of `measure_comparison` reaches; None: the settings ask for none."""
     if not config.baselines.cnn:
-        return OtherClassifiers(baselines=simple)
-    return OtherClassifiers(baselines=simple, cnn=train_frame_cnn(train, test, parameters, config.energy.profile))
+        return None
+    return train_frame_cnn(train, test, parameters, config.energy.profile)
 
 
 def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:

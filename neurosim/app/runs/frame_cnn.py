@@ -107,8 +107,7 @@ def _train_beside(train: _Pictures, read_test: Callable[[], _Pictures], paramete
         return FrameCNN(reason="needs torch, of the extra 'train'")
     count = len(train.labels)
     sizes = _fitted(train.pictures.shape[1:], len(np.unique(train.labels)), parameters)
-    epochs = max(1, min(MAX_EPOCHS, SHOWN // count))
-    work = PASSES * epochs * count * sizes.multiply_accumulates
+    work = PASSES * _epochs(count) * count * sizes.multiply_accumulates
     costs = find_profile(profile)
     network = FrameCNN(
         parameters=sizes.parameters,
@@ -120,7 +119,7 @@ def _train_beside(train: _Pictures, read_test: Callable[[], _Pictures], paramete
         reason = f"not trained: {work:.1e} multiply-accumulates of training, more than some seconds"
         return replace(network, reason=reason)
     test = read_test()
-    answers = FrameClassifier.fitted(train, sizes, epochs, seed=0).answer(test.pictures)
+    answers = FrameClassifier.fitted(*train, parameters).answer(test.pictures)
     return replace(network, accuracy=float(np.mean(answers == test.labels)))
 
 
@@ -139,21 +138,25 @@ class FrameClassifier:
     classes: NDArray[np.int64]
 
     @classmethod
-    def fitted(cls, train: _Pictures, sizes: _Sizes, epochs: int, seed: int) -> FrameClassifier:
-        """Return the network of the last epoch."""
+    def fitted(
+        cls, pictures: NDArray[np.float32], labels: NDArray[np.int64], parameters: int, seed: int = 0
+    ) -> FrameClassifier:
+        """Return the network of the last epoch.
+
+        Args:
+            pictures, labels: [n, planes, rows, columns] and their classes [n].
+            parameters: as for `train_frame_cnn`.
+        """
         import torch
 
-        classes, targets = np.unique(train.labels, return_inverse=True)
-        pictures = train.pictures
+        classes, targets = np.unique(labels, return_inverse=True)
+        sizes = _fitted(pictures.shape[1:], len(classes), parameters)
+        epochs = _epochs(len(labels))
         scale = np.float32(max(float(pictures.std()), 1e-12))
         with _one_thread():
             x = torch.from_numpy(pictures / scale)
             net = _trained(sizes, x, y=torch.from_numpy(targets), classes=len(classes), epochs=epochs, seed=seed)
         return cls(net, scale, classes)
-
-    def predict(self, recordings: Recordings) -> NDArray[np.int64]:
-        """Return [n] labels."""
-        return self.answer(frames(recordings))
 
     def answer(self, pictures: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return [n] labels of pictures [n, planes, rows, columns]."""
@@ -162,13 +165,6 @@ class FrameClassifier:
         with _one_thread():
             answers = _answers(self.net, torch.from_numpy(pictures / self.scale))
         return np.asarray(self.classes[answers])
-
-
-def default_classifier(train: Recordings, parameters: int, seed: int = 0) -> FrameClassifier:
-    """Return the network that `train_frame_cnn` trains, to answer any recordings of the sensor."""
-    pictures = _pictures_of(train)
-    sizes = _fitted(pictures.pictures.shape[1:], len(np.unique(pictures.labels)), parameters)
-    return FrameClassifier.fitted(pictures, sizes, max(1, min(MAX_EPOCHS, SHOWN // len(train))), seed)
 
 
 def frames(recordings: Recordings) -> NDArray[np.float32]:
@@ -197,6 +193,11 @@ def _frames(recordings: Recordings) -> NDArray[np.float32]:
     if height > 1:
         return grid.reshape(len(recordings), windows * planes, rows, columns)
     return np.ascontiguousarray(np.moveaxis(grid, 1, 2)).reshape(len(recordings), planes * rows, windows, columns)
+
+
+def _epochs(count: int) -> int:
+    """Return how often so many pictures are shown."""
+    return max(1, min(MAX_EPOCHS, SHOWN // count))
 
 
 def _fitted(shape: tuple[int, ...], classes: int, parameters: int) -> _Sizes:

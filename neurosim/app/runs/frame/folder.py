@@ -113,12 +113,6 @@ def present_status(run: RunFolder) -> str:
         return status
 
 
-def numbered(name: str, member: int) -> str:
-    """Return the name of a file of a member of a run, from 0: a.b, a-2.b, a-3.b."""
-    stem, dot, ending = name.partition(".")
-    return f"{stem}-{member + 1}{dot}{ending}" if member else name
-
-
 def make_folder(path: Path, exist_ok: bool = True) -> None:
     """Make a folder and its parents.
 

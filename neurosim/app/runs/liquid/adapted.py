@@ -13,7 +13,7 @@ from ....base.rules import Positive, check_rules
 from ....data.files.state import Saved
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.readout import TrainedReadout
-from ..frame.folder import CONFIG, READOUT, RunFolder, numbered
+from ..frame.folder import CONFIG, READOUT, RunFolder
 from ..frame.settings import ConfigSource, resolve
 from .config import LiquidConfig
 
@@ -44,22 +44,8 @@ class AdaptedLiquid(Saved):
         check_rules(self)
 
 
-@dataclass(frozen=True)
-class OpenedLiquid:
-    """A liquid of a run, as the run left it.
-
-    Attributes:
-        adapted: what training recordings decided.
-        liquid, readout: the liquid with its gains, and its trained readout.
-    """
-
-    adapted: AdaptedLiquid
-    liquid: Liquid
-    readout: TrainedReadout
-
-
-def open_liquids(run: RunFolder) -> tuple[LiquidConfig, list[OpenedLiquid]]:
-    """Return the settings of a run, and its liquids, whose scores are summed.
+def open_liquid(run: RunFolder) -> tuple[LiquidConfig, AdaptedLiquid, Liquid, TrainedReadout]:
+    """Return settings, gains, liquid and readout of a run.
 
     Raises:
         NeurosimMissingError: a run that has not ended, or a folder without its gains or readout.
@@ -67,16 +53,9 @@ def open_liquids(run: RunFolder) -> tuple[LiquidConfig, list[OpenedLiquid]]:
     """
     path = run.path / CONFIG
     config = resolve(LiquidConfig, [ConfigSource(str(path), read_toml(path))])
-    return config, [_opened(run, config, member) for member in range(config.members)]
-
-
-def _opened(run: RunFolder, config: LiquidConfig, member: int) -> OpenedLiquid:
-    gains = run.path / numbered(GAINS, member)
-    readout = run.path / numbered(READOUT, member)
-    for path in (gains, readout):
-        if not path.is_file():
-            raise NeurosimMissingError(f"{run.path}: has no {path.name}; {run.rerun_hint}")
-    adapted = AdaptedLiquid.load(gains)
-    own = replace(config, seed=config.seed + member)
-    liquid = replace(own.build_liquid(adapted.shape), gains=adapted.gains)
-    return OpenedLiquid(adapted, liquid, TrainedReadout.load(readout))
+    for name in (GAINS, READOUT):
+        if not (run.path / name).is_file():
+            raise NeurosimMissingError(f"{run.path}: has no {name}; {run.rerun_hint}")
+    adapted = AdaptedLiquid.load(run.path / GAINS)
+    liquid = replace(config.build_liquid(adapted.shape), gains=adapted.gains)
+    return config, adapted, liquid, TrainedReadout.load(run.path / READOUT)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ....base.measure.profiles import find as find_profile
-from ....base.rules import Count, Seed
+from ....base.rules import Seed
 from ....data import catalog
 from ....learning.liquid.copies import Copies
 from ....learning.liquid.liquid import Liquid
@@ -29,7 +29,6 @@ class LiquidConfig(RunConfig):
 
     Attributes:
         seed: of everything random.
-        members: liquids, each with the next seed and a readout of its own; their scores are summed, and their work too.
         data: which recordings.
         liquid: the parameters of `liquid.Liquid`.
         readout: the parameters of `liquid.Readout`.
@@ -39,7 +38,6 @@ class LiquidConfig(RunConfig):
     """
 
     seed: Seed = 0
-    members: Count = 1
     data: Data
     liquid: Liquid = Liquid(ANY_SENSOR)
     readout: Readout = Readout()

@@ -6,7 +6,6 @@ from ...report import numbers
 from ..frame.facts import (
     Fact,
     Overview,
-    Table,
     accuracy,
     baselines,
     digest,
@@ -17,14 +16,11 @@ from ..frame.facts import (
     speed,
     together,
 )
-from .result import LiquidAlone, LiquidResult
-
-MEMBERS = ("Liquid", "Seed", "Test accuracy")
+from .result import LiquidResult
 
 
 def overview_of(result: LiquidResult) -> Overview:
     """Return what page and terminal show of a run."""
-    rows = [_member(k, each) for k, each in enumerate(result.members, start=1)]
     simulated = f"{numbers.plain(result.samples)} recordings of the split “{result.split}” simulated"
     return Overview(
         title=_title(result),
@@ -35,10 +31,8 @@ def overview_of(result: LiquidResult) -> Overview:
             f"{numbers.plain(result.hot_events)} events of hot pixels dropped" if result.hot_events else "",
             f"readout trained on {numbers.plain(result.train_samples)}" if result.train_samples else "",
             f"and {numbers.plain(result.copies)} moved copies of them" if result.copies else "",
-            f"scores of {len(result.members)} liquids summed" if result.members else "",
         ],
         facts=facts_of(result),
-        tables={"members": Table("Each liquid alone", MEMBERS, rows)} if rows else {},
     )
 
 
@@ -65,14 +59,10 @@ def facts_of(result: LiquidResult) -> list[Fact]:
     ]
 
 
-def _member(number: int, member: LiquidAlone) -> tuple[str, ...]:
-    return f"{number}", numbers.plain(member.seed), numbers.percent(member.accuracy)
-
-
 def _title(result: LiquidResult) -> str:
     dataset = named(result.title, result.dataset, "A run")
     layers = result.measures.layers if result.measures else ()
-    units = sum(layer.outputs for layer in layers if layer.spiking)
+    units = next((layer.outputs for layer in layers if layer.spiking), None)
     if units:
         return f"{dataset} through {units:,.0f} spiking neurons"
     return dataset

@@ -28,18 +28,12 @@ QUALITY = {
     "effective_rank": ("Effective rank", "", "The same, weak directions counting less (Roy & Vetterli 2007)."),
     "states": ("States ranked", "", "The highest rank there could be."),
 }
-# Above the table of several liquids, with their number.
-MEMBERS = (
-    "Scores of {} liquids are summed; each has a seed and a readout of its own. Spikes, operations and energy are of "
-    "all together; recordings shown and the measures of the liquid are the first one's."
-)
 
 
 def fill(folder: RunFolder, result: LiquidResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
     examples, why = recordings.read_examples(folder.path, result.shown, result.classes, row_0=result.row_0)
     return {
-        "members": MEMBERS.format(len(result.members)),
         "quality": _quality_rows(result.liquid or {}),
         "shown": recordings.shown_examples(examples, why),
         "rates": recordings.rates(examples),

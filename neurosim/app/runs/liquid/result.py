@@ -9,19 +9,6 @@ from ..summary import RecordingsResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiquidAlone:
-    """One liquid of several whose scores are summed.
-
-    Attributes:
-        seed: of the liquid and its readout.
-        accuracy: on the test recordings, alone.
-    """
-
-    seed: int | None = None
-    accuracy: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class LiquidResult(RecordingsResult):
     """The results of a dataset's run through a liquid.
 
@@ -29,12 +16,10 @@ class LiquidResult(RecordingsResult):
         paced: number of test recordings that were slower or faster than those learned, and run at their pace.
         hot_events: events of hot pixels of the test recordings, which were dropped.
         copies: moved copies of training recordings that the readout learned, too.
-        members: the liquids, where there are several.
-        liquid: the measures of the liquid itself, of the first of several, as `liquid.quality.Quality`.
+        liquid: the measures of the liquid itself, as `liquid.quality.Quality`.
     """
 
     paced: int = 0
     hot_events: int = 0
     copies: int = 0
-    members: tuple[LiquidAlone, ...] = ()
     liquid: Mapping[str, float | None] | None = None

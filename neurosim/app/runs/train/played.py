@@ -24,7 +24,6 @@ from ....learning.training.grid_net import GridNet
 from ....learning.training.net import SpikingNet
 from ....learning.training.saved import save, save_grid
 from ..data import Splits
-from ..frame.folder import numbered
 from ..frame.kind import Run
 from ..summary import labels_of, shown_recordings, write_shown
 from .attention import run_in_spikes
@@ -134,3 +133,9 @@ def over_pixels(run: TrainRun, net: GridNet, binning: Binning) -> TrainResult:
         energy=energy(played.layers, len(test), config.energy.profile),
         shape=binning.shape,
     )
+
+
+def numbered(name: str, member: int) -> str:
+    """Return the name of a file of a network, from 0: a.b, a-2.b, a-3.b."""
+    stem, dot, ending = name.partition(".")
+    return f"{stem}-{member + 1}{dot}{ending}" if member else name

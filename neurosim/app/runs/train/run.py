@@ -16,7 +16,6 @@ from ....data.spikes import Recordings
 from ....learning.training.binning import Binning
 from ..baselines import measure_comparison
 from ..data import Splits
-from ..frame.folder import numbered
 from ..frame.kind import Inputs, Run
 from ..frame.logs import training_logs
 from ..frame.options import RunOptions
@@ -42,7 +41,7 @@ try:
     from ....learning.training.saved import load
     from ....learning.training.scoring import scores
     from ....learning.training.trainer import Trainer
-    from .played import NET, TrainRun, in_engine, in_spikes, over_pixels
+    from .played import NET, TrainRun, in_engine, in_spikes, numbered, over_pixels
 except ImportError as error:
     raise NeurosimMissingError(f"train: needs torch ({error}); run: {install('train')}") from None
 
