@@ -11,6 +11,8 @@ elu, hedgehog, norm_aware 1 to 3, norm_aware trained: `linear` with these maps, 
     2 or 3, or trained from 3.
 scout, tcnca, sea, window, softmax: the kinds, `window` of 32 tokens, `sea` with 32 keys; scout on window: `scout`,
     which reads every tenth token, above `window`, which gathers those between; two windows beside it: window.
+gla*6, gla*5+softmax, gla*2+softmax, softmax*6: six layers, with no softmax layer, one, two, and these alone; as many
+    weights as `gla*6`.
 """
 
 from __future__ import annotations
@@ -42,6 +44,10 @@ def _layers(kind: str, **options: Any) -> LanguageConfig:
     return _of(*[(kind, options)] * LAYERS)
 
 
+def _hybrid(*kinds: str) -> LanguageConfig:
+    return _of(*((kind, {"num_heads": 2}) for kind in kinds))
+
+
 def _linear(feature_map: str, **options: Any) -> LanguageConfig:
     return _layers("linear", num_heads=2, feature_map=feature_map, **options)
 
@@ -61,6 +67,10 @@ ROWS: dict[str, LanguageConfig] = {
     "sea": _layers("sea", num_heads=2, topk=32),
     "window": _layers("window", num_heads=2, window_size=32),
     "softmax": _layers("softmax", num_heads=2),
+    "gla*6": _hybrid(*["gla"] * 6),
+    "gla*5+softmax": _hybrid(*["gla"] * 5, "softmax"),
+    "gla*2+softmax": _hybrid("gla", "gla", "softmax", "gla", "gla", "softmax"),
+    "softmax*6": _hybrid(*["softmax"] * 6),
 }
 
 
@@ -78,7 +88,8 @@ def fitted(config: LanguageConfig, count: int) -> LanguageConfig:
 
 def measure(text: bytes, name: str, seeds: int, steps: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Losses by seed, weights, and processor time of an update."""
-    config = fitted(ROWS[name], weights(ROWS["gla"]))
+    layers = ROWS[name].layers
+    config = fitted(ROWS[name], weights(ROWS["gla" if len(layers) == LAYERS else "gla*6"]))
     losses = []
     began = time.process_time()
     for seed in range(seeds):
