@@ -1,13 +1,15 @@
 """Tiny checkpoints of model types of transformers, and the logits that it computed for them.
 
 Weights are a function of their name and shape, so that only configs, shapes, tokens and logits are stored. To record
-again: in an environment with transformers, `python tests/helpers/recorded.py`; the tests themselves do not need it.
+a case again: in an environment with transformers, `python tests/helpers/recorded.py CASE`, or all without a name; the
+tests themselves do not need it.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "transformers" / "logits.safetensors"
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "transformers"
 WORDS = 37
 LENGTH = 14
 
@@ -41,9 +43,35 @@ _MAMBA: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 20, "num_hidden_la
 _EXPERTS = {"moe_intermediate_size": 8, "num_experts_per_tok": 2}
 _DELTA = {"linear_key_head_dim": 4, "linear_value_head_dim": 6, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
 _KIMI = {"kv_lora_rank": 6, "qk_rope_head_dim": 4, "v_head_dim": 6, "qk_nope_head_dim": 8, "linear_head_dim": 8}
+_GEMMA = {"head_dim": 8, "sliding_window": 5, "query_pre_attn_scalar": 16, "pad_token_id": 0}
 _HYBRID = {"layer_types": ["linear_attention", "full_attention"], "hidden_size": 16, "num_attention_heads": 2}
 # By name: the model type and its config.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gemma": ("gemma", _LLAMA | {"head_dim": 8, "pad_token_id": 0}),
+    "gemma2": (
+        "gemma2",
+        _LLAMA | _GEMMA | {"attn_logit_softcapping": 1.5, "final_logit_softcapping": 8.0},
+    ),
+    "gemma3": (
+        "gemma3_text",
+        _LLAMA
+        | _GEMMA
+        | {
+            "layer_types": ["sliding_attention", "full_attention"],
+            "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+        },
+    ),
+    "granite": (
+        "granite",
+        _LLAMA
+        | {
+            "embedding_multiplier": 12.0,
+            "residual_multiplier": 0.22,
+            "attention_multiplier": 0.3,
+            "logits_scaling": 8.0,
+        }
+        | {"tie_word_embeddings": True, "rms_norm_eps": 1e-3},
+    ),
     "kimi-linear": (
         "kimi_linear",
         _LLAMA | _EXPERTS | _KIMI | _HYBRID | {"num_local_experts": 4, "linear_num_heads": 2, "n_group": 2},
@@ -90,6 +118,16 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         | {"hidden_size": 16, "num_heads": 4, "head_dim": 8, "state_size": 6, "n_groups": 2, "chunk_size": 8}
         | {"time_step_limit": [0.4, 0.8], "use_bias": True, "tie_word_embeddings": True, "layer_norm_epsilon": 1e-3},
     ),
+    "mixtral": ("mixtral", _LLAMA | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 5}),
+    "olmo2": ("olmo2", _LLAMA | {"attention_bias": True}),
+    "olmo3": (
+        "olmo3",
+        _LLAMA | {"num_hidden_layers": 4, "sliding_window": 5, "rope_scaling": _YARN | {"rope_type": "yarn"}},
+    ),
+    "qwen3-moe": (
+        "qwen3_moe",
+        _LLAMA | _EXPERTS | {"num_experts": 4, "head_dim": 8, "num_hidden_layers": 3, "mlp_only_layers": [1]},
+    ),
     "mistral-window": ("mistral", _LLAMA | {"sliding_window": 5}),
     "phi3-longrope": ("phi3", _LLAMA | {"original_max_position_embeddings": 32, "rope_scaling": _LONG}),
     "phi3-partial": ("phi3", _LLAMA | {"partial_rotary_factor": 0.5, "hidden_size": 32}),
@@ -123,25 +161,25 @@ def tokens() -> Tensor:
 
 def recorded_logits(case: str) -> Tensor:
     """[1, LENGTH, words] of transformers."""
-    with safe_open(str(FIXTURE), "pt") as stored:
-        return stored.get_tensor(case)
+    with safe_open(str(FIXTURES / f"{case}.safetensors"), "pt") as stored:
+        return stored.get_tensor("logits")
 
 
 def write_folder(case: str, folder: Path) -> None:
     """Write config.json and model.safetensors of a case."""
-    with safe_open(str(FIXTURE), "pt") as stored:
-        about = json.loads(stored.metadata()[case])
-    (folder / "config.json").write_text(json.dumps(about["config"]))
-    save_file({name: value_of(name, shape) for name, shape in about["shapes"].items()}, folder / "model.safetensors")
+    with safe_open(str(FIXTURES / f"{case}.safetensors"), "pt") as stored:
+        about = stored.metadata()
+    (folder / "config.json").write_text(about["config"])
+    shapes = json.loads(about["shapes"])
+    save_file({name: value_of(name, shape) for name, shape in shapes.items()}, folder / "model.safetensors")
 
 
-def record() -> None:
-    """Compute the logits of all cases with transformers."""
+def record(cases: list[str]) -> None:
+    """Compute the logits of cases with transformers."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    logits = {}
-    about = {}
-    for case, (kind, options) in CASES.items():
+    for case in cases:
+        kind, options = CASES[case]
         config = AutoConfig.for_model(kind, **options)
         model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
         folder = Path("/tmp") / f"recorded-{case}"
@@ -152,13 +190,13 @@ def record() -> None:
                   {"format": "pt"})  # fmt: skip
         model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
         with torch.no_grad():
-            logits[case] = model(tokens()).logits.float().contiguous()
+            logits = model(tokens()).logits.float().contiguous()
         kept = {k: v for k, v in json.loads((folder / "config.json").read_text()).items() if v is not None}
-        about[case] = json.dumps({"config": kept, "shapes": shapes}, separators=(",", ":"))
-        print(case, float(logits[case].abs().max()))
-    save_file(logits, FIXTURE, about)
-    FIXTURE.chmod(0o644)
+        about = {"config": json.dumps(kept), "shapes": json.dumps(shapes, separators=(",", ":"))}
+        save_file({"logits": logits}, FIXTURES / f"{case}.safetensors", about)
+        (FIXTURES / f"{case}.safetensors").chmod(0o644)
+        print(case, float(logits.abs().max()))
 
 
 if __name__ == "__main__":
-    record()
+    record(sys.argv[1:] or list(CASES))

@@ -479,8 +479,8 @@ def test_almost_linear_units_and_routes() -> None:
         assert (masks == want_masks).all() and (shares == want_masks).all()
 
 
-@pytest.mark.parametrize("learnt", [0, 2])
-def test_attention_over_a_window(learnt: int) -> None:
+@pytest.mark.parametrize("learnt, cap", [(0, 0.0), (2, 0.0), (0, 0.6)])
+def test_attention_over_a_window(learnt: int, cap: float) -> None:
     draw = Draws()
     few = 2
     capacity = 3
@@ -541,11 +541,13 @@ def test_attention_over_a_window(learnt: int) -> None:
                 interval=1,
                 restarts=0,
                 rows=1,
+                cap=cap,
             ),
             few,
             position,
         )
-        attended = attention_reference.window(q[0], np.stack(keys), np.stack(values), capacity, 0.4, plain[0], own)
+        known = (np.stack(keys), np.stack(values))
+        attended = attention_reference.window(q[0], *known, capacity, 0.4, plain[0], own, cap)
         assert_close(out[0], attended[0])
         assert_close(mass[0], attended[1])
 

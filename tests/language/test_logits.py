@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from neurosim.language import LanguageConfig
 from neurosim.language.conversion import logits
 from neurosim.language.conversion.coding import ternary
 from neurosim.language.conversion.linear import SpikedLinear
@@ -19,15 +20,18 @@ def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
+BOUNDED = LanguageConfig((), logit_scale=0.5, logit_cap=2.0)
+
+
 @pytest.fixture(params=["dense", "bias", "bfloat16", "spiked"])
 def head(request: pytest.FixtureRequest) -> logits.Head:
     torch.manual_seed(2)
     dense = nn.Linear(16, WORDS, bias=request.param == "bias").requires_grad_(False)
     if request.param == "bfloat16":
-        return dense.bfloat16()
+        return logits.Head(dense.bfloat16(), BOUNDED.logits)
     if request.param == "spiked":
-        return SpikedLinear(dense, ternary(2.0))
-    return dense
+        return logits.Head(SpikedLinear(dense, ternary(2.0)), BOUNDED.logits)
+    return logits.Head(dense, BOUNDED.logits)
 
 
 @pytest.mark.parametrize("words", [5, 37, 64])
@@ -39,8 +43,9 @@ def test_parts_add_up_to_the_whole(
     monkeypatch.setattr(logits, "LOGITS", at_once)
     hidden = 3 * drawn(TOKENS, 16)
     following = torch.arange(TOKENS) * 7 % WORDS
-    weight = head.weight.float()
-    whole = head(hidden) if isinstance(head, SpikedLinear) else F.linear(hidden, weight, head.bias)
+    layer = head.layer
+    out = layer(hidden) if isinstance(layer, SpikedLinear) else F.linear(hidden, layer.weight.float(), layer.bias)
+    whole = 2 * torch.tanh(out * 0.5 / 2)
     read = logits.likelihoods(head, hidden, following)
     torch.testing.assert_close(read.losses, F.cross_entropy(whole, following, reduction="none"))
     torch.testing.assert_close(read.log_sums, whole.logsumexp(1))
@@ -56,5 +61,6 @@ def test_parts_add_up_to_the_whole(
 def test_nan_is_passed_on() -> None:
     hidden = drawn(3, 4)
     hidden[1, 2] = torch.nan
-    read = logits.likelihoods(nn.Linear(4, 9).requires_grad_(False), hidden, torch.zeros(3, dtype=torch.int64))
+    head = logits.Head(nn.Linear(4, 9).requires_grad_(False), LanguageConfig(()).logits)
+    read = logits.likelihoods(head, hidden, torch.zeros(3, dtype=torch.int64))
     assert read.losses.isnan().tolist() == [False, True, False]

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.recorded import CASES, recorded_logits, tokens, write_folder
 
-from neurosim.base import CheckpointWarning, NeurosimInputError
-from neurosim.language import LanguageModel, read_model
+from neurosim.base import CheckpointWarning, NeurosimFormatError, NeurosimInputError
+from neurosim.language import Decoder, LanguageModel, read_model
 
 
 def by_steps(model: LanguageModel) -> torch.Tensor:
@@ -33,6 +34,16 @@ def test_recorded_logits(tmp_path: Path, case: str) -> None:
     with torch.no_grad():
         assert float((model(tokens())[0] - expected).abs().max()) < 1e-5 * scale
         assert float((by_steps(model) - expected).abs().max()) < 1e-5 * scale
+
+
+@pytest.mark.parametrize("case", ["gemma2", "granite", "mixtral", "olmo3"])
+def test_compiled_step(tmp_path: Path, case: str) -> None:
+    """Factors, bounds, norms behind layers and layers of their own positions are in the program of a token, too."""
+    write_folder(case, tmp_path)
+    decoder = Decoder(read_model(tmp_path))
+    expected = recorded_logits(case)[0].numpy()
+    for token, logits in zip(tokens()[0].tolist(), expected, strict=True):
+        np.testing.assert_allclose(decoder.step([token])[0], logits, atol=1e-5 * abs(expected).max())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -83,6 +94,60 @@ def test_options_that_are_not_supported_are_named(tmp_path: Path, change: dict[s
         read_model(tmp_path)
 
 
+OTHERS: list[tuple[str, dict[str, Any], str]] = [
+    ("gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention: must be false"),
+    ("granite", {"residual_multiplier": 0}, "residual_multiplier: must be > 0"),
+    ("mixtral", {"num_local_experts": 2}, "tensors do not fit config.json: unexpected .*experts"),
+]
+
+
+@pytest.mark.parametrize("case, change, message", OTHERS, ids=lambda x: x if isinstance(x, str) else "")
+def test_options_of_other_families_are_named(tmp_path: Path, case: str, change: dict[str, Any], message: str) -> None:
+    write_folder(case, tmp_path)
+    changed(tmp_path, change)
+    with pytest.raises((NeurosimFormatError, NeurosimInputError), match=message):
+        read_model(tmp_path)
+
+
+def test_the_language_model_of_one_that_reads_pictures(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_folder("gemma3", tmp_path)
+    model = read_model(tmp_path)
+    inner = json.loads((tmp_path / "config.json").read_text())
+    outer = {"model_type": "gemma3", "text_config": inner, "vision_config": {"num_hidden_layers": 3}}
+    (tmp_path / "config.json").write_text(json.dumps(outer))
+    tensors = {f"language_model.{name}": value for name, value in load_file(tmp_path / "model.safetensors").items()}
+    tensors["vision_tower.encoder.layers.2.fc1.weight"] = torch.zeros(2, 2)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with torch.no_grad():
+        assert torch.equal(read_model(tmp_path)(tokens())[0], model(tokens())[0])
+
+
+def test_older_spellings_are_read(tmp_path: Path) -> None:
+    """Gemma 3 without tables of positions by kind of layer, and without what its configs leave to defaults."""
+    write_folder("gemma3", tmp_path)
+    expected = read_model(tmp_path).config
+    changed(
+        tmp_path,
+        {
+            "rope_theta": 1e6,
+            "rope_local_base_freq": 10000.0,
+            "rope_scaling": {"type": "linear", "factor": 8.0},
+            "tie_word_embeddings": None,
+        },
+    )
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["tie_word_embeddings"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    older = read_model(tmp_path).config
+    assert [str(layer.options["rope_theta"]) for layer in older.layers] == ["10000.0", "1000000.0"]
+    assert [layer.options["window_size"] for layer in older.layers] == [5, 0]
+    scalings = [layer.options["rope_scaling"] for layer in older.layers]
+    assert scalings == [None, {"type": "linear", "factor": 8.0}]
+    assert older.tied and older.embedding_scale == expected.embedding_scale
+
+
 def test_options_that_are_not_known_are_named(tmp_path: Path) -> None:
     write_folder("llama", tmp_path)
     changed(tmp_path, {"logit_softcap": 30.0, "attention_sinks": 4, "off": None, "unused": False})
@@ -100,7 +165,7 @@ def test_positions_whose_rates_would_change_are_refused(tmp_path: Path) -> None:
             model(torch.zeros(1, 33, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("case", ["kimi-linear", "qwen3-next", "falcon-mamba"])
+@pytest.mark.parametrize("case", ["kimi-linear", "qwen3-next", "falcon-mamba", "gemma2", "granite"])
 def test_what_is_read_converts(tmp_path: Path, case: str) -> None:
     """Simulated and executed alike, counted, saved and read again; experts that no token reached are silent."""
     from neurosim.language import Coding, convert, read_converted, write_converted

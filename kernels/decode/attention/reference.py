@@ -18,15 +18,18 @@ def window(
     scale: float,
     plain: np.ndarray | None = None,
     learnt: np.ndarray | None = None,
+    cap: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Attend with q [H, K] to the last of keys [T, heads, K] and values, and to learnt keys and values [n, H, K + V].
 
-    The learnt ones are compared with `plain`, q before its positions. Return (o [H, V], logarithm of the sum of
-    weights).
+    The learnt ones are compared with `plain`, q before its positions. With `cap` c > 0 the scores s of other keys are
+    c tanh(s / c). Return (o [H, V], logarithm of the sum of weights).
     """
     groups = len(q) // keys.shape[1]
     k, v = (np.repeat(x[-capacity:], groups, 1) for x in (keys, values))
     scores = scale * np.einsum("hk,thk->ht", q, k)
+    if cap:
+        scores = cap * np.tanh(scores / cap)
     if learnt is not None:
         scores = np.concatenate([scores, scale * np.einsum("hk,mhk->hm", plain, learnt[..., : q.shape[1]])], 1)
         v = np.concatenate([v, learnt[..., q.shape[1] :]])

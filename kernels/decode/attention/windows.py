@@ -63,7 +63,7 @@ def slot(position, capacity, interval, restarts):
 
 @operation(
     f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? bias? positions? distances? squared?"
-    " mask?",
+    " cap:real? mask?",
     in_order=True,
 )
 def window(p, context, begin, end):
@@ -76,7 +76,8 @@ def window(p, context, begin, end):
     group] of the tokens so far, where not all sequences count alike; `bias` [capacity], added to the scores of keys by
     their age in tokens, of one row each; with `positions` float32 [tokens, capacity], those of the keys, it is
     [distances], by how far they lie in the text, the last entry for all beyond. With `squared` a weight is the square
-    of a score above 0, in place of the softmax. Parts are heads of k and v.
+    of a score above 0, in place of the softmax. With `cap` c > 0 the scores s of stored keys are c tanh(s / c). Parts
+    are heads of k and v.
     """
     heads = p.heads
     keys = p.keys
@@ -108,6 +109,7 @@ def window(p, context, begin, end):
             # All heads of q that share this head of k and v.
             for h in range(n * p.group, (n + 1) * p.group):
                 _score(p, head_of(p.q, i, heads, h, 1, keys), memory + own_keys, width, of_seen)
+                _bound(p, of_seen)
                 _add_bias(p, sequence, here, in_text, of_seen)
                 _score_learnt(p, i, h, of_learnt)
                 mass = _normalise(p, weights)
@@ -139,6 +141,15 @@ def _score(p, q, rows, width, weights):
     scale = float32(p.scale)
     for t in range(weights.size):
         weights[t] = scale * dot(q, vector(rows + 4 * t * width, q.size, FLOAT))
+
+
+@njit(inline="always")
+def _bound(p, weights):
+    """Replace scores s by c tanh(s / c), where they are bounded by c."""
+    if p.cap > 0:
+        cap = float32(p.cap)
+        for t in range(weights.size):
+            weights[t] = cap * float32(math.tanh(weights[t] / cap))
 
 
 @njit(inline="always")

@@ -47,7 +47,8 @@ def load_model(
     def places() -> dict[str, Tensor]:
         """Return the tensors without memory; those that are cut by sizes of the config must have them."""
         try:
-            return values(StoredTensor.empty)
+            with WithoutDraws():
+                return values(StoredTensor.empty)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
             raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {reason}") from None
@@ -88,7 +89,7 @@ DRAWS = {"normal_", "uniform_"}
 
 
 class WithoutDraws(TorchFunctionMode):
-    """A mode that computes no first weights, for tensors without memory.
+    """A mode that computes no first weights, and nothing element by element, for tensors without memory.
 
     What an operation on such tensors would return is asked of torch's compiler, whose import takes 80 MB and 2 s.
     """

@@ -46,9 +46,14 @@ class LanguageConfig:
         act, gate_act: activation of 'channel_mix', and of 'gated'.
         mlp_bias: give the layers of 'gated' biases.
         norm: 'rms' or 'layer'; `norm_bias` for 'layer'.
+        norms: where a block has norms, a name of `PLACES`: 'before' its mixer and its feed-forward layer, 'behind' them
+            (OLMo 2) or 'both' (Gemma 2).
         first_norm: add a norm behind the embedding.
         eps: epsilon of the norms.
         tied: the head's weight is the embedding's.
+        embedding_scale: factor of the rows of the embedding.
+        logit_scale: factor of the outputs of the head.
+        logit_cap: c > 0: logits a become c tanh(a / c), after that factor; None leaves them.
         experts: experts of the feed-forward layers, which must be 'gated'; the layers of `dense_layers` have none.
         events: how a token that is the events of a window is embedded; None for tokens that are integers.
     """
@@ -63,12 +68,24 @@ class LanguageConfig:
     mlp_bias: bool = False
     norm: str = "rms"
     norm_bias: bool = True
+    norms: str = "before"
     first_norm: bool = False
     eps: float = 1e-6
     tied: bool = False
+    embedding_scale: float = 1.0
+    logit_scale: float = 1.0
+    logit_cap: float | None = None
     experts: ExpertsSpec | None = None
     dense_layers: tuple[int, ...] = ()
     events: EventInput | None = None
+
+    def logits(self, out: Tensor) -> Tensor:
+        """Return logits from the outputs of the head: scaled, then bounded."""
+        if self.logit_scale != 1.0:
+            out = out * self.logit_scale
+        if self.logit_cap is not None:
+            out = torch.tanh(out / self.logit_cap) * self.logit_cap
+        return out
 
     def to_json(self) -> dict[str, object]:
         """Return the config as a tree of plain values."""
@@ -110,23 +127,33 @@ NORMS: dict[str, Callable[[LanguageConfig], nn.Module]] = {
     "rms": lambda config: nn.RMSNorm(config.width, config.eps),
 }
 
+# Whether a block has norms before its layers, and behind them.
+PLACES: dict[str, tuple[bool, bool]] = {"before": (True, False), "behind": (False, True), "both": (True, True)}
+
 
 class ResidualBlock(nn.Module):
-    """x + mixer(norm(x)), then x + mlp(norm(x)) where there is an mlp."""
+    """x + out_norm(mixer(norm(x))), then x + mlp_out_norm(mlp(mlp_norm(x))) where there is an mlp.
+
+    Norms that `LanguageConfig.norms` has none of are identities.
+    """
 
     def __init__(self, config: LanguageConfig, depth: Depth) -> None:
         super().__init__()
         layer = config.layers[depth.layer]
         norm = lookup(NORMS, config.norm, "LanguageConfig.norm")
         self.pre_norm = norm(config) if config.first_norm and depth.layer == 0 else None
-        self.norm = norm(config)
+        before, behind = lookup(PLACES, config.norms, "LanguageConfig.norms")
+        self.norm = norm(config) if before else nn.Identity()
+        self.out_norm = norm(config) if behind else nn.Identity()
         self.mixer: Mixer = build(layer.kind, config.width, depth, layer.options)
         hidden = config.hidden or 32 * math.ceil(config.width * 8 / 3 / 32)
         self.mlp = lookup(MLPS, config.mlp, "LanguageConfig.mlp")(config, hidden)
         if config.experts is not None and depth.layer not in config.dense_layers:
             require(config.mlp == "gated", "LanguageConfig.mlp", "must be 'gated' for experts", config.mlp)
             self.mlp = Experts(config.width, config.experts, partial(MLPS["gated"], config))  # type: ignore[arg-type]
-        self.mlp_norm = None if self.mlp is None else norm(config)
+        has_mlp = self.mlp is not None
+        self.mlp_norm = norm(config) if before and has_mlp else nn.Identity()
+        self.mlp_out_norm = norm(config) if behind and has_mlp else nn.Identity()
 
     def forward(self, x: Tensor, state: State | None, shared: Shared) -> tuple[Tensor, State]:
         if self.pre_norm is not None:
@@ -134,16 +161,16 @@ class ResidualBlock(nn.Module):
         # Kinds with an activation behind the residual read the stream itself.
         shared["stream"] = x
         mixed, after = self.mixer(self.norm(x), state, shared)
-        x = x + mixed
-        if self.mlp is None or self.mlp_norm is None:
+        x = x + self.out_norm(mixed)
+        if self.mlp is None:
             return x, after
         inner = self.mlp_norm(x)
         if isinstance(self.mlp, ChannelMix):
             # RWKV mixes each token with the one before it here, too: the last one is state.
             tail = torch.zeros_like(x[:, :1]) if state is None else state["mlp_tail"]
             out, tail = self.mlp(inner, tail)
-            return x + out, after | {"mlp_tail": tail}
-        return x + self.mlp(inner), after
+            return x + self.mlp_out_norm(out), after | {"mlp_tail": tail}
+        return x + self.mlp_out_norm(self.mlp(inner)), after
 
 
 class LanguageModel(nn.Module):
@@ -249,7 +276,7 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, list[State]]:
         """Return what `forward` does from embedded tokens x [B, T, D]."""
         hidden, after = self.hidden(x, state, prefix)
-        return self.lm_head(hidden), after
+        return self.config.logits(self.lm_head(hidden)), after
 
     def hidden(
         self, x: Tensor, state: list[State] | None = None, prefix: Tensor | None = None, *, empties: bool = False
@@ -280,8 +307,11 @@ class LanguageModel(nn.Module):
         return sum(losses, torch.zeros((), device=self.device))
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Return [.., D] rows of the embedding, in the type of the norms."""
-        return self.embeddings(tokens).to(self.norm.weight.dtype)
+        """Return [.., D] rows of the embedding, scaled, in the type of the norms."""
+        x: Tensor = self.embeddings(tokens).to(self.norm.weight.dtype)
+        if self.config.embedding_scale == 1.0:
+            return x
+        return x * self.config.embedding_scale
 
     def bounds(self) -> Tensor | None:
         """Return [layers, D] lower bounds of forget gates (`BoundedMixer`), rising by layer; None without such."""

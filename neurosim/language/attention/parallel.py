@@ -42,7 +42,7 @@ def forward_slice(model: LanguageModel, tokens: Tensor, group: dist.ProcessGroup
         if bounds is not None:
             shared["lower_bound"] = bounds[i]
         x = _block(block, x, shared, group)  # type: ignore[arg-type]
-    return model.lm_head(model.norm(x))
+    return model.config.logits(model.lm_head(model.norm(x)))
 
 
 class _Gather(torch.autograd.Function):
@@ -72,13 +72,13 @@ def _block(block: ResidualBlock, x: Tensor, shared: Shared, group: dist.ProcessG
     """Run one block on this process's slice."""
     if block.pre_norm is not None:
         x = block.pre_norm(x)
-    x = x + _mix(block.mixer, block.norm(x), shared, group)
-    if block.mlp is None or block.mlp_norm is None:
+    x = x + block.out_norm(_mix(block.mixer, block.norm(x), shared, group))
+    if block.mlp is None:
         return x
     inner = block.mlp_norm(x)
     if isinstance(block.mlp, ChannelMix):
-        return x + block.mlp(inner, _before(inner, 1, group))[0]
-    return x + block.mlp(inner)
+        return x + block.mlp_out_norm(block.mlp(inner, _before(inner, 1, group))[0])
+    return x + block.mlp_out_norm(block.mlp(inner))
 
 
 def _before(x: Tensor, count: int, group: dist.ProcessGroup | None) -> Tensor:

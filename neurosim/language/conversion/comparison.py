@@ -341,7 +341,8 @@ def check_execution(
             hidden.append(model.hidden(model.embed(tokens), None)[0].flatten(0, 1))
             seconds.append(time.perf_counter() - start - sum(rounded))
             # A copy of a head in spikes stays as it is when the model changes its form.
-            heads.append(copy.copy(head_of(model)))
+            head = head_of(model)
+            heads.append(head._replace(layer=copy.copy(head.layer)))
             if on and converted.coding.qk:
                 # States are updated lazily. A third pass, not timed: to count the traffic takes time itself.
                 record_traffic(model)

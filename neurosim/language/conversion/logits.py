@@ -7,7 +7,7 @@ tokens at a time, for all words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -19,7 +19,18 @@ from .linear import SpikedLinear
 
 LOGITS = 2**22  # that exist at a time: 16 MB
 WORDS = 2**11  # of a dense head that are read at a time
-Head = nn.Linear | SpikedLinear
+
+
+class Head(NamedTuple):
+    """The output layer of a model.
+
+    Attributes:
+        layer: the layer, dense or in spikes.
+        finish: function that turns its outputs into logits, `LanguageConfig.logits`.
+    """
+
+    layer: nn.Linear | SpikedLinear
+    finish: Callable[[Tensor], Tensor]
 
 
 class Likelihoods(NamedTuple):
@@ -50,8 +61,8 @@ class LogitPart(NamedTuple):
 
 
 def head_of(model: LanguageModel) -> Head:
-    """Return the output layer of a model, dense or in spikes."""
-    return cast(Head, model.lm_head)
+    """Return the output layer of a model."""
+    return Head(cast(nn.Linear | SpikedLinear, model.lm_head), model.config.logits)
 
 
 def likelihoods(head: Head, hidden: Tensor, following: Tensor) -> Likelihoods:
@@ -75,8 +86,8 @@ def likelihoods(head: Head, hidden: Tensor, following: Tensor) -> Likelihoods:
 
 def logit_parts(heads: Sequence[Head], hidden: Sequence[Tensor]) -> Iterator[LogitPart]:
     """Yield the logits by heads of one vocabulary, each from inputs [n, D] of its own, part by part."""
-    vocabulary = heads[0].out_features
-    if all(isinstance(head, nn.Linear) for head in heads):
+    vocabulary = heads[0].layer.out_features
+    if all(isinstance(head.layer, nn.Linear) for head in heads):
         at_once = min(vocabulary, WORDS)
     else:
         # A head in spikes codes its whole input for every product.
@@ -92,10 +103,10 @@ def logit_parts(heads: Sequence[Head], hidden: Sequence[Tensor]) -> Iterator[Log
 
 def _logits(head: Head, inputs: Tensor, words: slice) -> Tensor:
     """Return the logits of some words; those of all words by a head in spikes."""
-    if isinstance(head, SpikedLinear):
-        logits: Tensor = head(inputs)
-        return logits
+    layer = head.layer
+    if isinstance(layer, SpikedLinear):
+        return head.finish(layer(inputs))
     # Weights in 16 bits or blocks are widened here, `WORDS` of them.
-    weight = head.weight.detach()[words].to(inputs.dtype)
-    bias = None if head.bias is None else head.bias.detach()[words]
-    return F.linear(inputs, weight, bias)
+    weight = layer.weight.detach()[words].to(inputs.dtype)
+    bias = None if layer.bias is None else layer.bias.detach()[words]
+    return head.finish(F.linear(inputs, weight, bias))

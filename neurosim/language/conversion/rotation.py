@@ -40,6 +40,8 @@ def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 
     config = model.config
     if config.norm != "rms" or config.first_norm:
         return model, "its norms see more than the length of the residual stream"
+    if config.norms != "before":
+        return model, "norms write to the residual stream"
     if not isinstance(model.embeddings, nn.Embedding):
         return model, "its tokens are events"
     # Tied embeddings are read and written by different layers: the copy has a head of its own.
@@ -89,7 +91,7 @@ def _trace(model: LanguageModel, tokens: Tensor) -> _Stream | str:
             stream.writers.append(maker)
 
     blocks = [cast(ResidualBlock, block) for block in model.layers]
-    norms = [n for b in blocks for n in (b.norm, b.mlp_norm) if n is not None] + [model.norm]
+    norms = [n for b in blocks for n in (b.norm, b.mlp_norm) if isinstance(n, nn.RMSNorm)] + [model.norm]
     parts = [p for b in blocks for p in (b.mixer, b.mlp) if p is not None]
     hooks = [norm.register_forward_hook(normed) for norm in norms]
     hooks += [m.register_forward_hook(multiplied) for m in model.modules() if isinstance(m, nn.Linear)]

@@ -6,7 +6,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ....base.errors import CheckpointWarning, NeurosimInputError
@@ -67,6 +67,10 @@ class CheckpointConfig:
         if value is None:
             return default
         return value
+
+    def with_defaults(self, defaults: Mapping[str, object]) -> CheckpointConfig:
+        """Return the config with further entries, where it says nothing; null says something."""
+        return replace(self, config={**defaults, **self.config})
 
     def refuse(self, name: str, rule: str, got: object) -> None:
         """Raise `NeurosimInputError` for the entry `name`."""

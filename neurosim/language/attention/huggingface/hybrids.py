@@ -15,6 +15,7 @@ from ..experts import ExpertsSpec
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options, require
 from .llama import BLOCK, OUTER, activation, positions
+from .mixtures import MIXTRAL_PARTS, either, expert, qwen_experts, some_layers
 from .reader import CheckpointReader, Tensors
 
 KINDS = {"full_attention": "softmax", "linear_attention": "linear"}
@@ -26,14 +27,6 @@ def _kinds(source: CheckpointConfig, count: int, default: list[str]) -> list[str
     known = isinstance(kinds, list) and len(kinds) == count and all(isinstance(k, str) and k in KINDS for k in kinds)
     require(known, "layer_types", f"must be {count} of {', '.join(KINDS)}", kinds)
     return list(kinds)
-
-
-def _some_layers(source: CheckpointConfig, name: str, count: int, first: int = 0) -> tuple[int, ...]:
-    """Return a list of layers, numbered from `first`, as numbers from 0."""
-    layers = source.get(name, [])
-    in_range = isinstance(layers, list) and all(type(i) is int and first <= i < count + first for i in layers)
-    require(in_range, source.prefix + name, f"must be layers of {first} to {count + first - 1}", layers)
-    return tuple(i - first for i in layers)
 
 
 def _qwen_mixers(source: CheckpointConfig) -> tuple[MixerSpec, ...]:
@@ -62,20 +55,18 @@ def _qwen_mixers(source: CheckpointConfig) -> tuple[MixerSpec, ...]:
     return tuple(mixers[kind] for kind in kinds)
 
 
+_NEXT_EXPERTS = {
+    "num_experts": 512,
+    "num_experts_per_tok": 10,
+    "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512,
+    "norm_topk_prob": True,
+}
+
+
 def _qwen3_next(source: CheckpointConfig) -> LanguageConfig:
     layers = _qwen_mixers(source)
-    count = len(layers)
-    every = source.integer("decoder_sparse_step", 1)
-    experts = source.integer("num_experts", 512, at_least=0)
-    dense = set(_some_layers(source, "mlp_only_layers", count)) | {i for i in range(count) if (i + 1) % every}
-    spec = ExpertsSpec(
-        experts,
-        source.integer("num_experts_per_tok", 10),
-        source.integer("moe_intermediate_size", 512),
-        source.integer("shared_expert_intermediate_size", 512),
-        gated=True,
-        normalise=source.flag("norm_topk_prob", True),
-    )
+    experts, dense = qwen_experts(source.with_defaults(_NEXT_EXPERTS), len(layers))
     return LanguageConfig(
         layers,
         source.integer("vocab_size"),
@@ -84,8 +75,8 @@ def _qwen3_next(source: CheckpointConfig) -> LanguageConfig:
         gate_act=activation(source),
         eps=source.eps(1e-6, "rms_norm_eps"),
         tied=source.flag("tie_word_embeddings", False),
-        experts=spec if experts else None,
-        dense_layers=tuple(sorted(dense)) if experts else (),
+        experts=experts,
+        dense_layers=dense,
     )
 
 
@@ -146,7 +137,7 @@ def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
             # Weights of these norms are stored as their difference from 1.
             changed[name] = value.float() + 1
         else:
-            changed[_expert(name, {"gate": "router", "shared_expert": "shared"})] = value
+            changed[expert(name, {"gate": "router", "shared_expert": "shared"})] = value
     return changed
 
 
@@ -162,17 +153,6 @@ def _cut_groups(place: str, part: str, value: Tensor, options: dict[str, Any]) -
         sizes = [shares] * 2
     parts = value.unflatten(0, (options["num_heads"], -1)).split(sizes, 1)
     return {f"{place}.{name}_proj.weight": each.flatten(0, 1) for name, each in zip(names, parts, strict=True)}
-
-
-def _expert(name: str, parts: dict[str, str], inside: dict[str, str] | None = None) -> str:
-    """Return our name of a tensor of a layer of experts."""
-    path = name.split(".")
-    if len(path) > 3 and path[2] == "mlp":
-        path[3] = parts.get(path[3], path[3])
-        path[4:] = [(inside or {}).get(part, part) for part in path[4:]]
-        if path[3] == "shared_expert_gate":
-            return ".".join([*path[:3], "shared_gate"])
-    return ".".join(path)
 
 
 # Entries that repeat others, or that only rotary positions and training would use.
@@ -226,8 +206,8 @@ def _kimi_kinds(source: CheckpointConfig, inner: CheckpointConfig, count: int) -
     if inner.get("full_attn_layers") is None:
         full = set(range(4, count, 4))
     else:
-        full = set(_some_layers(inner, "full_attn_layers", count, first=1))
-        linear = set(_some_layers(inner, "kda_layers", count, first=1))
+        full = set(some_layers(inner, "full_attn_layers", count, first=1))
+        linear = set(some_layers(inner, "kda_layers", count, first=1))
         rule = "must be the layers that are not full_attn_layers"
         require(full | linear == set(range(count)) and not full & linear, "kda_layers", rule, sorted(linear))
     default = ["full_attention" if i in full else "linear_attention" for i in range(count)]
@@ -240,22 +220,17 @@ def _kimi_experts(source: CheckpointConfig) -> ExpertsSpec:
     hidden = source.integer("moe_intermediate_size", 1024)
     # Configs name some of these entries in one of two ways.
     return ExpertsSpec(
-        _either(source, 256, "num_experts", "num_local_experts"),
-        _either(source, 8, "num_experts_per_token", "num_experts_per_tok"),
+        either(source, 256, "num_experts", "num_local_experts"),
+        either(source, 8, "num_experts_per_token", "num_experts_per_tok"),
         hidden,
         # The experts that all tokens share are one, as wide as all of them together.
-        hidden * _either(source, 1, "num_shared_experts", "n_shared_experts"),
+        hidden * either(source, 1, "num_shared_experts", "n_shared_experts"),
         scores=score,
         normalise=source.flag("moe_renormalize", source.flag("norm_topk_prob", True)),
         scale=source.number("routed_scaling_factor", 2.446),
-        groups=_either(source, 1, "num_expert_group", "n_group"),
+        groups=either(source, 1, "num_expert_group", "n_group"),
         top_groups=source.integer("topk_group", 1),
     )
-
-
-def _either(source: CheckpointConfig, default: int, *names: str) -> int:
-    """Return the first of several entries that is there."""
-    return next((source.integer(name) for name in names if source.get(name) is not None), default)
 
 
 def _dense_layers(source: CheckpointConfig, count: int) -> tuple[int, ...]:
@@ -290,8 +265,7 @@ def _change_kimi(tensors: Tensors, config: LanguageConfig) -> Tensors:
         elif name.endswith("gate.e_score_correction_bias"):
             changed[f"{place}.router.bias"] = value
         else:
-            inside = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
-            changed[_expert(name, {"gate": "router", "shared_experts": "shared"}, inside)] = value
+            changed[expert(name, {"gate": "router", "shared_experts": "shared"}, MIXTRAL_PARTS)] = value
     return changed
 
 

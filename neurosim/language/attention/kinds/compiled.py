@@ -59,6 +59,7 @@ class Cache:
         more: numbers that are stored of a token beside its keys and values.
         scale: factor of the scores; None for 1 / sqrt(keys).
         squared: weights are squares of the scores above 0, in place of their softmax.
+        cap: c > 0: scores s are c tanh(s / c); None leaves them.
     """
 
     kv_heads: int
@@ -72,6 +73,7 @@ class Cache:
     more: int = 0
     scale: float | None = None
     squared: bool = False
+    cap: float | None = None
 
 
 @dataclass(frozen=True)

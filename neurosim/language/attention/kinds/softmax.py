@@ -16,7 +16,7 @@ from .compiled import Cache, Step
 from .growing import appended
 from .modules import divide, linear, split_heads
 from .rotary import build_rotary
-from .windows import attend_to_last
+from .windows import attend_to_last, bounded
 
 
 class CachedAttention(Mixer):
@@ -28,6 +28,7 @@ class CachedAttention(Mixer):
         kv_heads, groups: heads of keys and values, and heads of queries that share each.
         k_size, v_size: K and V, channels of a key and of a value.
         window_size: tokens seen, the present one among them; 0 for all: the memory then grows with the sequence.
+        score_cap: c: scores s become c tanh(s / c); None leaves them.
     """
 
     recurrence = ("recur", "visible_later")
@@ -35,6 +36,7 @@ class CachedAttention(Mixer):
     holds_tokens = True
     has_qk = True
     window_size = 0
+    score_cap: float | None = None
     kv_heads: int
     groups: int
     k_size: int
@@ -51,17 +53,21 @@ class CachedAttention(Mixer):
         keys, values = known.split([self.k_size, self.v_size], -1)
         # Heads of q in groups that share a head of keys: [B, kv_heads, groups, K].
         q = inputs["q"].unflatten(1, (self.kv_heads, self.groups))
-        weights = (torch.einsum("bhgk,bthk->bhgt", q, keys) * self.k_size**-0.5).softmax(-1)
+        scores = bounded(torch.einsum("bhgk,bthk->bhgt", q, keys) * self.k_size**-0.5, self.score_cap)
+        weights = scores.softmax(-1)
         return self.visible_later(known), torch.einsum("bhgt,bthk->bhgk", weights, values).flatten(1, 2)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = self._known(memory, torch.cat([inputs["k"], inputs["v"]], -1))
         keys, values = known.split([self.k_size, self.v_size], -1)
-        return self.visible_later(known), attend_to_last(inputs["q"], keys, values, self.window_size)
+        return self.visible_later(known), attend_to_last(
+            inputs["q"], keys, values, self.window_size, cap=self.score_cap
+        )
 
     def cache(self, **options: Any) -> Cache:
         """Return what a compiled step stores, with further options of `Cache`."""
-        return Cache(self.kv_heads, self.groups, self.k_size, self.v_size, self.window_size, **options)
+        sizes = (self.kv_heads, self.groups, self.k_size, self.v_size, self.window_size)
+        return Cache(*sizes, cap=self.score_cap, **options)
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         return step.attend(self.cache(), inputs["q"], inputs["k"], inputs["v"])
@@ -96,8 +102,12 @@ class SoftmaxAttention(CachedAttention):
         rope_scaling: entries of a config's `rope_scaling`, see `build_rotary`.
         qkv_bias, o_bias: give the projections of q, k and v, and of the output, biases.
         qk_norm: root-mean-square norm of each head of q and k, before its position.
+        whole_norm: one such norm over all heads of q, and one over those of k (OLMo 2).
+        score_scale: factor of the products of q and k (default: 1 / sqrt(K)).
+        score_cap: c > 0: scores s become c tanh(s / c) before the softmax (Gemma 2); kinds that choose among tokens, or
+            join others with them, have none.
         output_gate: the outputs are multiplied by sigmoid(W_g x).
-        norm_eps: epsilon of that norm.
+        norm_eps: epsilon of the norms.
     """
 
     num_heads: Annotated[int, Rule("> 0")] = 4
@@ -110,6 +120,9 @@ class SoftmaxAttention(CachedAttention):
     qkv_bias: bool = False
     o_bias: bool = False
     qk_norm: bool = False
+    whole_norm: bool = False
+    score_scale: Positive | None = None
+    score_cap: Positive | None = None
     output_gate: bool = False
     norm_eps: Positive = 1e-6
 
@@ -122,6 +135,9 @@ class SoftmaxAttention(CachedAttention):
         else:
             turned = self.rotary_dim
         require(0 <= turned <= self.k_size, self.name("rotary_dim"), f"must be 0 to {self.k_size}", turned)
+        # A subclass with an algorithm of its own for the softmax knows no bound.
+        is_plain = type(self).chunked is CachedAttention.chunked
+        require(is_plain or self.score_cap is None, self.name("score_cap"), "must be None in this kind", self.score_cap)
         self.rotary = build_rotary(turned, self.rope_theta, self.rope_scaling) if turned else None
         queries = self.num_heads * self.k_size
         keys = self.kv_heads * self.k_size
@@ -130,14 +146,25 @@ class SoftmaxAttention(CachedAttention):
         self.k_proj, self.v_proj = (linear(self.width, keys, self.qkv_bias) for _ in range(2))
         if self.output_gate:
             self.g_proj = linear(self.width, queries)
-        if self.qk_norm:
-            self.q_norm, self.k_norm = (nn.RMSNorm(self.k_size, self.norm_eps) for _ in range(2))
+        require(not (self.qk_norm and self.whole_norm), self.name("whole_norm"), "must be false with qk_norm", True)
+        if self.qk_norm or self.whole_norm:
+            sizes = (queries, keys) if self.whole_norm else (self.k_size, self.k_size)
+            self.q_norm, self.k_norm = (nn.RMSNorm(size, self.norm_eps) for size in sizes)
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q [B, T, H, K], and k and v of `kv_heads`, before their positions."""
-        q, k, v = (split_heads(layer(x), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        q = self.q_proj(x)
+        k = self.k_proj(x)
+        if self.whole_norm:
+            q = self.q_norm(q)
+            k = self.k_norm(k)
+        q, k, v = (split_heads(value, self.k_size) for value in (q, k, self.v_proj(x)))
         if self.qk_norm:
-            return (self.q_norm(q), self.k_norm(k), v)
+            q = self.q_norm(q)
+            k = self.k_norm(k)
+        if self.score_scale is not None:
+            # Scores are divided by sqrt(K) later.
+            q = q * (self.score_scale * self.k_size**0.5)
         return (q, k, v)
 
     def turn(self, x: Tensor, position: Tensor) -> Tensor:

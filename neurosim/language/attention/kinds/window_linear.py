@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ....base.errors import require
 from ....base.rules import Natural, Positive, Rule
 from ....kernels.decode.attention import windows
 from .base import Inputs, Shared, State
@@ -78,6 +79,8 @@ class WindowLinearAttention(AdditiveMixer):
     def build(self) -> None:
         inner = {**(self.attention or {}), "window_size": self.window_size}
         self.softmax = SoftmaxAttention(self.width, self.depth, **inner)  # type: ignore[arg-type]
+        cap = self.softmax.score_cap
+        require(cap is None, self.name("attention.score_cap"), "must be None in this kind", cap)
         heads = self.softmax.num_heads
         k_size = self.softmax.k_size
         self.feature_map_q = map_of(self.feature_map, k_size, heads, is_query=True)

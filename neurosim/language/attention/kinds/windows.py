@@ -70,8 +70,20 @@ class Blocks:
         return out.flatten(1, 2)[:, : self.length]
 
 
+def bounded(scores: Tensor, cap: float | None) -> Tensor:
+    """Return c tanh(s / c) of scores s, or the scores without a cap c."""
+    if cap is None:
+        return scores
+    return torch.tanh(scores / cap) * cap
+
+
 def attend_to_last(
-    q: Tensor, keys: Tensor, values: Tensor, window: int = 0, learnt: tuple[Tensor, Tensor, Tensor] | None = None
+    q: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    window: int = 0,
+    learnt: tuple[Tensor, Tensor, Tensor] | None = None,
+    cap: float | None = None,
 ) -> Tensor:
     """Return softmax(q K^T / sqrt(K)) V [B, T, H, V] over the tokens up to each query, or the last `window` of them.
 
@@ -81,6 +93,7 @@ def attend_to_last(
         values: [B, N, heads, V].
         window: number of tokens seen, the present one among them; 0 for all.
         learnt: queries [B, T, H, K], keys and values [B, n, heads, K or V] of tokens that every query sees, too.
+        cap: c: scores s become c tanh(s / c).
     """
     scale = q.shape[-1] ** -0.5
     fixed = None
@@ -98,7 +111,7 @@ def attend_to_last(
         if window:
             visible = visible & (then > now - window)
         q, keys, values = (x.movedim(1, 2) for x in (q, keys, values))
-        return _softmax(q, keys, values, visible, scale, fixed).movedim(2, 1)
+        return _softmax(q, keys, values, visible, scale, fixed, cap).movedim(2, 1)
     blocks = Blocks(window, q.shape[1], keys.shape[1])
     # Blocks are further sequences of a batch: [B blocks, heads, tokens, C].
     queries = blocks.queries(q).flatten(0, 1).movedim(1, 2)
@@ -108,12 +121,18 @@ def attend_to_last(
     if fixed is not None:
         each = len(queries) // len(q)
         fixed = (fixed[0].repeat_interleave(each, 0), fixed[1].repeat_interleave(each, 0))
-    out = _softmax(queries, seen_keys, seen_values, visible, scale, fixed)
+    out = _softmax(queries, seen_keys, seen_values, visible, scale, fixed, cap)
     return blocks.join(out.movedim(2, 1).unflatten(0, (len(q), -1)))
 
 
 def _softmax(
-    q: Tensor, keys: Tensor, values: Tensor, visible: Tensor, scale: float, fixed: tuple[Tensor, Tensor] | None
+    q: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    visible: Tensor,
+    scale: float,
+    fixed: tuple[Tensor, Tensor] | None,
+    cap: float | None,
 ) -> Tensor:
     """Return attention [B, H, T, V] over the visible of keys and values [B, heads, N, ..], and over all of `fixed`."""
     grouped = q.shape[1] > keys.shape[1]
@@ -121,5 +140,11 @@ def _softmax(
         keys = torch.cat([keys, fixed[0]], 2)
         values = torch.cat([values, fixed[1]], 2)
         visible = F.pad(visible, (0, fixed[0].shape[2]), value=True)
+    if cap is not None:
+        # torch's function has no bound of scores: [B, heads, groups, T, K] times [B, heads, 1, K, N].
+        groups = q.unflatten(1, (keys.shape[1], -1))
+        scores = bounded(groups @ keys[:, :, None].mT * scale, cap)
+        weights = scores.masked_fill(~visible[..., None, :, :], -torch.inf).softmax(-1)
+        return (weights @ values[:, :, None]).flatten(1, 2)
     # Groups of queries share keys without copies.
     return F.scaled_dot_product_attention(q, keys, values, attn_mask=visible, scale=scale, enable_gqa=grouped)

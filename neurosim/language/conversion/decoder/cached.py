@@ -92,6 +92,7 @@ def attend(
         rows=cache.rows,
         bias=bias,
         squared=cache.squared,
+        cap=cache.cap or 0.0,
         weights=weights,
         out=out,
         mask=b.mask,

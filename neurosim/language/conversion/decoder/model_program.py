@@ -84,6 +84,8 @@ def _compile(b: StepBuilder, model: LanguageModel, tokens: Array, rows: Array | 
     else:
         first = embed(b, tokens, embeddings)
     x = Traced.of(b, first, [b.tokens, 1, model.config.width])
+    if model.config.embedding_scale != 1.0:
+        x = cast(Any, x) * model.config.embedding_scale
     shared: dict[str, Any] = {}
     for i, block in enumerate(model.layers):
         if bounds is not None:
@@ -102,7 +104,7 @@ def _compile(b: StepBuilder, model: LanguageModel, tokens: Array, rows: Array | 
     if b.in_order:
         # Of a prompt only the states are needed: its last token is a step of its own.
         return x.token_rows
-    logits = cast(Traced, model.lm_head(model.norm(cast(Any, x)))).token_rows
+    logits = cast(Traced, model.config.logits(model.lm_head(model.norm(cast(Any, x))))).token_rows
     model.files.release()
     return logits
 

@@ -176,7 +176,13 @@ def _copy_mamba_projections(teacher: SoftmaxAttention, student: Mamba2) -> Seque
 
 def _require_plain(teacher: SoftmaxAttention, *, biases: bool = False) -> None:
     """Raise if the teacher has parts that the kind lacks."""
-    parts = {"biases": biases, "norms of q and k": teacher.qk_norm, "an output gate": teacher.output_gate}
+    parts = {
+        "biases": biases,
+        "norms of q and k": teacher.qk_norm or teacher.whole_norm,
+        "scale of scores": teacher.score_scale is not None,
+        "cap of scores": teacher.score_cap is not None,
+        "an output gate": teacher.output_gate,
+    }
     lacking = " and ".join(name for name, is_present in parts.items() if is_present)
     if lacking:
         raise NeurosimInputError(

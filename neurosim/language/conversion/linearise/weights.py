@@ -14,6 +14,7 @@ from ...attention.kinds.linear import LinearAttention
 from ...attention.kinds.modules import repeat_heads
 from ...attention.kinds.softmax import SoftmaxAttention, WindowAttention
 from ...attention.kinds.window_linear import WindowLinearAttention
+from ...attention.kinds.windows import bounded
 
 
 def has_weights(layer: Mixer) -> bool:
@@ -52,7 +53,8 @@ def _log_features(q: Tensor, k: Tensor) -> Tensor:
 
 def _softmax(layer: SoftmaxAttention, x: Tensor) -> Tensor:
     inputs, _ = layer.project(x, layer.initial(x), {})
-    scores = _products(inputs["q"], repeat_heads(inputs["k"], layer.groups)) * layer.k_size**-0.5
+    products = _products(inputs["q"], repeat_heads(inputs["k"], layer.groups))
+    scores = bounded(products * layer.k_size**-0.5, layer.score_cap)
     age = _ages(x)
     visible = age >= 0
     if layer.window_size:

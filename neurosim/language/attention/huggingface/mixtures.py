@@ -1,0 +1,80 @@
+"""Layers of experts in transformers' layouts: which layers have them, how many, and the names of their tensors.
+
+Facts of interoperation only: names and meanings of options and tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..experts import ExpertsSpec
+from ..model import LanguageConfig
+from .config import CheckpointConfig, require
+from .reader import Tensors
+
+Layers = tuple[int, ...]
+
+
+def some_layers(source: CheckpointConfig, name: str, count: int, first: int = 0) -> Layers:
+    """Return a list of layers, numbered from `first`, as numbers from 0."""
+    layers = source.get(name, [])
+    in_range = isinstance(layers, list) and all(type(i) is int and first <= i < count + first for i in layers)
+    require(in_range, source.prefix + name, f"must be layers of {first} to {count + first - 1}", layers)
+    return tuple(i - first for i in layers)
+
+
+def either(source: CheckpointConfig, default: int, *names: str, at_least: int = 1) -> int:
+    """Return the first of several entries that is there."""
+    there = (source.integer(name, at_least=at_least) for name in names if source.get(name) is not None)
+    return next(there, default)
+
+
+def qwen_experts(source: CheckpointConfig, count: int) -> tuple[ExpertsSpec | None, Layers]:
+    """Return the experts of Qwen3-MoE and Qwen3-Next, None for none, and the layers without them."""
+    every = source.integer("decoder_sparse_step", 1)
+    plain = set(some_layers(source, "mlp_only_layers", count)) | {i for i in range(count) if (i + 1) % every}
+    # Configs name the experts in one of two ways.
+    experts = either(source, 0, "num_local_experts", "num_experts", at_least=0)
+    spec = ExpertsSpec(
+        experts,
+        source.integer("num_experts_per_tok"),
+        source.integer("moe_intermediate_size"),
+        source.integer("shared_expert_intermediate_size", 0, at_least=0),
+        gated=True,
+        normalise=source.flag("norm_topk_prob", False),
+    )
+    if not experts:
+        return None, ()
+    return spec, tuple(sorted(plain))
+
+
+def mixtral_experts(source: CheckpointConfig, count: int) -> tuple[ExpertsSpec | None, Layers]:
+    """Return the experts of Mixtral, which all layers have."""
+    # Noise of the router, in training alone.
+    source.entries_read.add("router_jitter_noise")
+    experts = source.integer("num_local_experts")
+    return ExpertsSpec(experts, source.integer("num_experts_per_tok"), source.integer("intermediate_size")), ()
+
+
+def expert(name: str, parts: Mapping[str, str], inside: Mapping[str, str] | None = None) -> str:
+    """Return our name of a tensor of a layer of experts.
+
+    Args:
+        parts: our names of the parts of the layer, by its names.
+        inside: the same of the parts of an expert.
+    """
+    path = name.split(".")
+    if len(path) > 3 and path[2] == "mlp":
+        path[3] = parts.get(path[3], path[3])
+        path[4:] = [(inside or {}).get(part, part) for part in path[4:]]
+        if path[3] == "shared_expert_gate":
+            return ".".join([*path[:3], "shared_gate"])
+    return ".".join(path)
+
+
+MIXTRAL_PARTS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+
+
+def name_experts(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Rename the router, and the layers of experts where they have Mixtral's names."""
+    return {expert(name, {"gate": "router"}, MIXTRAL_PARTS): value for name, value in tensors.items()}
