@@ -78,6 +78,7 @@ def test_a_folder_a_class_in_mixed_formats(root: Path) -> None:
         "guessed in 2 files: times are microseconds, for all are integers",
         "6 files do not say what polarity 1 means, e.g. 1.npy: read as in the others",
         "recordings start at their first event, which the clocks of 6 files show at 0.001 to 700.002 s",
+        "the sensor is the smallest that holds all events; data.options.shape states a larger one",
     }
     # What neurosim wrote has its own time 0, files of cameras start at their first event.
     for spikes, item in zip(found.recordings, found.items, strict=True):
@@ -189,6 +190,7 @@ def test_a_file_of_labels(kind: str, root: Path) -> None:
 def test_settings_in_the_folder(root: Path) -> None:
     (root / "dataset.toml").write_text('test = 0.4\nshape = [2, 20, 20]\ncolumns = "xytp"\n[images]\nside = 9\n')
     found = opened(root, seed=3, images={"camera": {"noise_rate": 0.0}})
+    assert not any("sensor" in line for line in found.remarks)
     assert found.recordings.shape == (2, 20, 20) and found.counts["test"] == 4 and found.options.columns == "xytp"
     assert found.options.images.side == 9 and found.options.images.camera.noise_rate == 0 and found.options.seed == 3
     assert opened(root, shape=[2, 30, 30]).recordings.shape == (2, 30, 30)

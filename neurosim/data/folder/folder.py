@@ -23,7 +23,7 @@ from .duplicates import remark_on_duplicates
 from .images import read_image
 from .items import IMAGES, Item, find_items, left_out
 from .options import FolderOptions, of_folder
-from .sensor import Shape, common_shape, place
+from .sensor import SHAPE, Shape, common_shape, place, states_sensor
 from .takes import doubt_of, with_recordings
 
 # Number of bad files after which a folder is read no further.
@@ -148,6 +148,9 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     groups = groups_of(items)
     numbers = {name: values for name, (_, values) in groups.items()}
     twice = remark_on_duplicates(root, read, items)
+    further = [twice] if twice else []
+    if options.shape is None and not any(is_image(item) for item in items) and not any(map(states_sensor, read)):
+        further.append(f"the sensor is the smallest that holds all events; {SHAPE} states a larger one")
     return Folder(
         root=root,
         options=options,
@@ -156,7 +159,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
         split=split,
         groups={name: names for name, (names, _) in groups.items()},
         formats=Counter(map(_format, read, items)),
-        remarks=(*bad, *listing.remarks, *guesses, *_remarks(read, options), *turned, *([twice] if twice else [])),
+        remarks=(*bad, *listing.remarks, *guesses, *_remarks(read, options), *turned, *further),
         doubts=tuple(_doubts(read, items, split, classes, shape)),
         row_0="bottom" if all(_row_0(spikes) == "bottom" for spikes in read) else "top",
     )

@@ -12,7 +12,8 @@ from ...base.errors import NeurosimInputError
 from ..spikes import Spikes
 
 Shape = tuple[int, ...]
-ADVICE = "give data.options.shape, or keep one sensor in a folder"
+SHAPE = "data.options.shape"
+ADVICE = f"give {SHAPE}, or keep one sensor in a folder"
 
 
 def common_shape(recordings: Sequence[Spikes], names: Sequence[str]) -> Shape:
@@ -32,8 +33,7 @@ def common_shape(recordings: Sequence[Spikes], names: Sequence[str]) -> Shape:
     for spikes, name in zip(recordings, names, strict=True):
         if len(spikes.shape) != rank:
             raise NeurosimInputError(_mixed(names[0], recordings[0].shape, name, spikes.shape))
-    # A shape larger than the events need was stated in the file.
-    stated = {name: s.shape for s, name in zip(recordings, names, strict=True) if s.shape != extent(s)}
+    stated = {name: s.shape for s, name in zip(recordings, names, strict=True) if states_sensor(s)}
     largest = tuple(int(n) for n in np.max([spikes.shape for spikes in recordings], axis=0))
     if not stated:
         return largest
@@ -45,6 +45,11 @@ def common_shape(recordings: Sequence[Spikes], names: Sequence[str]) -> Shape:
         if any(n > m for n, m in zip(spikes.shape[-2:], shape[-2:], strict=True)):
             raise NeurosimInputError(_mixed(first, shape, name, spikes.shape))
     return largest
+
+
+def states_sensor(spikes: Spikes) -> bool:
+    """Return whether the file stated the shape: it is larger than the events need."""
+    return spikes.shape != extent(spikes)
 
 
 def extent(spikes: Spikes) -> Shape:
