@@ -82,7 +82,7 @@ def test_others_beside_a_memory_have_the_same_answers(monkeypatch: pytest.Monkey
     monkeypatch.setattr(items, "train_frame_cnn", lambda *known: FrameCNN(parameters=known[2]))
     monkeypatch.setattr(items, "MIN_BESIDE", 12)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    config = MemoryConfig.configure(None, ("data.name=digits",))
+    config = MemoryConfig.configure(None, ("data.name=digits", "baselines.cnn=true"))
     reached: list[OtherClassifiers] = []
     for options in (RunOptions(threads=1), RunOptions()):
         with items.compared_beside(config, raw, raw, 100, options) as comparison:

@@ -37,6 +37,7 @@ BRIEF = [
     *("--tokens", "600", "--set", "calibration.windows=4", "--set", "calibration.length=32", "--set"),
     *("report.layer_tokens=120", "--set", "report.executed_tokens=64"),
 ]
+TIMED = ["--set", "report.timed_tokens=16"]
 EVERY = {"manifest.json", "config.toml", "metrics.json", "report.html"}
 found = partial(command.result_of, "convert")
 refused = partial(command.refused, "convert")
@@ -61,7 +62,7 @@ def trained(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted(trained: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("converted") / "run"
     words = ["convert", str(trained), "--scheme", "ternary", "--k", "3", "--calibrate", str(text), *BRIEF]
-    return command.result_of(*words, "--out", out)
+    return command.result_of(*words, *TIMED, "--out", out)
 
 
 def test_training_writes_a_model_that_loads(trained: Path) -> None:
@@ -170,6 +171,7 @@ def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], 
 def test_the_words_are_printed_without_json(trained: Path, text: Path) -> None:
     words = ["convert", trained, "--calibrate", text, "--scheme", "calibrated", "--spikes", "0.7", *BRIEF]
     told = neurosim(*words, "--set", "report.layer_tokens=0", "--quiet").stdout
+    assert "Time of a" not in told and "which says how long a byte takes" in " ".join(told.split())
     for word in (
         "Perplexity change",
         "Spikes a channel",
@@ -196,11 +198,11 @@ def test_layers_alone_are_left_out_where_they_would_take_minutes(
     result = read_json(Path("l/metrics.json"))
     (remark,) = [line for line in result["remarks"] if "each layer alone" in line]
     weights = read_model(trained / "model").parameter_count()
-    assert "would read 1,024 bytes; --set report.layer_tokens=1024 measures it" in remark
+    assert "would read 512 bytes; --set report.layer_tokens=512 measures it" in remark
     assert f"a model of {weights:,} weights" in remark and result["alone"] == {}
-    assert "was not measured; --set report.layer_tokens=1024" in Path("l/report.html").read_text()
+    assert "was not measured; --set report.layer_tokens=512" in Path("l/report.html").read_text()
     assert "running 64 bytes by adding rows of weights" in told.stderr
-    assert "timing the compiled step on 64 bytes" in told.stderr
+    assert "timing" not in told.stderr and "report.timed_tokens=64 measures it" in Path("l/report.html").read_text()
 
 
 @pytest.mark.slow
@@ -436,7 +438,7 @@ def test_one_percent_is_stated_where_no_strength_is_named(
 ) -> None:
     """The dense step of a large model is not timed, for its float32 weights would fill the memory."""
     monkeypatch.setattr("neurosim.language.conversion.speed.FLOAT_BYTES", 1000)
-    words = ["convert", str(trained), "--calibrate", str(text), *BRIEF]
+    words = ["convert", str(trained), "--calibrate", str(text), *BRIEF, *TIMED]
     result = command.result_of(*words, "--set", "choice.tokens=256", "--set", "choice.trials=2", "--out", "one")
     assert result["choice"]["limit"] == 0.01 and result["coding"]["k"] == result["choice"]["strength"]
     assert "loss = 0.01" in (Path("one") / "config.toml").read_text()
@@ -444,7 +446,10 @@ def test_one_percent_is_stated_where_no_strength_is_named(
     assert result["speed"]["dense"] is None and result["speed"]["spiking"] > 0
     weights = 4 * read_model(trained / "model").parameter_count() / 1e6
     assert f"the dense step was not timed: its float32 weights would take {weights:.0f} MB" in result["remarks"][-1]
-    assert "dense in float32" not in neurosim("convert", trained, "--calibrate", text, *BRIEF, "--k", "2").stdout
+    assert all(trial["seconds"] > 0 for trial in result["choice"]["trials"])
+    assert "ms a byte" in Path("one/report.html").read_text()
+    told = neurosim("convert", trained, "--calibrate", text, *BRIEF, *TIMED, "--k", "2")
+    assert "timing the compiled step on 16 bytes" in told.stderr and "dense in float32" not in told.stdout
 
     assert result["sent_as"] == "canonical" and result["spikes"] <= result["by_expansion"]["bitwise"]
 
@@ -478,7 +483,8 @@ def test_a_coding_for_a_stated_loss(trained: Path, text: Path) -> None:
     manifest = read_json(Path("stated") / "manifest.json")
     assert manifest["choice"] == choice
     page = (Path("stated") / "report.html").read_text()
-    assert "Choice of the coding" in page and "active channels, %" in page and "ms a byte" in page
+    assert "Choice of the coding" in page and "active channels, %" in page and "ms a byte" not in page
+    assert all(trial["seconds"] is None for trial in choice["trials"])
     assert "Trials for at most 1.00" in page
     assert not any("--loss" in remark for remark in result["remarks"])
     coarse = ["convert", str(trained), "--k", ".3", "--calibrate", str(text), *BRIEF]

@@ -42,7 +42,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 BRIEF = {
     "text": {"tokens": 60},
     "calibration": {"windows": 2, "length": 16},
-    "report": {"layer_tokens": 0, "executed_tokens": 16},
+    "report": {"layer_tokens": 0, "executed_tokens": 16, "timed_tokens": 16},
 }
 
 

@@ -125,7 +125,7 @@ def test_images_have_the_network_beside_them_too() -> None:
     images[labels == 0, 8] = 255
     images[labels == 1, :, 8] = 255
     raw = Raw(images, labels, ("row", "column"), "train")
-    config = MemoryConfig.configure(values={"data.name": "digits"})
+    config = MemoryConfig.configure(values={"data.name": "digits", "baselines.cnn": True})
     train = raw.select(np.arange(40))
     test = raw.select(np.arange(40, 60))
     found = compare_items(config, train, test, 10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,11 +23,14 @@ class Splits(NamedTuple):
         train: to learn from.
         test: to test on.
         name: of the test recordings.
+        train_size, size: numbers of recordings of which a limit took these; None: all were taken.
     """
 
     train: Recordings
     test: Recordings
     name: str
+    train_size: int | None = None
+    size: int | None = None
 
 
 def load(data: Data) -> Splits:
@@ -55,7 +59,14 @@ def load(data: Data) -> Splits:
         f"must have test recordings of the training shape {train.shape}",
         test.shape,
     )
-    return Splits(_limit(train, data.train_limit, "training"), _limit(test, data.limit, name), name)
+    some = _limit(train, data.train_limit, "training")
+    tested = _limit(test, data.limit, name)
+    return Splits(some, tested, name, size_before(train, some), size_before(test, tested))
+
+
+def size_before(items: Sized, some: Sized) -> int | None:
+    """Return the number of items, None where all of them are among `some`."""
+    return len(items) if len(some) < len(items) else None
 
 
 def even(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:

@@ -31,6 +31,7 @@ class DataResult:
         dataset, title: the dataset's name, in the catalogue and for people.
         split: it was tested on.
         samples, train_samples: recordings it was tested on and learned from.
+        size, train_size: recordings of the two splits, where a limit took some of them; None: all were taken.
         seed: of everything random.
         classes: by their number.
         row_0: where pictures of the recordings have row 0, "top" or "bottom".
@@ -41,6 +42,8 @@ class DataResult:
     split: str = ""
     samples: int | None = None
     train_samples: int | None = None
+    size: int | None = None
+    train_size: int | None = None
     seed: int | None = None
     classes: tuple[str, ...] = ()
     row_0: str = "top"
@@ -55,6 +58,8 @@ class DataResult:
             split=splits.name,
             samples=len(splits.test),
             train_samples=len(splits.train),
+            size=splits.size,
+            train_size=splits.train_size,
             seed=seed,
             classes=tuple(splits.test.classes),
             row_0=about.row_0,

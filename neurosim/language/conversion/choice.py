@@ -91,6 +91,7 @@ def choose_coding(
     length: int = 128,
     calibration: Calibration | None = None,
     threads: int = 1,
+    timed: int = TIMED,
     on_trial: Callable[[Trial], None] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Coding, Choice]:
@@ -102,6 +103,7 @@ def choose_coding(
         max_trials: number of strengths that are tried at most.
         seed, windows, length, calibration: see `convert`.
         threads: of the compiled step that is timed on a CPU.
+        timed: steps that are timed; 0 times none.
         on_trial: called with each trial.
         on_progress: called with (windows read, windows in all) of the trial at hand; the dense model comes first.
 
@@ -139,7 +141,7 @@ def choose_coding(
             divergence=float(divergences.mean()),
             rise=float(rises.mean()),
             error=rise_error(rises, float(divergences.mean()), text.windows[:, 1:].numel()),
-            seconds=_step_seconds(converted, text.windows[0], threads),
+            seconds=_step_seconds(converted, text.windows[0, :timed], threads) if timed else None,
         )
         if on_trial is not None:
             on_trial(trial)
@@ -277,13 +279,13 @@ def _read(
     return rises, divergences, spike_totals(converted, histograms)
 
 
-def _step_seconds(converted: Converted, window: Tensor, threads: int) -> float | None:
+def _step_seconds(converted: Converted, tokens: Tensor, threads: int) -> float | None:
     """Return the median time of a compiled step, or None on a GPU and where a part cannot be compiled."""
     if converted.model.device.type != "cpu":
         return None
     # Weights that the simulated form has made are dropped: the decoder has its own.
     converted.execute(False)
     try:
-        return compiled_step(converted.model, window[:TIMED].tolist(), threads)[0]
+        return compiled_step(converted.model, tokens.tolist(), threads)[0]
     except NotCompiledError:
         return None

@@ -97,8 +97,9 @@ def model_command(options: CommandOptions, model: Path) -> ConversionKind:
     The coding is chosen for at most 1% more perplexity (--loss), unless --k, --levels or --spikes says how fine it is.
     Then each group of layers that read the same values has a k of its own (--set coding.balance=false: one k), and
     counts are rounded by the price of their spikes (--set coding.price=0: to the nearest).
-    Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see, nor the choice
-    of the coding: that reads the fifth before it.
+    Loss and agreement are of the last tenth of the text, 8,192 tokens of it at most (--tokens), which calibration and
+    fine-tuning do not see, nor the choice of the coding: that reads the fifth before it. The time of a token is
+    measured with --set report.timed_tokens=64, and by 'neurosim convert generate'.
     """
     from . import ConversionKind
 

@@ -34,12 +34,12 @@ class Text:
     Attributes:
         file: of any bytes, or token ids in a `.npy` file; none for the prose that ships with Python.
         held_out: fraction at its end on which losses are reported; calibration and training see the rest.
-        tokens: maximum number of tokens of it that are predicted.
+        tokens: maximum number of tokens of it that are predicted. The error of the losses is in the results.
     """
 
     file: FilePath | None = None
     held_out: Annotated[float, Rule("> 0 and < 1")] = 0.1
-    tokens: Count = 32768
+    tokens: Count = 8192
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,15 @@ class ReportSettings:
 
     Attributes:
         layer_tokens: tokens for the loss of each layer alone, for which the model reads them once a layer; 0 skips it.
-            By default 1024, or 0 where that would take minutes.
+            By default 512, or 0 where that would take minutes.
         executed_tokens: tokens that also run by adding rows of weights, beside the simulated form.
+        timed_tokens: last tokens of the text over which the compiled step is timed; 0 skips it, and the compiling of
+            the step, which takes a first command on a machine longer than all else.
     """
 
     layer_tokens: Natural | None = None
     executed_tokens: Count = 512
+    timed_tokens: Natural = 0
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,8 @@ class ConvertConfig(RunConfig):
         return replace(self.tuning, price=price, seed=self.seed)
 
     def check(self) -> None:
+        timed = self.report.timed_tokens
+        require(timed != 1, "report.timed_tokens", "must be 0, or at least 2", timed)
         for scheme in self.curve.schemes:
             lookup(SCHEMES, scheme, "curve.schemes")
         if self.tuning.steps:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from functools import partial
+from itertools import compress
 
 from ....language.conversion.records import EnergyComparison, LayerCosts
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, energies
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Losses, Operator, TrainingResult
 
+TIME = "Time of a"
 WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts
 MOST_NAMES = 48  # of parts that are listed one by one
 TITLES = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
@@ -61,6 +64,8 @@ def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overvi
         scheme = f"scheme: {meaning[:1].lower()}{meaning[1:]}"
     unit = result.unit
     closing = list(result.remarks)
+    if result.speed is None and result.run:
+        closing.append(f"Next: neurosim convert generate {shlex.quote(result.run)}, which says how long a {unit} takes")
     floats = "; ".join(f"{what} ({', '.join(names)})" for what, names in grouped(result.operators).items())
     if floats:
         closing = [f"On floats: {floats}", *closing]
@@ -100,17 +105,17 @@ def _choice(result: ConversionResult) -> Table:
     choice = result.choice
     if choice is None:
         return Table("", (), [])
-    heads = (
+    heads: tuple[str, ...] = (
         "Trial",
         "Spikes",
         "Active",
         "Perplexity change",
         "Divergence",
         "Loss more",
-        f"Time of a {result.unit}",
+        f"{TIME} {result.unit}",
         "",
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{choice.name} = {trial.strength:.3g}",
             three(trial.spikes),
@@ -123,6 +128,10 @@ def _choice(result: ConversionResult) -> Table:
         )
         for trial in choice.trials
     ]
+    if all(trial.seconds is None for trial in choice.trials):
+        shown = [not head.startswith(TIME) for head in heads]
+        heads = tuple(compress(heads, shown))
+        rows = [tuple(compress(row, shown)) for row in rows]
     return Table(f"Trials for at most {numbers.percent(choice.limit, 2)} more perplexity", heads, rows)
 
 
@@ -181,7 +190,7 @@ def _execution(result: ConversionResult) -> list[Fact]:
             note = f"{note}; dense in float32 {numbers.seconds(result.speed.dense)}"
         facts.append(
             Fact(
-                label=f"Time of a {result.unit}",
+                label=f"{TIME} {result.unit}",
                 value=result.speed.spiking,
                 format=numbers.seconds,
                 note=note,

@@ -37,6 +37,10 @@ BOUND_SPIKES = 0.057 * 5
 SPEED = (
     "Measured on this machine: a compiled step of one sequence, a {unit} at a time, on the end of the held-out text."
 )
+UNTIMED = (
+    "Not measured. On a CPU --set report.timed_tokens=64 measures it, and so does 'neurosim convert generate' with the "
+    "folder of the run."
+)
 
 
 def fill(folder: RunFolder, result: ConvertResult) -> Mapping[str, object]:
@@ -57,6 +61,7 @@ def _words(result: ConvertResult) -> dict[str, str]:
     words = {
         "baselines": BASELINES.format(unit=unit),
         "speed": SPEED.format(unit=unit),
+        "untimed": UNTIMED,
         "points": f"Strength: k, the largest count, or mean spikes a channel. Operations and energy a {unit} of text.",
     }
     if isinstance(result, ConversionResult):
@@ -76,7 +81,7 @@ def _words(result: ConvertResult) -> dict[str, str]:
 def _loss_alone(result: ConversionResult) -> str:
     """Return what the losses of layers alone are, or how they are measured where they were not."""
     if not result.alone:
-        return "The loss with each layer alone in spikes was not measured; --set report.layer_tokens=1024 measures it."
+        return "The loss with each layer alone in spikes was not measured; --set report.layer_tokens=512 measures it."
     tokens = f"{numbers.plain(result.alone_tokens)} {result.unit}s"
     return f"Loss alone: by how much the loss rises if this layer alone is in spikes, on {tokens}."
 

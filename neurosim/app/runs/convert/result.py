@@ -130,7 +130,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
             between them; the operations and energies by layer, and beside dense networks, are of the linear layers.
         alone: losses with each layer alone in spikes, by its name, on `alone_tokens` tokens.
         execution: the same text with rows of weights added.
-        speed: time of the compiled step; None where the model has none, or runs on a GPU.
+        speed: time of the compiled step; None where the settings ask for none, the model has none, or runs on a GPU.
         operators: parts that are not in spikes.
     """
 

@@ -42,9 +42,8 @@ from .config import ConvertConfig
 from .result import ConversionResult, Losses, Operator, SpikingSummary
 from .source import MODEL, ConversionSource, load, model_folder, pinned_model
 
-TIMED = 64  # last tokens of a text over which the step is timed
 MUCH = 0.02  # increase of perplexity from which on a remark says how to lose less
-LAYER_TOKENS = 1024  # read once for each layer alone
+LAYER_TOKENS = 512  # read once for each layer alone
 MAX_LAYER_WORK = 10**12  # layers x tokens x weights: some 100 s on one core, which does 1e10 a second
 
 
@@ -123,6 +122,7 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice, 
             length=sizes.length,
             calibration=calibration,
             threads=options.threads or 1,
+            timed=config.report.timed_tokens,
             on_trial=tell,
             on_progress=report,
         )
@@ -311,13 +311,14 @@ def _executed(run: ConvertRun, converted: Converted) -> ExecutionCheck:
 
 
 def _speed(run: ConvertRun, converted: Converted) -> tuple[Speed | None, tuple[str, ...]]:
-    """Time the compiled step on the end of the held-out text, or return why there is none."""
-    if run.options.device != "cpu":
+    """Time the compiled step on the end of the held-out text where the settings ask for it, or return why not."""
+    tokens = run.config.report.timed_tokens
+    if run.options.device != "cpu" or not tokens:
         return None, ()
-    run.options.say(f"timing the compiled step on {TIMED} {run.inputs.tokenizer.unit}s")
+    run.options.say(f"timing the compiled step on {tokens:,} {run.inputs.tokenizer.unit}s")
     with run.time("speed"), bar("timing", "steps", run.options.quiet) as report:
         try:
-            speed = measure_speed(converted, run.inputs.held_out[-TIMED:].tolist(), run.options.threads or 1, report)
+            speed = measure_speed(converted, run.inputs.held_out[-tokens:].tolist(), run.options.threads or 1, report)
         except NotCompiledError as error:
             return None, (f"no time of a token: {error}",)
     if speed.dense is not None:

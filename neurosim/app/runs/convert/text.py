@@ -36,12 +36,12 @@ from ..frame.progress import bar
 from ..frame.timings import limit_threads
 from .config import LmConfig
 from .result import TrainingPoint, TrainingResult
-from .run import TIMED
 from .source import BUILT_IN, MODEL, model_folder, pinned_model, text_model
 
 LM_TRAIN = "lm-train"
 STATE = "state.safetensors"  # the training at hand
 COUNTED = 256  # bytes of the held-out text whose work is counted
+TIMED = 64  # last tokens of a text that was written, over which the step is timed
 
 
 @dataclass(frozen=True)

@@ -60,16 +60,13 @@ def _memory() -> None:
     column.store(memory, SDR(np.arange(3), 64))
 
 
-def _decoder() -> None:
-    """Compile the products of a decoder, and the operations on vectors that most kinds of attention have."""
-    from ....kernels.decode.linear import encode, floats, product
-    from ....kernels.decode.vectors import cpu
+def _counts() -> None:
+    """Compile the counts of a layer in spikes, and the adding of rows of weights of 8 bits by them."""
+    import numpy as np
 
-    rows = product.INTEGER_ROWS[product.fastest()]  # type: ignore[no-untyped-call]
-    operations = [encode.encode, rows, cpu.convolve, cpu.pointwise, cpu.norm, floats.dense, cpu.normalise]
-    for operation in operations:
-        # An operation is compiled when its address is first read.
-        _ = operation.address
+    from ....kernels.spikes.accumulate.launch import encode_accumulate
+
+    encode_accumulate(np.ones((1, 8), np.float32), np.ones((8, 8), np.int8))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ PARTS: Mapping[str, KernelPart] = {
     "neurons": KernelPart("engine.clocked.neurons.step_neurons", _neurons),
     "network": KernelPart("engine.clocked.neurons.step_neurons", _network),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
-    "decoder": KernelPart("decode.vectors.cpu.normalise", _decoder),
+    "counts": KernelPart("spikes.accumulate.cpu._gather", _counts),
 }
 # Parts that a command needs: those that take longest, by the clock on two cores.
 OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -98,7 +95,7 @@ OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "simulate": ("engine", "neurons"),
     "train": ("network",),
     "memory store": ("memory",),
-    "convert model": ("decoder",),
+    "convert model": ("counts",),
 }
 
 

@@ -280,6 +280,18 @@ def together(group: str) -> str:
     return ""
 
 
+def some_of(count: int | None, size: int | None) -> str:
+    """Return a number of recordings, and of how many they are, where a limit took them."""
+    return numbers.plain(count) if size is None else f"{numbers.plain(count)} of the {numbers.plain(size)}"
+
+
+def all_of(train_size: int | None, size: int | None) -> str:
+    """Return the settings that take all recordings, of which a limit took some; "" where all were taken."""
+    sizes = {"data.train_limit": train_size, "data.limit": size}
+    sets = [f"--set {key}={each}" for key, each in sizes.items() if each is not None]
+    return f"all: {' '.join(sets)}" if sets else ""
+
+
 def baselines(accuracies: Mapping[str, float], cnn: FrameCNN | None = None) -> list[Fact]:
     """Return the accuracies of simple classifiers on the same recordings, of which the page has a section."""
     words = ", ".join(f"{name} {numbers.percent(value)}" for name, value in accuracies.items())

@@ -144,9 +144,14 @@ def _note_reading(folder: RunFolder, remarks: Sequence[str], options: RunOptions
 
 
 def _note_reason(folder: RunFolder, config: object, options: RunOptions) -> None:
-    """Note why the settings that the user left out are as they are; say it for recordings of the user's own."""
+    """Note why the settings that the user left out are as they are; say it for recordings of the user's own.
+
+    Say which part of a dataset is learned, where the defaults take a part.
+    """
     if not isinstance(config, RunConfig):
         return
+    if part := config.part():
+        options.say(part)
     reason = config.reason()
     if reason:
         folder.note(settings_reason=reason)

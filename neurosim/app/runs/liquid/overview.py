@@ -7,11 +7,13 @@ from ..frame.facts import (
     Fact,
     Overview,
     accuracy,
+    all_of,
     baselines,
     digest,
     energies,
     named,
     operations,
+    some_of,
     sparsity,
     speed,
     together,
@@ -21,7 +23,7 @@ from .result import LiquidResult
 
 def overview_of(result: LiquidResult) -> Overview:
     """Return what page and terminal show of a run."""
-    simulated = f"{numbers.plain(result.samples)} recordings of the split “{result.split}” simulated"
+    simulated = f"{some_of(result.samples, result.size)} recordings of the split “{result.split}” simulated"
     return Overview(
         title=_title(result),
         lead=[
@@ -29,18 +31,24 @@ def overview_of(result: LiquidResult) -> Overview:
             together(result.transductive),
             f"{numbers.plain(result.paced)} of them slower or faster than those learned" if result.paced else "",
             f"{numbers.plain(result.hot_events)} events of hot pixels dropped" if result.hot_events else "",
-            f"readout trained on {numbers.plain(result.train_samples)}" if result.train_samples else "",
+            f"readout trained on {some_of(result.train_samples, result.train_size)}" if result.train_samples else "",
             f"and {numbers.plain(result.copies)} moved copies of them" if result.copies else "",
+            all_of(result.train_size, result.size),
         ],
         facts=facts_of(result),
     )
 
 
 def demo(result: LiquidResult) -> Overview:
-    """Return the same below a sentence, and what to do next."""
+    """Return the same below a sentence, with what was learned, and what to do next."""
     head = f"{result.samples} handwritten digits, seen by an emulated event camera, read by spiking neurons"
     closing = ["Next: neurosim datasets list; neurosim simulate digits --set liquid.neurons=300"]
-    return Overview(title=head, lead=[], facts=facts_of(result), closing=closing)
+    lead = [
+        f"{some_of(result.train_samples, result.train_size)} digits learned",
+        f"{some_of(result.samples, result.size)} answered",
+        "all: neurosim simulate digits",
+    ]
+    return Overview(title=head, lead=lead, facts=facts_of(result), closing=closing)
 
 
 def facts_of(result: LiquidResult) -> list[Fact]:

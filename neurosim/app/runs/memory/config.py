@@ -14,7 +14,19 @@ from ....data.catalog import Dataset
 from ....memory.macrocolumn.column import Macrocolumn
 from ....memory.macrocolumn.selection import Selection
 from ....memory.recognition.readouts import CodeReadout, RateReadout, RidgeReadout
-from ..frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, alike, check_memory, sensor_of, table_in
+from ..frame.config import (
+    FIRST_LOOK,
+    GENERAL,
+    Baselines,
+    Data,
+    Energy,
+    RunConfig,
+    Suited,
+    alike,
+    check_memory,
+    sensor_of,
+    table_in,
+)
 
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
 IMAGES: Mapping[str, object] = {"code": {"size": 8192}, "column": {"units": 4096, "modules": 8, "exponent": 8.0}}
@@ -198,6 +210,10 @@ class MemoryConfig(RunConfig):
         if is_patched and table_in(tree, "code").get("kind") == "counts":
             return _smoothed_counts(alike(tree, dataset))
         return own
+
+    @classmethod
+    def first_look(cls, dataset: Dataset) -> Mapping[str, object]:
+        return FIRST_LOOK.get(dataset.name, {})
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:

@@ -47,12 +47,14 @@ class Raw:
         labels: [n] class numbers.
         classes: their names.
         name: of the split.
+        whole: number of items of which a limit took these; None: all were taken.
     """
 
     source: Recordings | NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     name: str
+    whole: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -212,8 +214,9 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
     """
     module = catalog.module(chosen.name)
     if not hasattr(module, "images"):
-        stored, other, name = data.load(chosen)
-        return _recordings(stored, module.INFO.splits[0]), _recordings(other, name)
+        splits = data.load(chosen)
+        stored = _recordings(splits.train, module.INFO.splits[0], splits.train_size)
+        return stored, _recordings(splits.test, splits.name, splits.size)
     if chosen.held_out_speaker is not None:
         raise NeurosimInputError(f"data.held_out_speaker: {chosen.name} names no speakers; leave it out")
     first = module.INFO.splits[0]
@@ -311,8 +314,8 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.divide(flat, length, out=np.zeros_like(flat), where=length > 0))
 
 
-def _recordings(recordings: Recordings, name: str) -> Raw:
-    return Raw(recordings, labels_of(recordings), recordings.classes, name)
+def _recordings(recordings: Recordings, name: str, whole: int | None) -> Raw:
+    return Raw(recordings, labels_of(recordings), recordings.classes, name, whole)
 
 
 def _images(images: Any, classes: tuple[str, ...], name: str, limit: int | None) -> Raw:
@@ -320,4 +323,4 @@ def _images(images: Any, classes: tuple[str, ...], name: str, limit: int | None)
     require(len(raw) > 0, "data.split", f"the images of {name} must not be none", 0)
     if limit is None or limit >= len(raw):
         return raw
-    return raw.select(data.even(raw.labels, limit))
+    return replace(raw.select(data.even(raw.labels, limit)), whole=len(raw))

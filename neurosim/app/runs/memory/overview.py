@@ -8,7 +8,7 @@ from functools import partial
 
 from ...report import numbers
 from ...report.sections import between
-from ..frame.facts import Fact, Overview, Table, baselines, digest, energies, named
+from ..frame.facts import Fact, Overview, Table, all_of, baselines, digest, energies, named, some_of
 from .result import GroupFamiliarity, MemoryResult, RecallAtSize, RecallUnderNoise
 
 COMMANDS = {
@@ -37,9 +37,10 @@ def overview_of(result: MemoryResult) -> Overview:
     return Overview(
         title=f"{name}: {command}" if command else name,
         lead=[
-            f"{numbers.plain(result.stored)} items in a macrocolumn of {modules} modules of {units} units",
+            f"{some_of(result.stored, result.train_size)} items in a macrocolumn of {modules} modules of {units} units",
             f"each item {active} of {inputs} bits",
             f"bits of {numbers.plain(result.patches)} patches that were seen" if result.patches else "",
+            all_of(result.train_size, result.size),
         ],
         facts=[
             *_facts(result),

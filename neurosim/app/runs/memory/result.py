@@ -113,6 +113,7 @@ class MemoryResult(Score, OtherClassifiers, RunResult):
         code: what the bits of an item sum: "counts" or "patches"; `patches`, how many patches were seen and kept.
         column: size of the macrocolumn.
         stored: number of items, and `capacity`, the number that theory allows for random items.
+        size, train_size: items of the split, and of the one that is stored, where a limit took some of them.
         recall, exact: fraction of winners, and of whole codes, that are recalled as stored.
         expected_recall: `recall` in theory, for random items.
         readout: kind of the readout of the classes; `winners_accuracy`, what the column's winners alone have.
@@ -140,6 +141,8 @@ class MemoryResult(Score, OtherClassifiers, RunResult):
     patches: int = 0
     column: ColumnSize = ColumnSize()
     stored: int | None = None
+    size: int | None = None
+    train_size: int | None = None
     capacity: int | None = None
     expected_recall: float | None = None
     recall: float | None = None

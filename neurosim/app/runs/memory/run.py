@@ -229,6 +229,8 @@ def _figures(
         title=config.data.describe().title,
         split=other.name,
         samples=len(new),
+        size=other.whole,
+        train_size=None if stored is None else stored.whole,
         seed=config.seed,
         classes=learned.classes,
         code=config.code.kind,

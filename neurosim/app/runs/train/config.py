@@ -16,7 +16,19 @@ from ....data.catalog import Dataset
 from ....learning.training.augment import Augment
 from ....learning.training.binning import Binning
 from ....learning.training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
-from ..frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, alike, rounded, sensor_of, table_in
+from ..frame.config import (
+    FIRST_LOOK,
+    GENERAL,
+    Baselines,
+    Data,
+    Energy,
+    RunConfig,
+    Suited,
+    alike,
+    rounded,
+    sensor_of,
+    table_in,
+)
 from ..frame.settings import ConfigSource, overlay, resolve, settings_tree
 from ..liquid.config import LiquidConfig
 
@@ -268,6 +280,10 @@ class TrainConfig(RunConfig):
     @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
         return DEFAULTS.get(dataset.name, {})
+
+    @classmethod
+    def first_look(cls, dataset: Dataset) -> Mapping[str, object]:
+        return FIRST_LOOK.get(dataset.name, {})
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:

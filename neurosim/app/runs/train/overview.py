@@ -13,11 +13,13 @@ from ..frame.facts import (
     Overview,
     Table,
     accuracy,
+    all_of,
     baselines,
     digest,
     energies,
     named,
     operations,
+    some_of,
     sparsity,
     speed,
 )
@@ -68,12 +70,13 @@ def _lead(result: TrainResult) -> list[str]:
     validated = f"validated on {numbers.plain(result.validation_samples)}{strangers(result)}"
     lead = {
         f"{result.model} in layers of {units}, {numbers.plain(result.parameters)} weights": result.units,
-        f"trained on {numbers.plain(result.train_samples)} recordings": result.train_samples,
+        f"trained on {some_of(result.train_samples, result.train_size)} recordings": result.train_samples,
         f"for {len(result.history)} epochs{early}, of which epoch {result.best_epoch} is kept": result.history,
         validated: result.validation_samples,
         result.validation_remark: result.validation_remark,
-        f"tested once on {numbers.plain(result.samples)} of “{result.split}”": result.samples,
+        f"tested once on {some_of(result.samples, result.size)} of “{result.split}”": result.samples,
         f"where the liquid answers the recordings of each {result.transductive} together": result.transductive,
+        all_of(result.train_size, result.size): True,
     }
     return [words for words, known in lead.items() if known]
 

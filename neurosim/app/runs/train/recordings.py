@@ -49,8 +49,9 @@ def load_splits(config: TrainConfig) -> Splits:
         NeurosimInputError: labels with which training or its test cannot work; the errors of `data.load`.
     """
     splits = data.load(config.data)
-    train, test, name = splits
-    check_labels(labels_of(train), labels_of(test), train.classes, f"the {name} recordings")
+    train = splits.train
+    test = splits.test
+    check_labels(labels_of(train), labels_of(test), train.classes, f"the {splits.name} recordings")
     if config.liquid.use:
         for part in (train, test):
             config.liquid_config().build_readout().groups(part)

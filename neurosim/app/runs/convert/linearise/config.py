@@ -43,7 +43,7 @@ class LineariseConfig(RunConfig):
     """
 
     seed: Seed = 0
-    text: Text = Text()
+    text: Text = Text(tokens=32768)
     student: StudentSettings = StudentSettings()
     stages: LinearisationSpec = LinearisationSpec()
     coding: Coding = Coding()
