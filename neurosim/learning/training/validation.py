@@ -13,19 +13,22 @@ MIN_GROUPS = 3
 
 
 def split(
-    labels: NDArray[np.int64], fraction: float, seed: int, groups: NDArray[np.int64] | None = None
+    labels: NDArray[np.int64] | None, fraction: float, seed: int, groups: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return ascending indices to train on and to validate on.
 
     Args:
-        labels: [n] class numbers.
+        labels: [n] class numbers, those of `Recordings`.
         fraction: part of each class to validate on, rounded; at least one of each class is left to train on.
         seed: key of the choice.
         groups: [n] group numbers, for instance speakers: each class of each group is divided.
 
     Raises:
-        NeurosimInputError: a fraction out of range, or one that leaves nothing to validate on.
+        NeurosimInputError: recordings without labels; a fraction out of range, or one that leaves nothing to validate
+            on.
     """
+    if labels is None:
+        raise NeurosimInputError("labels: must be an array of class numbers (got None); give the recordings labels")
     require(0 <= fraction < 1, "validation.fraction", "must be >= 0 and < 1", fraction)
     every = np.arange(len(labels))
     if fraction == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from ...base.errors import require
 from ..neurons.symbolic.loading import class_of
@@ -35,6 +36,20 @@ class {name}(SynapseModel):
 '''
 
 
+if TYPE_CHECKING:
+    # A type checker does not know the parameters of a class that is written while the program runs.
+
+    class WrittenSynapses(SynapseModel):
+        """Synapses of `synapse_equations`."""
+
+        source: ClassVar[str]
+
+        def __init__(self, **parameters: float) -> None: ...
+
+else:
+    WrittenSynapses = SynapseModel
+
+
 def synapse_equations(
     text: str,
     *,
@@ -45,7 +60,7 @@ def synapse_equations(
     units: Mapping[str, str] | None = None,
     method: str | None = None,
     name: str = "SynapticModel",
-) -> type[SynapseModel]:
+) -> type[WrittenSynapses]:
     """Return a model of synapses written from its equations, for `Projection.plasticity`.
 
         Pair = synapse_equations(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ....base.errors import NeurosimInputError, lookup, require
+from ....base.values import Value
 from ..base import Neuron
 from ..timed import TimedArray
 from .loading import class_of
@@ -20,6 +21,19 @@ from .units import UNITS, Dimension, check_unit, dimension, per_second, read_uni
 
 # Names of the exact method.
 EXACT = ("exact", "linear")
+
+if TYPE_CHECKING:
+    # A type checker does not know the parameters of a class that is written while the program runs.
+
+    class WrittenNeuron(Neuron):
+        """A neuron of `equations`."""
+
+        source: ClassVar[str]
+
+        def __init__(self, **parameters: Value) -> None: ...
+
+else:
+    WrittenNeuron = Neuron
 
 
 def equations(
@@ -36,7 +50,7 @@ def equations(
     timed: Mapping[str, TimedArray] | None = None,
     method: str | None = None,
     name: str = "Model",
-) -> type[Neuron]:
+) -> type[WrittenNeuron]:
     """Return a neuron model written from its equations.
 
     A step integrates, adds the weights that arrive, compares with the threshold, and resets; see `Neuron` for the
