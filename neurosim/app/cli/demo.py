@@ -31,9 +31,8 @@ def command(options: CommandOptions) -> CommandResult:
 
     sets = options.sets if options.config else [*SETS, *options.sets]
     config = KIND.configure(options.config, sets, {"data.name": DATASET, "baselines.cnn": False, **options.settings})
-    options.say(
-        "Handwritten digits before an emulated event camera, through a liquid of spiking neurons, which "
-        f"learns {config.data.train_limit or 'all'} of 1,497 for a first look (all: neurosim simulate digits) ..."
-    )
+    options.say("Handwritten digits before an emulated event camera, through a liquid of spiking neurons ...")
+    if config.data.train_limit is not None:
+        options.say(f"{config.data.train_limit:,} of the 1,497 training recordings; all: neurosim simulate digits")
     result = lifecycle.start(KIND, config, options)
     return CommandResult(result.to_dict(), demo(result).text(result))
