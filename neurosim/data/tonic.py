@@ -101,6 +101,7 @@ def from_dataset(dataset: Any, limit: int | None = None, sensor: Sequence[int] |
         recordings.append(from_events(events, size))
         labels.append(label)
     require(len(recordings) > 0, "from_dataset", "needs at least one recording", 0)
+    # Labels that are boxes or masks belong to no classes.
     are_integers = all(np.ndim(label) == 0 and np.asarray(label).dtype.kind in "iub" for label in labels)
     classes = getattr(dataset, "classes", None)
     if classes is None:

@@ -98,6 +98,7 @@ class Edges(Shown):
         if ids is not None:
             ids = _checked(ids, "Edges.ids")
         neurons: NDArray[Any]
+        # Ids compare as texts as soon as one of the columns has texts, as a table read from CSV may.
         if any(values.dtype.kind == "U" for values in (*ends, *([] if ids is None else [ids]))):
             neurons, numbers = _by_text(ends, ids)
         else:

@@ -241,6 +241,8 @@ class LiveCamera:
             time.sleep(min(PAUSE, end - now))
         table = events.numpy()
         times = table["timestamp"].astype(np.float64) * 1e-6
+        # The last event of a batch arrived now at the latest, so now minus its time bounds the camera's time 0 from
+        # above.
         self._zero = min(self._zero, now - times[-1])
         _, height, width = self.shape
         places = table["y"].astype(np.int64) * width + table["x"]
@@ -271,6 +273,7 @@ def collect(poll: Datagrams | LiveCamera, packet: float) -> Iterator[Spikes]:
             return
         times = np.concatenate([np.empty(0), *(batch.times for batch in batches)])
         units = np.concatenate([np.empty(0, np.int32), *(batch.units for batch in batches)])
+        # Late events come to the start of this packet; those that the camera's clock puts ahead of now, to its end.
         local = np.clip(times - (begin + number * packet), 0.0, packet)
         order = np.argsort(local, kind="stable")
         yield Spikes.unchecked(local[order], units[order], size, packet, poll.shape)

@@ -46,6 +46,7 @@ def confusion_table(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         for j, count in enumerate(row)
         if count and j != k
     ]
+    # Stable: mistakes as frequent as each other stay in the order of classes.
     most_frequent = sorted(wrong, key=lambda mistake: -mistake[0])[:MAX_MISTAKES]
     if wrong:
         total = sum(mistake[0] for mistake in wrong)

@@ -375,6 +375,7 @@ def _unpacked(path: object, data: NDArray[np.uint8], compression: int, left: int
         raise NeurosimMissingError(f"{path}: is compressed with Zstandard; run: {install('aedat4')}") from None
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(data.tobytes()) as stream:
+            # One byte more than is allowed: enough to tell that there is more, without unpacking it.
             content = stream.read(min(MAX_RATIO * data.size, left) + 1)
     except zstandard.ZstdError as error:
         raise _Broken(error) from None

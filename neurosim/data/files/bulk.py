@@ -48,6 +48,7 @@ def write_bulk(
     Raises:
         NeurosimWriteError: no space, or the disk refuses; the old file is unchanged.
     """
+    # Told at once, rather than after hours of writing.
     need = sum(int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize for spec in specs.values()) + OVERHEAD
     _check_space(Path(path), need)
     with replacing(path) as temporary:

@@ -173,6 +173,7 @@ def _read_text(path: Path, names: Mapping[str, str] | None, full: Sequence[str] 
             reader = csv.reader(file, delimiter=delimiter_of(path, line))
             heads = [head.strip() for head in next(reader, [])]
             chosen = _chosen(path, heads, names)
+            # Columns that were asked for by name must have a value in each row; others may be empty.
             filled = [full is None or name in full for name in chosen]
             blocks = list(_blocks(path, reader, heads, [heads.index(name) for name in chosen], filled))
         except csv.Error as error:

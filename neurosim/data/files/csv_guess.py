@@ -291,6 +291,7 @@ def _plan(
     if width != 4:
         expected = "two columns, t and unit, or four, t, x, y and p in any order"
         raise format_error(path, f"line {head.lines + 1}", expected, f"{width} columns", LAYOUT)
+    # A first pass over the whole file: columns that look alike at its beginning differ further on.
     scan = OrderScan()
     for rows in blocks():
         scan.add(rows)

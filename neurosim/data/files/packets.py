@@ -90,9 +90,11 @@ def read_packets(stream: BinaryIO, size: int | None = None) -> Iterator[Spikes]:
         if count > MAX_EVENTS or not 0 < duration < np.inf:
             rule = f"must hold <= {MAX_EVENTS} events in > 0 s"
             raise NeurosimFormatError(f"packets: packet {number} {rule} (got {count} in {duration:g} s)")
+        # 8 bytes of a time and 4 of a unit: all times first, then all units.
         data = _exactly(stream, 12 * count, f"packet {number}")
         times = np.frombuffer(data, "<f8", count)
         indices = np.frombuffer(data, "<i4", count, 8 * count)
+        # NaN fails the first two comparisons.
         in_time = (times >= 0).all() and (times <= duration).all() and (np.diff(times) >= 0).all()
         if not in_time or (indices < 0).any() or (indices >= units).any():
             rule = f"must hold ascending times within {duration:g} s and units below {units}"

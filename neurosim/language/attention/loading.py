@@ -155,6 +155,7 @@ def match_tensors(
             lines.append(f"missing {listed(missing)}")
         if extra:
             lines.append(f"unexpected {listed(extra)}")
+        # Most often one name is spelt in another way; the first pair shows it.
         near = difflib.get_close_matches(missing[0], extra, n=1) if missing else []
         hint = f" (is '{near[0]}' meant to be '{missing[0]}'?)" if near else ""
         raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {'; '.join(lines)}{hint}")

@@ -194,6 +194,8 @@ class ProbeRun:
                 state.since = 0.0
             on_progress(state.done, loss)
             if self.checkpoint is not None and (state.done % SAVED == 0 or state.done == steps):
+                # Times add up over interrupted runs: what ran since the last checkpoint was written is added before
+                # each.
                 state.seconds = state.seconds + time.perf_counter() - began
                 began = time.perf_counter()
                 self._write(self.checkpoint)

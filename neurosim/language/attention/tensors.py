@@ -221,6 +221,7 @@ def _check_entry(name: str, entry: object, size: int) -> tuple[int, int]:
     expected = {"dtype", "shape", "data_offsets"}
     if not isinstance(entry, dict) or not expected <= set(entry):
         raise NeurosimFormatError(f"{name}: its header must give dtype, shape and data_offsets (got {entry!r:.60})")
+    # By `type`, below: to `isinstance` True is an integer.
     shape = entry["shape"]
     offsets = entry["data_offsets"]
     dtype = entry["dtype"]

@@ -235,6 +235,7 @@ class WorldTokenizer(Tokenizer):
         for number, line in enumerate(decode_utf8(path, read_bytes(path).tobytes()).splitlines(), 1):
             try:
                 first, rest = line.split(" ", 1)
+                # The file writes texts as Python literals; nothing else is evaluated.
                 value = ast.literal_eval(rest[: rest.rindex(" ")])
                 text = value.encode() if isinstance(value, str) else bytes(value)
                 self.texts[int(first)] = text

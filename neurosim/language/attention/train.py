@@ -210,6 +210,7 @@ def train_bytes(
             log.info("update %d of %d: loss %.4f nats a token on held-out text", state.done, training.steps, loss)
             if folder is not None and run.rank == 0:
                 write_model(folder, run.model)
+        # After the validation, whose loss is part of the state: a resumed training reports the same history.
         if checkpoint is not None and run.rank == 0 and (due or state.done % SAVED == 0):
             run.write(checkpoint)
         if due or state.done % 10 == 0:

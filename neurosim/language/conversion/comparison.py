@@ -215,6 +215,7 @@ def compare_windows(dense: LanguageModel, spiking: LanguageModel, tokens: Tensor
     agreed = 0.0
     for first in range(0, count, AT_ONCE):
         streams = min(AT_ONCE, count - first)
+        # One token more than the windows: the last window, too, is compared with the token that follows.
         part = tokens[first * length : (first + streams) * length + 1]
         comparison = compare_models(dense, spiking, part, length, streams)
         sums = [

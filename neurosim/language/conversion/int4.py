@@ -208,6 +208,7 @@ def round_layers(
     for name, layer in layers.items():
         if layer.weight_type != "int4":
             continue
+        # Already 4 bits in the file: rounding them once more could only lose.
         if layer.keeps_int4():
             layer.store_int4(layer.weight.detach())
         else:
@@ -238,6 +239,7 @@ def _round_blocks(
         if bounds is not None:
             for shared in shares:
                 shared["lower_bound"] = bounds[i]
+        # The block is read twice: before its layers are rounded for their moments, and then for the stream of the next.
         if own:
             with _observed(own) as moments:
                 for x, shared in zip(streams, shares, strict=True):

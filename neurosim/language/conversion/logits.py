@@ -73,10 +73,12 @@ def likelihoods(head: Head, hidden: Tensor, following: Tensor) -> Likelihoods:
     likeliest = torch.zeros_like(following)
     for rows, words, (logits,) in logit_parts([head], [hidden]):
         top, word = logits.max(1)
+        # Strictly larger: of equal logits the first word is the answer, however the vocabulary is cut.
         is_larger = top > largest[rows]
         largest[rows] = torch.where(is_larger, top, largest[rows])
         likeliest[rows] = torch.where(is_larger, word + words.start, likeliest[rows])
         log_sums[rows] = torch.logaddexp(log_sums[rows], logits.logsumexp(1))
+        # Clamped to be a valid place in every part; only the part that holds the token uses it.
         place = following[rows] - words.start
         is_here = (place >= 0) & (place < logits.shape[1])
         own = logits.gather(1, place.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]

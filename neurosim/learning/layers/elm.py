@@ -168,6 +168,7 @@ class ELM(nn.Module):
         drive = x.new_zeros(x.shape[1], width)
         m = x.new_zeros(x.shape[1], size)
         for now in x:
+            # As the engine's step: the leak of synapses acts on their sum, for all have one time constant.
             drive = self.decay * drive + now @ f["rows"]
             decayed = f["keep"] * m
             h = torch.relu(drive + f["hidden_bias"] + decayed @ f["inner"])

@@ -34,6 +34,7 @@ def with_groups(spikes: Recordings, events: Recordings, groups: int) -> Recordin
         added = slice(events.offsets[i], events.offsets[i + 1])
         target = slice(offsets[i], offsets[i + 1])
         places = _behind(spikes.ticks[own], steps[added])
+        # Two sorted lists are merged by the places of one: a sort of both would cost n log n.
         is_spike = np.ones(sizes[i], bool)
         is_spike[places] = False
         for out, first, second in ((ticks, spikes.ticks[own], steps[added]), (units, spikes.units[own], group[added])):

@@ -215,6 +215,7 @@ class _ModernState(_AssociativeState):
         operations = 0
         overlap = 0.0
         if len(arrivals[CUE].units) and self.stored:
+            # Built when a cue comes, not with each stored pattern, which makes the last one invalid.
             if self._memory is None:
                 self._memory = ModernHopfield.store(self.patterns[: self.used], self.model.beta)
             cue = _signs(arrivals[CUE], self.model.units)

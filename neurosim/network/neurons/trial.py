@@ -221,6 +221,7 @@ class NeuronTrial:
             state = np.repeat(self.initial[:, None], LADDER.size, axis=1)
             state[row] += LADDER
             self.steps(state, self.inputs(np.float64, LADDER.size), 50)
+            # Against a run without the change, so that the drift of the membrane itself does not count.
             moved = np.abs(state[self.membrane] - still[self.membrane]) > self.range / 10
             if moved.any():
                 sizes[row] = LADDER[np.argmax(moved)]

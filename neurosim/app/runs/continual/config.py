@@ -266,6 +266,7 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
     for place, table in sweep.items():
         if place == "common":
             places = list(owners)
+        # A grid of a learner that --learner left out.
         elif narrowed and place in LEARNERS and place not in owners:
             continue
         else:

@@ -115,6 +115,7 @@ def _pairs(items: MemoryItems, seed: int) -> tuple[NDArray[np.int64], NDArray[np
             other[i] = same[rng.integers(len(same))]
         elif i % 3 == 2:
             in_common = dense[:, items.bits[one[i]]].sum(axis=1, dtype=np.int64)
+            # An item is its own nearest neighbour.
             in_common[one[i]] = -1
             other[i] = int(in_common.argmax())
     differ = one != other

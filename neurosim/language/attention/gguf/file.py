@@ -179,6 +179,7 @@ class _Header:
                 self.fail(f"tensor '{name:.60}': rows of {NAMES[kind]} must be multiples of {blocks.values}", begin)
             stored = StoredTensor(self.path, blocks.dtype, shape, begin, name=name, blocks=blocks)
             size = math.prod(shape) // blocks.values * blocks.bytes
+        # Before anything is mapped: a shape in a damaged header may stand for more than the memory of the machine.
         if begin + size > self.size:
             self.fail(f"tensor '{name:.60}' of {size} bytes passes the end of the file, {self.size}", begin)
         return stored

@@ -49,6 +49,7 @@ class StepBuilder(DecoderProgram, Step):
     ) -> None:
         declared = operation.operands.places
         written = {name: traced(value).node.buffer for name, value in writes.items()}
+        # Writes first: the buffer that is written decides how the work is dealt to threads, and what each then reads.
         places, share = self._dealt(over, written)
         touches = [Touch(buffer, share, True) for buffer in written.values()]
         bound: dict[str, Any] = dict(written)
@@ -64,6 +65,7 @@ class StepBuilder(DecoderProgram, Step):
         if cache is not None:
             memory = cached.memory_of(self, cache)
             touches.append(Touch(memory, share, True))
+            # An operand that the caller named wins over that of the cache.
             known = cached.operands_of(self, cache, memory) | {"weights": self.scratch(cached.capacity_of(cache))}
             bound = {name: known[name] for name in known.keys() & declared.keys()} | bound
         if "tokens" in declared:

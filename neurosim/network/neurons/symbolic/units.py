@@ -80,6 +80,7 @@ def unit_named(name: str) -> tuple[Dimension, Fraction] | None:
         return _of(m=power), length[1] ** power
     for prefix, scale in {"": Fraction(1), **PREFIXES}.items():
         base = name.removeprefix(prefix)
+        # "m1" is no unit, though "1" and "m" are.
         if not name.startswith(prefix) or not base or (prefix and base == "1"):
             continue
         if base in NAMES:
