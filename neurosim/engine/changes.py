@@ -218,7 +218,7 @@ def rewire_projection(
         # The network was described with a delay for each of no synapses.
         known = not one_a_synapse or not len(change.pre)
         require(known, f"{label}: delay", "must be set, for no synapse has one to draw from", None)
-        new_delay = draw(projection.delay, key, 0, len(change.pre), f"{projection}.delay")
+        new_delay = draw(projection.delay, key, first=0, count=len(change.pre), name=f"{projection}.delay")
     sizes = {np.shape(each) for each in (change.pre, change.post, change.weight, new_delay)}
     require(np.shape(change.keep) == pre.shape, f"{label}: keep", f"must be [{len(pre)}], one a synapse", change.keep)
     require(len(sizes) == 1, f"{label}: pre, post, weight, delay", "must be equally long", sorted(sizes))

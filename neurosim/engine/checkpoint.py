@@ -144,7 +144,7 @@ def read(path: Path, network: Network) -> SavedSimulation:
             f"{path}: was saved from another network, {apart}; give the network it was saved from"
         )
     arrays = {name: array for name, array in arrays.items() if not name.startswith((SET, SILENT))}
-    return SavedSimulation(arguments, arrays, step, streams, changes)
+    return SavedSimulation(arguments=arguments, arrays=arrays, step=step, streams=streams, changes=changes)
 
 
 def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArray[Any]]) -> None:

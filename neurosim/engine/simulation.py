@@ -597,7 +597,7 @@ class Simulation(Uncopied):
         self._counters = counters
         self._result_step = self.step
         self._end = end
-        result = self._as_result(self._spikes, self._states, piece, steps, run_s)
+        result = self._as_result(self._spikes, states=self._states, counters=piece, steps=steps, run_s=run_s)
         return replace(result, duration=duration, readings=self._runner.windows.take_readings(), start=start)
 
     def _as_result(

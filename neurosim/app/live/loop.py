@@ -186,7 +186,7 @@ def answers(model: LiveModel, receiver: Receiver, totals: LiveTotals, speed: flo
 def warm_up(model: LiveModel, packet: float, on_ready: Callable[[], None] | None = None) -> None:
     """Run one packet without events, so that no event waits for compiled code."""
     size = int(np.prod(model.shape))
-    nothing = Spikes.unchecked(np.empty(0), np.empty(0, np.int32), size, packet, model.shape)
+    nothing = Spikes.unchecked(np.empty(0), units=np.empty(0, np.int32), size=size, duration=packet, shape=model.shape)
     model.scores(nothing)
     if on_ready is not None:
         on_ready()

@@ -73,11 +73,11 @@ def draw_axes(
 
 
 def draw_x_axis(box: Box, name: str, *, log: bool = False, whole: bool = False) -> list[Markup]:
-    parts = [rule(box.left, box.foot, box.right, box.foot, "axis")]
+    parts = [rule(box.left, y1=box.foot, x2=box.right, y2=box.foot, kind="axis")]
     last = -math.inf
     for value, words in _ticks(box.x, log, 5, whole):
         x = box.across(value)
-        parts.append(rule(x, box.foot, x, box.foot + 4, "axis"))
+        parts.append(rule(x, y1=box.foot, x2=x, y2=box.foot + 4, kind="axis"))
         if x - last >= MIN_GAP:
             parts.append(label(x, box.foot + 17, words, "middle"))
             last = x
@@ -117,7 +117,7 @@ def _mark(colour: str, kind: str, x: float, y: float) -> Markup:
     if kind == "dots":
         return dot(x + 9, y, 3.2, f"fill:{colour}")
     if kind == "box":
-        return rect(x + 4, y - 5, 10, 10, f"fill:{colour};opacity:.6")
+        return rect(x + 4, y - 5, width=10, height=10, style=f"fill:{colour};opacity:.6")
     return element("line", x1=x, x2=x + 18, y1=y, y2=y, style=stroke(colour, kind))
 
 

@@ -159,7 +159,7 @@ def over_time(
 ) -> Markup:
     """Return curves over time (x in seconds) from 0 to `duration`."""
     factor, x_name = time_unit(duration or 1.0)
-    scaled = [Curve(c.name, factor * c.x, c.y, c.colour, c.kind) for c in series]
+    scaled = [Curve(name=c.name, x=factor * c.x, y=c.y, colour=c.colour, kind=c.kind) for c in series]
     return curves(scaled, x_name, y_name, words, x=(0.0, factor * (duration or 1.0)), y=y, width=width)
 
 
@@ -252,7 +252,7 @@ def ranges(bars: Sequence[Bar], tick: Callable[[float], str], words: str) -> Mar
             label(box.right, y + 14, bar.words, "end"),
             rule(box.left, y + 29, round((a + b) / 2, 2), y + 29),
             # Round ends reach 6 px beyond: a range of no length is a dot.
-            rect(a - 6, y + 23, b - a + 12, 12, f"fill:{bar.colour}", radius=6),
+            rect(a - 6, y + 23, width=b - a + 12, height=12, style=f"fill:{bar.colour}", radius=6),
         ]
     return picture(box.foot + 24, words, parts)
 
@@ -262,8 +262,10 @@ def interval(value: float, low: float, high: float, reference: float | None, wor
     box = Box(left=2, top=6.0, width=216, height=6, x=(0.0, 1.0), y=(0.0, 1.0))
     length = max(box.across(high) - box.across(low), 2)
     parts = [
-        rect(box.left, box.top, box.width, box.height, "fill:var(--line)", radius=3),
-        rect(box.across(low), box.top, length, box.height, "fill:var(--accent);opacity:.4", radius=3),
+        rect(box.left, y=box.top, width=box.width, height=box.height, style="fill:var(--line)", radius=3),
+        rect(
+            box.across(low), y=box.top, width=length, height=box.height, style="fill:var(--accent);opacity:.4", radius=3
+        ),
         dot(box.across(value), box.top + 3, 5, "fill:var(--accent)"),
     ]
     if reference is not None:

@@ -99,7 +99,9 @@ def read_packets(stream: BinaryIO, size: int | None = None) -> Iterator[Spikes]:
         if not in_time or (indices < 0).any() or (indices >= units).any():
             rule = f"must hold ascending times within {duration:g} s and units below {units}"
             raise NeurosimFormatError(f"packets: packet {number} {rule}; write it with PacketWriter")
-        yield Spikes.unchecked(times.astype(np.float64), indices.astype(np.int32), units, duration, (units,))
+        yield Spikes.unchecked(
+            times.astype(np.float64), units=indices.astype(np.int32), size=units, duration=duration, shape=(units,)
+        )
         number += 1
 
 

@@ -237,7 +237,7 @@ class _Packets:
         t = np.rint(piece.times * 1e6).astype(np.int64) * 1000
         rest, x = np.divmod(piece.units.astype(np.int64), shape[2])
         p, y = np.divmod(rest, shape[1])
-        return EventMessage(shape, t, x, y, p)
+        return EventMessage(shape=shape, t=t, x=x, y=y, p=p)
 
 
 def _mono(words: NDArray[np.uint64], base: int, shape: Sensor) -> EventMessage:

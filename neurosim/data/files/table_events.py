@@ -200,7 +200,14 @@ class TableLayout:
             units += values.astype(np.int64)
         times = t.astype(np.float64) * self.unit
         last = float(times[-1]) if len(t) else 0.0
-        return Spikes.unchecked(times, units.astype(np.int32), math.prod(self.sensor), last, self.sensor, self.report)
+        return Spikes.unchecked(
+            times,
+            units.astype(np.int32),
+            size=math.prod(self.sensor),
+            duration=last,
+            shape=self.sensor,
+            report=self.report,
+        )
 
 
 def _numbers(table: EventTable, key: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -105,7 +105,9 @@ def _couple(network: Network, gap: GapJunctions, seed: int) -> list[CompiledCurr
         count = np.size(gap.conductance)  # type: ignore[arg-type]
         rule = f"must hold {len(pre)} values, one a pair of the pattern"
         require(count == len(pre), f"{gap}.conductance", rule, count)
-    conductances = draw(gap.conductance, rng_key(seed, "gap conductance", name), 0, len(pre), f"{gap}.conductance")
+    conductances = draw(
+        gap.conductance, key=rng_key(seed, "gap conductance", name), first=0, count=len(pre), name=f"{gap}.conductance"
+    )
     if rows.order is not None:
         conductances = conductances[rows.order]
     require(bool((conductances >= 0).all()), f"{gap}.conductance", "must be >= 0 S", conductances.min(initial=0.0))

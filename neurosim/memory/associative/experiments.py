@@ -147,7 +147,7 @@ def _detection() -> Iterator[Point]:
     for order in (2, 4):
         for quality in (0.02, 0.03, 0.04, 0.05, 0.06, 0.08):
             theory = dense_bit_error(60, order, patterns=5, quality=quality, examples=4000)
-            simulate = errors_from_examples(60, 5, 4000, quality, order, supervised=True)
+            simulate = errors_from_examples(60, kinds=5, each=4000, quality=quality, order=order, supervised=True)
             yield Point(f"order {order}", quality, theory, simulate)
 
 
@@ -187,7 +187,7 @@ def _sparse() -> Iterator[Point]:
     radius = radius_of(ADDRESS_BITS, ANSWERING)
     for flips in (0, 10, 25):
         for count in (50, 100, 200, 400, 800):
-            theory = sparse_bit_error(ADDRESSES, ADDRESS_BITS, radius, count, flips)
+            theory = sparse_bit_error(ADDRESSES, address_dim=ADDRESS_BITS, radius=radius, contents=count, flips=flips)
             yield Point(f"{flips} of {ADDRESS_BITS} bits flipped", count, theory, sparse_errors(count, flips))
 
 

@@ -73,7 +73,7 @@ def expected_recall(
         return _recall(_full_match(items, active, inputs, units), units)
     # `Filling` follows the weights in steps of many items; between its points recall is taken as linear. Before the
     # first, new items are unfamiliar still, and codes independent.
-    filling = Filling(active, inputs, units, selection, modules)
+    filling = Filling(active=active, inputs=inputs, units=units, selection=selection, modules=modules)
     before = filling.point
     if items <= before.items:
         return expected_recall(items, active, inputs, units)
@@ -100,7 +100,7 @@ def capacity(
         return MAX_ITEMS
     if selection is None:
         return _last(lambda items: expected_recall(items, active, inputs, units) >= recall)
-    filling = Filling(active, inputs, units, selection, modules)
+    filling = Filling(active=active, inputs=inputs, units=units, selection=selection, modules=modules)
     before = filling.point
     # The bound is met before familiarity matters: the codes are independent.
     if before.recall < recall:

@@ -126,7 +126,13 @@ class _Saver:
             if np.ndim(value):
                 return np.asarray(value, np.float64)
             return float(value)
-        return draw(value, rng_key(self.seed, "initial", population.name, variable), 0, population.size, variable)
+        return draw(
+            value,
+            key=rng_key(self.seed, "initial", population.name, variable),
+            first=0,
+            count=population.size,
+            name=variable,
+        )
 
     def projection(self, projection: Projection) -> None:
         """Add the nodes between source and target of a projection.
@@ -247,8 +253,8 @@ def synapses(
     pre = np.repeat(np.arange(source.size), np.diff(rows.offsets))
     weight_key = rng_key(seed, "weight", str(projection.name))
     delay_key = rng_key(seed, "delay", str(projection.name))
-    weights = draw(projection.weight, weight_key, 0, count, f"{projection}.weight")
-    delays = draw(projection.delay, delay_key, 0, count, f"{projection}.delay")
+    weights = draw(projection.weight, key=weight_key, first=0, count=count, name=f"{projection}.weight")
+    delays = draw(projection.delay, key=delay_key, first=0, count=count, name=f"{projection}.delay")
     if rows.order is not None:
         weights = weights[rows.order]
         delays = delays[rows.order]

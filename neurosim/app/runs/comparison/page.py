@@ -52,7 +52,7 @@ def _bars(labels: Sequence[str], row: ComparedRow) -> Markup:
         parts += [
             label(6, y + 16, words=name, anchor="start", kind="title"),
             label(WIDTH - 6, y + 16, text, "end"),
-            rect(6, y + 22, max((WIDTH - 12) * value / longest, 1.0), 10, f"fill:{PALETTE[0]}"),
+            rect(6, y + 22, width=max((WIDTH - 12) * value / longest, 1.0), height=10, style=f"fill:{PALETTE[0]}"),
         ]
     words = "; ".join(f"{name}: {text}" for name, text, _ in rows)
     return picture(ROW * len(rows) + 4, f"{row.name}. {words}", parts)

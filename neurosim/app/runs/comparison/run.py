@@ -82,7 +82,7 @@ def read_run(path: Path) -> RunRead:
         **{f"data.{key}": value for key, value in _leaves(manifest.data or {})},
     }
     seconds = numbers.number(result.timings.get("total"))
-    return RunRead(folder, kind.overview(result).facts, settings, origin, seconds)
+    return RunRead(folder=folder, facts=kind.overview(result).facts, settings=settings, origin=origin, seconds=seconds)
 
 
 def work(run: Run[Sequence[Path], Sequence[RunRead]]) -> ComparisonResult:

@@ -61,7 +61,14 @@ def _calibration(run: ConvertRun, codings: Sequence[Coding]) -> Calibration | No
     source = run.inputs
     sizes = config.calibration
     with run.time("survey"):
-        return calibrate_channels(source.model, first, source.learn, config.seed, sizes.windows, sizes.length)
+        return calibrate_channels(
+            source.model,
+            coding=first,
+            tokens=source.learn,
+            seed=config.seed,
+            windows=sizes.windows,
+            length=sizes.length,
+        )
 
 
 def _point(run: ConvertRun, coding: Coding, calibration: Calibration | None) -> CurvePoint:

@@ -91,7 +91,7 @@ def load(config: EdgesConfig, models: Sequence[str]) -> Inputs[EdgesInputs]:
     network = Network.from_edges(edges, model, activate=[activation], receptor=config.neuron.receptor)
     files = [tables.file] if tables.neurons is None else [tables.file, tables.neurons]
     data = {Path(each).name: {"file": str(Path(each).absolute()), "sha256": _sha256(each)} for each in files}
-    inputs = EdgesInputs(edges, network, activated, silenced, readout)
+    inputs = EdgesInputs(edges=edges, network=network, activated=activated, silenced=silenced, readout=readout)
     return Inputs(inputs, data, {"seed": config.seed, "own_models": list(models)})
 
 

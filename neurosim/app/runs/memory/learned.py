@@ -112,7 +112,7 @@ class Learned:
         }
         if dictionary is not None:
             arrays.update({f"{DICTIONARY}{name}": array for name, array in dictionary.state().items()})
-        write_state(folder / LEARNED, "Learned", VERSION, settings, arrays)
+        write_state(folder / LEARNED, kind="Learned", version=VERSION, settings=settings, arrays=arrays)
 
     @classmethod
     def load(cls, folder: Path, config: MemoryConfig) -> Learned:

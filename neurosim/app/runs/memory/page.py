@@ -99,7 +99,7 @@ def _code(stored: NDArray[np.int32], noisy: NDArray[np.int32], units: int, name:
         y=(0, max(units - 1, 1)),
     )
     drawn = [
-        rule(box.left, box.foot + 5, box.right, box.foot + 5, "axis"),
+        rule(box.left, y1=box.foot + 5, x2=box.right, y2=box.foot + 5, kind="axis"),
         label(box.left - 6, box.top + 6, str(units - 1), "end"),
         label(box.left - 6, box.foot + 3, "0", "end"),
         label(box.left, box.foot + 20, "module 0"),
@@ -125,12 +125,12 @@ def _similarity(arrays: Arrays) -> list[Figure]:
     caption = f"{len(x):,} pairs of stored items: nearest neighbours, pairs of one class, any pairs."
     # Means over twenty bins; a similarity of 1 belongs to the last.
     bins = np.clip(np.digitize(x, np.linspace(0, 1, 21)) - 1, 0, 19)
-    figures = [(_scatter("a pair of stored items", "var(--spike)", x, y, bins, words), caption)]
+    figures = [(_scatter("a pair of stored items", colour="var(--spike)", x=x, y=y, groups=bins, words=words), caption)]
     if "similarity_noisy_inputs" in arrays:
         x = arrays["similarity_noisy_inputs"]
         y = arrays["similarity_noisy_codes"]
         words = "Share of winners of a stored item that are recalled against share of its active bits shown"
-        chart = _scatter("an item and itself under noise", "var(--on)", x, y, x, words)
+        chart = _scatter("an item and itself under noise", colour="var(--on)", x=x, y=y, groups=x, words=words)
         figures.append((chart, "A stored item, and the recall of it with some of its bits moved."))
     return figures
 

@@ -73,7 +73,9 @@ def load_encoded(config: MemoryConfig, options: RunOptions, command: str) -> Inp
     items = coder.encode(stored, threads)
     new = coder.encode(other, threads)
     data = {raw.name: raw.facts() for raw in (stored, other)}
-    return Inputs(EncodedItems(stored, other, coder, items, new), data, {"command_kind": command})
+    return Inputs(
+        EncodedItems(stored=stored, other=other, coder=coder, items=items, new=new), data, {"command_kind": command}
+    )
 
 
 def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> Inputs[Recalled]:

@@ -128,7 +128,11 @@ def _codes(spikes: Spikes, window: float, duration: float) -> NDArray[np.uint8]:
     place = (spikes.units % wide + 0.5) / wide
     order = np.lexsort((spikes.units, number))
     tiles = Spikes.unchecked(
-        ((number + place) * window)[order], (spikes.units // wide)[order], rows, count * window, (rows,)
+        ((number + place) * window)[order],
+        (spikes.units // wide)[order],
+        size=rows,
+        duration=count * window,
+        shape=(rows,),
     )
     shown = np.repeat(pixels.raster(tiles, rows, count * wide), max(1, COLUMNS // (count * wide)), axis=1)
     # A last window beyond the end of the axis is cut there.

@@ -165,7 +165,9 @@ class SeqBoat(Mixer):
         _, active = step.route(scores, Routing(1))
         squared = self.attention == "relu2"
         scale = 1 / max(self.slots - 1, 1) if squared else None
-        cache = Cache(1, 1, self.k_size, self.v_size, self.slots, scale=scale, squared=squared)
+        cache = Cache(
+            kv_heads=1, groups=1, keys=self.k_size, values=self.v_size, tokens=self.slots, scale=scale, squared=squared
+        )
         bias = self.bias if self.positions == "bias" else None
         with step.only(active):
             q, k, v, r = self.unit(s, s)

@@ -157,7 +157,7 @@ class HAX(Mixer):
             rows,
             written,
             # Beside key and value of every token its bucket, and the token before in it.
-            cache=Cache(1, 1, self.key_dim, inner, 0, more=2),
+            cache=Cache(kv_heads=1, groups=1, keys=self.key_dim, values=inner, tokens=0, more=2),
             chosen=picked,
             planes=self.planes() if self.hashed else None,
             picks=step.scratch(2 * picked + 1, "int32"),

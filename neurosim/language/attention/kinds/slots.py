@@ -96,8 +96,8 @@ class GatedSlotAttention(GroupedMixer, ConvolvedMixer):
         keys, values = memory.split([self.k_size, self.v_size], -1)
         q, k, v, g, s = (inputs[name] for name in ("q", "k", "v", "g", "s"))
         # Two passes of linear attention: K q over the slots, then V^T softmax(K q).
-        keys, scores = chunks.additive_rows(q, s, k, keys, g, self.chunk)
-        values, out = chunks.additive(scores.softmax(-1), s, v, values, g, self.chunk)
+        keys, scores = chunks.additive_rows(q, k=s, v=k, state=keys, g=g, chunk=self.chunk)
+        values, out = chunks.additive(scores.softmax(-1), k=s, v=v, state=values, g=g, chunk=self.chunk)
         return torch.cat([keys, values], -1), out
 
     def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:

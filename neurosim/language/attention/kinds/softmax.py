@@ -66,8 +66,15 @@ class CachedAttention(Mixer):
 
     def cache(self, **options: Any) -> Cache:
         """Return what a compiled step stores, with further options of `Cache`."""
-        sizes = (self.kv_heads, self.groups, self.k_size, self.v_size, self.window_size)
-        return Cache(*sizes, cap=self.score_cap, **options)
+        return Cache(
+            kv_heads=self.kv_heads,
+            groups=self.groups,
+            keys=self.k_size,
+            values=self.v_size,
+            tokens=self.window_size,
+            cap=self.score_cap,
+            **options,
+        )
 
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         return step.attend(self.cache(), inputs["q"], inputs["k"], inputs["v"])

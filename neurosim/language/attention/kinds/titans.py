@@ -230,7 +230,7 @@ class TitansContext(Titans):
         fixed = [split_heads(layer(self.tokens), size) for layer in (self.attend_k, self.attend_v)]
         q = inputs["attend_q"]
         # Within a segment, tokens see P, and h and x up to themselves.
-        cache = Cache(self.heads, 1, size, size, self.span, restarts=True, rows=2)
+        cache = Cache(kv_heads=self.heads, groups=1, keys=size, values=size, tokens=self.span, restarts=True, rows=2)
         attended = step.attend(cache, q, *rows, learnt=Learnt(torch.cat(fixed, -1), q))
         # Then the memory learns from y: M is trained on k(y), v(y) and read at q(y).
         new = (value[:, 0] for value in self.memory_inputs(attended.flatten(1)[:, None]))

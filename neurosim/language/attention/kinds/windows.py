@@ -121,7 +121,7 @@ def attend_to_last(
     if fixed is not None:
         each = len(queries) // len(q)
         fixed = (fixed[0].repeat_interleave(each, 0), fixed[1].repeat_interleave(each, 0))
-    out = _softmax(queries, seen_keys, seen_values, visible, scale, fixed, cap)
+    out = _softmax(queries, keys=seen_keys, values=seen_values, visible=visible, scale=scale, fixed=fixed, cap=cap)
     return blocks.join(out.movedim(2, 1).unflatten(0, (len(q), -1)))
 
 

@@ -53,7 +53,11 @@ def columns_of(widths: Sequence[int], threads: int, block: int = BLOCK) -> list[
             places = cuts(-(-width // BLOCK), threads)
             first = BLOCK * places[thread]
             end = at + BLOCK * places[thread + 1] - first
-            columns.append(ColumnRange(thread, layer, first, min(width - first, end - at), at, end))
+            columns.append(
+                ColumnRange(
+                    thread=thread, layer=layer, first=first, outputs=min(width - first, end - at), start=at, end=end
+                )
+            )
             at = end
         at = -(-at // block) * block
     return columns

@@ -66,7 +66,7 @@ def program_of(builder: StepBuilder, model: LanguageModel, table: StoredTable | 
     # Where every thread has its own copy of the logits, all are equal.
     out = logits.array[0] if logits.own else logits.array
     lists = [np.array(entries, np.int64).reshape(-1, program.COLUMNS) for entries in builder.lists]
-    return ModelProgram(builder, inputs, rows, out, lists)
+    return ModelProgram(builder=builder, inputs=inputs, rows=rows, logits=out, lists=lists)
 
 
 def _compile(b: StepBuilder, model: LanguageModel, tokens: Array, rows: Array | None) -> Buffer:

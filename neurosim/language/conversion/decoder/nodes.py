@@ -185,7 +185,7 @@ class Spread(Node):
     def compute(self) -> Buffer:
         rows = self.x.rows(self.width)
         out = self.builder.buffer(self.width, rows.rows * self.times)
-        copy(self.builder, rows, 0, out, 0, self.width)
+        copy(self.builder, x=rows, start=0, out=out, at=0, width=self.width)
         return out
 
 
@@ -213,7 +213,7 @@ class Joined(Node):
             if isinstance(part, Tensor):
                 out.array[:, at : at + width] = part.reshape(rows, width).numpy()
             else:
-                copy(self.builder, part.rows(width), 0, out, at, width)
+                copy(self.builder, x=part.rows(width), start=0, out=out, at=at, width=width)
             at += width
         return out
 

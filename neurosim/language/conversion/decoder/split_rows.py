@@ -43,8 +43,10 @@ def split_linear(b: DecoderProgram, layer: SpikedLinear, x: Buffer, before: Buff
     # Each thread codes its own columns of x, as a list of its own.
     parts_of = [ByThread([int(a.ctypes.data) + 4 * begin for begin in places[:-1]]) for a in (x.array, thresholds)]
     coded = room_for_lists(b, x, max(sizes), levels=False, own=True)
-    operands = coding_operands(b, parts_of[0], ByThread(sizes), layer.coder, rule, parts_of[1], whole=True)
-    emit_encode(b, operands, coded, rule, 1, reads(x, share), OWN)
+    operands = coding_operands(
+        b, x=parts_of[0], channels=ByThread(sizes), coder=layer.coder, rule=rule, thresholds=parts_of[1], whole=True
+    )
+    emit_encode(b, operands, coded, rule, places=1, read=reads(x, share), share=OWN)
     columns = columns_of([layer.out_features], 1)
     stride = columns[-1].end
     rows, (steps,) = b.weights.of([layer], partial(int8_rows, b, [layer], columns, stride))

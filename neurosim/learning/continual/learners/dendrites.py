@@ -170,7 +170,15 @@ class Dendrites(Learner):
 
         allowed = common.allowed_classes(self.problem, task.index)
         total = common.train(
-            "dendrites", task, task.train, allowed, self.settings, generator, step, on_progress, self.device
+            "dendrites",
+            task,
+            items=task.train,
+            allowed=allowed,
+            training=self.settings,
+            generator=generator,
+            step=step,
+            on_progress=on_progress,
+            device=self.device,
         )
         net.store()
         self._gates = ()
