@@ -67,6 +67,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "engine/compile/group_words.py": {"write_groups": WITHIN},
     "engine/compile/row_tables.py": {"RowTableBuilder": "goes into a RowTable, which is not copied", "aligned": WITHIN},
     "engine/exact/runner.py": {"_probe_table": "goes into the tables of an ExactWorkspace, which is not copied"},
+    "engine/grid/population_inputs.py": dict.fromkeys(("_from_currents", "_from_drives", "_from_noises"), IN_WORKSPACE),
     "engine/grid/probes.py": {"open_window": IN_WORKSPACE},
     "engine/grid/records.py": {"_record": IN_WORKSPACE},
     "engine/grid/tables.py": dict.fromkeys(
@@ -74,9 +75,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "_fill_bundle",
             "_fill_joint",
             "_fill_poisson",
-            "_from_currents",
-            "_from_drives",
-            "_from_noises",
             "_reader",
             "post_table",
             "row_table",

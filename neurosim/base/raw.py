@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,28 +130,34 @@ def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileBlock]:
     bounds = [0]
     used = 0
     room = np.empty(BLOCK, np.uint8)
-    view = room.data
     for path in paths:
-        handle = _open(path)
-        try:
-            while more := os.readv(handle, [view[used:]]):
+        with _reading(path) as handle:
+            while more := os.readv(handle, [room.data[used:]]):
                 used += more
+                if used < len(room):
+                    continue
                 # The buffer is full: hand out the complete files and go on with the current one.
-                if used == len(view):
-                    start = bounds[-1]
-                    if len(bounds) > 1:
-                        yield FileBlock(room[:start], np.array(bounds))
-                    room = _from_front(room, start)
-                    view = room.data
-                    bounds = [0]
-                    used -= start
-        except OSError as error:
-            raise unreadable(path, error) from None
-        finally:
-            os.close(handle)
+                start = bounds[-1]
+                if len(bounds) > 1:
+                    yield FileBlock(room[:start], np.array(bounds))
+                room = _from_front(room, start)
+                bounds = [0]
+                used -= start
         bounds.append(used)
     if len(bounds) > 1:
         yield FileBlock(room[:used], np.array(bounds))
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Open a file for the time of a `with`; errors of reading name it."""
+    handle = _open(path)
+    try:
+        yield handle
+    except OSError as error:
+        raise unreadable(path, error) from None
+    finally:
+        os.close(handle)
 
 
 def _from_front(block: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:

@@ -25,8 +25,7 @@ from neurosim import Spikes
 from neurosim.app import RunOptions, open_run, read_metrics
 from neurosim.app.runs import frame
 from neurosim.app.runs.frame.lifecycle import resume, start
-from neurosim.app.runs.network import KIND, NetworkKind
-from neurosim.app.runs.network import run as network_run
+from neurosim.app.runs.network import KIND, NetworkKind, stepping
 from neurosim.app.runs.network.config import configure
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
 from neurosim.base.json_toml import write_json
@@ -169,7 +168,7 @@ def test_a_signal_leaves_a_run_that_goes_on(name: str) -> None:
 def interrupted(run: str, after: int = 1) -> None:
     """Leave a run that Ctrl-C stopped after some checkpoints."""
     config = configure(Path("net.toml"))
-    save = network_run._note
+    save = stepping._note
     left = [after]
 
     def note(*given: Any) -> None:
@@ -179,7 +178,7 @@ def interrupted(run: str, after: int = 1) -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
-        patch.setattr(network_run, "_note", note)
+        patch.setattr(stepping, "_note", note)
         start(NetworkKind(checkpoint_every=0.25), config, RunOptions(out=Path(run)))
 
 

@@ -127,14 +127,12 @@ class CameraSource(FileEvents):
     def _data(self, decoder: EventDecoder, end: int) -> Iterator[FilePiece]:
         """Yield the bytes between the header and `end`, in pieces."""
         step = PIECE // decoder.record * decoder.record
+        byte = decoder.start
         try:
             with open(self._path, "rb") as file:
-                file.seek(decoder.start)
-                byte = decoder.start
-                while byte < end:
-                    data = np.fromfile(file, np.uint8, min(step, end - byte))
-                    if not data.size:
-                        break
+                file.seek(byte)
+                # Empty where the file ends before `end`, as one that was cut while it is read.
+                while (data := np.fromfile(file, np.uint8, min(step, max(end - byte, 0)))).size:
                     yield FilePiece(byte, data)
                     byte += data.size
         except OSError as error:

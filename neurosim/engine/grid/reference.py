@@ -64,9 +64,9 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
             # Delays are at least one step, so nothing arrives in the step that it is sent in.
             sent = fired[sampler.source][k]
             received = arriving[sampler.target][:, sampler.receptor]
-            for i in np.flatnonzero(sent):
-                for s in range(rows.offsets[i], rows.offsets[i + 1]):
-                    received[k + int(delays[s]), rows.targets[s]] += weights[s] * sent[i]
+            selected = [(i, s) for i in np.flatnonzero(sent) for s in range(rows.offsets[i], rows.offsets[i + 1])]
+            for i, s in selected:
+                received[k + int(delays[s]), rows.targets[s]] += weights[s] * sent[i]
         for plan, unit in windows:
             # A window that ends with this step fires in the next.
             if (k + 1) % plan.steps == 0:

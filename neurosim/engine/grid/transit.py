@@ -45,12 +45,13 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
             # Rows that deliver by the queue have put spikes from before `queued` into it already.
             if rows.form == QUEUE:
                 first = queued
+                numbers = list(rows.projections)
             else:
                 first = step - rows.max_delay
+                numbers = [number for number in rows.projections if number in changed]
             steps = (max(first, rows.since, log_start), step)
-            for number in rows.projections:
-                if number in changed or rows.form == QUEUE:
-                    _deliver(before, rows, number, arrays, steps, queue)
+            for number in numbers:
+                _deliver(before, rows, number, arrays, steps, queue)
         queued = step
     # Longer delays need a longer log: steps without spikes stand for those that were dropped.
     new_start = max(0, step - after.history)

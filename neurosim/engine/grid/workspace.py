@@ -26,10 +26,11 @@ from ..compile.share import share_of
 from ..processes import ALONE, Processes
 from ..threads import core_count, move_to_own_core
 from .plastic_state import PlasticState
+from .population_inputs import input_table
 from .saved import check_state
 from .sinks import SpikeSink
 from .sources import GridEvents
-from .tables import input_table, post_table, row_table, scheduler, stepper, unit_table
+from .tables import post_table, row_table, scheduler, stepper, unit_table
 
 # Steps after which spikes are taken out of the logs: as many as leave their offsets WINDOW_ENTRIES entries, in these
 # limits. Calling the loop and passing spikes on take .3 ms, a fifth of a run of 4,000 neurons if every 1,000 steps.

@@ -31,12 +31,11 @@ def inputs_of(
         label = f"{config.path}: input {name}"
         kind = entry.get("input_type")
         if kind == "spikes":
-            for part_name, played in _spikes(config, label, entry, node_sets, parts).items():
-                if part_name in spikes:
-                    raise NeurosimInputError(
-                        f"{label}: nodes of {part_name} have spikes of another input; join the files"
-                    )
-                spikes[part_name] = played
+            played = _spikes(config, label, entry, node_sets, parts)
+            twice = sorted(played.keys() & spikes.keys())
+            if twice:
+                raise NeurosimInputError(f"{label}: nodes of {twice[0]} have spikes of another input; join the files")
+            spikes |= played
         elif kind == "current_clamp" and entry.get("module", "IClamp") == "IClamp":
             stimuli += _clamps(config, name, entry, node_sets, parts)
         else:

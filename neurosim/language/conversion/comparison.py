@@ -247,6 +247,7 @@ def each_layer_alone(
     model = converted.model
     coders = converted.coders()
     losses = {}
+    report = on_progress or (lambda done, total: None)
     # All coders but one pass floats on: the loss is due to this one coder.
     for coder in coders.values():
         coder.bypassed = True
@@ -265,8 +266,7 @@ def each_layer_alone(
                 coders[name].bypassed = True
                 same = sum(int((a == b).sum()) for a, b in zip(before.likeliest, answers.likeliest, strict=True))
                 losses[name] = Comparison(n, before.loss / n, answers.loss / n, same / n)
-                if on_progress is not None:
-                    on_progress(len(losses), len(coders))
+                report(len(losses), len(coders))
             if i < len(model.layers):
                 pass_block(model, i, hidden, shared)
                 release(model, i)

@@ -119,7 +119,7 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
         return load(config, options, self.nir, self.checkpoint_every, self.processes)
 
     def check_unchanged(self, folder: RunFolder, inputs: Inputs[NetworkInputs]) -> None:
-        from .run import check_models
+        from .facts import check_models
 
         super().check_unchanged(folder, inputs)
         check_models(folder, inputs.facts)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import shlex
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,37 +11,33 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import NeurosimInterruptedError, require
+from ....base.errors import require
 from ....base.json_toml import read_json, write_json
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
-from ....base.plain import from_plain
 from ....data.files.arrays import write_arrays
 from ....data.files.large import LargeRecording
 from ....data.files.sonata import write_sonata
-from ....data.spikes import GRID_SLACK, Spikes
+from ....data.spikes import Spikes
 from ....engine.description.description import Description
 from ....engine.description.dump import description_tree
 from ....engine.processes import ALONE, Processes
-from ....engine.result import Progress, Result
-from ....engine.simulation import Simulation
+from ....engine.result import Result
 from ....engine.sonata.reports import Outputs
 from ..frame.folder import METRICS, SPIKES, RunFolder
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
-from ..frame.recorder import check_unchanged
 from .activity import Activity
 from .config import NetworkConfig
+from .facts import input_facts, model_files, remarks_of
 from .nir import export_nir
 from .result import NetworkResult, PopulationResult, ProbeResult
+from .stepping import simulate_to_end
 
 STATES = "states.safetensors"
 ARRAYS = "arrays.safetensors"
 WEIGHTS = "weights.safetensors"
-# The file that a run continues from, and the file of its states while it runs.
-CHECKPOINT = "checkpoint.safetensors"
-STREAMED_STATES = "states.h5"
 # Of a SONATA network: what its outputs are, and their folder.
 OUTPUTS = "sonata.json"
 SONATA = "sonata"
@@ -83,7 +76,7 @@ def load(
     _check_grid(config, processes)
     net = config.description
     spikes = net.played()
-    reading = _reading(spikes)
+    reading = remarks_of(spikes)
     reading += config.notes
     for line in reading:
         options.say(line)
@@ -95,18 +88,8 @@ def load(
         **({"reading": reading} if reading else {}),
         **({} if nir is None else {"nir": export_nir(nir, net, options.say)}),
     }
-    data = {name: _data_facts(each) for name, each in spikes.items()}
+    data = {name: input_facts(each) for name, each in spikes.items()}
     return Inputs(NetworkInputs(spikes, every, processes), data, facts)
-
-
-def _data_facts(spikes: Spikes | LargeRecording) -> dict[str, object]:
-    """Return what the manifest says of an input; `row_0` only where pages must turn its pictures."""
-    if isinstance(spikes, LargeRecording):
-        return spikes.facts()
-    facts: dict[str, object] = {"digest": spikes.digest(), "events": len(spikes)}
-    if spikes.report is not None and spikes.report.row_0 == "bottom":
-        facts["row_0"] = spikes.report.row_0
-    return facts
 
 
 def settings(config: NetworkConfig) -> tuple[Mapping[str, object], Mapping[str, NDArray[Any]]]:
@@ -134,11 +117,6 @@ def shown(config: NetworkConfig) -> Mapping[str, object]:
     return table
 
 
-def check_models(folder: RunFolder, facts: Mapping[str, object]) -> None:
-    """Raise unless a resumed run finds the neurons of the user's own that it began with."""
-    check_unchanged(folder, "models", hashes_of(folder.manifest.facts.get("models", {})), hashes_of(facts["models"]))
-
-
 def prepare(run: NetworkRun) -> None:
     """Write the arrays that the settings name, and send the place of the run to the other processes."""
     _, arrays = settings(run.config)
@@ -162,7 +140,7 @@ def follow(config: NetworkConfig, inputs: NetworkInputs, options: RunOptions) ->
     if not path:
         return
     between = float(every) if every else None
-    _simulate(
+    simulate_to_end(
         RunFolder(Path(path)),
         config.description,
         inputs=inputs.spikes,
@@ -190,117 +168,19 @@ def work(run: NetworkRun) -> NetworkResult:
         if net.settings.clock is None:
             result = net.simulate(threads, progress)
         else:
-            result = _simulate(run.folder, net, inputs.spikes, threads, every, progress, inputs.processes)
+            result = simulate_to_end(
+                run.folder,
+                net,
+                inputs=inputs.spikes,
+                threads=threads,
+                every=every,
+                progress=progress,
+                processes=inputs.processes,
+            )
     # The inputs are single recordings, and so is every population.
     spikes = {name: each for name, each in result.spikes.items() if isinstance(each, Spikes)}
     _write_arrays(run.folder, result, {**stored, **spikes})
     return _figures(config, result, spikes, inputs.spikes)
-
-
-def _simulate(
-    run: RunFolder,
-    description: Description,
-    inputs: Mapping[str, Spikes | LargeRecording],
-    threads: int | None,
-    every: float | None,
-    progress: Callable[[Progress], object] | None,
-    processes: Processes,
-) -> Result:
-    """Run a network on a grid from its last checkpoint, or from its start, to its end.
-
-    Args:
-        run: its folder, into which process 0 writes.
-        inputs: the spikes of each spike source.
-        every: s of biological time between two checkpoints; None: only where it is interrupted.
-        processes: that share the network; all of them call this.
-
-    Returns:
-        The result from time 0 on. The checkpoint stays until the run is done.
-
-    Raises:
-        NeurosimInterruptedError: Ctrl-C; the run can be resumed.
-        NeurosimError: as `Simulation`.
-    """
-    duration = _duration(description, inputs)
-    simulation = _open(run, description, inputs, threads, processes)
-    before = run.manifest.seconds("run_s") or 0.0
-    start = time.perf_counter()
-
-    def run_s() -> float:
-        return before + time.perf_counter() - start
-
-    def report(piece: Progress) -> None:
-        if progress is not None:
-            progress(Progress(simulation.time, duration, simulation.spike_count, run_s()))
-
-    last = math.ceil(duration / simulation.clock - GRID_SLACK)
-    # Checkpoints lie at multiples of the stride, counted from time 0: a resumed run makes the same ones.
-    if every is None:
-        stride = last
-    else:
-        stride = max(1, math.ceil(every / simulation.clock - GRID_SLACK))
-    try:
-        while simulation.step < last:
-            stop = min(last, (simulation.step // stride + 1) * stride)
-            until = duration if stop == last else stop * simulation.clock
-            simulation.run(until - simulation.time, progress=report)
-            if stop < last:
-                _note(run, simulation, run_s(), processes)
-    except KeyboardInterrupt:
-        _note(run, simulation, run_s(), processes)
-        raise NeurosimInterruptedError(
-            f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, continue with: "
-            f"neurosim simulate --resume {shlex.quote(str(run.path))}"
-        ) from None
-    result = simulation.result(run_s())
-    # The files are made with the other results of the run; until then a checkpoint can continue these.
-    simulation.close(finish=False)
-    return result
-
-
-def _duration(description: Description, inputs: Mapping[str, Spikes | LargeRecording]) -> float:
-    """Return the duration of the run in seconds, from the settings, or else from the longest input."""
-    if description.settings.duration is not None:
-        return float(description.settings.duration)
-    return max((spikes.duration for spikes in inputs.values()), default=0.0)
-
-
-def _open(
-    run: RunFolder,
-    description: Description,
-    inputs: Mapping[str, Spikes | LargeRecording],
-    threads: int | None,
-    processes: Processes,
-) -> Simulation:
-    """Return the simulation at the folder's checkpoint, or at its start."""
-    spikes_to = run.path / SPIKES
-    states_to = run.path / STREAMED_STATES if description.probes else None
-    saved = run.path / CHECKPOINT
-    network = description.network
-    sources = dict(inputs)
-    where: dict[str, Any] = {
-        "threads": threads,
-        "comm": processes.communicator,
-        "spikes_to": spikes_to,
-        "states_to": states_to,
-    }
-    if processes.of_root(saved.is_file()):
-        return Simulation.load(saved, network, sources, **where)
-    arguments = {name: value for name, value in vars(description.settings).items() if name != "duration"}
-    return Simulation(
-        network,
-        sources,
-        probes=description.probes,
-        **where,
-        **arguments,
-    )
-
-
-def _note(run: RunFolder, simulation: Simulation, run_s: float, processes: Processes) -> None:
-    # A save gathers the parts of all processes, so that each calls it; process 0 writes.
-    simulation.save(run.path / CHECKPOINT)
-    if processes.root:
-        run.note(checkpoint=simulation.time, run_s=run_s)
 
 
 def _write_arrays(folder: RunFolder, result: Result, spikes: Mapping[str, Spikes]) -> None:
@@ -369,28 +249,3 @@ def digest(spikes: Mapping[str, Spikes]) -> str:
     """Return the SHA-256 over the names and digests of the populations, in order of names."""
     lines = "".join(f"{name}\0{spikes[name].digest()}\n" for name in sorted(spikes))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _reading(inputs: Mapping[str, Spikes | LargeRecording]) -> list[str]:
-    """Return a line for each input whose reader has something to say."""
-    reports = {name: spikes.report for name, spikes in inputs.items() if spikes.report is not None}
-    remarks = {name: report.remarks() for name, report in reports.items()}
-    for name, spikes in inputs.items():
-        if isinstance(spikes, LargeRecording):
-            large = f"{len(spikes):,} events are read from {spikes.path} as they are played, and not stored in the run"
-            remarks[name] = (*remarks[name], large)
-    return [f"population {name}: {'; '.join(lines)}" for name, lines in remarks.items() if lines]
-
-
-def model_files(models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-    """Return the file of each of the user's own neurons and the hash of its content."""
-    return {
-        name: {"file": str(path.absolute()), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for name, path in models.items()
-    }
-
-
-def hashes_of(models: object) -> dict[str, str]:
-    """Return the hash of each file of `model_files`, as it is or as the manifest notes it."""
-    noted = from_plain(dict[str, dict[str, str]], models, "models")
-    return {name: own["sha256"] for name, own in noted.items()}

@@ -81,7 +81,7 @@ class PipelineKind(Kind[PipelineConfig, Splits, PipelineResult]):
         Plan.of(config, inputs)
 
     def check_unchanged(self, folder: RunFolder, inputs: Inputs[Splits]) -> None:
-        from ..network.run import check_models
+        from ..network.facts import check_models
 
         super().check_unchanged(folder, inputs)
         check_models(folder, inputs.facts)

@@ -24,8 +24,9 @@ from ..frame.folder import SPIKES
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.settings import settings_tree
+from ..network.facts import model_files
 from ..network.nir import export_nir
-from ..network.run import ARRAYS, model_files
+from ..network.run import ARRAYS
 from ..network.run import settings as settings_of_network
 from ..network.run import shown as shown_network
 from ..score import score_answers
