@@ -136,8 +136,8 @@ def test_the_kernel_is_its_specification(
         modules,
         numbers,
         draw_keys(3, 1),
-        None,
-        (packed, np.ones((60, 1))),
+        trace=None,
+        above=(packed, np.ones((60, 1))),
         beside=column._packed("neighbours", [SDR.from_dense(each) for each in beside], column._own)
         if neighbours
         else None,

@@ -85,6 +85,7 @@ def choose_coding(
     coding: Coding,
     text: ChoiceText,
     limit: float,
+    *,
     max_trials: int = 6,
     seed: int = 0,
     windows: int = 64,

@@ -54,6 +54,7 @@ class HLOPNetwork(nn.Module):
         self,
         sizes: Sequence[int],
         training: HLOPTraining | None = None,
+        *,
         spiking: bool = False,
         scale: float = 20.0,
         levels: int = 40,

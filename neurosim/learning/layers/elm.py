@@ -58,6 +58,7 @@ class ELM(nn.Module):
         inputs: int,
         outputs: int,
         memory: int = 100,
+        *,
         branches: int | None = None,
         synapses_per_branch: int | None = None,
         dt: float = 1e-3,
