@@ -143,6 +143,7 @@ class ShardWriter:
         self._index = ShardIndex(
             shape=tuple(shape), classes=classes, groups=groups, group_names=dict(group_names or {}), row_0=row_0
         )
+        # A writer that was interrupted goes on behind the shards that it completed.
         if (self.folder / INDEX).is_file():
             present = read_index(self.folder)
             require(not present.complete, f"{folder}", "is complete; write into another folder", present.recordings)

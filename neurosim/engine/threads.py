@@ -77,6 +77,7 @@ def run_recordings(
             on_done(index, outcome)
             outcomes.append(outcome)
     finally:
+        # Workers that still run end by it: the pool waits for them.
         on_stop()
         pool.shutdown(wait=True, cancel_futures=True)
     return outcomes

@@ -198,6 +198,7 @@ def read_edges(
         columns = read_columns(neurons, full=[id])
         lookup(columns, id, f"{neurons}: column of edges.id")
         ids = columns.pop(id)
+    # Before the scales, which would raise an error of numpy that names no column.
     for name in numbers.values():
         column = table[name]
         is_number = column.dtype.kind in "iufb"

@@ -81,6 +81,7 @@ def command(
     model.check_packet(packet)
     reading = {**model.options, **({} if format is None else {"format": format})}
     options.say(f"{run}: compiling; an answer looks at the latest {model.window:g} s")
+    # Before the source is opened: what compiles takes seconds, in which events would arrive and be late.
     warm_up(model, packet)
     opened = open_source(source, model.shape, packet=packet, options=reading, sensor=shape)
     shown = None if page is None else LivePage(page, f"{source} by {run}", model.classes)

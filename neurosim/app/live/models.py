@@ -114,6 +114,7 @@ class LiveLiquid(LiveModel):
         self._events: LatestEvents | None = None
         if self._groups:
             self._events = LatestEvents(math.prod(liquid.shape), liquid.shape, window, liquid.clock)
+        # A generator that waits for packets: `live` keeps one network running over all of them.
         self._waiting: deque[Spikes] = deque()
         self._results = live(
             liquid.network(),

@@ -82,6 +82,7 @@ def open_camera_hdf5(
         nonlocal sensor, order
         with open_hdf5(path, MAX_RATIO, in_blocks=True) as file:
             place = _place(file)
+            # Kept for later passes, as in `open_npy`.
             sensor = sensor or _sensor(file)
             arrays = {name: DatasetRows(file, f"{parent}/{name}".strip("/")) for parent, name in _names(file, place)}
             blocks = ColumnBlocks(path, arrays, order)

@@ -82,6 +82,7 @@ def write_sample_pieces(
             specs[f"{group}/mapping/{part}"] = DatasetSpec(values.shape, values.dtype.str, attributes)
             mappings[f"{group}/mapping/{part}"] = values
 
+    # Small arrays first, then samples as they come: the file is filled in one pass.
     def fill_all(put: Put) -> None:
         for name, values in mappings.items():
             put(name, values)

@@ -104,6 +104,7 @@ def read_state(
         raise NeurosimFormatError(
             f"{path}: {kind} format up to {version} is known (got {header.version}); upgrade neurosim"
         )
+    # Kind and version first: they say what to do, a wrong digest only that something is wrong.
     if header.digest != _digest(header.digested, arrays):
         raise NeurosimFormatError(f"{path}: its contents do not match its digest; save it again or restore a copy")
     for name, array in arrays.items():

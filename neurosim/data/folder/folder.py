@@ -270,6 +270,7 @@ def in_one_convention(
         remarks.append(
             f"{len(unstated)} files do not say what polarity 1 means, e.g. {names[unstated[0]]}: read as in the others"
         )
+    # Rows are turned only where files differ: pages say which row is first.
     if not flipped or len(flipped) == len(read):
         return list(read), tuple(remarks)
     remarks.append(

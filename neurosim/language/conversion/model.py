@@ -168,6 +168,7 @@ def _round_while_called(
 
     def before(*_: object) -> None:
         start = time.perf_counter()
+        # Rounded weights exist for one block at a time.
         for layer in layers:
             layer.execute(on, threads=threads)
             layer.prepare()

@@ -54,6 +54,7 @@ class DelayedLinear(Stateful):
         require(good, "DelayedLinear.delays", "must be integer numbers of steps >= 0", delays)
         if steps.ndim == 0:
             self.max_delay = int(steps)
+            # Delays that are drawn are part of the model: the key of the weights draws them, too.
             steps = torch.randint(0, self.max_delay + 1, (outputs, inputs), generator=generator)
         else:
             rule = f"must be {[outputs, inputs]}"

@@ -77,6 +77,7 @@ class _Reader:
     def node(self, group: str, depth: int) -> Node:
         file = self.file
         self.nodes += 1
+        # A damaged file may link a graph into itself.
         if self.nodes > MAX_NODES or depth > MAX_DEPTH:
             raise file.error(f"/{group}", f"at most {MAX_NODES} nodes in {MAX_DEPTH} levels of graphs", "more", LAYOUT)
         names = self.names(group)

@@ -173,6 +173,7 @@ def _exactly(converted: Cell, node: Any, title: str, values: Values, bias: NDArr
         parameters = node_parameters(exact, dt)
     except NeurosimInputError as error:
         raise NeurosimInputError(f"{title}.metadata: {error}") from None
+    # The node decides where another program changed it and left the metadata.
     agree = all(np.allclose(values[name], parameters[name], rtol=CLOSE, atol=0) for name in values)
     if agree:
         return Cell(exact, converted.factor)

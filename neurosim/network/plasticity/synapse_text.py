@@ -279,8 +279,10 @@ class SynapseText:
             first = sum(len(each) for _, each in self.levels()[:number])
             parts = [f"c[level + {first + k}]" + (f" * {now[term]}" if term else "") for k, term in enumerate(terms)]
             moves.append(f"{now[name]}_new = {' + '.join(parts)}")
+        # All new values are computed from the old ones before any is replaced.
         moves += [f"{now[name]} = {now[name]}_new" for name, _ in self.levels()]
         return [
+            # Binary digits of the elapsed steps: `POWERS` holds the exact moves of 1, 2, 4, .. steps.
             f"elapsed = step - np.int64(x[s, {len(self.variables)}])",
             f"x[s, {len(self.variables)}] = step",
             "level = POWERS",

@@ -105,6 +105,7 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice, 
         options.say(f"{setting} = {trial.strength:.3g}: {spikes}, divergence {trial.divergence:.4f} nats")
 
     with run.time("choose"), bar("choosing", "windows", options.quiet) as report:
+        # Once for all trials, whose strengths change no statistics of the text.
         calibration = None
         arguments = (source.model, config.coding, text.learn, config.seed, sizes.windows, sizes.length)
         if SCHEMES[config.coding.scheme].channel:

@@ -134,6 +134,7 @@ def work(run: EdgesRun) -> EdgesResult:
     total = config.trials * config.duration
     rows = inputs.readout
     if rows is None:
+        # Silent neurons would be lines of zeros.
         rows = np.flatnonzero(counts.any(axis=0))
     rates = table_of_rates(edges, counts, rows, config.duration)
     write_columns(run.path / config.rates, rates)

@@ -267,6 +267,7 @@ class Adapters(SpikingLearner):
     ) -> None:
         """Train some parameters on the items of a task; all others stay."""
         items, allowed = self.training_items(task)
+        # All off, then some on: what an earlier task left on would be trained, too.
         self.net.requires_grad_(False)
         for parameter in parameters:
             parameter.requires_grad_(True)

@@ -249,6 +249,7 @@ def _heun(writer: Writer, drifts: Mapping[str, Any], factors: Mapping[str, Mappi
     half = writer.code.constant("0.5")
     for name in drifts:
         total = f"slope_{name} + end_{name}"
+        # One draw at both ends of the step, which makes the mean Stratonovich's integral.
         if name in kicks:
             total += f" + {kicks[name]} + {ends[name]}"
         writer.lines.append(f"{writer.new[name]} = {now[name]} + {half} * ({total})")

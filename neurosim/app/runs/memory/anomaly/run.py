@@ -77,6 +77,7 @@ def load(config: AnomalyConfig) -> Inputs[AnomalyInputs]:
         facts["earlier"] = source.records
         last = last_time(folder / SCORES, source.records - _earlier(folder))
         data["detector"] = {"file": str(folder.absolute()), "sha256": digest}
+        # An earlier detector learned certain columns: it goes on with the same ones.
         time_column, *others = columns_of(source)
         wanted = RecordColumns(table.time or time_column, *others)
     else:
