@@ -154,7 +154,7 @@ class _ELMState(WindowState):
             counts.astype(np.float32),
             model.rows,
             model.hidden_bias,
-            MemoryNetwork(model.keep, model.gain, model.inner, model.outer, model.bias),
+            MemoryNetwork(keep=model.keep, gain=model.gain, inner=model.inner, outer=model.outer, bias=model.bias),
             self.memory,
             self._scratch,
         )

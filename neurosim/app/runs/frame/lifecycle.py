@@ -66,7 +66,9 @@ def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS, name: 
         _note_reading(folder, kind.remarks(config), options)
         _note_reason(folder, config, options)
         folder.note(**options.facts)
-        return _finish(kind, Run(folder, config, inputs.value, options, timings), inputs)
+        return _finish(
+            kind, Run(folder=folder, config=config, inputs=inputs.value, options=options, time=timings), inputs
+        )
 
 
 def resume(kind: Kind[C, T, R], path: Path, options: RunOptions = DEFAULTS) -> R:
@@ -92,7 +94,9 @@ def resume(kind: Kind[C, T, R], path: Path, options: RunOptions = DEFAULTS) -> R
         kind.check_unchanged(folder, inputs)
         kind.check(config, inputs.value)
         with limit_threads(options.threads):
-            return _finish(kind, Run(folder, config, inputs.value, options, timings), inputs)
+            return _finish(
+                kind, Run(folder=folder, config=config, inputs=inputs.value, options=options, time=timings), inputs
+            )
 
 
 def follow(kind: Kind[C, T, R], config: C, options: RunOptions, folder: RunFolder | None = None) -> None:
