@@ -7,7 +7,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,12 +102,14 @@ def common(
             fields |= {name: values.pop(name) for name in OPTIONAL if name in values}
             # What is left in `values` after this are the arguments of the command itself.
             # The seed is a setting of every run as well, and is merged with the others.
-            fields["settings"] = {**with_folder(take_settings(values)), "seed": fields["seed"]}
+            fields["settings"] = {**take_settings(values), "seed": fields["seed"]}
             fields["say"] = silent if fields["quiet"] else _say
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), **fields)
             options.refuse(*without)
             if needs_torch or options.device != "cpu":
                 _check_device(options.device, devices)
+            # After the options, which are refused whatever stands in the place of the dataset.
+            options = replace(options, settings=with_folder(options.settings))
             try:
                 with contextlib.ExitStack() as stack:
                     if options.json:
