@@ -258,6 +258,14 @@ def test_a_sweep_of_networks_needs_no_torch(elsewhere: None, monkeypatch: pytest
     assert invoke("sweep", "net.toml", "--out", "sweep", "--quiet")[0] == 0
 
 
+@pytest.mark.parametrize("command", [("runs", "show"), ("measure",), ("report",)])
+def test_a_run_is_called_by_its_name(command: tuple[str, ...], elsewhere: None) -> None:
+    Path("net.toml").write_text(NETWORK)
+    assert invoke("simulate", "--config", "net.toml", "--out", "runs/first", "--quiet")[0] == 0
+    code, text = invoke(*command, "first")
+    assert code == 0, text
+
+
 def test_a_killed_run_says_how_to_run_it_again(elsewhere: None) -> None:
     Path("net.toml").write_text(NETWORK)
     assert invoke("simulate", "--config", "net.toml", "--out", "run", "--quiet")[0] == 0

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from ..runs.frame.arguments import setting
+from ..runs.frame.arguments import run_argument, setting
 from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument("run")
 @setting("--profile", "energy.profile", metavar="NAME", help="Energy profile; the run's own when left out.")
 @common(without=("seed", "threads"))
 def command(options: CommandOptions, run: Path) -> CommandResult:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from ..runs.frame.arguments import run_argument
 from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument("run")
 @common(without=("config", "sets", "seed", "threads"))
 def command(options: CommandOptions, run: Path) -> CommandResult:
     """Write the report page of RUN again and print its path (with --out, a copy in that folder)."""

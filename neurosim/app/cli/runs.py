@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...base.errors import NeurosimInputError
-from ..runs.frame.arguments import CPU_OR_CUDA, at_least
+from ..runs.frame.arguments import CPU_OR_CUDA, RUNS, at_least, run_argument
 from ..runs.frame.command import Command, CommandResult, common, run_command
 from ..runs.frame.command_options import NO_RUN, CommandOptions
 from .program import CommandEntry, Program
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..runs.frame.folder import RunFolder
     from ..runs.frame.kind import Kind
 
-RUNS = Path("runs")
 STATUSES = ("running", "done", "interrupted", "failed", "killed")
 COMMANDS = {
     "list": CommandEntry(
@@ -55,24 +54,8 @@ def group(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _run_path(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Return the folders of runs, each given by its path or by its name below runs/; a callback."""
-    from ..runs.frame.folder import MANIFEST
-
-    def path_of(given: Path) -> Path:
-        below = RUNS / given
-        # A folder of this name here comes first.
-        if not given.exists() and (below / MANIFEST).is_file():
-            return below
-        return given
-
-    if isinstance(value, tuple):
-        return tuple(path_of(given) for given in value)
-    return path_of(value)
-
-
-_run = click.argument("run", type=click.Path(path_type=Path), callback=_run_path)
-_runs = click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), callback=_run_path)
+_run = run_argument("run")
+_runs = run_argument("runs", nargs=-1, required=True)
 
 
 @click.command(cls=Command)

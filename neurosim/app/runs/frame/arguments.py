@@ -13,6 +13,7 @@ from .plugin_option import plugin_option
 
 CPU = ("cpu",)
 CPU_OR_CUDA = ("cpu", "cuda")  # of commands whose models run in torch and Triton
+RUNS = Path("runs")  # the folder that runs are written to
 _SETTING = "setting__"  # begins the names of parameters that are settings
 LIKE = "Dataset whose settings these recordings get, e.g. nmnist; without it by sensor and duration."
 SKIP_BAD = "Leave out files of a folder that cannot be read; the run's page names them."
@@ -23,6 +24,27 @@ Check = Callable[[click.Context, click.Parameter, "int | None"], "int | None"]
 def setting(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
     """Return an option that gives a setting of the config: `options.settings[key]`, where `key` is dotted."""
     return click.option(flag, _parameter(key), **attributes)
+
+
+def run_argument(name: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Return an argument that is the folder of a run, or of several runs: a path, or a name below `RUNS`."""
+    return click.argument(name, type=click.Path(path_type=Path), callback=_run_path, **attributes)
+
+
+def _run_path(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return the folders of runs, each given by its path or by its name below `RUNS`; a callback."""
+    from .folder import MANIFEST
+
+    def path_of(given: Path) -> Path:
+        below = RUNS / given
+        # A folder of this name here comes first.
+        if not given.exists() and (below / MANIFEST).is_file():
+            return below
+        return given
+
+    if isinstance(value, tuple):
+        return tuple(path_of(given) for given in value)
+    return path_of(value)
 
 
 def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command], Command]:
