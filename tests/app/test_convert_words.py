@@ -17,21 +17,24 @@ from helpers.vocabularies import WORLD_LINES, train_json
 from safetensors.torch import save_file
 
 from neurosim.app import RunOptions
+from neurosim.app.report import numbers
 from neurosim.app.runs.convert import KIND as CONVERT
 from neurosim.app.runs.convert import ConversionKind
 from neurosim.app.runs.convert.config import ConvertConfig, ReadingSettings
-from neurosim.app.runs.convert.overview import grouped
+from neurosim.app.runs.convert.overview import grouped, overview_of
 from neurosim.app.runs.convert.result import ConversionResult, Operator
 from neurosim.app.runs.convert.source import load
 from neurosim.app.runs.convert.text import write_text
 from neurosim.app.runs.frame.lifecycle import start
 from neurosim.app.runs.frame.terminal import printable
 from neurosim.base import NeurosimInputError
+from neurosim.base.measure.estimates import EnergyRange
 from neurosim.base.plain import from_plain
 from neurosim.language import LanguageModel, read_converted
 from neurosim.language.attention.huggingface import READERS
 from neurosim.language.attention.huggingface.config import CheckpointConfig
 from neurosim.language.conversion.generate import Sampling
+from neurosim.language.conversion.records import DenseEnergy, EnergyComparison, LayerCosts
 
 WORDS = 32_000
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -111,6 +114,28 @@ def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
     assert not any("64e-5" in line for line in done.remarks)
     assert read_converted(tmp_path / "other" / "model").model.layers[0].mixer.norm_eps == 1e-5
     assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
+
+
+def test_many_layers_are_summed_by_block_on_a_terminal() -> None:
+    """All of them are on the page, and as many as fit on the terminal, too."""
+    dense = DenseEnergy(None, None, {})
+    energy = EnergyComparison(EnergyRange(1e-12, 2e-12), None, dense, dense, "horowitz45", "", {})
+
+    def layer(name: str, spikes: float, reached: float) -> LayerCosts:
+        operations = spikes * 40 * reached
+        return LayerCosts(name, 4, 10, spikes, 0.5, 0.0, operations, 40 * reached, 0.0, 0.0, 0.0, energy)
+
+    experts = [layer(f"layers.{i}.mlp.experts.{k}.up_proj", 1.0, 0.25) for i in range(2) for k in range(24)]
+    few = ConversionResult(layers=(*experts[:47], layer("lm_head", 1.0, 1.0)))
+    assert not overview_of(few).tables["layers"].short
+    result = ConversionResult(layers=(*experts, layer("layers.1.mixer.q_proj", 3.0, 1.0), layer("lm_head", 1.0, 1.0)))
+    table = overview_of(result).tables["layers"]
+    assert [row[0] for row in table.rows] == [layer.name for layer in result.layers]
+    assert [row[0] for row in table.short] == ["layers.0, 24 layers", "layers.1, 25 layers", "lm_head"]
+    # 24 experts of 4 channels, each for a quarter of the tokens, and one layer for all: (24 + 3 * 4) / (24 + 4).
+    assert [row[2] for row in table.short] == ["1.00", f"{(24 + 12) / 28:.2f}", "1.00"]
+    assert [row[6] for row in table.short] == [numbers.si(240.0), numbers.si(360.0), numbers.si(40.0)]
+    assert table.short[1][-2] == numbers.span(EnergyRange(25e-12, 50e-12), "J") and table.short[1][-1] == numbers.DASH
 
 
 def test_of_many_experts_the_first_are_listed() -> None:

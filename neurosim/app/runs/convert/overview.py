@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import compress
 
+from ....base.measure.estimates import EnergyRange
 from ....language.conversion.records import EnergyComparison, LayerCosts
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, energies
@@ -15,6 +16,7 @@ from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Lo
 TIME = "Time of a"
 WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts
 MOST_NAMES = 48  # of parts that are listed one by one
+MOST_ROWS = 48  # of layers, on a terminal; of more it has a row for each block
 TITLES = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
 DENSE = {"fp16": "dense, fp16", "int8": "dense, int8", "int4": "dense, int4"}
 BASELINES = (
@@ -97,7 +99,47 @@ def _by_layer(result: ConversionResult) -> Table:
         "spikes of a count), and energy."
     )
     heads = (*SPIKES, f"Same {result.unit}", *COSTS)
-    return Table(caption, heads, [_layer(layer, result.alone.get(layer.name)) for layer in result.layers])
+    rows = [_layer(layer, result.alone.get(layer.name)) for layer in result.layers]
+    if len(rows) <= MOST_ROWS:
+        return Table(caption, heads, rows)
+    blocks: dict[str, list[LayerCosts]] = {}
+    for layer in result.layers:
+        # layers.3.mlp.experts.7.up_proj is of layers.3; lm_head stands alone.
+        blocks.setdefault(".".join(layer.name.split(".")[:2]), []).append(layer)
+    return Table(caption, heads, rows, short=[_block(name, layers) for name, layers in blocks.items()])
+
+
+def _block(name: str, layers: Sequence[LayerCosts]) -> tuple[str, ...]:
+    """Return the sums over the layers of a block; a layer that fewer tokens reach weighs less in means."""
+    channels = [layer.dense_operations / layer.outputs for layer in layers]  # for each token
+    total = sum(channels)
+    spikes = sum(layer.spikes * part for layer, part in zip(layers, channels, strict=True))
+    silent = sum(layer.silent * part for layer, part in zip(layers, channels, strict=True))
+    return (
+        name if len(layers) == 1 else f"{name}, {len(layers)} layers",
+        numbers.DASH,
+        numbers.fixed(spikes / total if total else None, 2),
+        numbers.percent(silent / total if total else None),
+        numbers.DASH,
+        numbers.DASH,
+        numbers.si(sum(layer.operations for layer in layers)),
+        numbers.si(sum(layer.bytes for layer in layers), "B"),
+        numbers.si(sum(layer.row_bytes for layer in layers), "B"),
+        joules(_sum(layer.energy.compute_only for layer in layers)),
+        joules(_sum(layer.energy.memory_aware for layer in layers)),
+    )
+
+
+def _sum(energies: Iterable[EnergyRange | None]) -> EnergyRange | None:
+    """Return the sum of energies, None where one is not known."""
+    low = 0.0
+    high = 0.0
+    for energy in energies:
+        if energy is None:
+            return None
+        low += energy.low
+        high += energy.high
+    return EnergyRange(low, high)
 
 
 def _choice(result: ConversionResult) -> Table:

@@ -73,11 +73,13 @@ class Table:
         caption: says what the rows are.
         heads: of the columns; the first column has the names of the rows.
         rows: each begins with its name.
+        short: rows for a terminal, where there are too many for it; the page has all.
     """
 
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+    short: Sequence[Sequence[str]] = ()
 
     def text(self) -> str:
         """Return the table for a terminal; of one that is too wide, the names stand before each part."""
@@ -144,7 +146,7 @@ class Overview:
         parts = [
             numbers.text("\n".join([self.title, *_lines(", ".join(words), indent="  "), table(rows)])),
             *(
-                numbers.text(f"{each.caption}\n{grid(each.heads, each.rows)}")
+                numbers.text(f"{each.caption}\n{grid(each.heads, each.short or each.rows)}")
                 for each in self.tables.values()
                 if each.rows
             ),
