@@ -140,6 +140,8 @@ def test_layers_that_cannot_be_replaced(teacher: LanguageModel) -> None:
         NeurosimInputError, match=r"layers\.0: must be softmax attention to be replaced \(got 'gla'\); keep it"
     ):
         make_student(linear, ("gla",))
+    with pytest.raises(NeurosimInputError, match=r"layers\.0: bounds its scores by 50, .*; keep it"):
+        make_student(softmax_model(score_cap=50.0), ("window_linear",))
     with pytest.raises(NeurosimInputError, match="has no place for the biases of the model's"):
         make_student(softmax_model(qkv_bias=True), ("gla",))
     with pytest.raises(NeurosimInputError, match=r"WindowLinearAttention\.window_size: must be >= 1 tokens \(got 0\)"):

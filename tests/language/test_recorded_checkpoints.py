@@ -96,6 +96,7 @@ def test_options_that_are_not_supported_are_named(tmp_path: Path, change: dict[s
 
 OTHERS: list[tuple[str, dict[str, Any], str]] = [
     ("gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention: must be false"),
+    ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping: must be null in this model type"),
     ("granite", {"residual_multiplier": 0}, "residual_multiplier: must be > 0"),
     ("mixtral", {"num_local_experts": 2}, "tensors do not fit config.json: unexpected .*experts"),
 ]

@@ -235,6 +235,8 @@ def _config(given: CheckpointConfig, family: Family) -> LanguageConfig:
     head = head_size(source)
     options = heads(source, head, family) | {"score_scale": factors.scores, "score_cap": factors.score_cap}
     everywhere, in_window = _positions_by_window(source, head, family)
+    # Where another entry has the activation, this one says nothing.
+    source.entries_read.add("hidden_act")
     tp = source.integer("pretraining_tp", 1)
     require(tp == 1, "pretraining_tp", "must be 1", tp)
     both_ways = source.flag("use_bidirectional_attention", False)
@@ -293,6 +295,13 @@ def _gemma_factors(source: CheckpointConfig) -> Factors:
         logit_cap=source.maybe(positive, "final_logit_softcapping"),
         embedding=math.sqrt(source.integer("hidden_size")),
     )
+
+
+def _gemma3_factors(source: CheckpointConfig) -> Factors:
+    # transformers passes over it in Gemma 3.
+    cap = source.get("attn_logit_softcapping")
+    require(cap is None, "attn_logit_softcapping", "must be null in this model type", cap)
+    return _gemma_factors(source)
 
 
 def _split(tensors: Tensors, config: LanguageConfig) -> Tensors:
@@ -377,6 +386,7 @@ _GEMMA_FAMILY = Family(
 )
 _GEMMA3_FAMILY = replace(
     _GEMMA_FAMILY,
+    factors=_gemma3_factors,
     qk_norm="heads",
     full_every=6,
     local_theta="rope_local_base_freq",

@@ -180,7 +180,6 @@ def _require_plain(teacher: SoftmaxAttention, *, biases: bool = False) -> None:
         "biases": biases,
         "norms of q and k": teacher.qk_norm or teacher.whole_norm,
         "scale of scores": teacher.score_scale is not None,
-        "cap of scores": teacher.score_cap is not None,
         "an output gate": teacher.output_gate,
     }
     lacking = " and ".join(name for name, is_present in parts.items() if is_present)
@@ -258,6 +257,10 @@ def make_student(
         if not isinstance(mixer, SoftmaxAttention):
             raise NeurosimInputError(
                 f"layers.{i}: must be softmax attention to be replaced (got '{specs[i].kind}'); keep it"
+            )
+        if mixer.score_cap is not None:
+            raise NeurosimInputError(
+                f"layers.{i}: bounds its scores by {mixer.score_cap:g}, which no linear kind does; keep it"
             )
         chosen[i] = STUDENTS[name]
         fitting = chosen[i].options(mixer, specs[i].options)
