@@ -114,24 +114,35 @@ def _begin(table, context, log, log_offsets, step, age, sums):
         starts = vector(table[STARTS] + page * table[ROWS] * 8, table[ROWS], np.int64(0))
         ends = vector(table[ENDS] + page * 16, 2, np.int64(0))
         cursors = vector(table[CURSORS] + page * table[CAPACITY] * 8, table[CAPACITY], np.int64(0))
-        live = ends[HEAD] - ends[TAIL]
-        # All of them fit, for the log holds their spikes.
-        if ends[HEAD] + new > min(table[CAPACITY], max(LITTLE, 4 * (live + new))):
-            for e in range(live):
-                cursors[e] = cursors[ends[TAIL] + e]
-            ends[TAIL] = 0
-            ends[HEAD] = live
+        _make_room(cursors, ends, new)
         k = ends[HEAD]
         for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
             for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
-                row = starts[log[b, j]]
-                for _ in range(age):
-                    if row:
-                        row = _after(row, _head(row, sums), sums)
-                cursors[k] = row
+                cursors[k] = _skip(starts[log[b, j]], age, sums)
                 k += 1
         ends[HEAD] = k
     return new
+
+
+@compiled
+def _make_room(cursors, ends, new):
+    """Move the cursors in use to the front where `new` more would not fit, or where few of all are in use."""
+    live = ends[HEAD] - ends[TAIL]
+    # All of them fit, for the log holds their spikes.
+    if ends[HEAD] + new > min(cursors.size, max(LITTLE, 4 * (live + new))):
+        for e in range(live):
+            cursors[e] = cursors[ends[TAIL] + e]
+        ends[TAIL] = 0
+        ends[HEAD] = live
+
+
+@compiled
+def _skip(row, count, sums):
+    """Return the address of a row after its first `count` groups; 0 if it has no more."""
+    for _ in range(count):
+        if row:
+            row = _after(row, _head(row, sums), sums)
+    return row
 
 
 @compiled

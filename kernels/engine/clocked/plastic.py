@@ -197,9 +197,9 @@ def on_pre(entry, context, log, log_offsets, sums):
     weights = vector(entry[WEIGHTS], synapses, real)
     learning = _learning(entry, thread)
     waiting = _waiting(entry, thread)
-    if entry[GROUP]:
-        _begin_step(entry, context, log_offsets, real)
-    if step - entry[DELAY] < context[LOG_START]:
+    begin_step(entry, context, log_offsets, real)
+    fired = step - entry[DELAY]
+    if fired < context[LOG_START]:
         return
     cuts = matrix(entry[CUTS], sources, entry[CUT_COLUMNS], np.int64(0))
     targets = vector(entry[UNITS], synapses, np.uint32(0))
@@ -210,27 +210,27 @@ def on_pre(entry, context, log, log_offsets, sums):
     line = sums[entry[RECEPTOR]]
     first_cut = begin_block - entry[CUT_BLOCK]
     last_cut = end_block - entry[CUT_BLOCK]
-    blocks = entry[NEXT_DELAY]
-    traces_next = _member(entry, 1)[PRE] + thread * sources * TRACE_COLUMNS * 8 if blocks else 0
-    at = (step - entry[DELAY] - context[LOG_START]) * context[POPULATIONS] + entry[SOURCE]
+    # Columns of cuts from those of a delay to those of the next, whose traces begin at this address.
+    later = entry[NEXT_DELAY]
+    later_traces = _member(entry, 1)[PRE] + thread * sources * TRACE_COLUMNS * 8 if later else 0
+    at = place_in_log(entry, context)
     for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
         for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
             i = log[home, f]
             filled = 0.0
+            gain = 1.0
             if short.size:
-                filled = refilled(short, resources, i, step - entry[DELAY])
-                gain = release(short, resources, i, step - entry[DELAY])
-            else:
-                gain = 1.0
+                filled = refilled(short, resources, i, fired)
+                gain = release(short, resources, i, fired)
             # The row of the next spike is fetched while this one is read.
             following = i
             if f + 1 < log_offsets[home, at + 1]:
                 following = log[home, f + 1]
             next_begin = cuts[following, first_cut]
-            if entry[NEXT_DELAY]:
+            if later:
                 # The part of the next delay is read soon, often in the next step.
-                _fetch(targets, weights, cuts[i, first_cut + blocks], cuts[i, last_cut + blocks])
-                prefetch(traces_next + i * TRACE_COLUMNS * 8)
+                _fetch(targets, weights, cuts[i, first_cut + later], cuts[i, last_cut + later])
+                prefetch(later_traces + i * TRACE_COLUMNS * 8)
             if entry[WAITS]:
                 catch_up(learning, waiting, i, cuts[i, first_cut], cuts[i, last_cut], next_begin, targets, weights)
             else:
