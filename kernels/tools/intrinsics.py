@@ -162,6 +162,31 @@ def flags64(typing, address):
 
 
 @intrinsic
+def differing64(typing, one, other):
+    """Return a uint64 whose bit k is whether the bytes at one + k and other + k differ."""
+    wide = ir.VectorType(BYTE, 64)
+
+    def emit(context, builder, signature, arguments):
+        values = [builder.load(builder.inttoptr(each, wide.as_pointer()), align=1) for each in arguments]
+        return builder.bitcast(builder.icmp_unsigned("!=", *values), INT64)
+
+    return types.uint64(types.intp, types.intp), emit
+
+
+@intrinsic
+def copy64(typing, source, target):
+    """Copy 64 bytes from one address to another."""
+    wide = ir.VectorType(BYTE, 64)
+
+    def emit(context, builder, signature, arguments):
+        source, target = (builder.inttoptr(each, wide.as_pointer()) for each in arguments)
+        builder.store(builder.load(source, align=1), target, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), emit
+
+
+@intrinsic
 def trailing_zeros(typing, word):
     """Return the place of the lowest set bit of a uint64, which must not be 0."""
 

@@ -38,6 +38,7 @@ CUBIC = """
     dg/dt = -g / tau_syn : V (unless refractory)
 """
 QUICK = [(TEXT, "float32", True), (CUBIC, "float64", False), ("", "float32", False)]
+REST = [(TEXT, "float64"), ("", "float32"), (CUBIC, "float32"), (CUBIC, "float64")]
 
 
 def written(text: str) -> Neuron:
@@ -134,6 +135,40 @@ def test_pieces_that_wait_leave_spikes_and_states_as_they_are(
 
     assert outcome(200) == outcome(0)
     assert late == [round((delays[1] - delays[0]) / CLOCK) if threads == 1 else 0, 0]
+
+
+@pytest.mark.parametrize("delay", [0.004, Uniform(0.002, 0.009)], ids=["one", "drawn"])
+@pytest.mark.parametrize("weight", [8.0, Uniform(4.0, 12.0)], ids=["one", "drawn"])
+@pytest.mark.parametrize(
+    ("text", "precision"),
+    [(TEXT, "float32"), ("", "float64"), *(pytest.param(*case, marks=pytest.mark.slow) for case in REST)],
+)
+def test_groups_at_rest_are_left_out_without_a_trace(
+    text: str, precision: str, weight: float | Uniform, delay: float | Uniform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few neurons of each piece receive spikes and fire, some of them while they wait."""
+    model = written(text) if text else CubaLIF(tau_mem=0.01, tau_syn=0.003, v_threshold=0.6, t_refractory=0.004)
+    monkeypatch.setattr(compiling, "QUIET_UNITS", 100)
+    inputs = Projection("input", "cells", FixedProbability(0.0008), weight, 0.001)
+    own = Projection("cells", "cells", FixedProbability(0.00002), weight, delay)
+    net = Network([Population("input", 10, SpikeSource()), Population("cells", 10_000, model)], [inputs, own])
+    rng = np.random.default_rng(1)
+    played = Spikes.sort(rng.uniform(0.0, 1.0, 300), rng.integers(0, 10, 300), 10, 1.1)
+
+    def outcome(*, leaves_out: bool) -> tuple[list[str], bytes]:
+        simulation = Simulation(net, played, clock=CLOCK, seed=3, threads=1, precision=precision)
+        grid = simulation._runner.workspace
+        simulation.silence("cells", np.arange(0, 10_000, 7).tolist())
+        if not leaves_out:
+            grid._units[:, columns.AWAKE] = 0
+        results = [simulation.run(0.4), simulation.run(0.7)]
+        # Of the pieces in which anything is awake, at the end.
+        part = grid._awake[grid._rests == rest.CALM].mean() if leaves_out else 0.0
+        assert (0.0 < part < 0.3) == leaves_out
+        assert all(len(result.spikes["cells"]) > 100 for result in results)
+        return [result.spikes["cells"].digest() for result in results], grid.membrane(net.numbers["cells"]).tobytes()
+
+    assert outcome(leaves_out=True) == outcome(leaves_out=False)
 
 
 def test_waiting_leaves_logs_small() -> None:

@@ -10,7 +10,16 @@ from numba import njit
 
 from neurosim.engine.compile.row_tables import aligned
 from neurosim.kernels.engine.clocked.bits import column_sums_reference, sum_rows
-from neurosim.kernels.tools.intrinsics import APART, barrier, flags64, flags_reference, prefetch, trailing_zeros
+from neurosim.kernels.tools.intrinsics import (
+    APART,
+    barrier,
+    copy64,
+    differing64,
+    flags64,
+    flags_reference,
+    prefetch,
+    trailing_zeros,
+)
 
 
 @pytest.mark.parametrize("count", [8, 16, 64, 128, 248])
@@ -47,6 +56,21 @@ def test_flags_to_bits() -> None:
         mask, first = lowest(flags.ctypes.data)
         assert mask == flags_reference(flags, 0)
         assert first == (int(np.flatnonzero(flags)[0]) if flags.any() else -1)
+
+
+@njit
+def moved(source, target):  # type: ignore[no-untyped-def]
+    before = differing64(source, target)
+    copy64(source, target)
+    return before, differing64(source, target)
+
+
+def test_lines_are_compared_and_copied() -> None:
+    source = np.arange(80, dtype=np.uint8)
+    target = source.copy()
+    target[[0, 5, 63, 64]] = 200
+    assert moved(source.ctypes.data, target.ctypes.data) == (1 | 1 << 5 | 1 << 63, 0)
+    assert target[:64].tobytes() == source[:64].tobytes() and target[64] == 200
 
 
 @njit(nogil=True)

@@ -41,6 +41,7 @@ BUNDLED = 3
     VOLTAGES,  # address: float64 [2, SIZE], membranes at the start of even and odd steps; 0: nobody reads them
     HEARD,  # address: uint8 [SIZE], 0 for units whose spikes are dropped; 0: none are
     RESTS,  # address: uint8 [blocks, pieces of a block], what is known of them, see `rest`; 0: every step is computed
+    AWAKE,  # address: uint8 [blocks, pieces of a block, FLAGS], flags of groups, see `awake`; 0: pieces step as a whole
     HELD,  # row of the refractory time; -1: none
     QUIET,  # address of the shorter step of a calm piece without input; 0: there is none
     WAITS,  # steps that its silent pieces may wait for at the end of an interval, see `late`
@@ -49,7 +50,7 @@ BUNDLED = 3
     FIRSTS,  # address: int64 [MEMBERS + 1], the first unit of each member in the bundle, and the number of units
     NUMBERS,  # address: int64 [MEMBERS], the population of each member
     UNIT_COLUMNS,
-) = range(37)
+) = range(38)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
 INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
@@ -66,19 +67,3 @@ INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(7)
-
-# What `neurons.step_neurons` is asked, int64 [STEP_ENTRIES].
-(
-    N_POPULATION,  # the number of the row of the table of populations
-    N_BLOCK,
-    N_STEP,
-    N_DRAW,  # counter of the random draws of the step
-    N_PATIENCE,  # steps that a silent piece of neurons may wait for, see `late`
-    N_ENDS_INTERVAL,  # whether it is the last step of an interval
-    N_BLOCK_SLOTS,  # slots of a block
-    N_LOG_AT,  # address: int32, the log of the block
-    N_USED,  # spikes in it; answer: the same with those of this step
-    N_ENDS,  # address: int64 [N_COUNT], where the spikes of the population, or of each of a bundle, end in the log
-    N_COUNT,
-    STEP_ENTRIES,
-) = range(12)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...tools.compiled import compiled
 from ...tools.pointers import call, vector
+from .awake import mark
 from .columns import (
     FIRST_INPUT,
     I_CALLED,
@@ -91,26 +92,36 @@ def sum_inputs(unit, first, n, slot, input_weights, moment, places):
 
 
 @compiled
-def arrives(unit, low, n, moment, places, width):
-    """Return whether anything arrives at the n slots of a population from `low` on; none of its inputs is CALLED."""
+def arrives(unit, low, n, moment, places, width, flags_at):
+    """Return whether anything arrives at the n slots of a population from `low` on; none of its inputs is CALLED.
+
+    Args:
+        flags_at: address of the flags of the piece, where groups at which something arrives are flagged; 0: of none.
+    """
     slots = places.slots
+    found = False
     for t in range(unit[FIRST_INPUT], unit[LAST_INPUT]):
         entry = vector(places.inputs + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0))
         kind = entry[I_KIND]
         if kind <= INPUT_SUMS and not vector(places.due + entry[I_INDEX], 1, np.uint8(0))[0]:
             continue
-        at = entry[I_RECEPTOR] * slots + low
+        slot = entry[I_RECEPTOR] * slots + low
+        size = width
         if kind == INPUT_COUNTS:
-            found = any_bit(places.counts + entry[I_INDEX] * slots + low, n)
+            at = places.counts + entry[I_INDEX] * slots + low
+            size = 1
         elif kind == INPUT_SUMS:
-            found = any_bit(places.sums + at * width, n * width)
+            at = places.sums + slot * width
         elif kind == INPUT_FIXED:
-            found = any_bit(places.fixed + at * 4, n * 4)
+            at = places.fixed + slot * 4
+            size = 4
         else:
-            found = any_bit(places.queue + (moment.step % places.depth * places.queue_row + at) * width, n * width)
-        if found:
+            at = places.queue + (moment.step % places.depth * places.queue_row + slot) * width
+        if flags_at:
+            found |= mark(at, n, size, flags_at)
+        elif any_bit(at, n * size):
             return True
-    return False
+    return found
 
 
 @compiled

@@ -16,6 +16,7 @@ from numba import njit
 
 from ...tools.compiled import compiled
 from ...tools.pointers import call, matrix, vector
+from .awake import flags_of, gather_awake, is_changed, put_back, spread
 from .columns import (
     BY_UNIT,
     CONSTANT,
@@ -37,18 +38,17 @@ from .columns import (
 )
 from .deliver import clear, collect
 from .inputs import drive
-from .rest import BUSY, CALM, any_bit
+from .rest import BUSY, CALM, RESTING, any_bit, copy_bytes
 from .views import PIECE
 
 
 @njit(inline="always")
-def call_step(unit, function, first, n, summed, spiked):
-    """Call a step of the model of a population for its n units from `first` on, with these inputs."""
+def call_step(unit, function, first, state, summed, spiked):
+    """Call a step of the model of a population for its units from `first` on, with this state and these inputs."""
     real = summed.dtype.type(0)
-    width = summed.itemsize
-    state = matrix(unit[STATE] + unit[STATES] * first * width, unit[STATES], n, real)
+    n = spiked.size
     if unit[BY_UNIT]:
-        own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * width, unit[CONSTANTS], n, real)
+        own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * summed.itemsize, unit[CONSTANTS], n, real)
         if unit[DRIVEN]:
             own = drive(own, summed[unit[RECEPTORS] - 1])
         call(function, state, summed, own, spiked)
@@ -57,33 +57,58 @@ def call_step(unit, function, first, n, summed, spiked):
 
 
 @compiled
-def catch_up(unit, first, n, known, marks_at, last_at, real, places, log_at, used):
+def catch_up(unit, first, n, known, compares, flags_at, marks_at, last_at, real, places, log_at, used):
     """Make the steps that a piece of n units from `first` on has waited for; return the new length of the log.
 
     Args:
         known: uint8 [1], what is known of the piece.
+        compares: whether to look which of its groups, or whether all of it, the last of these steps leaves unchanged.
+        flags_at: address of the flags of its groups, see `awake`; 0: there are none.
         marks_at: address of the offset in the log where the spikes of the population begin in the first of the steps.
         last_at: address of the last offset that is written.
         real: a number of the type of the state.
     """
-    summed = matrix(places.x, unit[RECEPTORS], n, real)
-    entries = vector(places.x, unit[RECEPTORS] * n, real)
-    spiked = vector(places.spiked, n, np.uint8(0))
-    function = unit[QUIET]
-    if not function:
-        function = unit[STEP]
-        clear(entries)
     waited = known[0] - CALM
     known[0] = CALM
-    for late in range(waited):
-        call_step(unit, function, first, n, summed, spiked)
-        if not any_bit(places.spiked, n):
+    if not compares:
+        return _make(unit, first, n, known, waited, flags_at, marks_at, last_at, real, places, log_at, used)
+    # The last step is one of the whole piece.
+    used = _make(unit, first, n, known, waited - 1, flags_at, marks_at, last_at, real, places, log_at, used)
+    width = vector(places.x, 1, real).itemsize
+    state_at = unit[STATE] + unit[STATES] * first * width
+    copy_bytes(state_at, places.former, unit[STATES] * n * width)
+    marks_at += (waited - 1) * places.entries * 8
+    used = _make(unit, first, n, known, 1, np.int64(0), marks_at, last_at, real, places, log_at, used)
+    if known[0] == CALM and not is_changed(unit, state_at, n, flags_at, width, places):
+        known[0] = RESTING
+    return used
+
+
+@compiled
+def _make(unit, first, n, known, steps, flags_at, marks_at, last_at, real, places, log_at, used):
+    """Make steps as `catch_up` does; neurons that fire make the piece BUSY."""
+    width = vector(places.x, 1, real).itemsize
+    state_at = unit[STATE] + unit[STATES] * first * width
+    stepped_at, stepped, awake = gather_awake(unit, state_at, n, flags_at, False, width, places)
+    state = matrix(stepped_at, unit[STATES], stepped, real)
+    summed = matrix(places.x, unit[RECEPTORS], stepped, real)
+    entries = vector(places.x, unit[RECEPTORS] * stepped, real)
+    function = unit[QUIET]
+    if not function or known[0] == BUSY:
+        function = unit[STEP]
+        clear(entries)
+    for late in range(steps):
+        call_step(unit, function, first, state, summed, vector(places.spiked, stepped, np.uint8(0)))
+        if not any_bit(places.spiked, stepped):
             continue
         # Neurons that fired may be refractory in the steps after.
         known[0] = BUSY
         function = unit[STEP]
         clear(entries)
+        if awake:
+            spread(n, awake, places)
         if unit[HEARD]:
+            spiked = vector(places.spiked, n, np.uint8(0))
             heard = vector(unit[HEARD] + first, n, np.uint8(0))
             for i in range(n):
                 spiked[i] &= heard[i]
@@ -92,6 +117,8 @@ def catch_up(unit, first, n, known, marks_at, last_at, real, places, log_at, use
         at = marks_at + late * places.entries * 8
         _insert(vector(places.words, fired, np.int32(0)), first, at, (last_at - at) // 8 + 1, log_at, used)
         used += fired
+    if awake:
+        put_back(unit, state_at, n, awake, False, width, places)
     return used
 
 
@@ -141,4 +168,6 @@ def _catch_up_block(unit, block, offsets_at, last, at, places, real, log_at):
             first = begin + k * PIECE
             marks_at = offsets_at + (at - (known[0] - CALM) * places.entries) * 8
             used = vector(last_at, 1, np.int64(0))[0]
-            catch_up(unit, first, min(PIECE, end - first), known, marks_at, last_at, real, places, log_at, used)
+            n = min(PIECE, end - first)
+            flags_at = flags_of(unit, block * pieces + k, n)
+            catch_up(unit, first, n, known, False, flags_at, marks_at, last_at, real, places, log_at, used)

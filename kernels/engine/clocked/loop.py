@@ -22,7 +22,7 @@ from numba import njit
 from ...tools.compiled import compiled
 from ...tools.intrinsics import barrier
 from ...tools.pointers import bare_matrix, bare_vector, call, matrix, vector
-from . import groups, readers
+from . import deliver, exchange, groups, readers
 from . import plastic as learn
 from .arrivals import deliver_due, enqueue
 from .bits import MAX_ROWS
@@ -32,50 +32,17 @@ from .columns import (
     KIND,
     LAST_POST,
     MEMBERS,
-    N_BLOCK,
-    N_BLOCK_SLOTS,
-    N_COUNT,
-    N_DRAW,
-    N_ENDS,
-    N_ENDS_INTERVAL,
-    N_LOG_AT,
-    N_PATIENCE,
-    N_POPULATION,
-    N_STEP,
-    N_USED,
     NEURONS,
     NUMBERS,
     OFFSET,
     PART,
     SHIFT,
-    STEP_ENTRIES,
 )
-from .deliver import CALLED as READ
-from .deliver import (
-    FORM,
-    GROUPS,
-    QUEUE,
-    READ_ENTRIES,
-    S_BEGIN,
-    S_ENTRIES,
-    S_FIRST,
-    S_LOG_START,
-    S_NEED,
-    S_ROOM,
-    S_ROWS,
-    S_STEPS,
-    S_ZERO_ROW,
-    SCHEDULE_ENTRIES,
-)
-from .exchange import CALL_ENTRIES as EXCHANGE_ENTRIES
-from .exchange import CALLED as EXCHANGED
-from .exchange import LOG_START, STEPS, WIDTH
-from .exchange import STEP as EXCHANGE_STEP
 from .late import catch_up_all
 from .sample import sample
 from .sources import draw, play
 from .stimuli import CALL_ENTRIES
-from .views import PIECE, PLACES, Moment, Pages
+from .views import PIECE, PLACES, STEPPING, Moment, Pages
 
 # Bytes.
 PAGE = 4096
@@ -104,7 +71,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     posts = bare_matrix(tables.posts)
     members = bare_matrix(tables.members)
     probes = bare_matrix(tables.probes)
-    exchange = bare_vector(tables.exchange)
+    exchanging = bare_vector(tables.exchange)
     spikes = bare_matrix(log.units)
     offsets = bare_matrix(log.offsets)
     max_spikes = bare_vector(log.max_spikes)
@@ -129,18 +96,20 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     before = np.empty(PIECE, sums.dtype)
     former = np.empty(clock.states * PIECE, sums.dtype)
     spiked = np.zeros(PIECE + 128, np.uint8)
+    awake = np.empty(PIECE, np.int32)
     words = np.empty(PIECE, np.uint32)
     drawing = np.zeros(CALL_ENTRIES, np.int64)
     due = np.zeros(counter_count + receptors, np.uint8)
-    request = np.zeros(READ_ENTRIES, np.int64)
-    planning = np.empty(SCHEDULE_ENTRIES, np.int64)
+    request = np.zeros(deliver.READ_ENTRIES, np.int64)
+    planning = np.empty(deliver.SCHEDULE_ENTRIES, np.int64)
     adding = np.empty(readers.REQUEST_ENTRIES, np.int64)
-    stepping = np.empty(STEP_ENTRIES, np.int64)
     context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
     reading = np.empty(groups.CONTEXT_ENTRIES, np.int64)
-    trade = np.zeros(EXCHANGE_ENTRIES, np.int64)
+    trade = np.zeros(exchange.CALL_ENTRIES, np.int64)
 
-    # The record of places, within the array that owns it.
+    # Records, within the arrays that own them.
+    room_of_stepping = np.zeros(1, STEPPING)
+    stepping = room_of_stepping[0]
     room_of_places = np.zeros(1, PLACES)
     places = room_of_places[0]
     places.inputs = tables.inputs.ctypes.data
@@ -155,11 +124,11 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     places.x = (x.ctypes.data + PAGE - 1) // PAGE * PAGE + PAGE // 2
     places.before = before.ctypes.data
     places.former = former.ctypes.data
+    places.awake = awake.ctypes.data
     places.spiked = (spiked.ctypes.data + 63) // 64 * 64
     places.words = words.ctypes.data
     places.drawing = drawing.ctypes.data
     places.adding = adding.ctypes.data
-    places.stepping = stepping.ctypes.data
     places.context = context.ctypes.data
     places.reading = reading.ctypes.data
     places.counters = counter_count
@@ -172,17 +141,17 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
 
     learn.open_context(context, team.thread, entries, clock.log_start, pages.block_slots, clock.trial)
     _open_reading(reading, entries, team.thread, clock, pages, slots)
-    planning[S_ENTRIES] = entries
-    planning[S_LOG_START] = clock.log_start
-    planning[S_ZERO_ROW] = arrivals.zero_row
-    planning[S_ROWS] = due_rows.ctypes.data
-    planning[S_ROOM] = due_rows.size
-    planning[S_BEGIN] = due_places.ctypes.data
+    planning[deliver.S_ENTRIES] = entries
+    planning[deliver.S_LOG_START] = clock.log_start
+    planning[deliver.S_ZERO_ROW] = arrivals.zero_row
+    planning[deliver.S_ROWS] = due_rows.ctypes.data
+    planning[deliver.S_ROOM] = due_rows.size
+    planning[deliver.S_BEGIN] = due_places.ctypes.data
     adding[readers.AGAIN] = again.ctypes.data
     adding[readers.PLANES] = (room.ctypes.data + 63) // 64 * 64
     adding[readers.ROW_WORDS] = row_words
     _open_adding(adding, pages, places)
-    stepping[N_BLOCK_SLOTS] = pages.block_slots
+    stepping.block_slots = pages.block_slots
     has_queue = _open_rows(rows, clock, reading, sums, spikes, offsets)
     queued = clock.queued
     step = clock.first
@@ -195,13 +164,13 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
             break
         # The rows that are due in each of the steps; where the list is too short, once more with a longer one.
         if tables.scheduler:
-            planning[S_FIRST] = step
-            planning[S_STEPS] = steps
+            planning[deliver.S_FIRST] = step
+            planning[deliver.S_STEPS] = steps
             call(tables.scheduler, rows, planning, spikes, offsets)
-            if planning[S_NEED] > due_rows.size:
-                due_rows = np.empty(2 * planning[S_NEED], np.int64)
-                planning[S_ROWS] = due_rows.ctypes.data
-                planning[S_ROOM] = due_rows.size
+            if planning[deliver.S_NEED] > due_rows.size:
+                due_rows = np.empty(2 * planning[deliver.S_NEED], np.int64)
+                planning[deliver.S_ROWS] = due_rows.ctypes.data
+                planning[deliver.S_ROOM] = due_rows.size
                 call(tables.scheduler, rows, planning, spikes, offsets)
         listed = bare_vector(due_rows)
         # Spikes since the last interval enter the queue.
@@ -219,10 +188,10 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
             deliver_due(rows, row_weights, listed, begin[q], spikes, offsets, moment.step, places)
             if plastic.shape[0]:
                 _learn_arrivals(units, plastic, spikes, offsets, moment.step, pages, context, sums)
-            stepping[N_STEP] = moment.step
-            stepping[N_DRAW] = moment.draw
-            stepping[N_PATIENCE] = moment.patience
-            stepping[N_ENDS_INTERVAL] = moment.ends_interval
+            stepping.step = moment.step
+            stepping.draw = moment.draw
+            stepping.patience = moment.patience
+            stepping.ends_interval = moment.ends_interval
             _advance(
                 units,
                 members,
@@ -233,6 +202,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
                 offsets,
                 moment,
                 pages,
+                room_of_stepping,
                 room_of_places,
                 sums,
                 tables.stepper,
@@ -241,13 +211,13 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
         epoch += 1
         if team.threads > 1:
             barrier(team.sync, team.thread, team.threads, epoch, team.spins)
-        if exchange[EXCHANGED]:
+        if exchanging[exchange.CALLED]:
             if team.thread == 0:
-                trade[EXCHANGE_STEP] = step
-                trade[STEPS] = steps
-                trade[LOG_START] = clock.log_start
-                trade[WIDTH] = entries
-                call(exchange[EXCHANGED], exchange, trade, spikes, offsets)
+                trade[exchange.STEP] = step
+                trade[exchange.STEPS] = steps
+                trade[exchange.LOG_START] = clock.log_start
+                trade[exchange.WIDTH] = entries
+                call(exchanging[exchange.CALLED], exchanging, trade, spikes, offsets)
             epoch += 1
             if team.threads > 1:
                 barrier(team.sync, team.thread, team.threads, epoch, team.spins)
@@ -258,9 +228,9 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     # Spikes of the last steps are not queued yet: `queued` of the next call says so.
     counters.last_step[team.thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
-    alive = again.size + room.size + x.size + before.size + former.size + spiked.size + words.size + drawing.size
-    alive += due.size + request.size + planning.size + adding.size + stepping.size
-    alive += context.size + reading.size + room_of_places.size
+    alive = again.size + room.size + x.size + before.size + former.size + spiked.size + awake.size + words.size
+    alive += drawing.size + due.size + request.size + planning.size + adding.size
+    alive += context.size + reading.size + room_of_stepping.size + room_of_places.size
     return alive + due_rows.size + due_places.size
 
 
@@ -297,10 +267,10 @@ def _open_rows(rows, clock, reading, sums, spikes, offsets):
     has_queue = False
     reading[groups.OPENS] = 1
     for p in range(rows.shape[0]):
-        has_queue |= rows[p, FORM] == QUEUE
-        if rows[p, FORM] == GROUPS and clock.opens:
+        has_queue |= rows[p, deliver.FORM] == deliver.QUEUE
+        if rows[p, deliver.FORM] == deliver.GROUPS and clock.opens:
             reading[groups.SUMS] = sums.ctypes.data
-            call(rows[p, READ], rows[p], reading, spikes, offsets)
+            call(rows[p, deliver.CALLED], rows[p], reading, spikes, offsets)
     reading[groups.OPENS] = 0
     return has_queue
 
@@ -352,13 +322,25 @@ def _learn_members(units, p, count, plastic, posts, spikes, offsets, entries, bl
 
 @njit(inline="always")
 def _advance(
-    units, members, input_weights, plastic, posts, spikes, offsets, moment, pages, room_of_places, sums, stepper
+    units,
+    members,
+    input_weights,
+    plastic,
+    posts,
+    spikes,
+    offsets,
+    moment,
+    pages,
+    room_of_stepping,
+    room_of_places,
+    sums,
+    stepper,
 ):
     """Step the populations of this thread's blocks and append the spikes of each block to its log."""
     entries = members.shape[1]
     room = spikes.shape[1]
+    stepping = room_of_stepping[0]
     places = room_of_places[0]
-    stepping = vector(places.stepping, STEP_ENTRIES, np.int64(0))
     context = vector(places.context, learn.CONTEXT_ENTRIES, np.int64(0))
     for b in range(pages.begin_block, pages.end_block):
         used = offsets[b, moment.at]
@@ -372,14 +354,14 @@ def _advance(
                 offsets[b, at + 1] = used
             elif units[p, KIND] == NEURONS:
                 count = max(units[p, MEMBERS], 1)
-                stepping[N_POPULATION] = p
-                stepping[N_BLOCK] = b
-                stepping[N_LOG_AT] = log_at
-                stepping[N_USED] = used
-                stepping[N_ENDS] = offsets.ctypes.data + (b * offsets.shape[1] + at + 1) * 8
-                stepping[N_COUNT] = count
-                call(stepper, units[p], stepping, input_weights, room_of_places)
-                used = stepping[N_USED]
+                stepping.population = p
+                stepping.block = b
+                stepping.log_at = log_at
+                stepping.used = used
+                stepping.ends = offsets.ctypes.data + (b * offsets.shape[1] + at + 1) * 8
+                stepping.count = count
+                call(stepper, units[p], room_of_stepping, input_weights, room_of_places)
+                used = stepping.used
                 if posts.shape[0]:
                     _learn_members(units, p, count, plastic, posts, spikes, offsets, entries, b, at, context, sums)
             elif units[p, KIND] == EVENTS:

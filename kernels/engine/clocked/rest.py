@@ -2,8 +2,8 @@
 
 A piece is RESTING if a step without input changed no bit of its state: until something arrives, no step will. It is
 CALM if none of its neurons is refractory; its model may then have a shorter step for times without input, `quiet`, and
-it may wait (see `late`): CALM + n has n steps to make. What is known of a piece is forgotten at the end of a call of
-the run loop, between two of which anything may change.
+it may wait (see `late`): CALM + n has n steps to make. What is known of a piece is forgotten where its state is set
+between two calls of the run loop. Which groups of its neurons rest is known, too, see `awake`.
 
 All results are those of a step of every neuron.
 """

@@ -138,12 +138,12 @@ PLACES = np.dtype(
         ("drawn", np.int64),  # int64 [stimuli], of this thread
         ("x", np.int64),  # real [receptors, PIECE], the inputs of a piece
         ("before", np.int64),  # real [PIECE], its membranes before the step
-        ("former", np.int64),  # real [states, PIECE], its state before the step
+        ("former", np.int64),  # real [states, PIECE], its state before the step, or that of its groups that are awake
+        ("awake", np.int64),  # int32 [PIECE], these groups
         ("spiked", np.int64),  # uint8 [PIECE + 64], its flags, from a cache line on
         ("words", np.int64),  # uint32 [PIECE], random words
         ("drawing", np.int64),  # int64 [CALL_ENTRIES], the call of a function of `stimuli`
         ("adding", np.int64),  # int64 [readers.REQUEST_ENTRIES], the call of a function that reads rows which are due
-        ("stepping", np.int64),  # int64 [columns.STEP_ENTRIES], the call of `neurons.step_neurons`
         ("context", np.int64),  # int64 [plastic.CONTEXT_ENTRIES]
         ("reading", np.int64),  # int64 [groups.CONTEXT_ENTRIES]
         ("counters", np.int64),  # rows of `ArrivalBuffers.counts`
@@ -153,6 +153,24 @@ PLACES = np.dtype(
         ("queue_row", np.int64),  # entries of one
         ("zero_row", np.int64),  # address of a row of zero bits
         ("entries", np.int64),  # entries of a step in the log of a block
+    ]
+)
+
+
+# What `neurons.step_neurons` is asked.
+STEPPING = np.dtype(
+    [
+        ("population", np.int64),  # the number of the row of the table of populations
+        ("block", np.int64),
+        ("step", np.int64),
+        ("draw", np.int64),  # counter of the random draws of the step
+        ("patience", np.int64),  # steps that a silent piece of neurons may wait for, see `late`
+        ("ends_interval", np.int64),  # whether it is the last step of an interval
+        ("block_slots", np.int64),  # slots of a block
+        ("log_at", np.int64),  # address: int32, the log of the block
+        ("used", np.int64),  # spikes in it; answer: the same with those of this step
+        ("ends", np.int64),  # address: int64 [count], where the spikes of the population, or of each of a bundle, end
+        ("count", np.int64),
     ]
 )
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
+from ...kernels.engine.clocked import awake, deliver, loop, rest, views
 from ...kernels.engine.clocked import columns as col
-from ...kernels.engine.clocked import deliver, loop, rest, views
 from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked.bits import STRIP
@@ -217,7 +217,7 @@ class GridWorkspace(Uncopied):
     def _find_rests(self, *, count_updates: bool) -> NDArray[np.uint8]:
         """Return a byte for each piece of neurons whose inputs are all from synapses, and set its address.
 
-        Other pieces are never silent.
+        Other pieces are never silent. Make their flags of groups, too, see `kernels.engine.clocked.awake`.
         """
         blocks = self.compiled.layout.blocks
         begins = {}
@@ -229,8 +229,11 @@ class GridWorkspace(Uncopied):
                 begins[p] = total
                 total += blocks * -(-int(row[col.PART]) // views.PIECE)
         rests = np.zeros(max(total, 1), np.uint8)
+        self._awake = aligned((max(total, 1), awake.FLAGS), np.uint8)
         for p, begin in begins.items():
             self._units[p, col.RESTS] = address(rests) + begin
+            if not self._units[p, col.BY_UNIT]:
+                self._units[p, col.AWAKE] = address(self._awake) + begin * awake.FLAGS
         return rests
 
     def _find_waits(self) -> None:
@@ -447,7 +450,6 @@ class GridWorkspace(Uncopied):
             patience=patience,
             late=int(self._units[:, col.WAITS].max(initial=0)),
         )
-        self._rests[:] = rest.BUSY
         log = views.Log(self.log, self.log_offsets, self._max_spikes)
         tables = views.GridTables(
             units=self._units,
@@ -623,6 +625,8 @@ class GridWorkspace(Uncopied):
 
     def _write(self, p: int, state: NDArray[Any]) -> None:
         """Set the state of a population, [states, size] in the order of units."""
+        # Nothing is known of it: nobody else writes to a state between two calls of the run loop.
+        self._rests[:] = rest.BUSY
         begin = 0
         for view in self._views[p]:
             end = begin + view.shape[1]
