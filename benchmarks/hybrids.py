@@ -35,7 +35,8 @@ def options_of(kind: str, width: int) -> dict[str, Any]:
     """Options of a kind for a state of 4 numbers a channel, which holds about four pairs."""
     options: dict[str, dict[str, Any]] = {
         "gla": {"num_heads": 1, "key_dim": 4, "feature_map": "silu"},
-        "deltanet": {"num_heads": 1, "key_dim": 4, "conv_size": 0},
+        # Without a gate (None) nothing is learned.
+        "deltanet": {"num_heads": 1, "key_dim": 4, "conv_size": 0, "gate_fn": "swish"},
         "gated_deltanet": {"num_heads": 1, "head_dim": 4, "head_v_dim": width, "conv_size": 0},
         "hgrn2": {"expand_ratio": 4},
         "mamba2": {"state_size": 4, "head_dim": 32, "expand": 1, "conv_kernel": 1},
