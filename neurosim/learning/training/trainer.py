@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...base.errors import NeurosimError, require
-from ...base.optimizers import Adamax, AdamW
 from ...base.random import rng_key
 from ...data.spikes import Recordings
 from .augment import Augment
 from .binning import BinnedRecordings, Binning, EventBatch, ListedBatch
 from .items import Batches, Labelled
+from .optimizers import Adamax, AdamW, norm_of
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
 from .saved import read_checkpoint, write_checkpoint
@@ -238,16 +238,16 @@ class Trainer:
 
     def _step(self, loss: float, steps: int) -> float:
         """Clip the gradients and move the weights; return the learning rate. `steps`: steps of an epoch."""
-        norm = nn.utils.clip_grad_norm_(self._parameters, self.spec.clip)
+        norm = norm_of(p.grad for p in self._parameters if p.grad is not None)
         state = self.state
         if not math.isfinite(loss):
             self._fail(f"the loss is {loss}")
-        if not bool(torch.isfinite(norm)):
+        if not math.isfinite(norm):
             self._fail("a gradient is not finite")
         learning_rate = self.spec.learning_rate_at(state.step, steps * self.spec.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
-        self.optimiser.step()
+        self.optimiser.clipped_step(norm, self.spec.clip)
         state.step += 1
         return learning_rate
 
