@@ -66,7 +66,7 @@ def draw_axes(
 ) -> list[Markup]:
     """Return the axes and their lines; `whole` is true for x, and for y, where all values are integers."""
     parts = [label(0, 12, y_name)]
-    for value, words in _ticks(box.y, False, 4, whole[1]):
+    for value, words in _ticks(box.y, log=False, about=4, whole=whole[1]):
         y = box.down(value)
         parts += [rule(box.left, y, box.right, y), label(box.left - 6, y + 4, words, "end")]
     return [*parts, *draw_x_axis(box, x_name, log=log_x, whole=whole[0])]

@@ -102,7 +102,7 @@ def compile_exact(network: Network, seed: int) -> ExactNetwork:
         require(share == 1, f"{projection}.p_transmit", "must be 1 in continuous time; give a clock", share)
     # Before synapses are drawn: they are what takes the memory.
     check_memory(network, REAL)
-    poisson, noises = compile_noise(network, seed, None)
+    poisson, noises = compile_noise(network, seed, clock=None)
     cells = {}
     for p, population in enumerate(network.populations):
         if isinstance(population.model, ExactNeuron):

@@ -62,7 +62,7 @@ class EventEmbedding(nn.Module):
                 sizes.append((units - width_of_patch) // stride + 1)
             rule = f"must be <= the {height} x {across} units before it"
             require(min(sizes) > 0, "EventInput.kernel", rule, events.kernel)
-            layers.append(linear(planes * math.prod(kernel), filters, True))
+            layers.append(linear(planes * math.prod(kernel), filters, bias=True))
             planes = filters
             height, across = sizes
             self.shapes.append((planes, height, across))

@@ -64,7 +64,7 @@ class Converted:
 
     def to(self, device: str | torch.device) -> Converted:
         """Move the model to a device, simulated; return self."""
-        self.execute(False)
+        self.execute(on=False)
         self.model.to(device)
         return self
 
@@ -103,7 +103,7 @@ class Converted:
             the seconds that rounding each residual block's weights took, and giving them back, filled while the model
             runs.
         """
-        self.execute(False)
+        self.execute(on=False)
         self._update_lazily(on, threads)
         rounded: list[float] = []
         outside = set(self.layers.values())
@@ -119,7 +119,7 @@ class Converted:
         finally:
             for handle in handles:
                 handle.remove()
-            self.execute(False)
+            self.execute(on=False)
 
     @contextmanager
     def counting(self) -> Iterator[dict[str, CountHistogram]]:

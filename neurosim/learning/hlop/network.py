@@ -161,7 +161,7 @@ class HLOPNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, classes] scores of x [B, N], a constant current, or [T, B, N]."""
         # The mean over all steps, piece by piece.
-        return torch.stack([scores.mean(0) * part for scores, part in self._outputs(x, False)]).sum(0)
+        return torch.stack([scores.mean(0) * part for scores, part in self._outputs(x, learn=False)]).sum(0)
 
     @torch.no_grad()
     def work(self, x: Tensor) -> list[LayerCounts]:

@@ -137,7 +137,7 @@ def _pool(node: Any, title: str, shape: Shape, average: bool) -> Transform:
 
 TRANSFORMS: Mapping[str, Callable[[Any, str, Shape], Transform]] = {
     "Affine": _linear,
-    "AvgPool2d": lambda node, title, shape: _pool(node, title, shape, True),
+    "AvgPool2d": lambda node, title, shape: _pool(node, title, shape, average=True),
     "Conv1d": _conv1d,
     "Conv2d": _conv2d,
     "Delay": _delay,
@@ -145,7 +145,7 @@ TRANSFORMS: Mapping[str, Callable[[Any, str, Shape], Transform]] = {
     "Identity": _same,
     "Linear": _linear,
     "Scale": _scale,
-    "SumPool2d": lambda node, title, shape: _pool(node, title, shape, False),
+    "SumPool2d": lambda node, title, shape: _pool(node, title, shape, average=False),
 }
 
 

@@ -84,7 +84,7 @@ class SynapseText:
             marks = [kind for kind in kinds if kind in each.flags]
             rule = "must be marked (event-driven) or (clock-driven)"
             require(len(marks) == 1, f"synapse_equations: d{each.name}/dt", rule, ", ".join(each.flags) or "no mark")
-            kinds[marks[0]].append(Equation(each.name, self.closed(self.written[each.name]), each.unit, False))
+            kinds[marks[0]].append(Equation(each.name, self.closed(self.written[each.name]), each.unit, held=False))
         self.events = kinds["event-driven"]
         self.clocked = kinds["clock-driven"]
         self.linear = self._linear()

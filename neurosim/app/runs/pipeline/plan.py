@@ -96,14 +96,20 @@ class Plan:
         for number, indices in enumerate(self.train):
             test = number + self.before
             for first in range(0, len(indices), self.size):
-                yield Piece(True, indices[first : first + self.size], trial + first, test, begins=first == 0)
+                yield Piece(
+                    learn=True,
+                    indices=indices[first : first + self.size],
+                    trial=trial + first,
+                    test=test,
+                    begins=first == 0,
+                )
             trial += len(indices)
             yield from self._tested(test)
 
     def _tested(self, test: int) -> Iterator[Piece]:
         for first in range(0, len(self.test), self.size):
             chosen = self.test[first : first + self.size]
-            yield Piece(False, chosen, self.trial + first, test, begins=first == 0)
+            yield Piece(learn=False, indices=chosen, trial=self.trial + first, test=test, begins=first == 0)
 
     def digest(self) -> str:
         """Return the SHA-256 of the plan."""

@@ -142,7 +142,7 @@ def _write_picture(run: PipelineRun, pipeline: Pipeline, progress: PipelineProgr
     # The first recording of the lowest class, with its trial number in the test: the same draws, the same spikes.
     first = int(np.flatnonzero(labels == labels.min())[0])
     last = plan.tests - 1
-    piece = Piece(False, plan.test[first : first + 1], plan.trial + first, last)
+    piece = Piece(learn=False, indices=plan.test[first : first + 1], trial=plan.trial + first, test=last)
     result = pipeline.simulate(progress.learned, piece)
     populations = {run.config.data.source: test[first]}
     for name in result.spikes:

@@ -260,7 +260,7 @@ class KDA(DeltaMixer, HeadedMixer):
         self.make_decay(self.k_size)
         # Replace the plain W_g only after it was drawn: the first weights of a seed depend on all earlier draws.
         self.output()
-        self.g_proj = low_rank(self.width, self.v_size, self.heads * self.v_size, True)
+        self.g_proj = low_rank(self.width, self.v_size, self.heads * self.v_size, bias=True)
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         inputs, tails = self.qkv(x, state)

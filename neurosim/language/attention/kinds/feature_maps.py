@@ -49,8 +49,8 @@ class Hadamard(FeatureMap):
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.layer1 = linear(width, width, True)
-        self.layer2 = linear(width, width, True)
+        self.layer1 = linear(width, width, bias=True)
+        self.layer2 = linear(width, width, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer1(x) * self.layer2(x)
@@ -61,7 +61,7 @@ class Hedgehog(FeatureMap):
 
     def __init__(self, width: int) -> None:
         super().__init__(2 * width)
-        self.layer = linear(width, width, True)
+        self.layer = linear(width, width, bias=True)
         nn.init.eye_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)
 

@@ -39,7 +39,7 @@ class GatedAssociativeMemory(Mixer):
         self.conv1d = ShortConv(self.width, self.conv_size, activation=None)
         self.bank = linear(self.width, self.slots)
         self.o_proj = linear(self.slots, self.width)
-        self.gate_proj = linear(self.width, 2 * self.width, True)
+        self.gate_proj = linear(self.width, 2 * self.width, bias=True)
 
     def initial(self, x: Tensor) -> State:
         return {"memory": self.conv1d.initial(x)}

@@ -33,8 +33,8 @@ class AttentionUnit(nn.Module):
 
     def __init__(self, width: int, k_size: int, v_size: int) -> None:
         super().__init__()
-        self.z_proj, self.v_proj, self.r_proj = (linear(width, n, True) for n in (k_size, v_size, v_size))
-        self.h_proj = linear(v_size, width, True)
+        self.z_proj, self.v_proj, self.r_proj = (linear(width, n, bias=True) for n in (k_size, v_size, v_size))
+        self.h_proj = linear(v_size, width, bias=True)
         self.scales = nn.Parameter(1 + 0.1 * torch.randn(2, k_size))
         self.shifts = nn.Parameter(torch.zeros(2, k_size))
 
@@ -99,7 +99,7 @@ class SeqBoat(Mixer):
         self.rotary = build_rotary(self.k_size) if self.positions == "rotary" else None
         if self.positions == "bias":
             self.bias = nn.Parameter(0.02 * torch.randn(MAX_DISTANCE))
-        self.hx_proj = linear(self.width, 2 + self.width, True)
+        self.hx_proj = linear(self.width, 2 + self.width, bias=True)
         # temperature = sqrt(width) at the start
         self.log_temperature = nn.Parameter(torch.tensor(0.5 * math.log(self.width)))
         self.unit = AttentionUnit(self.width, self.k_size, self.v_size)
@@ -314,7 +314,7 @@ class TCNCA(CachedAttention):
         # One number for each distance within a chunk.
         self.bias: nn.Parameter | None = None
         if not self.simple:
-            self.phi_proj, self.hx_proj = (linear(self.width, self.width, True) for _ in range(2))
+            self.phi_proj, self.hx_proj = (linear(self.width, self.width, bias=True) for _ in range(2))
             if not self.moving:
                 self.bias = nn.Parameter(0.02 * torch.randn(self.window_size))
 

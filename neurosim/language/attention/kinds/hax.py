@@ -74,7 +74,7 @@ class HAX(Mixer):
         self.gain = nn.Parameter(torch.ones(self.ssm.inner))
         if self.scored:
             both = 2 * self.key_dim
-            hidden = (linear(both, both, True), nn.ReLU(), linear(both, both, True), nn.ReLU())
+            hidden = (linear(both, both, bias=True), nn.ReLU(), linear(both, both, bias=True), nn.ReLU())
             self.score = nn.Sequential(*hidden, linear(both, 1))
 
     def initial(self, x: Tensor) -> State:

@@ -261,11 +261,11 @@ class GLA(DecayedMixer):
         self.group(self.width // 2)
         self.gk_proj: nn.Module
         if self.decay == "head":
-            self.gk_proj = linear(self.width, self.num_heads, True)
+            self.gk_proj = linear(self.width, self.num_heads, bias=True)
         else:
             # Decays of each key are exponentials of differences within a chunk: short ones stay in range.
             self.chunk = 16
-            self.gk_proj = low_rank(self.width, self.gate_low_rank_dim, self.k_proj.out_features, True)
+            self.gk_proj = low_rank(self.width, self.gate_low_rank_dim, self.k_proj.out_features, bias=True)
         self.output()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:

@@ -152,7 +152,7 @@ class Mamba(AdditiveMixer):
         self.in_proj = linear(self.width, 2 * self.inner, self.use_bias)
         self.conv1d = ShortConv(self.inner, self.conv_kernel, self.use_conv_bias, self.hidden_act)
         self.x_proj = linear(self.inner, self.rank + 2 * states)
-        self.dt_proj = linear(self.rank, self.inner, True)
+        self.dt_proj = linear(self.rank, self.inner, bias=True)
         self.dt_proj.bias = initial_dt_bias(self.inner)
         self.A_log = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(self.inner, 1))
         self.D = nn.Parameter(torch.ones(self.inner))

@@ -121,7 +121,7 @@ class Yaad(NeuralMemory):
 
     def build(self) -> None:
         super().build()
-        self.delta_proj = linear(self.width, self.heads * self.v_size, True)
+        self.delta_proj = linear(self.width, self.heads * self.v_size, bias=True)
         # softplus(bias) = 1 at the start
         nn.init.constant_(self.delta_proj.bias, math.log(math.expm1(1.0)))
 

@@ -97,9 +97,9 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
     def _gate(self) -> tuple[nn.Module, nn.Linear]:
         """Return the layers from x to a gate, and the last of them."""
         if self.gates == "head":
-            layer = linear(self.width, self.heads, True)
+            layer = linear(self.width, self.heads, bias=True)
             return layer, layer
-        layers = low_rank(self.width, self.gate_rank, self.heads * self.v_size, True)
+        layers = low_rank(self.width, self.gate_rank, self.heads * self.v_size, bias=True)
         return layers, cast(nn.Linear, layers[-1])
 
     def first_weights(self) -> Tensor:

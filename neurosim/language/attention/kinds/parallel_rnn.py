@@ -58,7 +58,7 @@ class NewtonMixer(Mixer):
         """
         inputs = divide(self.width, self.blocks, self.name("width"))
         units = divide(self.units, self.blocks, self.name("units"))
-        self.in_proj = nn.ModuleList([linear(inputs, gates * units, True) for _ in range(self.blocks)])
+        self.in_proj = nn.ModuleList([linear(inputs, gates * units, bias=True) for _ in range(self.blocks)])
         firsts = torch.linspace(0, -1, self.units).split(units)
         for layer, first in zip(self.in_proj, firsts, strict=True):
             # The gates of a unit lie side by side.

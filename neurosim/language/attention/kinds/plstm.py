@@ -57,10 +57,10 @@ class MatrixGates(nn.Module):
         super().__init__()
         self.count = count
         self.states = states
-        self.scale_proj = linear(width, count * states, True)
+        self.scale_proj = linear(width, count * states, bias=True)
         nn.init.ones_(self.scale_proj.bias)
         # Without rotations a single state is scaled alone.
-        self.turn_proj = linear(width, 2 * count * states**2, True) if states > 1 else None
+        self.turn_proj = linear(width, 2 * count * states**2, bias=True) if states > 1 else None
         if self.turn_proj is not None:
             with torch.no_grad():
                 self.turn_proj.bias.copy_(torch.eye(states).repeat(2 * count, 1, 1).flatten())
@@ -108,10 +108,10 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         self.convolve()
         self.transitions: MatrixGates | None = None
         if self.states is None:
-            self.edge_proj = linear(self.width, 3 * self.heads, True)
+            self.edge_proj = linear(self.width, 3 * self.heads, bias=True)
             nn.init.constant_(self.edge_proj.bias[self.heads : 2 * self.heads], DIRECT)
         else:
-            self.edge_proj = linear(self.width, 2 * self.heads * self.states, True)
+            self.edge_proj = linear(self.width, 2 * self.heads * self.states, bias=True)
             self.transitions = MatrixGates(self.width, self.heads, self.states)
             self.why_not_parallel = "its states are mixed by matrices"
         self.direct = nn.Parameter(torch.ones(self.heads))

@@ -249,7 +249,7 @@ class PLSTM2D(nn.Module):
             self.places = Places([*range(count)], [*range(count, 2 * count)], 2 * count, [])
             self.transitions = MatrixGates(width, 4 * num_heads * ways, states)
             gates = 2 * count if self.is_diffusive else 2 * count + 1
-        self.edge_proj = linear(width, 4 * num_heads * gates, True)
+        self.edge_proj = linear(width, 4 * num_heads * gates, bias=True)
         # Gates begin the same at every position: first the straight edges, then the inputs and the turns.
         nn.init.zeros_(self.edge_proj.weight)
         with torch.no_grad():

@@ -178,14 +178,14 @@ class PLSTMGraph(nn.Module):
         self.edge_width = edge_width
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
         # A transition leads from one edge to another, and sees the features of both.
-        self.source_proj = linear(width + edge_width, num_heads, True)
-        self.transition_proj = linear(width + 2 * edge_width, num_heads, True)
-        self.mark_proj = linear(width + edge_width, num_heads, True)
+        self.source_proj = linear(width + edge_width, num_heads, bias=True)
+        self.transition_proj = linear(width + 2 * edge_width, num_heads, bias=True)
+        self.mark_proj = linear(width + edge_width, num_heads, bias=True)
         nn.init.constant_(self.transition_proj.bias, DIRECT)
         self.direct: nn.Parameter | None = None
         self.direct_proj: nn.Linear | None = None
         if closed:
-            self.direct_proj = linear(width, num_heads, True)
+            self.direct_proj = linear(width, num_heads, bias=True)
             for layer in (self.source_proj, self.mark_proj, self.direct_proj, self.transition_proj):
                 nn.init.zeros_(layer.weight)
                 nn.init.constant_(layer.bias, CLOSED)

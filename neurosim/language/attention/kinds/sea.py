@@ -162,10 +162,10 @@ class SEA(SoftmaxAttention):
         self.positions = LearntPositions(count, self.v_size) if count else None
         # Sums of linear attention, of values and positions, and the value of the token itself.
         seen = (3 if count else 2) * self.v_size
-        self.estimate = nn.Sequential(linear(seen, self.hidden, True), nn.LayerNorm(self.hidden), nn.GELU())
+        self.estimate = nn.Sequential(linear(seen, self.hidden, bias=True), nn.LayerNorm(self.hidden), nn.GELU())
         self.rows = RowDecoder(self.num_heads, self.columns)
-        self.rows_proj = linear(self.hidden, CHANNELS * self.rows.parts, True)
-        self.mix_proj = linear(self.v_size, 1, True)
+        self.rows_proj = linear(self.hidden, CHANNELS * self.rows.parts, bias=True)
+        self.mix_proj = linear(self.v_size, 1, bias=True)
         nn.init.constant_(self.mix_proj.bias, OPEN)
 
     def initial(self, x: Tensor) -> State:

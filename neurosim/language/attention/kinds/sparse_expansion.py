@@ -88,7 +88,7 @@ class SSE(RoutedMixer):
         if self.linear_attn_type == "gla":
             self.chunk = 16
             rank = self.gate_low_rank_dim
-            self.gk_proj = nn.ModuleList([low_rank(width, rank, keys, True) for _ in range(2)])
+            self.gk_proj = nn.ModuleList([low_rank(width, rank, keys, bias=True) for _ in range(2)])
         else:
             self.chunk = Mixer.chunk
             self.a_proj = linear(width, 2 * self.heads)

@@ -137,15 +137,15 @@ class Touch(NamedTuple):
 def reads(buffer: Buffer, share: Share) -> Touch:
     """Return a read of a buffer by threads with a share of it; a thread that has its own copy reads that."""
     if buffer.own:
-        return Touch(buffer, OWN, False)
+        return Touch(buffer, OWN, is_write=False)
     # Threads that each compute all of an operation (`OWN`) each read all of a buffer without copies.
     part = WHOLE if share == OWN else share
-    return Touch(buffer, part, False)
+    return Touch(buffer, part, is_write=False)
 
 
 def writes(buffer: Buffer, share: Share) -> Touch:
     """Return a write of a buffer by threads with a share of it."""
-    return Touch(buffer, share, True)
+    return Touch(buffer, share, is_write=True)
 
 
 @dataclass

@@ -51,7 +51,7 @@ class StepBuilder(DecoderProgram, Step):
         written = {name: traced(value).node.buffer for name, value in writes.items()}
         # Writes first: the buffer that is written decides how the work is dealt to threads, and what each then reads.
         places, share = self._dealt(over, written)
-        touches = [Touch(buffer, share, True) for buffer in written.values()]
+        touches = [Touch(buffer, share, is_write=True) for buffer in written.values()]
         bound: dict[str, Any] = dict(written)
         for values, part in ((reads, share), (whole or {}, WHOLE)):
             for name, value in values.items():
@@ -64,7 +64,7 @@ class StepBuilder(DecoderProgram, Step):
             bound[name] = self.constant(operand) if isinstance(operand, Tensor) else operand
         if cache is not None:
             memory = cached.memory_of(self, cache)
-            touches.append(Touch(memory, share, True))
+            touches.append(Touch(memory, share, is_write=True))
             # An operand that the caller named wins over that of the cache.
             known = cached.operands_of(self, cache, memory) | {"weights": self.scratch(cached.capacity_of(cache))}
             bound = {name: known[name] for name in known.keys() & declared.keys()} | bound

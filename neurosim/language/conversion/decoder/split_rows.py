@@ -70,5 +70,5 @@ def split_linear(b: DecoderProgram, layer: SpikedLinear, x: Buffer, before: Buff
         sums=b.scratch(stride, np.int32),
     )
     # Each thread reads the sums of all threads, not only its own copy.
-    b.emit(bound, 1, [Touch(sums, WHOLE, False), reads(before, WHOLE), writes(out, OWN)])
+    b.emit(bound, 1, [Touch(sums, WHOLE, is_write=False), reads(before, WHOLE), writes(out, OWN)])
     return out

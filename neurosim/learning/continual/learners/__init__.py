@@ -41,21 +41,28 @@ def _plugin(name: str, plugin: Any) -> LearnerEntry:
 
 
 _OWN: Mapping[str, LearnerEntry] = {
-    "nearest_mean": LearnerEntry("sums", "NearestMean", "baseline: the class whose mean is nearest", True),
-    "slda": LearnerEntry("sums", "StreamingLDA", "baseline: linear discriminants of the inputs, from sums", True),
+    "nearest_mean": LearnerEntry("sums", "NearestMean", "baseline: the class whose mean is nearest", task_free=True),
+    "slda": LearnerEntry(
+        "sums", "StreamingLDA", "baseline: linear discriminants of the inputs, from sums", task_free=True
+    ),
     "random_features": LearnerEntry(
-        "sums", "RandomFeatures", "baseline: random ReLU features and ridge regression, from sums", True
+        "sums", "RandomFeatures", "baseline: random ReLU features and ridge regression, from sums", task_free=True
     ),
     "random_filters": LearnerEntry(
-        "sums", "RandomFilters", "baseline: random filters on a picture, pooled, and ridge regression, from sums", True
+        "sums",
+        "RandomFilters",
+        "baseline: random filters on a picture, pooled, and ridge regression, from sums",
+        task_free=True,
     ),
-    "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline", True),
+    "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline", task_free=True),
     "joint": LearnerEntry(
         "joint", "Joint", "spiking net trained on all tasks met so far, as `neurosim train` trains", reference=True
     ),
     "replay": LearnerEntry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
     "latent": LearnerEntry("latent", "LatentReplay", "the same net, spike counts of its first layer learned again"),
-    "derpp": LearnerEntry("replay", "DarkReplay", "the same net, stored items with their scores: DER++", True),
+    "derpp": LearnerEntry(
+        "replay", "DarkReplay", "the same net, stored items with their scores: DER++", task_free=True
+    ),
     "lwf": LearnerEntry("distillation", "LearningWithoutForgetting", "the same net, its earlier answers kept: LwF"),
     "gpm": LearnerEntry("gradient_projection", "GradientProjection", "the same net, steps in unused directions: GPM"),
     "ewc": LearnerEntry("penalties", "Ewc", "the same net, elastic weight consolidation"),
@@ -64,11 +71,13 @@ _OWN: Mapping[str, LearnerEntry] = {
     "hypernetwork": LearnerEntry("hypernetwork", "Hypernetwork", "a net that writes the spiking net of each task"),
     "hlop": LearnerEntry("hlop", "Hlop", "spiking net, Hebbian orthogonal projection: new tasks in unused directions"),
     "dendrites": LearnerEntry("dendrites", "Dendrites", "active dendrites, a segment a task"),
-    "macrocolumn": LearnerEntry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed", True),
-    "patches": LearnerEntry(
-        "patches", "Patches", "patches of the first items, shared by all places, and a growing readout", True
+    "macrocolumn": LearnerEntry(
+        "macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed", task_free=True
     ),
-    "liquid": LearnerEntry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed", True),
+    "patches": LearnerEntry(
+        "patches", "Patches", "patches of the first items, shared by all places, and a growing readout", task_free=True
+    ),
+    "liquid": LearnerEntry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed", task_free=True),
     "projected": LearnerEntry(
         "projected", "Projected", "liquid and a readout learning in the engine, orthogonally projected"
     ),
