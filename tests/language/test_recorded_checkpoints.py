@@ -175,6 +175,7 @@ def test_what_is_read_converts(tmp_path: Path, case: str) -> None:
 
     write_folder(case, tmp_path)
     made = convert(read_model(tmp_path), Coding("ternary"))
+    assert "Identity" not in dict(made.dense).values()
     for count in (1, 3):
         with made.counting() as histograms, torch.no_grad():
             made.model(tokens()[:1, :count])

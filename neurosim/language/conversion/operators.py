@@ -59,6 +59,8 @@ _DESCRIPTIONS = {
 
 def _leaf(module: nn.Module) -> bool:
     """Return whether the module computes something itself: it has no parts, or parameters, or a name in the table."""
+    if isinstance(module, nn.Identity):  # in the place of a norm
+        return False
     has_parameters = any(True for _ in module.parameters(recurse=False)) and not isinstance(module, LanguageModel)
     has_no_parts = next(module.children(), None) is None and not isinstance(module, nn.Sequential | nn.ModuleList)
     return has_parameters or has_no_parts or type(module).__name__ in _DESCRIPTIONS
