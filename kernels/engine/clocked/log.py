@@ -9,10 +9,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
+from ...tools.intrinsics import prefetch
 from .deliver import clear
 
 # Entries of a step whose spikes are listed at a time.
 TILE = 8
+# Steps ahead of which their offsets are asked for.
+AHEAD = 4
 
 
 class LogWindow(NamedTuple):
@@ -67,11 +70,19 @@ def gather(log, log_offsets, window, members, places, lists):
     """
     # The spikes of a listed population are one slice, in it by step, and in a step by block. A few entries at a time:
     # offsets of a step lie together, and the places that are written to stay in the first cache.
+    offsets_at = log_offsets.ctypes.data
+    log_at = log.ctypes.data
     for low in range(0, members.shape[1], TILE):
         high = min(low + TILE, members.shape[1])
         for step in range(window.first, window.last):
             at = (step - window.log_start) * members.shape[1]
             for b in range(members.shape[0]):
+                # Steps lie far apart: first the offsets are asked for, then, once they have come, the spikes.
+                if step + AHEAD < window.last:
+                    offset_at = offsets_at + (b * log_offsets.shape[1] + at + low) * 8
+                    prefetch(offset_at + AHEAD * members.shape[1] * 8)
+                    soon = log_offsets[b, at + low + AHEAD // 2 * members.shape[1]]
+                    prefetch(log_at + (b * log.shape[1] + soon) * 4)
                 if log_offsets[b, at + low] != log_offsets[b, at + high]:
                     for e in range(low, high):
                         begin = log_offsets[b, at + e]
