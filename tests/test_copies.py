@@ -42,7 +42,7 @@ IN_WORKSPACE = "goes into the tables of a GridWorkspace, which is not copied"
 FUNCTION = "of a compiled function, the same for the life of the process; in a CompiledNetwork, which is not copied"
 WITHIN = "is used within the call"
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
-    "app/runs/frame/ahead.py": {"_decoder": WITHIN, "_neurons": WITHIN},
+    "app/runs/frame/ahead.py": {"_neurons": WITHIN},
     "language/attention/gguf/blocks.py": {"BlockTensor": "a view of a file that is only read, which copies share"},
     "language/attention/gguf/file.py": {"read_gguf": "maps a file that is only read"},
     "language/attention/tensors.py": {
