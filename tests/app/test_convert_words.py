@@ -116,6 +116,19 @@ def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
     assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
 
 
+def test_a_strength_beside_the_file_takes_the_place_of_its_loss(tmp_path: Path) -> None:
+    """The config of a run that chose its strength has a loss: points of a sweep over k would all be chosen again."""
+    file = tmp_path / "config.toml"
+    file.write_text("[coding]\nk = 3.0\n\n[choice]\nloss = 0.02\ntrials = 4\n")
+    assert ConvertConfig.configure_one(file).choice.loss == 0.02
+    named = ConvertConfig.configure_one(file, ["coding.k=2.0"])
+    assert (named.choice.loss, named.choice.trials, named.coding.k) == (None, 4, 2.0)
+    both = ConvertConfig.configure_one(file, ["coding.k=2.0"], {"choice.loss": 0.01})
+    assert (both.choice.loss, both.coding.k) == (0.01, 2.0)
+    assert ConvertConfig.configure_one(None, ["coding.k=2.0"]).choice.loss is None
+    assert ConvertConfig.configure_one().choice.loss == 0.01
+
+
 def test_many_layers_are_summed_by_block_on_a_terminal() -> None:
     """All of them are on the page, and as many as fit on the terminal, too."""
     dense = DenseEnergy(None, None, {})

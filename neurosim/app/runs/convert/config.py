@@ -155,14 +155,21 @@ class ConvertConfig(RunConfig):
         """Return the config of a new run of one conversion, as `configure` with defaults of its own.
 
         A loss is stated where no strength of the coding is named. Where one is stated, counts are sent in the digits
-        of fewest spikes and rounded by their price, and each group of layers has a k of its own.
+        of fewest spikes and rounded by their price, and each group of layers has a k of its own. A strength that is
+        named beside the file takes the place of a loss that the file states, as that of an earlier run does.
         """
         sources = sources_of(file, sets, values or {})
+        strengths = {each.strength for each in SCHEMES.values()}
+        of_file = _table(sources[0].tree, "choice")
+        beside = merge(sources[1:])
+        is_named = bool(strengths & _table(beside, "coding").keys())
+        if is_named and "loss" in of_file and "loss" not in _table(beside, "choice"):
+            choice = {key: value for key, value in of_file.items() if key != "loss"}
+            sources[0] = replace(sources[0], tree={**sources[0].tree, "choice": choice})
         tree = merge(sources)
         coding = _table(tree, "coding")
         name = str(coding.get("scheme", Coding.scheme))
         scheme = SCHEMES.get(name)
-        strengths = {each.strength for each in SCHEMES.values()}
         defaults: dict[str, object] = {}
         # A trial of a scheme that is trained would train it each time.
         if not strengths & coding.keys() and (scheme is None or not scheme.learned):
