@@ -76,6 +76,7 @@ def attend_best_parts(p, context, begin, end):
         for n in range(begin, end):
             own_keys = start + 4 * n * keys
             own_values = start + 4 * (few * keys + n * values)
+            # The token joins the memory first: it may be among the tokens that it attends to.
             copy_into(head_of(p.k, i, few, n, 1, keys), vector(own_keys + 4 * position * width, keys, FLOAT))
             copy_into(head_of(p.v, i, few, n, 1, values), vector(own_values + 4 * position * width, values, FLOAT))
             for h in range(n * p.group, (n + 1) * p.group):
@@ -129,6 +130,7 @@ def _pick_by_bucket(p, i, position, memory, picks):
     Returns:
         the number of picks, of which the first is the token itself; the query's bucket; the oldest token looked at.
     """
+    # Links are one more than a place, so that 0 ends a chain: memory starts as zeros.
     bucket_column = p.keys + p.values
     link_column = bucket_column + 1
     planes = matrix(p.planes, p.keys, PLANES, FLOAT)
@@ -145,6 +147,7 @@ def _pick_by_bucket(p, i, position, memory, picks):
     while behind > 0 and looked_at < p.chosen:
         oldest = behind - 1
         looked_at += 1
+        # The token itself is in `picks` already.
         if oldest < position:
             picks[count] = oldest
             count += 1
@@ -214,6 +217,7 @@ def innovation(p, context, begin, end):
         total = 0.0
         for j in range(width):
             mean = float32(0)
+            # Places that no token has filled are zeros, and count: the mean is over the whole ring.
             for t in range(n):
                 mean += ring[t, j]
             change = x[j] - mean / float32(n)

@@ -83,6 +83,7 @@ def float_rows(p, context, begin, end):
         y = out[i, first:last]
         y[:] = 0
         _add_rows(p.rows + 4 * first, 4 * width, channels[i], counts[i], heads[i, NUMBER], y)
+        # Counts beyond +-127 are in the list with 127; what they exceed it by is added here, before the level.
         for e in range(heads[i, ESCAPES]):
             row = vector(p.rows + 4 * (escaped[i, e] * width + first), y.size, FLOAT)
             value = float32(excess[i, e])
@@ -112,6 +113,7 @@ def add_behind(y, bias, before, first, place):
 def _dots(weights, x, first, out):
     """Compute four outputs at a time, each read of x serving four rows; the rest singly."""
     size = x.size
+    # Named rows, as in `_add_rows`: the sums stay in registers.
     n = 0
     while n + 4 <= out.size:
         a = weights[first + n]

@@ -306,6 +306,7 @@ def _listed_rows(p, channels, counts, heads, has_minima, begin, end, form):
     list_bytes = 4 * p.list_size
     for i in range(p.tokens):
         list_quads(channels[i], counts[i], heads[i, NUMBER], p.size, stride, has_minima, p.quads + i * list_bytes)
+    # Tokens share the strips of a group while these are in cache; one token alone passes over all at once.
     strips = TOGETHER if p.tokens > 1 else end - begin
     for start in range(begin, end, strips):
         last = min(start + strips, end)
@@ -341,6 +342,7 @@ def _finish_parts(p, heads, sums, begin, end):
         if columns <= 0:
             continue
         for i in range(p.tokens):
+            # The level scales sums and excess alike, so the excess of large counts is added first.
             total = sums[i, first : first + columns]
             for e in range(heads[i, ESCAPES]):
                 for j in range(columns):
@@ -374,6 +376,7 @@ def _block_rows(p, begin, end, form):
     active = 0
     for i in range(tokens):
         active += heads[i, NUMBER]
+    # Enough counts are active for multiplying all of them, zeros too, to be quicker than following the lists.
     if form == VNNI and groups and active >= MANY * groups * size:
         words = p.spare + UNPACKED
         totals = words + BATCH * groups * size

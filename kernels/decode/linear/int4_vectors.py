@@ -95,6 +95,7 @@ class RowAdder:
             total = self._load(builder.add(totals, number), INT32)
             first_quad = builder.sext(self._load(builder.add(first, number), INT32), INT64)
             end_quad = builder.sext(self._load(builder.add(first, number), INT32, 4), INT64)
+            # Weights are q - 8 but q is stored: 8 times the sum of the counts is taken off before the sums begin.
             start = _splat(builder, builder.mul(total, INT32(0 if self.has_minima else -MIDDLE)), self.lanes)
             counted = _splat(builder, builder.sitofp(total, FLOAT32), self.lanes)
             steps = builder.add(rows, builder.add(builder.mul(block.index, block_size), steps_in_block))
@@ -126,6 +127,7 @@ class RowAdder:
         """
         builder = self.builder
         counted = [self._load(totals, INT32, 4 * t) for t in range(BATCH)]
+        # As in `emit`: q - 8 is multiplied as q, and 8 times the sum of the counts is taken off.
         middle = INT32(0 if self.has_minima else -MIDDLE)
         sums = [_splat(builder, builder.mul(total, middle), self.lanes) for total in counted]
         for quad in range(CHANNELS // 4):

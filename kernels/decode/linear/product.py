@@ -398,6 +398,7 @@ def _integer_rows(p, begin, end, form):
     sums = matrix(p.sums, tokens, stride, WORD)
     start = begin * BLOCK
     last = min(end * BLOCK, stride)
+    # Tokens share a tile of columns while it is in cache; one token alone takes all its columns at once.
     if tokens > 1:
         tile = TILE
     else:

@@ -27,6 +27,7 @@ def block_rows_reference(
         q = q - MIDDLE
     total = np.zeros((len(counts), len(q)), np.float32)
     for b in range(d.shape[1]):
+        # Integers within a block, float32 between blocks, in order of blocks: the kernels have these bits.
         own = slice(CHANNELS * b, CHANNELS * (b + 1))
         total += (counts[:, own] @ q[:, own].T).astype(np.float32) * d[:, b]
         if m is not None:

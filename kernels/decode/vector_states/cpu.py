@@ -37,10 +37,12 @@ def diagonal(p, context, begin, end):
             s = matrix(p.state + 8 * (i * width + j) * states, states, 2, FLOAT)
             total = float32(0)
             for n in range(states):
+                # The real part needs the imaginary one of before: both are computed before either is written.
                 re = a[n, 0] * s[n, 0] - a[n, 1] * s[n, 1] + b[n, 0] * u[j]
                 im = a[n, 0] * s[n, 1] + a[n, 1] * s[n, 0] + b[n, 1] * u[j]
                 s[n, 0] = re
                 s[n, 1] = im
+                # Only half of each pair of conjugate modes is stored: their sum is twice the real part.
                 total += c[n, 0] * re - c[n, 1] * im
             out[j] = float32(2) * total + vector(p.d, width, FLOAT)[j] * u[j]
 
@@ -106,6 +108,7 @@ def gated_units(p, context, begin, end):
             else:
                 f = sigmoid(w[0, j] * h + w[3, j] * s[j, 1] + u[j, 0])
                 c = f * s[j, 1] + (ONE - f) * float32(math.tanh(w[1, j] * h + u[j, 1]))
+                # The output gate's peephole sees the new cell, the forget gate's the old one.
                 h = sigmoid(w[2, j] * h + w[4, j] * c + u[j, 2]) * float32(math.tanh(c))
                 s[j, 1] = c
             s[j, 0] = h
@@ -183,6 +186,7 @@ def almost_linear(p, context, begin, end):
         z = vector(p.z + 4 * i * units, units, FLOAT)
         out = vector(p.out + 4 * i * units, units, FLOAT)
         for j in range(units):
+            # Every unit reads the activity before the step, so it is taken of all units first.
             if j < units - p.rectified:
                 active[j] = z[j]
             else:

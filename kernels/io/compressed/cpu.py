@@ -38,6 +38,7 @@ def lzf(data, out):
             i += length
             done += length
             continue
+        # A repetition is at least 3 bytes long, so its length is stored less 2.
         length = control >> 5
         if length == 7:
             if i >= data.size:

@@ -138,6 +138,7 @@ def _events_of_packet(raw, i, count, height, width, tick, times, units, state, t
     previous = state[PREVIOUS]
     fault = SOUND
     while left > 0 and i + size <= raw.size:
+        # Address and time of AEDAT 3.1's polarity event: bit 0 validity, 1 polarity, 2 to 16 y, 17 to 31 x.
         place = _int(raw, i)
         t = overflow << 31 | _int(raw, i + offset) & 0x7FFFFFFF
         if place & 1 == 0:
@@ -161,6 +162,7 @@ def _events_of_packet(raw, i, count, height, width, tick, times, units, state, t
         count += 1
         i += size
         left -= 1
+    # A piece may end within a packet: the next one continues with what is left of it.
     state[LEFT] = left
     state[PREVIOUS] = previous
     return count, fault, i

@@ -34,6 +34,7 @@ def sampled_traces(times, units, offsets, samples, tau, out):
         k = offsets[r]
         for j in range(samples.shape[1]):
             at = samples[r, j]
+            # A trace decays only when it is touched: by its own spikes, and where it is sampled.
             while k < offsets[r + 1] and times[k] <= at:
                 u = units[k]
                 trace[u] = trace[u] * math.exp((since[u] - times[k]) / tau) + 1.0

@@ -225,6 +225,7 @@ def list_entries(begins, ends, steps, units, counts, starts, listed, values):
         listed, values: units and counts of the entries, as many as `ends` - `begins` at most; no values are written
             into an array of none.
     """
+    # Sorted by counting: sizes of the rows, their sum up to each, then every entry goes to its place.
     n = begins.size
     rows = starts.size - 1
     for b in range(n):

@@ -81,6 +81,7 @@ def memory(drive, network, start, values):
         for b in range(batch):
             for i in range(d):
                 decayed[t, b, i] = keep[i] * before[b, i]
+        # The whole batch in one product: the relu and the tanh around it are loops over its entries.
         np.dot(decayed[t], inner, hidden[t])
         for b in range(batch):
             for i in range(drive.shape[2]):
@@ -118,6 +119,7 @@ def memory_back(grad, network, values, gradients):
                 to_gain[i] += to_start[b, i] * height * p
                 # HEIGHT tanh(SLOPE a) changes by HEIGHT SLOPE (1 - p^2) with a.
                 to_output[t, b, i] = to_start[b, i] * gain[i] * scale * (one - p * p)
+        # The relu passes gradients only where it was open, which its output tells.
         np.dot(to_output[t], outer, to_hidden[t])
         for b in range(batch):
             for i in range(hidden.shape[2]):
@@ -126,6 +128,7 @@ def memory_back(grad, network, values, gradients):
         np.dot(to_hidden[t], inner, to_decayed[t])
         for b in range(batch):
             for i in range(d):
+                # The decayed memory reaches the output twice: through the network, and directly.
                 to_decayed[t, b, i] += to_start[b, i]
                 to_start[b, i] = to_decayed[t, b, i] * keep[i]
 
@@ -146,6 +149,7 @@ def advance(drive, decay, units, counts, rows, hidden_bias, network, memory, scr
     height = drive.dtype.type(HEIGHT)
     for j in range(drive.size):
         drive[j] *= decay
+    # Input arrives before the relu, as in `memory`: drive is the leaky sum of the rows that spikes select.
     for k in range(units.size):
         for j in range(drive.size):
             drive[j] += counts[k] * rows[units[k], j]

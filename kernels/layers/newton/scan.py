@@ -19,17 +19,20 @@ def linear_scan(factors: Tensor, x: Tensor) -> Tensor:
     """
     length = len(x)
     size = math.isqrt(max(length - 1, 0)) + 1
+    # Filled up at the end, where nothing follows: what the padding computes is cut off.
     missing = -length % size
     if missing:
         factors = torch.cat([factors, factors.new_zeros(missing, *factors.shape[1:])])
         x = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
     factors = factors.unflatten(0, (-1, size))
     x = x.unflatten(0, (-1, size))
+    # All parts at once, each as if it began with zeros; `flows` is what it does to the state before it.
     sums = [x[:, 0]]
     flows = [factors[:, 0]]
     for i in range(1, size):
         sums.append(_apply(factors[:, i], sums[-1]) + x[:, i])
         flows.append(_product(factors[:, i], flows[-1]))
+    # The states before the parts, one after the other, from the ends of the parts.
     before = [torch.zeros_like(x[0, 0])]
     for end, flow in zip(sums[-1][:-1], flows[-1][:-1], strict=True):
         before.append(_apply(flow, before[-1]) + end)

@@ -67,6 +67,8 @@ def newton_scan(
 
     def residual_and_tangent(h: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
+            # A row of the Jacobian for each output: entries along the other axes do not mix, so that one sum serves
+            # all.
             before = torch.cat([first[None].detach(), h[:-1]]).requires_grad_()
             out = step(before, inputs)
             rows = [torch.autograd.grad(out[..., i].sum(), before, retain_graph=True)[0] for i in range(h.shape[-1])]
@@ -82,8 +84,11 @@ def newton_scan(
             solved = bool(largest <= TOLERANCE.get(h.dtype, 1e-6) * (1 + h.abs().max()))
             if solved or rounds >= limit:
                 break
+            # A tangent far from the solution may overflow. NaN would stay for ever; a wrong number does not, since t
+            # rounds make t steps right.
             h = h + torch.nan_to_num(linear_scan(tangent, residual))
             rounds += 1
+    # Once more, with gradients: by `inputs` and parameters directly, and through the states by `_Through`.
     out = step(torch.cat([first[None], h[:-1]]), inputs)
     states = _Through.apply(out, tangent)  # type: ignore[no-untyped-call]
     return Solution(states, rounds, float(largest), solved)

@@ -69,6 +69,7 @@ def last_of_bucket(asked, buckets, picks):
             bucket = buckets[b, token]
             previous[token] = last[bucket]
             last[bucket] = token
+            # Earlier tokens only fill the chains: queries are the last `length`.
             query = token - (known - length)
             if query < 0:
                 continue
@@ -131,6 +132,7 @@ def attend(q, rows, picks, scale, out, begin, end):
         n = item % few
         for t in range(q.shape[1]):
             for h in range(n * group, (n + 1) * group):
+                # Picks are of each head, or one row for all.
                 chosen = picks[b, t, min(h, picks.shape[2] - 1)]
                 count = _weigh(q[b, t, h], rows[b], n, chosen, scale, own, weights)
                 total = out[b, t, h]

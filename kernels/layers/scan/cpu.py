@@ -117,6 +117,7 @@ def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
         here = np.empty((states, b - a), x.dtype)
         sums = np.zeros(constants.shape, x.dtype)
         work = np.empty((4, b - a), x.dtype)
+        # Backwards by strides: states within one are computed again from the one stored at its begin.
         for begin in range((kept.shape[0] - 1) * STRIDE, -1, -STRIDE):
             end = min(begin + STRIDE, steps)
             _replay(how, x, begin, end, kept, constants, past, here, work[0], a, b)
@@ -147,6 +148,7 @@ def _feedback(how, current, weight, state, c, spikes, total, out, kept, first, l
             arrived = total[t, e]
             copy(current[t, e], arrived)
             count = 0
+            # Written always and kept by the count: no branch that the processor would have to guess.
             for j in range(units):
                 chosen[count] = j
                 count += before[j] != 0

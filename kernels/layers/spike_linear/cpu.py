@@ -138,6 +138,7 @@ def _count(x, starts, plain, words, first, last):
         at = x[i].ctypes.data
         n = 0
         odd = uint64(0)
+        # A bit a column: rows whose entries are all 0 or 1 need no values, only the places of their ones.
         for k in range(whole):
             active = _unlike(at + 4 * WORD * k, zero)
             odd |= active & _unlike(at + 4 * WORD * k, one)

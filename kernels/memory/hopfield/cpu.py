@@ -59,6 +59,7 @@ def heat(couplings, states, fields, orders, bounds, means, flips):
         means: [n, N], to which the states after each sweep of the second half are added.
         flips: [n] int64, numbers of flips.
     """
+    # Sweeps of the first half only bring the state to its distribution.
     half = orders.shape[0] // 2
     for cue in range(states.shape[0]):
         state = states[cue]

@@ -40,6 +40,7 @@ def arrive_reference(
         sums: [windows * inputs], counts or traces.
         x: [windows * inputs], the features.
     """
+    # Counts of the last slot gather; a trace continues from the slot of the window before.
     n = rules.inputs
     last = rules.windows - 1
     slot = min(window, last) * n
@@ -56,6 +57,7 @@ def arrive_reference(
     else:
         now[:] = now + arrived
     feature = x[slot : slot + n]
+    # Features are float32: their change is that of the rounded numbers, so that sums of changes do not drift.
     delta = -feature.astype(np.float64)
     feature[:] = rules.gain * (np.sqrt(now) if rules.kind == ROOTS else now)
     delta += feature

@@ -74,6 +74,7 @@ def noisy_misses(synapses, patterns, size, lost, threshold, key):
             if bits[i] == 0:
                 others[n] = i
                 n += 1
+        # Draws of the same trial go on where the first subset ended, so that none is used twice.
         draw = draw_subset(key, t, 0, own, lost)
         draw_subset(key, t, draw, others, lost)
         for i in range(lost):

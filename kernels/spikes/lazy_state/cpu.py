@@ -39,11 +39,13 @@ def _read(rows, owed, q, scale, out):
     factor = np.empty(q.size, out.dtype)
     count = 0
     for i in range(q.size):
+        # A row is read without being written: the decay that it owes goes into its factor, and remains owed.
         if q[i] != 0 and owed[i] >= EMPTY:
             active[count] = i
             factor[count] = scale * q[i] * math.exp(owed[i])
             count += 1
     out[:] = 0
+    # Pairs are added first: the sums of four rows then depend on each other in two steps, not in four.
     n = 0
     while n + 4 <= count:
         a = rows[active[n]]

@@ -41,6 +41,7 @@ def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1, t
         return _torch(state, q, k, v, log_decay, beta, scale, threads, turn)
     dtype = state.rows.dtype
     q, k, v = (np.ascontiguousarray(a, dtype) for a in (q, k, v))
+    # Arrays of no tokens stand for options that are off: a compiled loop takes one type for each argument.
     none = np.empty((0, heads, keys), dtype)
     a, b = (none, none) if turn is None else (np.ascontiguousarray(x, dtype) for x in turn)
     if beta is None:
