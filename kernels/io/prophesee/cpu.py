@@ -167,6 +167,19 @@ def evt3_count(words):
     return count
 
 
+@nb.njit(inline="always")
+def _write_mask(bits, length, seconds, unit, times, units, count):
+    """Write the events of the lower `length` bits of a mask from entry `count` on; return the number of events then.
+
+    Every bit is written, and the next one over it where it was 0: no branch depends on the data.
+    """
+    for k in range(length):
+        times[count] = seconds
+        units[count] = unit + k
+        count += bits >> k & 1
+    return count
+
+
 @compiled
 def evt3(words, height, width, tick, times, units, state, running):  # noqa: PLR0912 - eight kinds of word
     """Decode Prophesee EVT3: 16-bit words, 4 bits of type, each changing one part of the state or emitting events.
@@ -211,25 +224,29 @@ def evt3(words, height, width, tick, times, units, state, running):  # noqa: PLR
             first = base
             bits = value & 0xFF
             base += 8
+        elif kind == 3:
+            base = value & 0x7FF
+            side = value >> 11
+            continue
+        elif kind == 0:
+            y = value & 0x7FF
+            continue
+        elif kind == 6:
+            if running and value < lower:
+                loops += 4096
+            lower = value
+            new_time = True
+            continue
+        elif kind == 8:
+            # Far back is the counter starting again; a little back is a fault, which the next event shows.
+            if upper - value >= (1 if running else 2048):
+                loops += EVT3_LOOP
+            if not running and value != upper:
+                lower = np.int64(0)
+            upper = value
+            new_time = True
+            continue
         else:
-            if kind == 3:
-                base = value & 0x7FF
-                side = value >> 11
-            elif kind == 0:
-                y = value & 0x7FF
-            elif kind == 6:
-                if running and value < lower:
-                    loops += 4096
-                lower = value
-                new_time = True
-            elif kind == 8:
-                # Far back is the counter starting again; a little back is a fault, which the next event shows.
-                if upper - value >= (1 if running else 2048):
-                    loops += EVT3_LOOP
-                if not running and value != upper:
-                    lower = np.int64(0)
-                upper = value
-                new_time = True
             continue
         if bits == 0:
             continue
@@ -257,18 +274,9 @@ def evt3(words, height, width, tick, times, units, state, running):  # noqa: PLR
         else:
             if y >= height or (first + MASK_BITS > width and bits >> max(width - first, 0)):
                 # Events up to the first one outside.
-                while y < height and first < width:
-                    times[count] = seconds
-                    units[count] = unit
-                    count += bits & 1
-                    bits >>= 1
-                    unit += 1
-                    first += 1
-                return count, OUTSIDE, i
-            for k in range(MASK_BITS):
-                times[count] = seconds
-                units[count] = unit + k
-                count += bits >> k & 1
+                inside = max(width - first, 0) if y < height else 0
+                return _write_mask(bits, inside, seconds, unit, times, units, count), OUTSIDE, i
+            count = _write_mask(bits, MASK_BITS, seconds, unit, times, units, count)
         if late:
             state[LATE] += count - before
     state[PREVIOUS] = previous

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
@@ -133,6 +133,28 @@ def _add_lanes(typing, target, source, value):
     return types.void(types.intp, types.intp, types.float32), emit
 
 
+@njit(inline="always")
+def _add_entry(reached, value, columns, broad, stride, width, places, taps, to_taps):
+    """Add, for each window that holds an entry, the row of its tap to that of its place, times `value`, or back.
+
+    Args:
+        reached: the entry's row of `Windows.reach`.
+        width: bytes of a row.
+        places, taps: addresses of the rows of output places and of taps.
+        to_taps: the gradient of the kernel: rows of places are added to those of taps.
+    """
+    top, bottom, left, right, base = reached
+    for row in range(top, bottom):
+        for column in range(left, right):
+            place = places + width * (row * columns + column)
+            tap = taps + width * (base - row * stride * broad - column * stride)
+            for lane in range(0, width, 4 * LANES):
+                if to_taps:
+                    _add_lanes(tap + lane, place + lane, value)
+                else:
+                    _add_lanes(place + lane, tap + lane, value)
+
+
 @compiled
 def _convolve(starts, units, values, kernel, reach, columns, broad, stride, first, last, out):
     """Fill pictures `first` to `last` of out [N, filters, places]; kernel [taps, filters filled up]."""
@@ -147,14 +169,7 @@ def _convolve(starts, units, values, kernel, reach, columns, broad, stride, firs
         for j in range(starts[n], starts[n + 1]):
             if values.size:
                 value = values[j]
-            top, bottom, left, right, base = reach[units[j]]
-            for row in range(top, bottom):
-                tap = base - row * stride * broad
-                for column in range(left, right):
-                    target = sums_at + 4 * lanes * (row * columns + column)
-                    source = kernel_at + 4 * lanes * (tap - column * stride)
-                    for lane in range(0, 4 * lanes, 4 * LANES):
-                        _add_lanes(target + lane, source + lane, value)
+            _add_entry(reach[units[j]], value, columns, broad, stride, 4 * lanes, sums_at, kernel_at, False)
         for f in range(out.shape[1]):
             for place in range(out.shape[2]):
                 out[n, f, place] = sums[place, f]
@@ -178,11 +193,4 @@ def _gather(starts, units, values, g, reach, columns, broad, stride, first, last
         for j in range(starts[n], starts[n + 1]):
             if values.size:
                 value = values[j]
-            top, bottom, left, right, base = reach[units[j]]
-            for row in range(top, bottom):
-                tap = base - row * stride * broad
-                for column in range(left, right):
-                    target = total_at + 4 * lanes * (tap - column * stride)
-                    source = rows_at + 4 * lanes * (row * columns + column)
-                    for lane in range(0, 4 * lanes, 4 * LANES):
-                        _add_lanes(target + lane, source + lane, value)
+            _add_entry(reach[units[j]], value, columns, broad, stride, 4 * lanes, rows_at, total_at, True)
