@@ -80,19 +80,8 @@ def _add(builder, addresses, words, sums):
 
 
 @intrinsic
-def add_four(typing, a, b, c, d, counts, sums):
-    """Add 64 columns of four rows times their counts, four int8 in a word, to int32 [64] at `sums`."""
-
-    def emit(context, builder, signature, arguments):
-        _add(builder, arguments[:4], arguments[4:5], arguments[5])
-        return context.get_dummy_value()
-
-    return types.void(*(types.intp,) * 4, types.int32, types.intp), emit
-
-
-@intrinsic
 def add_eight(typing, a, b, c, d, e, f, g, h, first, second, sums):
-    """Add 64 columns of eight rows, as `add_four`."""
+    """Add 64 columns of eight rows times their counts, four int8 in each of two words, to int32 [64] at `sums`."""
 
     def emit(context, builder, signature, arguments):
         _add(builder, arguments[:8], arguments[8:10], arguments[10])
