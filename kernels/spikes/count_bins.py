@@ -31,6 +31,7 @@ def count_bins(counts, bins, costs, spikes):
     for i in range(counts.shape[0]):
         for k in range(counts.shape[1]):
             count = counts[i, k]
+            # NaN fails this comparison, too.
             if abs(count) <= limit:
                 place = int(count) + limit
                 bins[place] += 1

@@ -321,6 +321,7 @@ def share(p, context, begin, end):
             seen = head_of(p.seen, i, heads, h, 1, size)
             sums = head_of(p.sums, i, heads, h, 1, size + 1)
             out = head_of(p.out, i, heads, h, 1, size)
+            # Without older tokens their mass is 0, whose logarithm is -infinity.
             total = max(sums[size], TINY)
             part = float32(1) / (
                 float32(1) + exp(float32(math.log(total)) + vector(p.offset, heads, FLOAT)[h] - mass[h])

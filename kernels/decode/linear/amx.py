@@ -98,6 +98,7 @@ def multiply_tiles(typing, weights, strip, counts, size, blocks, sums, step):
     def emit(context, builder, signature, arguments):
         weights, strip, counts, size, blocks, sums, step = arguments
         places = [builder.add(sums, INT64(4 * ROWS * j)) for j in range(4)]
+        # Tiles 0 to 3 hold the sums, 4 the counts, and 5 one strip of weights after the other.
         for tile, place in enumerate(places):
             _move(builder, "tileloadd64", tile, place, step)
         entry = builder.block

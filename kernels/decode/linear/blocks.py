@@ -63,6 +63,7 @@ def _dot(typing, row, x, blocks):
             steps = builder.shuffle_vector(first, first, ir.Constant(WORDS, [0] * LANES))
             builder.store(_fused(builder, sums, steps, builder.load(total)), total)
         sums = builder.load(total)
+        # The upper half is added to the lower until one lane is left: one order of sums for every processor.
         lanes = LANES
         while lanes > 1:
             lanes //= 2

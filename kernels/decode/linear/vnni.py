@@ -125,6 +125,7 @@ def multiply(typing, weights, words, quads, sums, stride):
         builder.branch(loop)
         builder.position_at_end(loop)
         index = builder.phi(INT64)
+        # The sums of all tokens stay in registers over the loop.
         totals = [builder.phi(SUMS) for _ in places]
         index.add_incoming(INT64(0), entry)
         offset = builder.mul(index, INT64(64))

@@ -28,6 +28,7 @@ def route(
     outside = ~(best[:, :, None] == np.arange(groups)).any(1)
     choice = np.where(outside[:, :, None], -np.inf, parts).reshape(scores.shape)
     masks = np.zeros(scores.shape, np.uint8)
+    # Stable: of equal scores the lower memory is picked, as in the compiled form.
     np.put_along_axis(masks, np.argsort(-choice, axis=1, kind="stable")[:, :picked], 1, 1)
     if sum_to_one:
         weights = weights / (weights * masks).sum(1, keepdims=True)

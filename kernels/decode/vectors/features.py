@@ -48,6 +48,7 @@ def _taylor(x, out):
 def _norm_aware(x, is_query, strength, out):
     """Return [m cos a, m sin a]: the magnitude and angle of `attention.feature_maps.NormAware`."""
     size = x.size
+    # Not 0, by which a head of zeros would be divided.
     total = float32(1e-12)
     for j in range(size):
         total += x[j] * x[j]

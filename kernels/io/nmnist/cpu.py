@@ -55,6 +55,7 @@ def nmnist_careful(raw, height, width, tick, times, units, state):
         x = np.int64(raw[j])
         y = np.int64(raw[j + 1])
         high = np.int64(raw[j + 2])
+        # Before the check of the place, which a marker would fail.
         if y == OVERFLOW_Y:
             clock += OVERFLOW
             continue

@@ -64,6 +64,7 @@ def _backward(z, error, a, w, linear, every):
         back[linear:] *= z[t, linear:] > 0
         for i in range(units):
             g[i] = back[i] + a[i] * g[i]
+        # There the forward pass set these units to the data: nothing goes back through them.
         if t % every == 0:
             g[:observed] = 0
     return gradients, g

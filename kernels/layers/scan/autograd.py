@@ -75,6 +75,7 @@ class FeedbackScan(torch.autograd.Function):
             if g_out is not None:
                 g_spikes.add_(g_out[t])
             g_state = retreat(t, g_spikes, g_state, g_x[t])
+            # Spikes of the step before reached this one through the recurrent weights.
             g_spikes = g_x[t] @ weight
         g_weight = None
         if ctx.needs_input_grad[3]:

@@ -60,6 +60,7 @@ def learn_rates_reference(
         x = codes.values[part].astype(np.float64)
         if not len(x):
             continue
+        # With the item itself: a feature that occurs for the first time is not divided by 0.
         power[features] += x * x
         direction = x / power[features]
         error = -(x @ weights[features].astype(np.float64))

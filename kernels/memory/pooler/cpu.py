@@ -49,6 +49,7 @@ def _scores(rules, field):
 def _global(field, count):
     """Find the `count` largest keys by bisection on their value: every pass is one vectorised count."""
     key = field.key
+    # From 1: columns below the minimum of overlap have the key 0, and never win.
     low = uint64(1)
     high = uint64(0)
     for c in range(key.size):

@@ -176,6 +176,7 @@ def _fire(rules, store, columns, learn):
     active = winners = 0
     for c in columns:
         cells = range(c * rules.cells, (c + 1) * rules.cells)
+        # Nobody expected this column: all its cells fire, and one of them learns.
         if kind[c] == 1:
             next_winners[winners] = _winner(rules, store, c, learn)
             winners += 1

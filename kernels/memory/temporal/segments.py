@@ -347,6 +347,7 @@ def least_used(rules, store, column):
             fewest = cell[c, OWNED]
             ties = 0
         ties += cell[c, OWNED] == fewest
+    # The number of ties is known after one pass; a second one finds the cell that was drawn.
     pick = _draw(rules.key, store.counts, store.drawn, ties)
     for c in range(start, start + rules.cells):
         if cell[c, OWNED] == fewest:

@@ -61,6 +61,7 @@ def encode(x, k, thresholds, limit, rounding, threads):
     spread(part, bounds, threads, ENTRIES_PER_THREAD)
     if (number < 0).any():
         raise ValueError(f"encode: x must be finite (row {int(np.argmax(number < 0))} is not)")
+    # Clipped counts are rare: a second pass lists them, in a table as wide as the row that has the most.
     room = int(number.max(initial=0))
     escapes = Escapes(number, np.empty((rows, room), np.int32), np.empty((rows, room), np.int32))
     if room:
