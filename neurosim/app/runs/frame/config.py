@@ -105,7 +105,7 @@ class Suited(NamedTuple):
 GENERAL = Suited({}, "the general ones")
 # What a first command learns, by dataset: of digits, an accuracy within some percent in a few seconds.
 FIRST_LOOK: Mapping[str, Mapping[str, object]] = {
-    "digits": {"data": {"train_limit": 500}, "baselines": {"cnn": False}},
+    "digits": {"data": {"train_limit": 1000}, "baselines": {"cnn": False}},
 }
 # Shortest side of a camera, and fewest channels of a cochlea, in pixels and channels: smaller sensors are neither.
 MIN_SIDE = 16

@@ -37,7 +37,7 @@ def command(context: click.Context) -> None:
 
     \b
     Every item becomes a sparse code of active bits; a macrocolumn stores it at once, in a time that does not depend
-    on how many are stored already. Without DATASET: the embedded digits, of which 500 are stored for a first look
+    on how many are stored already. Without DATASET: the embedded digits, of which 1,000 are stored for a first look
     (--items 1497 stores all). DATASET may be a folder of your own recordings.
     """
     if context.invoked_subcommand is None:

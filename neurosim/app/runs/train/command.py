@@ -30,7 +30,7 @@ def command(options: CommandOptions, nir: Path | None) -> TrainKind:
     """Train a spiking network on DATASET, test it once, and run it event by event; writes a run folder with a report.
 
     \b
-    neurosim train digits                    needs no files; learns 500 recordings, for a first look
+    neurosim train digits                    needs no files; learns 1,000 recordings, for a first look
     neurosim train digits --train-limit 1497 --set baselines.cnn=true      all of them, and a convolutional network
     neurosim train recordings/               a folder of your own recordings
     neurosim train --resume runs/x           continue after the last complete epoch, to the same result bit for bit
