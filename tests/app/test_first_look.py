@@ -42,7 +42,7 @@ def test_a_run_says_which_part_it_learned() -> None:
     assert told.stderr.splitlines()[0].startswith("1,000 of the 1,497 training recordings, for a first look; all: ")
     lead = " ".join(told.stdout.split())
     assert "1,000 of the 1,497 items in a macrocolumn" in lead
-    assert "all: --set data.train_limit=1497 --set data.limit=300" in lead
+    assert "all with --set data.train_limit=1497 --set data.limit=300" in lead
     assert "1,000 of the 1,497 items" in Path("run/report.html").read_text("utf-8")
     few = result_of("memory", "store", "digits", *small, "--items", "60", "--out", "few")
     assert (few["stored"], few["train_size"], few["samples"], few["size"]) == (60, 1497, 20, 300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,12 +101,27 @@ def test_the_chosen_coding_loses_what_was_stated(dense: LanguageModel, scheme: s
 
 
 def test_another_k_is_another_conversion(dense: LanguageModel) -> None:
-    """The model of the trials, with its k changed, against one that is made with that k; q, k and state are coded."""
-    changed = convert(dense, Coding(k=1.0, qk=True, state=True))
+    """The model of the trials, with its k changed, against one that is made with that k; q and k are coded."""
+    assert_set_k_converts_anew(dense, Coding(k=1.0, qk=True))
+
+
+def test_another_k_is_another_coding_of_states() -> None:
+    """A model whose layers have states alone, which are coded, too."""
+    torch.manual_seed(0)
+    layers = (MixerSpec("gla", {"num_heads": 2}),)
+    model = LanguageModel(LanguageConfig(layers, vocabulary=40, width=32, hidden=48)).eval()
+    assert_set_k_converts_anew(model, Coding(k=1.0, qk=True, state=True))
+
+
+def assert_set_k_converts_anew(dense: LanguageModel, coding: Coding) -> None:
+    changed = convert(dense, coding)
+    before = changed.model(TOKENS[None, :40])[0]
     changed.set_k(2.5)
-    anew = convert(dense, Coding(k=2.5, qk=True, state=True))
+    anew = convert(dense, replace(coding, k=2.5))
     assert changed.coding == anew.coding
-    assert torch.equal(changed.model(TOKENS[None, :40])[0], anew.model(TOKENS[None, :40])[0])
+    after = changed.model(TOKENS[None, :40])[0]
+    assert torch.equal(after, anew.model(TOKENS[None, :40])[0])
+    assert not torch.equal(after, before)
 
 
 def test_what_cannot_be_met_is_said(dense: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:

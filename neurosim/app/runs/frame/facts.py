@@ -291,7 +291,7 @@ def all_of(train_size: int | None, size: int | None) -> str:
     """Return the settings that take all recordings, of which a limit took some; "" where all were taken."""
     sizes = {"data.train_limit": train_size, "data.limit": size}
     sets = [f"--set {key}={each}" for key, each in sizes.items() if each is not None]
-    return f"all: {' '.join(sets)}" if sets else ""
+    return f"all with {' '.join(sets)}" if sets else ""
 
 
 def baselines(accuracies: Mapping[str, float], cnn: FrameCNN | None = None) -> list[Fact]:

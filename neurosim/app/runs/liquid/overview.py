@@ -46,7 +46,7 @@ def demo(result: LiquidResult) -> Overview:
     lead = [
         f"{some_of(result.train_samples, result.train_size)} digits learned",
         f"{some_of(result.samples, result.size)} answered",
-        "all: neurosim simulate digits" if all_of(result.train_size, result.size) else "",
+        "all with neurosim simulate digits" if all_of(result.train_size, result.size) else "",
     ]
     return Overview(title=head, lead=lead, facts=facts_of(result), closing=closing)
 
