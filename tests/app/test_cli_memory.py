@@ -125,7 +125,7 @@ def test_codes_of_patches_are_stored_and_recalled(tmp_path: Path) -> None:
 
 def test_text_answers(ran: dict[str, dict[str, Any]]) -> None:
     text = neurosim("memory", "store", "--quiet", *SMALL).stdout
-    lead = "120 of the 1,497 items in a macrocolumn of 8 modules of 64 units, each item 24 of 1,024 bits, all: --set"
+    lead = "120 of the 1,497 items in a macrocolumn of 8 modules of 64 units, each item 24 of 1,024 bits, all with"
     assert lead in " ".join(text.split())
     assert "Accuracy" in text and "Next: neurosim memory recall runs/" in text and "store-digits" in text
     heads = {"noise": "Whole codes", "capacity": "random items", "familiarity": "Known from new"}

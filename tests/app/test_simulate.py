@@ -133,7 +133,7 @@ def test_a_runs_config_repeats_the_run(ran: dict[str, Any]) -> None:
 def test_people_get_a_short_table_and_a_path() -> None:
     shown = neurosim("simulate", "digits", *SMALL).stdout.splitlines()
     assert shown[0].startswith("Digits") and "20 of the 300 recordings of the split “test” simulated" in shown[1]
-    assert "all: --set data.train_limit=1497 --set data.limit=300" in " ".join(" ".join(shown[1:3]).split())
+    assert "all with --set data.train_limit=1497 --set data.limit=300" in " ".join(" ".join(shown[1:3]).split())
     names = [line.split("  ")[1] for line in shown[3:6]]
     assert names == ["Accuracy", "Activation sparsity", "Synaptic operations"]
     assert max(len(line) for line in shown) <= 110
@@ -142,7 +142,7 @@ def test_people_get_a_short_table_and_a_path() -> None:
 
 def test_demo_explains() -> None:
     shown = neurosim("demo", *SMALL[2:], "--set", "data.limit=20", "--quiet").stdout
-    learned = "60 of the 1,497 digits learned, 20 of the 300 answered, all: neurosim simulate digits"
+    learned = "60 of the 1,497 digits learned, 20 of the 300 answered, all with neurosim simulate digits"
     for word in ("Accuracy", "sparsity", "operations", "dense", "Energy", "than real time", "Report", learned):
         assert word in " ".join(shown.split())
     page = next(line.split()[1] for line in shown.splitlines() if line.startswith("  Report"))
