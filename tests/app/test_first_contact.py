@@ -249,7 +249,7 @@ def test_a_file_in_the_place_of_a_dataset_is_told_what_takes_it(name: str, words
 
 def test_a_word_that_is_like_no_dataset_is_a_folder_that_is_not_there(elsewhere: None) -> None:
     code, text = invoke("simulate", "gestures")
-    assert code == 2 and "gestures: no such folder; check the path, or give a name of 'neurosim datasets list'" in text
+    assert code == 2 and "gestures: no dataset of this name, and no such folder; " in text
 
 
 def test_a_sweep_of_networks_needs_no_torch(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,10 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
     ("words", "message"),
     [
         ([], "no DATASET given; a folder of recordings, or a name of 'neurosim datasets list', e.g. digits;"),
-        (["no/folder"], "no/folder: no such folder; check the path, or give a name of 'neurosim datasets list'"),
+        (
+            ["no/folder"],
+            "no/folder: no dataset of this name, and no such folder; check the path, or see 'neurosim datasets list'",
+        ),
         (
             ["digits", "--set", "liquid.tau_mem=20 ms"],
             "liquid.tau_mem: must be a number (got '20 ms', from --set); numbers are in SI units, without the unit",

@@ -80,7 +80,7 @@ def test_the_template_is_used_broken_and_removed(site: Path) -> None:
     shutil.rmtree(site)
     site.mkdir()
     assert "flashes" not in run(site, "datasets", "list").stdout
-    assert "unknown name 'flashes'" in run(site, "simulate", "flashes", code=2).stderr
+    assert "flashes: no dataset of this name" in run(site, "simulate", "flashes", code=2).stderr
 
 
 def test_the_template_names_what_is_there() -> None:

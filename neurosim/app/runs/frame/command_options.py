@@ -107,7 +107,7 @@ def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
     # A word without a slash may be a misspelt name; the catalogue then suggests the nearest one.
     if len(path.parts) > 1 or name.endswith(os.sep) or nearest(name, catalog.names()) is None:
         raise NeurosimMissingError(
-            f"{name}: no such folder; check the path, or give a name of 'neurosim datasets list'"
+            f"{name}: no dataset of this name, and no such folder; check the path, or see 'neurosim datasets list'"
         )
     return dict(settings)
 
