@@ -19,7 +19,7 @@ from PIL import Image
 from neurosim.app import write_page
 from neurosim.app.report import png
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 DOT = png.data_uri(np.full((2, 2, 4), 255, np.uint8))
 

@@ -539,6 +539,7 @@ def test_the_page_shows_every_learner_and_every_formula(run: dict[str, Any]) -> 
     assert page.count("after 3 tasks:") == 9
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_the_page_opens_whole(run: dict[str, Any], chromium: str, width: int, dark: bool) -> None:

@@ -35,6 +35,7 @@ def test_other_runs_take_all(config: type[RunConfig]) -> None:
     assert whole.data.train_limit is None and whole.baselines.cnn and whole.part() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 def test_a_run_says_which_part_it_learned() -> None:
     small = ("--limit", "20", "--set", "sweep.points=1", "--set", "sweep.probes=20", "--set", "column.units=64")

@@ -314,7 +314,7 @@ def noise(recordings: int, side: int) -> Recordings:
 @pytest.mark.parametrize(
     "design",
     [
-        NetworkSpec(hidden=(64,), filters=(12, 24), kernel=5, dropout=0.2),
+        pytest.param(NetworkSpec(hidden=(64,), filters=(12, 24), kernel=5, dropout=0.2), marks=pytest.mark.slow),
         pytest.param(
             NetworkSpec(hidden=(64,), filters=(24,), neuron="SEAdLIF", reset="zero", recurrent=True, taps=2),
             marks=pytest.mark.slow,

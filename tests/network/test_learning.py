@@ -51,7 +51,7 @@ SOURCES = 2_000
 CELLS = 2_500
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", sampled(CASES, ["power, nearest", "triplet, short term"]))
 def test_as_the_dense_simulation(name: str) -> None:
     case = CASES[name]
     given = arrays(case)

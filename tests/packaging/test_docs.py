@@ -233,6 +233,7 @@ def test_the_site_fetches_nothing_for_its_search() -> None:
     assert (ROOT / "docs" / re.search(r"polyfills: \[(.*iframe-worker\.js)\]", config)[1]).is_file()  # type: ignore[index]
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_page_from_a_file_has_a_worker(chromium: str, tmp_path: Path) -> None:
     shutil.copy(ROOT / "docs" / "assets" / "iframe-worker.js", tmp_path)
