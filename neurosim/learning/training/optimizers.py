@@ -40,7 +40,7 @@ class Adamax(Clipped, optimizers.Adamax):
 
 
 class _Memory(NamedTuple):
-    """What a step reads and writes of a parameter: vectors [n] over its tensors' memory.
+    """Memory of a parameter that a step reads and writes: vectors [n] over its tensors.
 
     Attributes:
         step: [] the number of steps.

@@ -45,7 +45,7 @@ class Depth:
 
 @dataclass(frozen=True)
 class RowUpdates:
-    """How a token changes a state [H, K, V] by rows: entries of k choose those written, entries of q those read.
+    """Change of a state [H, K, V] by a token, by rows: entries of k choose those written, entries of q those read.
 
     Entries of 0 cost nothing where q and k are in spikes.
 
