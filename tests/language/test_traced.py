@@ -69,6 +69,7 @@ CASES: dict[str, tuple[Callable[..., Any], int]] = {
     "ratio": (lambda x: x[..., :-1] / (x[..., -1:] + 9.0), 1),
     "repeated, scaled": (lambda x: F.elu(repeat_heads(x * 2 + 1, 2)) + 1, 3),
     "addcmul": (lambda x: torch.addcmul(x, x * 2 - 1, ROW), 2),
+    "sizes": (lambda x: (x - ROW).abs() + 1, 1),
 }
 
 

@@ -61,7 +61,7 @@ class CameraSource(FileEvents):
     """A file of a camera, whose bytes are decoded in pieces.
 
     Attributes:
-        shape, report: as in `EventSource`.
+        shape, report: as in `FileEvents`.
     """
 
     def __init__(self, path: str | os.PathLike[str], name: str, options: ReadOptions) -> None:

@@ -259,7 +259,7 @@ class TableSource(FileEvents):
     """A table in a file, in blocks of its rows.
 
     Attributes:
-        shape, report: as in `EventSource`.
+        shape, report: as in `FileEvents`.
     """
 
     def __init__(

@@ -48,8 +48,8 @@ class Rows:
         order: [n] int64, for patterns that list their synapses: the place of each synapse in that list. Arrays of
             weights and delays are in the order of the list. None: they are in the order of the rows.
         weights: [n] float64 factors of the weight, for patterns that have their own. None: 1.
-        before: [sources] int64, the number of synapses of each row before the first of these, where the rows are of
-            a part of the targets and the pattern knows it; None: 0, or not known.
+        before: [sources] int64, where the rows are of a part of the targets: the number of synapses of each source onto
+            the targets before the part, by which those of the part are numbered among all. None: 0, or not known.
     """
 
     offsets: NDArray[np.int64]
@@ -66,7 +66,8 @@ class Maker:
     Attributes:
         rows: called as rows(first, last); the synapses do not depend on how ranges are cut.
         first_synapse: [sources + 1] int64, number of the first synapse of each source onto any target, and the number
-            of all synapses; None where it is known only once all rows are made.
+            of all synapses: drawn weights and delays are keyed by it. None where it is known only once all rows are
+            made; they are then made once, counted, and cached.
     """
 
     rows: Callable[[int, int], Rows]

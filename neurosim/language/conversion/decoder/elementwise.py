@@ -239,6 +239,7 @@ def _rsqrt(x: Traced) -> Traced:
 
 
 _ACTIVATIONS = {
+    "abs": vectors.ABS,
     "exp": vectors.EXP,
     "expm1": vectors.EXPM1,
     "log": vectors.LOG,
