@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from helpers.peers import PEERS_PYTHON
-from helpers.sonata_files import write_edges, write_network, write_nodes, write_table
+from helpers.sonata_files import write_edges, write_network, write_nodes, write_spikes, write_table
 
 from neurosim import LIF
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
@@ -295,6 +295,57 @@ def test_node_sets_of_reports(tmp_path: Path) -> None:
             read_circuit(rewrite(path, **{"inputs": {}, "reports": {}, key: [1]}))
 
 
+def test_node_sets_find_listed_texts_and_numbers_in_any_form(tmp_path: Path) -> None:
+    """BlueBrain's files number texts and list them; a table has 4.0 where a column of integers had a gap."""
+    write_network(tmp_path)
+    places = np.array([0, 1] * 8, np.uint32)
+    columns = {"mtype": places, "layer": np.array([4, 5] * 8, np.int8), "@library/mtype": np.array([b"L4", b"L5"])}
+    write_nodes(tmp_path / "network" / "cells.h5", "cells", [100] * 12 + [101] * 4, columns)
+    with (tmp_path / "network" / "cell_types.csv").open() as file:
+        head, *rows = file.read().splitlines()
+    table = [f"{head} depth", f"{rows[0]} 4.0", f"{rows[1]} NULL"]
+    (tmp_path / "network" / "cell_types.csv").write_text("\n".join(table))
+
+    def chosen(cells: object) -> list[int]:
+        circuit = read_circuit(rewrite(tmp_path / "simulation_config.json", reports={"r": {"cells": cells}}))
+        return [unit for each in circuit.outputs.reports for unit in each.units]
+
+    assert chosen({"mtype": "L5"}) == chosen({"layer": 5}) == chosen({"layer": ["5"]}) == list(range(1, 16, 2))
+    assert chosen({"depth": 4}) == list(range(12))
+    columns["mtype"] = places + 1
+    write_nodes(tmp_path / "network" / "cells.h5", "cells", [100] * 12 + [101] * 4, columns)
+    with pytest.raises(NeurosimFormatError, match="places in the 2 texts of /nodes/cells/0/@library/mtype"):
+        chosen("cells")
+
+
+def test_inputs_that_play_nothing_say_so(tmp_path: Path) -> None:
+    write_network(tmp_path)
+    path = tmp_path / "simulation_config.json"
+    spikes = {"input_type": "spikes", "module": "h5", "input_file": "./drive.h5"}
+
+    def notes(**change: object) -> str:
+        return " ".join(read_circuit(rewrite(path, inputs={"drive": {**spikes, **change}})).notes)
+
+    assert "its node set has no virtual nodes, and it plays nothing" in notes(node_set="cells")
+    write_spikes(tmp_path / "more.h5", "drive", [1.0, 2.0, 3.0], [0, 6, 106])
+    assert "2 spikes are of nodes that drive does not have" in notes(input_file="./more.h5")
+    (tmp_path / "spikes.csv").write_text("population timestamps node_ids\nother 1.0 0\n")
+    with pytest.raises(NeurosimFormatError, match="has no spikes of population drive, but of other"):
+        notes(module="csv", input_file="./spikes.csv")
+    # A population of another name, whose type the configuration gives.
+    write_nodes(tmp_path / "network" / "second.h5", "second", [0] * 3)
+    circuit = json.loads((tmp_path / "circuit_config.json").read_text())
+    nodes = circuit["networks"]["nodes"]
+    nodes.append({"nodes_file": "./network/second.h5", "populations": {"second": {"type": "virtual"}}})
+    rewrite(tmp_path / "circuit_config.json", networks=circuit["networks"])
+    assert "has no spikes of second" in notes()
+    (tmp_path / "spikes.csv").write_text("timestamps node_ids\n1.0 0\n")
+    with pytest.raises(NeurosimInputError, match="name no population, and may be of several"):
+        notes(module="csv", input_file="./spikes.csv")
+    with pytest.raises(NeurosimInputError, match="connection_overrides are not available"):
+        read_circuit(rewrite(path, connection_overrides=[{"name": "half", "weight": 0.5}]))
+
+
 def test_weights_under_another_name_are_refused(tmp_path: Path) -> None:
     path = write_network(tmp_path)
     write_table(tmp_path / "network" / "input_types.csv", [{"edge_type_id": 20, "weight": 700.0}])
@@ -305,6 +356,12 @@ def test_weights_under_another_name_are_refused(tmp_path: Path) -> None:
         tmp_path / "network" / "input.h5", "drive_to_cells", ("drive", "cells"), [0, 1], [1, 2], [20] * 2, columns
     )
     with pytest.raises(NeurosimInputError, match="weight_function of an edge is not available; give it to the types"):
+        read_circuit(path)
+    columns = {"dynamics_params/weight": [1.0, 2.0]}
+    write_edges(
+        tmp_path / "network" / "input.h5", "drive_to_cells", ("drive", "cells"), [0, 1], [1, 2], [20] * 2, columns
+    )
+    with pytest.raises(NeurosimInputError, match="dynamics_params/weight of an edge is not available"):
         read_circuit(path)
 
 

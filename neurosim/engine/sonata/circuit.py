@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,10 @@ def read_circuit(path: str | os.PathLike[str], components: str | os.PathLike[str
         NeurosimInputError: something that the engine does not have.
     """
     config = CircuitConfig(Path(path), read_config(path), None if components is None else Path(components))
+    if config.tree.get("connection_overrides"):
+        raise NeurosimInputError(
+            f"{config.path}: connection_overrides are not available; write weights and delays into the edges"
+        )
     tables = [
         table
         for entry in config.networks("nodes")
@@ -79,7 +83,8 @@ def read_circuit(path: str | os.PathLike[str], components: str | os.PathLike[str
         for table in read_edges(entry["edges_file"], entry.get("edge_types_file"))
     ]
     node_sets = NodeSets(config, config.node_sets(), nodes)
-    parts = [part for table in nodes.values() for part in _parts(config, table)]
+    kinds = _declared_kinds(config)
+    parts = [part for table in nodes.values() for part in _parts(config, table, kinds.get(table.name, ""))]
     populations = [_population(config, part) for part in parts]
     projections = [p for table in edges for p in projections_of(config, table, nodes, parts)]
     inputs, stimuli = inputs_of(config, node_sets, parts)
@@ -96,19 +101,38 @@ def read_circuit(path: str | os.PathLike[str], components: str | os.PathLike[str
             duration = config.number(config.run, key) * MS
     if config.number(config.run, "tstart", 0.0) != 0:
         config.notes.append("run.tstart: has no effect; a run begins at 0 ms")
+    if config.tree.get("node_set"):
+        config.notes.append("node_set: has no effect; all nodes are simulated")
     settings = Settings(duration=duration, clock=config.clock, precision="float64")
     description = Description(Network(populations, projections, stimuli), settings, tuple(probes), inputs)
     populations_out = tuple(part.output() for part in parts if part.model is not None)
     return Circuit(description, Outputs(populations_out, tuple(reports)), tuple(config.notes))
 
 
-def _parts(config: CircuitConfig, table: NodeTable) -> list[Part]:
-    """Return the populations of the engine of a population of nodes: one for each model."""
+def _declared_kinds(config: CircuitConfig) -> dict[str, str]:
+    """Return the types of populations that the configuration gives for nodes without a model_type."""
+    kinds: dict[str, str] = {}
+    for entry in config.networks("nodes"):
+        about = entry.get("populations", {})
+        valid = isinstance(about, Mapping) and all(isinstance(each, Mapping) for each in about.values())
+        if not valid:
+            raise NeurosimFormatError(f'{config.path}: networks.nodes: "populations" must hold a table of tables')
+        kinds |= {name: str(each.get("type", "")) for name, each in about.items()}
+    return kinds
+
+
+def _parts(config: CircuitConfig, table: NodeTable, declared: str) -> list[Part]:
+    """Return the populations of the engine of a population of nodes: one for each model.
+
+    Args:
+        declared: type of nodes that say none.
+    """
     kinds = table.texts("model_type")
     templates = table.texts("model_template")
     label = f"{config.path}: nodes of {table.name}"
     keys = []
-    for kind, template in zip(kinds, templates, strict=True):
+    for stated, template in zip(kinds, templates, strict=True):
+        kind = stated or declared
         # Virtual nodes have no model: they play spikes.
         if kind == VIRTUAL:
             keys.append("")

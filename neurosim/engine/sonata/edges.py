@@ -116,8 +116,9 @@ def _synapses(config: CircuitConfig, table: EdgeTable, label: str) -> tuple[NDAr
 def _check_columns(table: EdgeTable, label: str) -> None:
     """Refuse attributes that would change weights, and are read of types alone or under another name."""
     for name in ("model_template", "weight_function", "dynamics_params"):
-        if name in table.columns:
-            raise NeurosimInputError(f"{label}: {name} of an edge is not available; give it to the types of edges")
+        own = [column for column in table.columns if column.partition("/")[0] == name]
+        if own:
+            raise NeurosimInputError(f"{label}: {own[0]} of an edge is not available; give it to the types of edges")
     attributes = {*table.columns, *(name for row in table.rows.values() for name in row)}
     for name in ("weight", "weight_max"):
         if name in attributes and "syn_weight" not in attributes:

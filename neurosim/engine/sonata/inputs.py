@@ -16,7 +16,7 @@ from ...data.spikes import Spikes
 from ...network.stimuli import Current, StepCurrent
 from .config import MS, CircuitConfig
 from .parts import NodeSets, Part
-from .tables import placed, read_spike_table
+from .tables import placed, populations_of_spike_table, read_spike_table
 
 
 def inputs_of(
@@ -53,12 +53,23 @@ def _spikes(
     if module not in ("h5", "sonata", "csv"):
         raise NeurosimInputError(f"{label}: module {module} is not available; h5, sonata and csv are")
     node_set = entry.get("node_set", "all")
+    path = str(entry.get("input_file", ""))
+    if not Path(path).is_file():
+        raise NeurosimMissingError(f"{label}: {path or 'input_file'}: no such file; correct the path")
+    populations = _populations(path, module)
     spikes: dict[str, Spikes] = {}
+    absent = []
     for part in parts:
         units = node_sets.chosen(node_set, part)
         if part.model is not None or not len(units):
             continue
-        times, nodes = _played(entry, module, part.table.name, label)
+        if populations is not None and part.table.name not in populations:
+            absent.append(part.table.name)
+            continue
+        times, nodes = _played(path, module, part.table.name, flat=populations is None)
+        unknown = int((~np.isin(nodes, part.table.ids)).sum())
+        if unknown:
+            config.notes.append(f"{label}: {unknown} spikes are of nodes that {part.table.name} does not have")
         place = part.units()
         inside = np.isin(nodes, part.ids[units])
         unit = place[placed(part.table.ids, nodes[inside], label)]
@@ -73,6 +84,17 @@ def _spikes(
         moments = (steps + 0.5) * config.clock
         duration = float(moments.max(initial=0.0)) + config.clock
         spikes[part.name] = Spikes.sort(moments, unit, len(part.places), duration)
+    if populations is None and len(spikes) > 1:
+        rule = "name no population, and may be of several nodes; give node_set one population of virtual nodes"
+        raise NeurosimInputError(f"{label}: spikes of {path} {rule}")
+    if absent and populations and not spikes:
+        raise NeurosimFormatError(
+            f"{label}: {path} has no spikes of population {absent[0]}, but of {', '.join(populations)}"
+        )
+    if absent:
+        config.notes.append(f"{label}: has no spikes of {', '.join(absent)}")
+    elif not spikes:
+        config.notes.append(f"{label}: its node set has no virtual nodes, and it plays nothing")
     return spikes
 
 
@@ -109,21 +131,18 @@ def _clamps(
     return made
 
 
-def _played(
-    entry: Mapping[str, Any], module: str, population: str, label: str
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return times in ms and nodes of an input of spikes."""
-    path = str(entry.get("input_file", ""))
-    if not Path(path).is_file():
-        raise NeurosimMissingError(f"{label}: {path or 'input_file'}: no such file; correct the path")
+def _populations(path: str, module: str) -> list[str] | None:
+    """Return the populations of a file of spikes; None where its spikes name none."""
     if module == "csv":
-        return read_spike_table(path, population)
+        return populations_of_spike_table(path)
     with open_hdf5(path) as file:
         names = file.names("spikes")
-    flat = "timestamps" in names
-    if not flat and population not in names:
-        raise NeurosimFormatError(
-            f"{label}: {path} has no spikes of population {population}, but of {', '.join(names)}"
-        )
+    return None if "timestamps" in names else names
+
+
+def _played(path: str, module: str, population: str, flat: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return times in ms and nodes of the spikes of a population in a file, or of all where it is flat."""
+    if module == "csv":
+        return read_spike_table(path, population)
     spikes = read_sonata(path, None if flat else population)
     return spikes.times / MS, spikes.units.astype(np.int64)

@@ -28,6 +28,8 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+# Names of the column of nodes in a table of spikes.
+SPIKE_NODES = ("node_ids", "node_id", "gids")
 # Words of a table for "no value", in upper case.
 NO_VALUE = {"", "NULL", "NONE", "NA", "NAN", "<NA>"}
 
@@ -88,10 +90,12 @@ class NodeTable:
             elif name == "node_type_id":
                 chosen &= np.isin(self.types, np.asarray(wanted, np.int64))
             elif name in self.columns and self.columns[name].dtype != object:
-                chosen &= np.isin(self.columns[name], np.asarray(wanted))
+                numbers = [float(each) if isinstance(each, bool) else _plain(str(each)) for each in wanted]
+                chosen &= np.isin(self.columns[name], [each for each in numbers if isinstance(each, float)])
             else:
-                texts = {str(each) for each in wanted}
-                chosen &= np.array([text in texts for text in self.texts(name)], bool)
+                # A type has 4.0 where a column of integers had a gap as it was written.
+                texts = {_plain(str(each)) for each in wanted}
+                chosen &= np.array([_plain(text) in texts for text in self.texts(name)], bool)
         return chosen
 
     def _compared(self, name: str, comparison: str, bound: Any) -> NDArray[np.bool_]:
@@ -171,7 +175,7 @@ def read_types(path: str | None, key: str) -> dict[int, dict[str, str]]:
     if path is None:
         return {}
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             # Tables in use have tabs or several spaces between columns, where the format has one space.
             stripped = (line.strip().replace("\t", " ") for line in file)
             rows = [row for row in csv.reader(stripped, delimiter=" ", skipinitialspace=True) if row]
@@ -275,9 +279,13 @@ def _columns(file: HDF5File, top: str, noun: str, count: int) -> dict[str, NDArr
         members = number == int(group)
         for path, name in _datasets(file, f"{top}/{group}"):
             values: NDArray[Any]
-            if file.is_text(path):
-                values = np.array(file.texts(path), object)
+            library = f"{top}/{group}/@library/{name}"
+            if file.has(library):
+                values = _listed(file, path, library)
                 nothing: Any = ""
+            elif file.is_text(path):
+                values = np.array(file.texts(path), object)
+                nothing = ""
             else:
                 values = file.array(path, "iufb")
                 nothing = np.nan
@@ -289,6 +297,18 @@ def _columns(file: HDF5File, top: str, noun: str, count: int) -> dict[str, NDArr
             column = columns.setdefault(name, np.full(count, nothing, kind))
             column[members] = values[place[members]]
     return columns
+
+
+def _listed(file: HDF5File, path: str, library: str) -> NDArray[Any]:
+    """Return the texts that numbers stand for: places in a list of texts."""
+    words = np.array(file.texts(library), object)
+    places = file.numbers(path, "iu")
+    if places.size and not 0 <= places.min() <= places.max() < len(words):
+        raise file.error(
+            f"/{path}", f"places in the {len(words)} texts of /{library}", f"{places.min()} to {places.max()}"
+        )
+    listed: NDArray[Any] = words[places]
+    return listed
 
 
 def _datasets(file: HDF5File, group: str) -> list[tuple[str, str]]:
@@ -327,6 +347,14 @@ def placed(ids: NDArray[np.int64], wanted: NDArray[np.int64], label: str) -> NDA
     return order[place]
 
 
+def _plain(text: str) -> str | float:
+    """Return a text, or the number that it is."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def number_of(text: str, label: str) -> float:
     """Return the number in an entry of a table.
 
@@ -359,18 +387,35 @@ def read_spike_table(path: str, population: str) -> tuple[NDArray[np.float64], N
     Raises:
         NeurosimFormatError: a column is missing, or an entry is no number.
     """
-    with open(path, newline="", encoding="utf-8") as file:
+    header, entries = _spike_rows(path)
+    nodes_name = next(name for name in SPIKE_NODES if name in header)
+    entries = [entry for entry in entries if entry.get("population", population) == population]
+    times = [number_of(entry.get("timestamps", ""), path) for entry in entries]
+    nodes = [number_of(entry.get(nodes_name, ""), path) for entry in entries]
+    return np.array(times, np.float64), np.array(nodes, np.int64)
+
+
+def populations_of_spike_table(path: str) -> list[str] | None:
+    """Return the populations of a table of spikes; None where it has no column of them.
+
+    Raises:
+        NeurosimFormatError: another column is missing.
+    """
+    header, entries = _spike_rows(path)
+    if "population" not in header:
+        return None
+    return sorted({entry.get("population", "") for entry in entries})
+
+
+def _spike_rows(path: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the names of the columns of a table of spikes, and its rows."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
         stripped = (line.strip().replace(",", " ").replace("\t", " ") for line in file)
         rows = [row for row in csv.reader(stripped, delimiter=" ", skipinitialspace=True) if row]
     header = rows[0] if rows else []
-    names = [name for name in ("node_ids", "node_id", "gids") if name in header]
-    if "timestamps" not in header or not names:
+    if "timestamps" not in header or not any(name in header for name in SPIKE_NODES):
         raise NeurosimFormatError(f"{path}: must have columns timestamps and node_ids (got {' '.join(header)})")
-    entries = [dict(zip(header, row, strict=False)) for row in rows[1:]]
-    entries = [entry for entry in entries if entry.get("population", population) == population]
-    times = [number_of(entry.get("timestamps", ""), path) for entry in entries]
-    nodes = [number_of(entry.get(names[0], ""), path) for entry in entries]
-    return np.array(times, np.float64), np.array(nodes, np.int64)
+    return header, [dict(zip(header, row, strict=False)) for row in rows[1:]]
 
 
 def scalar_if_equal(values: NDArray[np.float64]) -> Any:
