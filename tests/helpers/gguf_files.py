@@ -87,6 +87,10 @@ _LLAMA = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"
 _LLAMA |= {f"mlp.{part}_proj": f"ffn_{part}" for part in ("gate", "up", "down")}
 _LLAMA |= {"self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output"}
 _LLAMA |= {f"self_attn.{part}_norm": f"attn_{part}_norm" for part in "qk"}
+_LLAMA |= {"block_sparse_moe.gate": "ffn_gate_inp", "mlp.gate": "ffn_gate_inp"}
+# Norms behind layers have the names of norms before them where those are not there.
+_BEHIND = _LLAMA | {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm"}
+_BEHIND |= {"post_feedforward_layernorm": "post_ffw_norm"}
 _MAMBA = {f"mixer.{part}": name for part, name in {"in_proj": "ssm_in", "conv1d": "ssm_conv1d"}.items()}
 _MAMBA |= {"norm": "attn_norm", "mixer.x_proj": "ssm_x", "mixer.dt_proj": "ssm_dt", "mixer.A_log": "ssm_a"}
 _MAMBA |= {"mixer.D": "ssm_d", "mixer.norm": "ssm_norm", "mixer.out_proj": "ssm_out", "mixer.dt_bias": "ssm_dt.bias"}
@@ -122,6 +126,10 @@ def _llama(name: str, value: Tensor, config: Config) -> Tensor:
     if ".k_proj." in name:
         return _paired(value, config["num_key_value_heads"])
     return value
+
+
+def _gemma(name: str, value: Tensor, config: Config) -> Tensor:
+    return value + 1 if name.endswith("norm.weight") else value
 
 
 def _mamba(name: str, value: Tensor, config: Config) -> Tensor:
@@ -161,6 +169,7 @@ def _qwen35(name: str, value: Tensor, config: Config) -> Tensor:
 def _softmax_metadata(arch: str, config: Config) -> dict[str, object]:
     head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     rope = config.get("rope_parameters") or {}
+    rope = rope.get("full_attention", rope)
     entries: dict[str, object] = {
         "block_count": config["num_hidden_layers"],
         "context_length": config["max_position_embeddings"],
@@ -217,19 +226,57 @@ def _qwen35_metadata(arch: str, config: Config) -> dict[str, object]:
     }
 
 
+def _relative_metadata(arch: str, config: Config) -> dict[str, object]:
+    """Return the entries of families that have factors, bounds, windows or experts."""
+    names = {"attn_logit_softcapping": "attn_logit_softcapping", "final_logit_softcapping": "final_logit_softcapping"}
+    names |= {"attention_multiplier": "attention.scale", "embedding_multiplier": "embedding_scale"}
+    names |= {"residual_multiplier": "residual_scale", "logits_scaling": "logit_scale"}
+    names |= {"sliding_window": "attention.sliding_window", "moe_intermediate_size": "expert_feed_forward_length"}
+    names |= {"num_local_experts": "expert_count", "num_experts": "expert_count"}
+    names["num_experts_per_tok"] = "expert_used_count"
+    entries = {f"{arch}.{own}": config[name] for name, own in names.items() if config.get(name)}
+    kinds = config.get("layer_types")
+    if kinds and config.get("sliding_window"):
+        entries[f"{arch}.attention.sliding_window_pattern"] = [kind == "sliding_attention" for kind in kinds]
+    return _softmax_metadata(arch, config) | entries
+
+
+def _stacked(tensors: Named) -> Named:
+    """Return tensors with the experts of a layer in one."""
+    stacked: dict[str, list[Tensor]] = {}
+    for name, value in tensors.items():
+        head, inside, rest = name.partition(".experts.")
+        if inside:
+            place = head.rpartition(".")[0].replace("model.layers", "blk")
+            part = rest.split(".")[1]
+            own = {"w1": "gate", "w2": "down", "w3": "up"}.get(part, part.removesuffix("_proj"))
+            stacked.setdefault(f"{place}.ffn_{own}_exps.weight", []).append(value)
+    return {name: torch.stack(values) for name, values in stacked.items()}
+
+
 Entries = Callable[[str, Config], dict[str, object]]
 # By architecture: names, values and metadata.
 _ARCHITECTURES: Mapping[str, tuple[Mapping[str, str], Callable[[str, Tensor, Config], Tensor], Entries]] = {
-    "llama": (_LLAMA, _llama, _softmax_metadata),
+    "gemma": (_LLAMA, _gemma, _relative_metadata),
+    "gemma2": (_BEHIND, _gemma, _relative_metadata),
+    "gemma3": (_BEHIND, _gemma, _relative_metadata),
+    "granite": (_LLAMA, _llama, _relative_metadata),
+    "llama": (_LLAMA, _llama, _relative_metadata),
     "mamba": (_MAMBA, _mamba, _mamba_metadata),
     "mamba2": (_MAMBA, _mamba, _mamba_metadata),
+    "olmo2": (_BEHIND, lambda name, value, config: value, _relative_metadata),
     "qwen2": (_LLAMA, lambda name, value, config: value, _softmax_metadata),
     "qwen3": (_LLAMA, lambda name, value, config: value, _softmax_metadata),
+    "qwen3moe": (_LLAMA, lambda name, value, config: value, _relative_metadata),
     "qwen35": (_QWEN35, _qwen35, _qwen35_metadata),
 }
 # Cases of `recorded`: their architectures, and changes of configs that a GGUF file cannot say.
 CASES: Mapping[str, tuple[str, Config]] = {
     "falcon-mamba": ("mamba", {"mixer_rms_eps": 1e-5}),
+    "gemma": ("gemma", {}),
+    "gemma2": ("gemma2", {"query_pre_attn_scalar": 8}),
+    "gemma3": ("gemma3", {"query_pre_attn_scalar": 8}),
+    "granite": ("granite", {}),
     "llama": ("llama", {}),
     "llama-biases-tied": ("llama", {}),
     "llama-linear": ("llama", {"hidden_act": "silu"}),
@@ -237,8 +284,11 @@ CASES: Mapping[str, tuple[str, Config]] = {
     "mamba-biases": ("mamba", {}),
     "mamba2": ("mamba2", {}),
     "mamba2-groups": ("mamba2", {"time_step_limit": [0.0, 1e30]}),
+    "mixtral": ("llama", {"sliding_window": None}),
+    "olmo3": ("olmo2", {}),
     "qwen2-yarn": ("qwen2", {}),
     "qwen3": ("qwen3", {}),
+    "qwen3-moe": ("qwen3moe", {"norm_topk_prob": True}),
     "qwen3.5": ("qwen35", {}),
     "qwen3.5-tied": ("qwen35", {}),
 }
@@ -271,7 +321,9 @@ def write_recorded(
     (folder / "config.json").write_text(json.dumps(config))
     names, changed, entries = _ARCHITECTURES[arch]
     stored = load_file(folder / "model.safetensors")
-    made: Named = {_renamed(name, names): changed(name, value, config) for name, value in stored.items()}
+    made = _stacked(stored)
+    alone = {name: value for name, value in stored.items() if ".experts." not in name}
+    made |= {_renamed(name, names): changed(name, value, config) for name, value in alone.items()}
     rope = config.get("rope_parameters") or {}
     if rope.get("rope_type") == "llama3":
         made["rope_freqs.weight"] = _llama3_divisors(rope, config["head_dim"])

@@ -168,6 +168,23 @@ def test_rates_of_positions_and_names_of_wrappers_are_passed_over(gla: Path, pre
     assert torch.equal(logits, expected)
 
 
+def test_gates_and_their_values_in_one_tensor(gla: Path) -> None:
+    """As early versions of the library wrote them."""
+    tokens = torch.arange(5)[None]
+    with torch.no_grad():
+        expected, *_ = read_model(gla)(tokens)
+
+    def join(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if name.endswith("mlp.gate_proj.weight")]:
+            values = tensors.pop(name.replace("gate_proj", "up_proj"))
+            tensors[name] = torch.cat([tensors[name], values])
+
+    rewrite(gla, join)
+    with torch.no_grad():
+        logits, *_ = read_model(gla)(tokens)
+    assert torch.equal(logits, expected)
+
+
 @pytest.mark.parametrize("kind", FLA)
 def test_names_there_and_back(kind: str) -> None:
     extra = {"head_dim": 16} if kind != "gla" else {}

@@ -198,3 +198,39 @@ def test_calibration_names_experts_that_no_token_reached(tmp_path: Path) -> None
     write_folder("qwen3-next", tmp_path)
     with pytest.raises(NeurosimInputError, match=r"no token of it reached layers\.\d\.mlp\.experts\.\d"):
         convert(read_model(tmp_path), Coding("calibrated"), torch.zeros(40, dtype=torch.int64), windows=1, length=8)
+
+
+def test_experts_of_granite_in_one_tensor(tmp_path: Path) -> None:
+    """Those of Mixtral, and an expert that every token passes, whose gates lie above their values."""
+    from safetensors.torch import load_file, save_file
+
+    write_folder("mixtral", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"sliding_window": None}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with torch.no_grad():
+        expected = read_model(tmp_path)(tokens())[0]
+    stored = load_file(tmp_path / "model.safetensors")
+    made = {name: value for name, value in stored.items() if "block_sparse_moe" not in name}
+    for layer in range(2):
+        place = f"model.layers.{layer}.block_sparse_moe"
+        experts = [[stored[f"{place}.experts.{k}.{part}.weight"] for part in ("w1", "w3", "w2")] for k in range(4)]
+        made[f"{place}.input_linear.weight"] = torch.stack([torch.cat([gate, up]) for gate, up, _ in experts])
+        made[f"{place}.output_linear.weight"] = torch.stack([down for *_, down in experts])
+        made[f"{place}.router.layer.weight"] = stored[f"{place}.gate.weight"]
+    save_file(made, tmp_path / "model.safetensors")
+    head = config["hidden_size"] // config["num_attention_heads"]
+    config |= {"model_type": "granitemoe", "attention_multiplier": head**-0.5}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with torch.no_grad():
+        assert float((read_model(tmp_path)(tokens())[0] - expected).abs().max()) < 1e-6 * float(expected.abs().max())
+    # A shared expert of zeros, but in its values: an output of 0.
+    config |= {"model_type": "granitemoeshared", "shared_intermediate_size": 6}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    width = config["hidden_size"]
+    gates = torch.cat([torch.zeros(6, width), torch.ones(6, width)])
+    for layer in range(2):
+        place = f"model.layers.{layer}.shared_mlp"
+        made |= {f"{place}.input_linear.weight": gates.clone(), f"{place}.output_linear.weight": torch.ones(width, 6)}
+    save_file(made, tmp_path / "model.safetensors")
+    with torch.no_grad():
+        assert float((read_model(tmp_path)(tokens())[0] - expected).abs().max()) < 1e-6 * float(expected.abs().max())

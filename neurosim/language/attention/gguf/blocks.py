@@ -270,6 +270,12 @@ def _index_select(tensor: BlockTensor, dim: int, index: Tensor) -> BlockTensor |
     return _of_rows(tensor, tensor.blocks.index_select(0, index))
 
 
+def _select(tensor: BlockTensor, dim: int, index: int) -> BlockTensor | None:
+    if dim not in (0, -tensor.dim()) or tensor.dim() < 2:
+        return None
+    return _of_rows(tensor, tensor.blocks[index])
+
+
 def _to(
     tensor: BlockTensor, dtype: torch.dtype | None = None, device: torch.device | None = None, **kwargs: Any
 ) -> Tensor:
@@ -288,6 +294,7 @@ _SAME: Mapping[Any, Callable[..., Any]] = {
     _ATEN.detach: _alias,
     _ATEN.embedding: _embedding,
     _ATEN.index_select: _index_select,
+    _ATEN.select: _select,
     _ATEN.slice: _slice,
     _ATEN.split: _split,
     _ATEN.split_with_sizes: _split,
@@ -323,6 +330,8 @@ def _converted(tensor: BlockTensor, *rest: Any, **kwargs: Any) -> Tensor | None:
 
 
 def _item(tensor: BlockTensor, index: Any) -> BlockTensor | None:
+    if type(index) is int:
+        return _select(tensor, 0, index)
     if not isinstance(index, slice):
         return None
     return _of_rows(tensor, tensor.blocks[index])

@@ -14,7 +14,7 @@ from ....base.errors import NeurosimInputError, lookup
 from ..huggingface.config import CheckpointConfig
 from ..huggingface.reader import CheckpointReader, Tensors
 from ..model import LanguageConfig
-from . import mamba, qwen35, rwkv, softmax
+from . import experts, mamba, qwen35, relatives, rwkv, softmax
 from .file import GgufFile
 from .metadata import Metadata
 
@@ -43,7 +43,10 @@ class GgufReader(CheckpointReader):
             theirs = {ours: theirs for theirs, ours in OUTER.items()}
             return ".".join([theirs.get(path[0], path[0]), *path[1:]])
         parts = {ours: theirs for theirs, ours in self.names.items()}
-        for size in (2, 1):
+        if "experts" in path and path[4].isdigit():
+            # One tensor has all experts of a layer.
+            del path[4]
+        for size in (3, 2, 1):
             part = parts.get(".".join(path[2 : 2 + size]))
             if part is not None:
                 return ".".join(["blk", path[1], part, *path[2 + size :]])
@@ -66,13 +69,27 @@ def _unchanged(tensors: Tensors, config: LanguageConfig) -> Tensors:
     return tensors
 
 
+def _unpaired_experts(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    return experts.apart(softmax.unpaired(tensors, config), config)
+
+
 LLAMA = softmax.SOFTMAX | softmax.GATED
+# Norms behind layers are there in addition, or in the place of the others.
+BEHIND = LLAMA | relatives.BEHIND
+EXPERTS = LLAMA | experts.NAMES
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "llama": Architecture(softmax.config_of_llama, LLAMA, lambda meta: softmax.unpaired),
+    "gemma": Architecture(relatives.config_of_gemma, LLAMA, lambda meta: _unchanged),
+    "gemma2": Architecture(relatives.config_of_gemma2, BEHIND, lambda meta: _unchanged),
+    "gemma3": Architecture(relatives.config_of_gemma3, BEHIND, lambda meta: _unchanged),
+    "granite": Architecture(relatives.config_of_granite, LLAMA, lambda meta: softmax.unpaired),
+    "granitemoe": Architecture(relatives.config_of_granite_experts, EXPERTS, lambda meta: _unpaired_experts),
+    "llama": Architecture(softmax.config_of_llama, EXPERTS, lambda meta: _unpaired_experts),
     "mamba": Architecture(mamba.config_of_mamba, mamba.NAMES, lambda meta: mamba.change_tensors),
     "mamba2": Architecture(mamba.config_of_mamba2, mamba.NAMES, lambda meta: mamba.change_tensors),
+    "olmo2": Architecture(relatives.config_of_olmo2, BEHIND, lambda meta: _unchanged),
     "qwen2": Architecture(lambda meta: softmax.config_of_qwen(meta, "qwen2"), LLAMA, lambda meta: _unchanged),
     "qwen3": Architecture(lambda meta: softmax.config_of_qwen(meta, "qwen3"), LLAMA, lambda meta: _unchanged),
+    "qwen3moe": Architecture(relatives.config_of_qwen3_experts, EXPERTS, lambda meta: experts.apart),
     "qwen35": Architecture(qwen35.config_of_qwen35, qwen35.NAMES, lambda meta: qwen35.change_tensors),
     "rwkv6": Architecture(rwkv.config_of_rwkv6, rwkv.NAMES_6, rwkv.change_of("wkvrg")),
     "rwkv7": Architecture(rwkv.config_of_rwkv7, rwkv.NAMES_7, rwkv.change_of("rwkvag")),

@@ -12,6 +12,7 @@ from ..huggingface.config import CheckpointConfig
 from ..huggingface.reader import Tensors
 from ..model import LanguageConfig
 from ..tensors import MappedFiles
+from . import experts
 from .metadata import Metadata
 
 GATED = {"ffn_norm": "mlp_norm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
@@ -36,7 +37,7 @@ def read_config(model_type: str, tree: Mapping[str, object]) -> LanguageConfig:
     return READERS[model_type].config(CheckpointConfig(tree))
 
 
-def _positions(meta: Metadata, head: int) -> dict[str, object]:
+def positions(meta: Metadata, head: int) -> dict[str, object]:
     """Return the entries of rotary positions."""
     turned = meta.integer("rope.dimension_count", head)
     entries: dict[str, object] = {
@@ -55,16 +56,15 @@ def _positions(meta: Metadata, head: int) -> dict[str, object]:
         entries |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": length}
     elif kind != "none":
         meta.refuse("rope.scaling.type", "must be none, linear or yarn", kind)
-    return {"rope_parameters": entries}
+    return entries
 
 
-def softmax_tree(meta: Metadata) -> dict[str, object]:
-    """Return the entries of the Llama family."""
-    experts = meta.get("expert_count", 0)
-    if experts:
-        meta.refuse(
-            "expert_count", "must be 0: experts are not read from GGUF files; use the Hugging Face folder", experts
-        )
+def softmax_tree(meta: Metadata, takes_experts: bool = False) -> dict[str, object]:
+    """Return the entries of the Llama family, without those of experts."""
+    count = meta.get("expert_count", 0)
+    if count and not takes_experts:
+        rule = "must be 0: experts of this architecture are not read; use the Hugging Face folder"
+        meta.refuse("expert_count", rule, count)
     heads = meta.integer("attention.head_count")
     width = meta.shape("token_embd.weight", 2)[1]
     head = meta.integer("attention.key_length", max(width // heads, 1))
@@ -79,13 +79,20 @@ def softmax_tree(meta: Metadata) -> dict[str, object]:
         head_dim=head,
         rms_norm_eps=meta.number("attention.layer_norm_rms_epsilon", 1e-6),
         max_position_embeddings=meta.integer("context_length", 1),
-        **_positions(meta, head),
+        rope_parameters=positions(meta, head),
     )
 
 
+def biases(meta: Metadata) -> dict[str, object]:
+    """Return the entries of biases, which the tensors tell."""
+    return {"attention_bias": meta.has("blk.0.attn_q.bias"), "mlp_bias": meta.has("blk.0.ffn_gate.bias")}
+
+
 def config_of_llama(meta: Metadata) -> LanguageConfig:
-    biases = {"attention_bias": meta.has("blk.0.attn_q.bias"), "mlp_bias": meta.has("blk.0.ffn_gate.bias")}
-    return read_config("llama", softmax_tree(meta) | biases)
+    """Return the config of Llama, or, of a file that has experts, of Mixtral."""
+    if meta.get("expert_count", 0):
+        return read_config("mixtral", softmax_tree(meta, takes_experts=True) | experts.counts(meta))
+    return read_config("llama", softmax_tree(meta) | biases(meta))
 
 
 def config_of_qwen(meta: Metadata, model_type: str) -> LanguageConfig:

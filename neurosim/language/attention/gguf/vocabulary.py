@@ -42,6 +42,7 @@ _PLAIN = [_BYTES]
 _DIGITS = [{"type": "Digits", "individual_digits": True}, _BYTES]
 # Steps before byte pairs, by `tokenizer.ggml.pre`, and whether the text is normalised to NFC.
 PRE: Mapping[str, tuple[list[dict[str, object]], bool]] = {
+    "dbrx": (_cut(_LLAMA3), False),
     "default": (_PLAIN, False),
     "gpt-2": (_PLAIN, False),
     "gpt2": (_PLAIN, False),
@@ -54,6 +55,7 @@ PRE: Mapping[str, tuple[list[dict[str, object]], bool]] = {
     "qwen2": (_cut(_QWEN2), True),
     "qwen35": (_cut(_QWEN35), True),
     "refact": (_DIGITS, False),
+    "smaug-bpe": (_cut(_LLAMA3), False),
     "smollm": (_DIGITS, False),
     "starcoder": (_DIGITS, False),
 }

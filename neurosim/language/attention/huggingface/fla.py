@@ -16,7 +16,7 @@ from typing import Any
 from ....base.errors import lookup
 from ..model import LanguageConfig
 from .config import CheckpointConfig, Options, require
-from .fla_stacks import feed_forward_stack, mamba_eps, mamba_stack, rwkv6_stack, rwkv_stack
+from .fla_stacks import feed_forward_stack, mamba_eps, mamba_stack, part_gates, rwkv6_stack, rwkv_stack
 from .reader import CheckpointReader
 from .rwkv import change_fla_rwkv6
 
@@ -228,6 +228,8 @@ def _reader(
     kind: str, options: Callable[[CheckpointConfig], Options], stack: Stack = feed_forward_stack, **names: Any
 ) -> CheckpointReader:
     """Return the reader of a model type: our kind, its options, the layers around it, and names of tensors."""
+    if stack is feed_forward_stack:
+        names["change"] = part_gates
     return CheckpointReader(partial(_config, kind=kind, options=options, stack=stack), **names)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ....base.errors import NeurosimInputError, lookup
 from ..model import LanguageConfig, MixerSpec
 from .config import MAX_INTEGER, CheckpointConfig, Options, require
+from .reader import Tensors
 
 # Entries of these configs that do not reach the layers, or only choose among equal algorithms.
 _IGNORED = """
@@ -89,6 +90,16 @@ def feed_forward_stack(source: CheckpointConfig, kind: str, options: Options) ->
     others = _hybrid(source, count, plain=kind == "mom")
     layers = (others.get(i) or MixerSpec(kind, options) for i in range(count))
     return _model(source, layers, "gated", 1e-6, hidden=hidden)
+
+
+def part_gates(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Cut gates from the values below them, which early versions of the library had in one tensor."""
+    parts = dict(tensors)
+    for name, value in tensors.items():
+        above = name.endswith(".mlp.gate_proj.weight")
+        if above and name.replace("gate_proj", "up_proj") not in tensors:
+            parts[name], parts[name.replace("gate_proj", "up_proj")] = value.tensor_split(2)
+    return parts
 
 
 def _hidden(channels: float, multiple: int) -> int:

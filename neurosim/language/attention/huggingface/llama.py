@@ -14,7 +14,7 @@ from typing import Any
 from ..experts import ExpertsSpec
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options, require
-from .mixtures import mixtral_experts, name_experts, qwen_experts
+from .mixtures import granite_experts, mixtral_experts, name_experts, part_experts, qwen_experts
 from .reader import CheckpointReader, Tensors
 
 # Whether a layer of a kind sees a window.
@@ -72,6 +72,7 @@ class Family:
         act, acts: entry with the activation of the feed-forward layers, and our names by the config's.
         factors: function that reads its `Factors`.
         experts: function that reads its experts, and the layers without them.
+        name_experts: function that gives their tensors our names.
     """
 
     defaults: Options = field(default_factory=dict)
@@ -90,6 +91,7 @@ class Family:
     acts: Mapping[str, str] = field(default_factory=lambda: ACTS)
     factors: Callable[[CheckpointConfig], Factors] = _no_factors
     experts: Callable[[CheckpointConfig, int], tuple[ExpertsSpec | None, tuple[int, ...]]] = _no_experts
+    name_experts: Callable[[Tensors, LanguageConfig], Tensors] = name_experts
 
 
 def activation(source: CheckpointConfig, name: str = "hidden_act", names: Mapping[str, str] = ACTS) -> str:
@@ -336,7 +338,7 @@ def _change(tensors: Tensors, config: LanguageConfig, family: Family) -> Tensors
     if family.norms_about_one:
         tensors = _about_one(tensors, config)
     if config.experts is not None:
-        tensors = name_experts(tensors, config)
+        tensors = family.name_experts(tensors, config)
     return tensors
 
 
@@ -357,7 +359,7 @@ def _reader(family: Family) -> CheckpointReader:
         partial(_config, family=family),
         outer=OUTER,
         block=BLOCKS[family.norms],
-        also={"block_sparse_moe": "mlp"},
+        also={"block_sparse_moe": "mlp", "shared_mlp": "mlp.shared"},
         change=partial(_change, family=family),
     )
 
@@ -392,6 +394,13 @@ _GEMMA3_FAMILY = replace(
     local_theta="rope_local_base_freq",
     defaults=_GEMMA2 | {"rope_theta": 1e6, "vocab_size": 262208},
 )
+_GRANITE_EXPERTS = Family(
+    slides=False,
+    factors=_granite_factors,
+    experts=granite_experts,
+    name_experts=part_experts,
+    defaults={"num_local_experts": 8, "num_experts_per_tok": 2},
+)
 _PICTURES = "boi_token_index eoi_token_index image_token_index mm_tokens_per_image vision_config"
 
 
@@ -424,6 +433,8 @@ LLAMA: dict[str, CheckpointReader] = {
     ),
     "gemma3_text": _reader(_GEMMA3_FAMILY),
     "granite": _reader(Family(slides=False, factors=_granite_factors)),
+    "granitemoe": _reader(_GRANITE_EXPERTS),
+    "granitemoeshared": _reader(_GRANITE_EXPERTS),
     "llama": _reader(Family(slides=False)),
     "mistral": _reader(Family(bias=(False, False), defaults={"sliding_window": 4096})),
     "mixtral": _reader(Family(bias=(False, False), experts=mixtral_experts, defaults=_MIXTRAL)),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import Tensor
+
 from ..experts import ExpertsSpec
 from ..model import LanguageConfig
 from .config import CheckpointConfig, require
@@ -78,3 +80,41 @@ MIXTRAL_PARTS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
 def name_experts(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Rename the router, and the layers of experts where they have Mixtral's names."""
     return {expert(name, {"gate": "router"}, MIXTRAL_PARTS): value for name, value in tensors.items()}
+
+
+def granite_experts(source: CheckpointConfig, count: int) -> tuple[ExpertsSpec | None, Layers]:
+    """Return the experts of Granite, which all layers have, and the one that every token passes."""
+    kind = source.word("position_embedding_type", "rope")
+    require(kind == "rope", "position_embedding_type", "must be rope", kind)
+    spec = ExpertsSpec(
+        source.integer("num_local_experts"),
+        source.integer("num_experts_per_tok"),
+        source.integer("intermediate_size"),
+        source.integer("shared_intermediate_size", 0, at_least=0),
+    )
+    return spec, ()
+
+
+def part_experts(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Cut tensors that hold all experts of a layer, [experts, rows, channels], and their gates above their values."""
+    parts: Tensors = {}
+    for name, value in tensors.items():
+        place, _, rest = name.partition(".mlp.")
+        if rest == "router.layer.weight":
+            parts[f"{place}.mlp.router.weight"] = value
+        elif rest.startswith("shared."):
+            parts |= _gated(f"{place}.mlp.shared", rest.removeprefix("shared."), value)
+        elif rest in ("input_linear.weight", "output_linear.weight"):
+            for number, one in enumerate(value):
+                parts |= _gated(f"{place}.mlp.experts.{number}", rest, one)
+        else:
+            parts[name] = value
+    return parts
+
+
+def _gated(place: str, part: str, value: Tensor) -> Tensors:
+    """Return the tensors of a gated layer by our names."""
+    if part == "output_linear.weight":
+        return {f"{place}.down_proj.weight": value}
+    gate, up = value.tensor_split(2)
+    return {f"{place}.gate_proj.weight": gate, f"{place}.up_proj.weight": up}
