@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from .network.network import Population as Population
     from .network.network import Projection as Projection
     from .network.network import SpikeSource as SpikeSource
-    from .network.neurons.adaptive import AdEx as AdEx
-    from .network.neurons.adaptive import Izhikevich as Izhikevich
+    from .network.neurons.adex import AdEx as AdEx
     from .network.neurons.conductance import CobaLIF as CobaLIF
     from .network.neurons.current import CubaLIF as CubaLIF
+    from .network.neurons.izhikevich import Izhikevich as Izhikevich
     from .network.neurons.lif import LIF as LIF
     from .network.plasticity.timing import STDP as STDP
     from .network.synapses.patterns import AllToAll as AllToAll

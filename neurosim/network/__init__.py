@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .edges import Activation as Activation
     from .edges import Edges as Edges
     from .edges import read_edges as read_edges
-    from .neurons.adaptive import AdaptiveLIF as AdaptiveLIF
+    from .neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
     from .neurons.base import Neuron as Neuron
     from .neurons.by_unit import at as at
     from .neurons.compartments import NMDALIF as NMDALIF

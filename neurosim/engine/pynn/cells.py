@@ -15,13 +15,13 @@ from pyNN.errors import InvalidParameterValueError
 from pyNN.standardmodels import build_translations, cells
 from pyNN.standardmodels.base import ModelNotAvailable
 
-from ...network.neurons.adaptive import Izhikevich as QuadraticNeuron
 from ...network.neurons.base import Neuron
 from ...network.neurons.conductance import CobaLIF
 from ...network.neurons.conductance_adaptive import AlphaCobaAdEx, CobaAdEx
 from ...network.neurons.conductance_alpha import AlphaCobaLIF
 from ...network.neurons.current import AlphaLIF, CubaLIF
 from ...network.neurons.hodgkin_huxley import HodgkinHuxley
+from ...network.neurons.izhikevich import Izhikevich as QuadraticNeuron
 from ...network.neurons.lif import LIF as DeltaLIF
 
 Values = Mapping[str, NDArray[Any]]

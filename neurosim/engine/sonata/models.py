@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError
-from ...network.neurons.adaptive import AdEx, Izhikevich
+from ...network.neurons.adex import AdEx
 from ...network.neurons.base import Neuron
 from ...network.neurons.conductance import CobaLIF
 from ...network.neurons.conductance_adaptive import AlphaCobaAdEx, CobaAdEx
 from ...network.neurons.conductance_alpha import AlphaCobaLIF
 from ...network.neurons.current import AlphaLIF, CubaLIF
 from ...network.neurons.hodgkin_huxley import HodgkinHuxley
+from ...network.neurons.izhikevich import Izhikevich
 from ...network.neurons.lif import LIF
 from .config import MS
 

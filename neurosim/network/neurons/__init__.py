@@ -1,7 +1,8 @@
 """Neuron models, each a frozen dataclass that reads as its equation."""
 
 from ...base import plugins
-from .adaptive import AdaptiveLIF, AdEx, Izhikevich
+from .adaptive_lif import AdaptiveLIF
+from .adex import AdEx
 from .base import Neuron
 from .compartments import NMDALIF, TwoCompartmentLIF
 from .conductance import CobaLIF
@@ -10,6 +11,7 @@ from .conductance_alpha import AlphaCobaLIF
 from .current import AlphaLIF, CubaLIF
 from .dendritic import DendriticLIF
 from .hodgkin_huxley import HodgkinHuxley
+from .izhikevich import Izhikevich
 from .lif import IF, LI, LIF
 from .seadlif import SEAdLIF
 

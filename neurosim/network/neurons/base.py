@@ -17,6 +17,9 @@ from .by_unit import check_each
 
 # Metadata of a field that a model got after networks with it had been saved.
 LATER = {"later": True}
+# One over the error of a step in continuous time, as a part of a model's own scale of v, where its flow is integrated
+# numerically.
+PRECISION = 1e10
 
 
 def written_fields(value: Any) -> list[Field[Any]]:

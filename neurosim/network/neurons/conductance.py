@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from ...base.values import OptionalParameter, Parameter
 from ...kernels.engine.exact.adaptive import integrator
 from ...kernels.tools.elementary import exp, widest_vectors
-from .base import ExactNeuron, hold_steps
+from .base import PRECISION, ExactNeuron, hold_steps
 from .by_unit import at
-
-# One over the error that a step in continuous time may make, as a part of the way from rest to the threshold.
-PRECISION = 1e10
 
 
 @njit
@@ -140,6 +137,7 @@ class CobaLIF(ExactNeuron):
         fall_h = 1 / (self.tau_syn_inhibitory or self.tau_syn)
         rest = self.v_leak + self.r * self.i_offset
         reversals = (self.e_excitatory, self.e_inhibitory)
+        # The scale of v is the way from rest, or from the reset, to the threshold.
         tolerance = PRECISION / max(self.v_threshold - self.v_leak, self.v_threshold - self.v_reset)
         head = tolerance, 0.0, fall_e, fall_h, 0.05 * self.tau_mem
         return (*head, self.tau_mem, rest, self.r, *reversals, self.v_threshold, self.v_reset, self.t_refractory)
