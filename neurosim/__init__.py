@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from .engine.batch import simulate as simulate
     from .engine.probe import Probe as Probe
     from .engine.simulation import Simulation as Simulation
-    from .network.network import Link as Link
     from .network.network import Network as Network
-    from .network.network import PoissonInput as PoissonInput
-    from .network.network import PoissonSource as PoissonSource
-    from .network.network import Population as Population
-    from .network.network import Projection as Projection
-    from .network.network import SpikeSource as SpikeSource
     from .network.neurons.adex import AdEx as AdEx
     from .network.neurons.conductance import CobaLIF as CobaLIF
     from .network.neurons.current import CubaLIF as CubaLIF
     from .network.neurons.izhikevich import Izhikevich as Izhikevich
     from .network.neurons.lif import LIF as LIF
     from .network.plasticity.timing import STDP as STDP
+    from .network.population import Population as Population
+    from .network.projection import Link as Link
+    from .network.projection import Projection as Projection
+    from .network.stimuli import PoissonInput as PoissonInput
+    from .network.stimuli import PoissonSource as PoissonSource
+    from .network.stimuli import SpikeSource as SpikeSource
     from .network.synapses.patterns import AllToAll as AllToAll
     from .network.synapses.patterns import FixedNumberPre as FixedNumberPre
     from .network.synapses.patterns import FixedProbability as FixedProbability

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from ..base.errors import NeurosimInputError, lookup, require
 from ..base.random import rng_key
 from ..base.values import draw
-from ..network.network import Network, PoissonSource, Population, Projection
+from ..network.network import Network
 from ..network.neurons.base import Neuron
 from ..network.plasticity.structural import StructuralRule, Synapses
 from ..network.plasticity.synapse import SynapseModel
+from ..network.population import Population
+from ..network.projection import Projection
+from ..network.stimuli import PoissonSource
 from ..network.synapses.patterns import FromList
 from ..network.synapses.values import Distribution
 from .compile.network import CompiledNetwork

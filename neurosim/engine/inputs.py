@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_number, require
 from ..data.spikes import GRID_SLACK, Recordings, Spikes
-from ..network.network import Network, SpikeSource
+from ..network.network import Network
+from ..network.stimuli import SpikeSource
 
 Input: TypeAlias = "float | Spikes | Recordings | Mapping[str, Spikes] | Mapping[str, Recordings]"
 # Steps are counted in 32 bits in the output.

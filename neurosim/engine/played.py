@@ -9,7 +9,7 @@ from typing import TypeAlias
 from ..base.errors import NeurosimInputError
 from ..data.files.windows import read_windows
 from ..data.spikes import Spikes
-from ..network.network import Population
+from ..network.population import Population
 from .grid.sources import EventSource, InMemorySource, StreamedSource
 from .inputs import check_size
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..base.errors import is_integer, is_number, require
 from ..base.values import check_unit, check_voltage
-from ..network.network import Network, SpikeSource
+from ..network.network import Network
 from ..network.neurons.base import Neuron
+from ..network.stimuli import SpikeSource
 from ..network.windowed import Windowed
 from .compile.network import CompiledNetwork
 from .compile.windows import tapped

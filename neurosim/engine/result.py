@@ -14,7 +14,8 @@ from ..base.errors import NeurosimInputError, escaped, lookup
 from ..base.measure.work import LayerCounts
 from ..base.shown import Shown, html_table
 from ..data.spikes import GRID_SLACK, Recordings, Spikes
-from ..network.network import Network, Population
+from ..network.network import Network
+from ..network.population import Population
 from .grid.sources import GridEvents
 from .probe import Probe
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ...base.errors import require
 from ...base.random import rng_key
 from ...base.values import draw
-from ...network.network import Population
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import rows
+from ...network.population import Population
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from ...base.errors import require
 from ...base.random import rng_key
 from ...base.values import draw
-from ...network.network import Current, Network, Population
+from ...network.network import Network
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import rows
-from ...network.stimuli import GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
+from ...network.population import Population
+from ...network.stimuli import Current, GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
 
 # Relative error of constants that are linear in the current.
 LINEAR = 1e-6

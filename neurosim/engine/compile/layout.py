@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.values import Distribution
-from ...network.network import SOURCES, Network, Population
+from ...network.network import Network
+from ...network.population import SOURCES, Population
 from ...network.windowed import Windowed
 
 # Units of a block that are worth a thread; more blocks than MAX_BLOCKS only where a page would overflow.

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, Uncopied
-from ...network.network import Network, Population
+from ...network.network import Network
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import drawn, rows
+from ...network.population import Population
 from ..collection import without_collection
 from ..processes import ALONE, Processes
 from ..threads import for_each

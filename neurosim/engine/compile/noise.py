@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
 from ...base.random import rng_key
-from ...network.network import Network, PoissonInput, PoissonSource
+from ...network.network import Network
+from ...network.stimuli import PoissonInput, PoissonSource
 
 if TYPE_CHECKING:
     from ...kernels.tools.poisson import PoissonTable

@@ -14,9 +14,10 @@ from ...base.errors import lookup, require
 from ...base.random import rng_key
 from ...base.values import varies
 from ...kernels.engine.clocked import short_term as kernel
-from ...network.network import Network, Projection
+from ...network.network import Network
 from ...network.plasticity.base import Modulation
 from ...network.plasticity.synapse import SynapseModel, numbers_of
+from ...network.projection import Projection
 from ..processes import Processes
 from .rule_vectors import rule_vectors
 from .share import ProcessShare

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
-from ...network.network import Network, PoissonInput, Population
+from ...network.network import Network
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import rows
+from ...network.population import Population
+from ...network.stimuli import PoissonInput
 from .cells import Cells
 from .currents import CompiledCurrent
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ...base.errors import require
 from ...kernels.engine.clocked import homeostasis as home
 from ...kernels.engine.clocked import plasticity as kernel
-from ...network.network import Projection
 from ...network.plasticity.base import Modulation, Terms
 from ...network.plasticity.homeostasis import Homeostasis
 from ...network.plasticity.short_term import ShortTermPlasticity
+from ...network.projection import Projection
 
 
 class RuleVectors(NamedTuple):

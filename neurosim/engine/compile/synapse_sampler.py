@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ...base.errors import require
 from ...base.random import rng_key
 from ...base.values import Distribution, draw, draw_runs, indices_of
-from ...network.network import Network, Projection
+from ...network.network import Network
 from ...network.neurons.base import Neuron
+from ...network.projection import Projection
 from ...network.synapses.base import Maker, Rows
 from ...network.synapses.values import Normal, Uniform
 from ..threads import for_each

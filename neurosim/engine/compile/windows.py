@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...base.errors import require
-from ...network.network import Link, Network
+from ...network.network import Network
+from ...network.projection import Link
 from ...network.windowed import Windowed
 
 # A window this close to an integer number of steps is one: a multiple of the clock is rarely exact in binary.

@@ -16,7 +16,9 @@ from ...data.files.large import LargeRecording
 from ...data.files.pieces import EventPieces, is_large, is_read_in_pieces, read_recording
 from ...data.files.sonata import read_sonata
 from ...data.spikes import Spikes
-from ...network.network import Network, Population, SpikeSource
+from ...network.network import Network
+from ...network.population import Population
+from ...network.stimuli import SpikeSource
 from ..batch import simulate
 from ..probe import Probe
 from ..result import Progress, Result

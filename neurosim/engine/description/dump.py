@@ -15,8 +15,10 @@ from ...base.json_toml import write_toml
 from ...base.plain import from_plain, to_plain
 from ...data.files.arrays import write_arrays
 from ...data.spikes import Spikes
-from ...network.network import Current, Network, PoissonInput, Population
+from ...network.network import Network
 from ...network.neurons.base import written_fields
+from ...network.population import Population
+from ...network.stimuli import Current, PoissonInput
 from ...network.windowed import Windowed
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile

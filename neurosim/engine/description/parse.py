@@ -11,10 +11,12 @@ from typing import Any
 from ...base.errors import check_keys, lookup, require
 from ...base.json_toml import read_toml
 from ...data.spikes import Spikes
-from ...network.network import SOURCES, Current, Link, Network, PoissonInput, Population, Projection, SpikeSource
+from ...network.network import Network
 from ...network.neurons import MODELS
 from ...network.neurons.base import Neuron
-from ...network.stimuli import STIMULI
+from ...network.population import SOURCES, Population
+from ...network.projection import Link, Projection
+from ...network.stimuli import STIMULI, Current, PoissonInput, SpikeSource
 from ...network.windowed import Windowed, WindowModel
 from ..probe import Probe
 from . import arrays, windowed

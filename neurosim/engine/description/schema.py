@@ -10,9 +10,10 @@ from typing import Any
 from ...base.plain import missing_keys
 from ...base.rules import options_of
 from ...base.schema import DIALECT, Schema, SchemaMaker, first_paragraph
-from ...network.network import SOURCES, Link, Population, Projection
 from ...network.neurons import MODELS
 from ...network.neurons.base import Neuron
+from ...network.population import SOURCES, Population
+from ...network.projection import Link, Projection
 from ...network.stimuli import STIMULI, PoissonInput
 from ...network.synapses.base import Pattern
 from ...network.synapses.values import DISTRIBUTIONS

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
 from ...base.values import Distribution
-from ...network.network import Network, Population, Projection
+from ...network.network import Network
 from ...network.neurons import NEURONS
 from ...network.neurons.base import ExactNeuron, Neuron
 from ...network.neurons.by_unit import drawn, rows
+from ...network.population import Population
+from ...network.projection import Projection
 from ...network.windowed import Windowed
 from ..compile.callbacks import exact_callbacks
 from ..compile.cells import Cells, initial_state

@@ -12,7 +12,7 @@ from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
 from ...kernels.engine.clocked.finite import all_finite
 from ...kernels.engine.exact import loop as exact
 from ...kernels.engine.exact import views
-from ...network.network import SpikeSource
+from ...network.stimuli import SpikeSource
 from ..addresses import address, signed
 from .network import ExactNetwork
 

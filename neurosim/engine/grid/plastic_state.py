@@ -12,7 +12,7 @@ from ...base.errors import Uncopied, require
 from ...kernels.engine.clocked import plastic as table
 from ...kernels.engine.clocked import plasticity as kernel
 from ...kernels.engine.clocked import waiting as late
-from ...network.network import WEIGHTS, Projection
+from ...network.projection import WEIGHTS, Projection
 from ..addresses import address, signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.spikes import Spikes
-from ...network.network import Network, SpikeSource
+from ...network.network import Network
 from ...network.neurons.base import Neuron
+from ...network.stimuli import SpikeSource
 from ...network.windowed import Arrivals, WindowState
 from ..compile.network import compile_network
 from ..compile.synapse_sampler import build_sampler

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...data.spikes import Spikes
-from ...network.network import Network, Population, Projection
+from ...network.network import Network
 from ...network.neurons.base import Neuron
 from ...network.plasticity.short_term import ShortTermPlasticity
+from ...network.population import Population
+from ...network.projection import Projection
 from ...network.stimuli import Current, SpikeSource
 from ...network.synapses.patterns import FromList
 from ..probe import Probe

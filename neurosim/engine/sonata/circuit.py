@@ -12,7 +12,8 @@ import numpy as np
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError
 from ...data.spikes import Spikes
-from ...network.network import Network, Population
+from ...network.network import Network
+from ...network.population import Population
 from ...network.stimuli import SpikeSource
 from ..description.description import Description, Settings
 from ..result import Progress, Result

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError
-from ...network.network import Projection
+from ...network.projection import Projection
 from ...network.synapses.patterns import FromList
 from .config import MS, CircuitConfig
 from .parts import Part

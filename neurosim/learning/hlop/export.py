@@ -14,8 +14,11 @@ from ...base.errors import NeurosimInputError
 from ...data.spikes import Recordings
 from ...engine.batch import simulate
 from ...engine.result import Result
-from ...network.network import Link, Network, Population, Projection, SpikeSource
+from ...network.network import Network
 from ...network.neurons.lif import LIF
+from ...network.population import Population
+from ...network.projection import Link, Projection
+from ...network.stimuli import SpikeSource
 from ...network.synapses.convolution import Convolution
 from ...network.synapses.patterns import AllToAll
 from ...network.windowed import Windowed

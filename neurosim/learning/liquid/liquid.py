@@ -19,9 +19,12 @@ from ...base.shown import Shown
 from ...data.spikes import Recordings
 from ...engine.batch import simulate
 from ...engine.result import Progress, Result
-from ...network.network import Network, Population, Projection, SpikeSource
+from ...network.network import Network
 from ...network.neurons.base import Neuron
 from ...network.neurons.current import CubaLIF
+from ...network.population import Population
+from ...network.projection import Projection
+from ...network.stimuli import SpikeSource
 from ...network.synapses.patterns import FromList
 from .draws import normal
 from .hot import HotFilter

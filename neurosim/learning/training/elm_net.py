@@ -11,7 +11,10 @@ from torch import Tensor
 
 from ...base.errors import NeurosimInputError
 from ...memory.dendrites.elm import ELMUnits
-from ...network.network import Link, Network, Population, SpikeSource
+from ...network.network import Network
+from ...network.population import Population
+from ...network.projection import Link
+from ...network.stimuli import SpikeSource
 from ...network.windowed import Windowed
 from ..layers.elm import ELM
 from .classifier import READOUTS, Classifier, LayerActivity

@@ -18,13 +18,16 @@ from ...data.spikes import Recordings
 from ...engine.batch import simulate as run
 from ...engine.probe import Probe
 from ...engine.result import Progress, Result
-from ...network.network import Network, Population, Projection, SpikeSource
+from ...network.network import Network
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import rows
 from ...network.neurons.current import CubaLIF
 from ...network.neurons.lif import LI
 from ...network.neurons.lif import LIF as EngineLIF
 from ...network.neurons.seadlif import SEAdLIF as EngineSEAdLIF
+from ...network.population import Population
+from ...network.projection import Projection
+from ...network.stimuli import SpikeSource
 from ...network.synapses.convolution import Convolution
 from ...network.synapses.patterns import AllToAll
 from ..layers.base import NeuronLayer

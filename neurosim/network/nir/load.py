@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, NeurosimInputError, lookup, require
-from ..network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
+from ..network import Network
 from ..neurons.base import Neuron
 from ..neurons.by_unit import rows
+from ..population import Population
+from ..projection import Projection
+from ..stimuli import PoissonInput, PoissonSource, SpikeSource
 from ..synapses.base import Pattern
 from ..synapses.convolution import Convolution
 from ..synapses.patterns import AllToAll, FromList, OneToOne

@@ -9,8 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ...base.errors import NeurosimInputError
-from ..network import Current, Network, PoissonInput, Population, Projection
+from ..network import Network
 from ..neurons.base import Neuron
+from ..population import Population
+from ..projection import Projection
+from ..stimuli import Current, PoissonInput
 from ..windowed import Windowed
 from .models import node_of
 

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimInputError, require
 from ...base.random import rng_key
 from ...base.values import Distribution, draw
-from ..network import Current, Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
+from ..network import Network
 from ..neurons.base import Neuron
 from ..neurons.by_unit import drawn
+from ..population import Population
+from ..projection import Projection
+from ..stimuli import Current, PoissonInput, PoissonSource, SpikeSource
 from ..synapses.convolution import Convolution
 from ..synapses.patterns import OneToOne
 from .files import Metadata, Node, library

@@ -28,7 +28,9 @@ def _engine() -> None:
 
     from ....data.spikes import Spikes
     from ....engine.batch import simulate
-    from ....network.network import Network, Population, SpikeSource
+    from ....network.network import Network
+    from ....network.population import Population
+    from ....network.stimuli import SpikeSource
 
     silence = Spikes(np.zeros(0), np.zeros(0, np.int32), 1, 1e-3)
     simulate(Network([Population("source", 1, SpikeSource())]), silence, clock=1e-3)

@@ -14,7 +14,8 @@ from ....base.schema import Schema, settings_schema
 from ....engine.compile.windows import compile_windows
 from ....engine.description.description import Description
 from ....engine.description.parse import is_network
-from ....network.network import Population, SpikeSource
+from ....network.population import Population
+from ....network.stimuli import SpikeSource
 from ....network.windowed import Windowed
 from ..frame.config import Baselines, Data, Energy
 from ..frame.settings import ConfigSource, resolve

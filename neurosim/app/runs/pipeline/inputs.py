@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ....base.errors import NeurosimInputError
 from ....base.values import Distribution
 from ....data.spikes import GRID_SLACK, Recordings
-from ....network.network import Network, Projection
+from ....network.network import Network
+from ....network.projection import Projection
 from ....network.windowed import Windowed
 from .config import PipelineConfig
 

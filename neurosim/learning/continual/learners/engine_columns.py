@@ -9,7 +9,10 @@ from ....data.spikes import Recordings
 from ....engine.batch import simulate
 from ....engine.result import Result
 from ....memory.macrocolumn.hierarchy import Hierarchy, HierarchyMemory
-from ....network.network import Link, Network, Population, SpikeSource
+from ....network.network import Network
+from ....network.population import Population
+from ....network.projection import Link
+from ....network.stimuli import SpikeSource
 from ....network.windowed import Windowed
 
 # Length of a frame, s: one step of the clock, and one window.

@@ -13,7 +13,10 @@ from ....engine.batch import simulate
 from ....engine.result import Result
 from ....memory.dendrites.layer import DendriteLayer
 from ....memory.dendrites.torch_layer import DendriteNetwork
-from ....network.network import Link, Network, Population, SpikeSource
+from ....network.network import Network
+from ....network.population import Population
+from ....network.projection import Link
+from ....network.stimuli import SpikeSource
 from ....network.windowed import Windowed, WindowModel
 from ...readouts.linear import LinearReadout
 

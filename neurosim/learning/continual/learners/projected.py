@@ -17,7 +17,10 @@ from ....base.rules import Count, Positive, Rule
 from ....data.spikes import Recordings
 from ....engine.batch import simulate
 from ....engine.result import Result
-from ....network.network import Link, Network, Population, SpikeSource
+from ....network.network import Network
+from ....network.population import Population
+from ....network.projection import Link
+from ....network.stimuli import SpikeSource
 from ....network.windowed import Windowed
 from ...readouts.lateral import LateralCircuit
 from ...readouts.online import OnlineReadout

@@ -18,7 +18,10 @@ from .....data.files.arrays import read_arrays, write_arrays
 from .....data.spikes import Recordings
 from .....engine.batch import simulate
 from .....engine.result import Result
-from .....network.network import Link, Network, Population, SpikeSource
+from .....network.network import Network
+from .....network.population import Population
+from .....network.projection import Link
+from .....network.stimuli import SpikeSource
 from .....network.windowed import Windowed
 from ... import data
 from ...frame.kind import Inputs, Run
