@@ -14,13 +14,13 @@ from torch import Tensor
 from neurosim import NeurosimError
 from neurosim.base import NeurosimInputError
 from neurosim.language import LanguageConfig, LanguageModel, MixerSpec
+from neurosim.language.attention.kinds.base import Mixer
 from neurosim.language.attention.train import draw_windows
 from neurosim.language.conversion.comparison import compare_windows
 from neurosim.language.conversion.linearise.low_rank import add_low_rank, merge_low_rank
 from neurosim.language.conversion.linearise.records import LayerSpec, LinearisationSpec, MatchSpec, TuneSpec
 from neurosim.language.conversion.linearise.stages import Linearisation
 from neurosim.language.conversion.linearise.students import STUDENTS, make_student, parse_student_pattern
-from neurosim.language.conversion.linearise.weights import log_weights
 from neurosim.language.conversion.tuning import window_loss
 
 WORDS = b"the cat sat on the mat and the dog sat on the log. "
@@ -196,6 +196,12 @@ def test_stages_bring_the_student_nearer(kind: str, teacher: LanguageModel) -> N
     assert tune.comparison == compare_windows(teacher, model, TOKENS[:400], 24)
     assert all(torch.equal(before[name], p) for name, p in teacher.named_parameters())
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+def log_weights(layer: Mixer, x: Tensor) -> Tensor:
+    found = layer.log_weights(x)
+    assert found is not None
+    return found
 
 
 WINDOWS = ({}, {"use_gate": False}, {"window_size": 40}, {"window_size": 1})

@@ -23,7 +23,6 @@ from ...base.errors import lookup, require
 from ...base.plain import Record
 from ...base.rules import Count, Natural, NotASetting, Rule, check_rules
 from .checkpoint import write_model
-from .kinds.softmax import CachedAttention
 from .mixture import Interval, choose_shares, rewards
 from .model import LanguageConfig, LanguageModel, MixerSpec
 from .objectives import MIN_LENGTH, NAMES, NEXT_TOKEN, ObjectiveBatch, check_text, draw_batch
@@ -349,7 +348,7 @@ def validation_loss(model: LanguageModel, tokens: Tensor, length: int = 128, bat
 
 def sees_all_tokens(model: LanguageModel) -> bool:
     """Return whether a layer is attention over all earlier tokens, at any distance."""
-    return any(isinstance(mixer, CachedAttention) and not mixer.window_size for mixer in model.mixers())
+    return any(mixer.sees_everything for mixer in model.mixers())
 
 
 def stream_windows(tokens: Tensor, length: int, streams: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -14,7 +14,6 @@ from ...base.errors import NeurosimInputError
 from ...base.plain import Record
 from ..attention.dynamics import Spectrum
 from ..attention.kinds.base import Shared
-from ..attention.kinds.parallel_rnn import NewtonMixer
 from ..attention.model import LanguageModel
 from .generate import state_bytes
 from .model import Converted
@@ -79,8 +78,8 @@ def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[Lay
                 spectrum=spectrum,
                 reason=reason,
                 spikes=spikes,
-                rounds=mixer.last_rounds if isinstance(mixer, NewtonMixer) else None,
-                residual=mixer.residual if isinstance(mixer, NewtonMixer) else None,
+                rounds=mixer.last_rounds,
+                residual=mixer.residual,
             )
         )
     return layers

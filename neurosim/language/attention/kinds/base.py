@@ -18,6 +18,7 @@ from ....base.errors import NeurosimInputError
 from ....base.rules import check_rules
 from .compiled import Step
 from .linear_system import LinearSystem
+from .slices import Slices
 from .tracing import leaf
 
 Inputs = dict[str, Tensor]
@@ -96,6 +97,8 @@ class Mixer(nn.Module, ABC):
         has_qk: q and k are inputs of the recurrence that can be sent as spikes.
         scale: factor of the outputs.
         auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
+        last_rounds, residual: iterations of the last pass over many tokens, and the largest error that these left, of a
+            kind that solves its recurrence by iterations; else None.
         reads_backwards: half of the heads can read a prefix from its end, see `both_ways`.
         recurrence: names of the methods that define the recurrence, see `compiled`.
         on_inputs: called with the inputs of the recurrence in every forward pass; None for nothing.
@@ -128,6 +131,8 @@ class Mixer(nn.Module, ABC):
         super().__init__()
         self.codes = Codes()
         self.auxiliary: Tensor | None = None
+        self.last_rounds: int | None = None
+        self.residual: float | None = None
         self.on_inputs: Callable[[Inputs], None] | None = None
         check_rules(self)
         self.build()
@@ -204,6 +209,11 @@ class Mixer(nn.Module, ABC):
         """Return how tokens change rows of the state; None where they do not, or the work is not known."""
         return None
 
+    @property
+    def sees_everything(self) -> bool:
+        """Whether a token sees all earlier ones, also at distances that training has not shown."""
+        return False
+
     def tokens_to_keep(self, inputs: Inputs) -> Tensor | None:
         """Return what later tokens may see of these [B, tokens, ..], where the memory is the last tokens; else None."""
         return None
@@ -211,6 +221,33 @@ class Mixer(nn.Module, ABC):
     def visible_later(self, known: Tensor) -> Tensor:
         """Return the part of kept tokens [B, tokens, ..] that a later token may see."""
         return known
+
+    def log_weights(self, x: Tensor) -> Tensor | None:
+        """Return log a [B, H, T, T], the weight of token j for token i, of texts x [B, T, D]; -inf for tokens not seen.
+
+        The texts begin with the first token. None: the outputs are no means of values with weights of at least 0.
+        """
+        return None
+
+    def state_before(self, x: Tensor, shared: Shared, slices: Slices) -> State:
+        """Return the state before a slice x [B, T, D] of a text, with the `memory` of a text that begins there.
+
+        It has the position, and the tails of convolutions after the tokens before the slice.
+        """
+        state = self.initial(x)
+        if "position" in state:
+            state["position"] = state["position"] + slices.rank * x.shape[1]
+        reach = max([value.shape[1] for name, value in state.items() if name.endswith("tail")], default=0)
+        if not reach:
+            return state
+        before = slices.before(x, reach)
+        scratch = dict(shared)
+        if "first_values" in scratch:
+            scratch["first_values"] = scratch["first_values"][:, :reach]
+        _, after = self.project(before, state, scratch)
+        tails = {name: value for name, value in after.items() if name.endswith("tail")}
+        # 0 * value: the first slice too must use what was gathered, for the exchange of gradients.
+        return state | {name: value if slices.rank else state[name] + 0 * value for name, value in tails.items()}
 
     def transition(self, empty: Tensor, inputs: Inputs) -> Tensor:
         """Return the effect of tokens on a memory before them, for `carried`: here a matrix [B, H, K, K].

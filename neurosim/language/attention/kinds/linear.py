@@ -20,6 +20,7 @@ from .matrix_memory import AdditiveMixer
 from .modules import ACTIVATIONS, activation, linear, low_rank, repeat_heads, split_heads
 from .qkv import ConvolvedMixer, GatedMixer, NormedMixer, QKVMixer
 from .rotary import MAX_CHANNELS, TrainedAngles, build_rotary
+from .weights import ages, log_features
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -119,6 +120,13 @@ class LinearAttention(AdditiveMixer, ConvolvedMixer, GroupedMixer, GatedMixer):
         if self.extra_columns:
             v = torch.cat([v, torch.ones_like(v[..., :1])], -1)
         return {"q": q, "k": k, "v": v}, after
+
+    def log_weights(self, x: Tensor) -> Tensor | None:
+        if not self.do_feature_map_norm:
+            return None
+        inputs, _ = self.project(x, self.initial(x), {})
+        scores = log_features(inputs["q"], inputs["k"])
+        return scores.masked_fill(ages(x) < 0, -torch.inf).log_softmax(-1)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         if self.extra_columns:

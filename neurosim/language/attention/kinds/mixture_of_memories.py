@@ -26,6 +26,7 @@ from .modules import (
     split_heads,
 )
 from .qkv import GatedMixer
+from .slices import Slices
 
 
 class Packing:
@@ -279,6 +280,28 @@ class MoM(RoutedMixer):
             tail = getattr(self, f"{name}_conv1d").initial(x)
             state[f"{name}_tail"] = tail[:, None].repeat(1, self.count, 1, 1)
         return state
+
+    def state_before(self, x: Tensor, shared: Shared, slices: Slices) -> State:
+        """Return the state of `Mixer.state_before`: a tail is of the tokens that were routed to its memory."""
+        state = self.initial(x)
+        inputs, tails = self.project(x, state, shared)
+        if not tails:
+            return state
+        memories = torch.arange(self.count, device=x.device)
+        routed = (inputs["index"].flatten(1)[:, None] == memories[:, None]).sum(-1)  # [B, memories]
+        tail = torch.cat(list(tails.values()), -1)
+        # Tails of all memories, and in a further channel the number of tokens that were routed to each in the slice.
+        counts = routed[..., None, None].to(tail.dtype).expand(-1, -1, tail.shape[2], 1)
+        both = slices.gather(torch.cat([tail, counts], -1))
+        known = torch.cat([state[name] for name in tails], -1) + 0 * both[0][..., :-1]
+        length = tail.shape[2]
+        place = torch.arange(length, device=x.device)[:, None]
+        for each in both[: slices.rank]:
+            # n tokens of that slice push n of the tail out; what remains moves to the front.
+            pushed = each[..., -1:].clamp(max=length).long()
+            index = torch.where(place < length - pushed, place + pushed, place + length)
+            known = torch.cat([known, each[..., :-1]], 2).gather(2, index.expand_as(known))
+        return state | dict(zip(tails, known.split([value.shape[-1] for value in tails.values()], -1), strict=True))
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         scores = self.gate_proj(x).softmax(-1)

@@ -43,8 +43,8 @@ class NewtonMixer(Mixer):
     units: Annotated[int, Rule("> 0")]
     rounds: Annotated[int, Rule("> 0")] | None
     blocks: Annotated[int, Rule("> 0")]
-    last_rounds = 0
-    residual = 0.0
+    last_rounds: int
+    residual: float
     _warned = False
 
     @abstractmethod
@@ -56,6 +56,8 @@ class NewtonMixer(Mixer):
 
         As in the source all biases are 0 but those of the first gate, which fall from 0 to -1 over the units.
         """
+        self.last_rounds = 0
+        self.residual = 0.0
         inputs = divide(self.width, self.blocks, self.name("width"))
         units = divide(self.units, self.blocks, self.name("units"))
         self.in_proj = nn.ModuleList([linear(inputs, gates * units, bias=True) for _ in range(self.blocks)])

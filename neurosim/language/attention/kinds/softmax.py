@@ -14,8 +14,9 @@ from ....base.rules import Natural, Positive, Rule
 from .base import Inputs, Mixer, Shared, State
 from .compiled import Cache, Step
 from .growing import appended
-from .modules import divide, linear, split_heads
+from .modules import divide, linear, repeat_heads, split_heads
 from .rotary import build_rotary
+from .weights import ages, products
 from .windows import attend_to_last, bounded
 
 
@@ -89,6 +90,10 @@ class CachedAttention(Mixer):
     def tokens_to_keep(self, inputs: Inputs) -> Tensor | None:
         return self.visible_later(torch.cat([inputs["k"], inputs["v"]], -1))
 
+    @property
+    def sees_everything(self) -> bool:
+        return not self.window_size
+
     def visible_later(self, known: Tensor) -> Tensor:
         if self.window_size:
             # The next token takes the last place in the window itself.
@@ -142,9 +147,9 @@ class SoftmaxAttention(CachedAttention):
         else:
             turned = self.rotary_dim
         require(0 <= turned <= self.k_size, self.name("rotary_dim"), f"must be 0 to {self.k_size}", turned)
-        # A subclass with an algorithm of its own for the softmax knows no bound.
-        is_plain = type(self).chunked is CachedAttention.chunked
-        require(is_plain or self.score_cap is None, self.name("score_cap"), "must be None in this kind", self.score_cap)
+        # Another algorithm for the softmax knows no bound.
+        may_bound = self.is_plain or self.score_cap is None
+        require(may_bound, self.name("score_cap"), "must be None in this kind", self.score_cap)
         self.rotary = build_rotary(turned, self.rope_theta, self.rope_scaling) if turned else None
         queries = self.num_heads * self.k_size
         keys = self.kv_heads * self.k_size
@@ -157,6 +162,11 @@ class SoftmaxAttention(CachedAttention):
         if self.qk_norm or self.whole_norm:
             sizes = (queries, keys) if self.whole_norm else (self.k_size, self.k_size)
             self.q_norm, self.k_norm = (nn.RMSNorm(size, self.norm_eps) for size in sizes)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is softmax over the tokens so far or the last ones, by no algorithm of a subclass."""
+        return type(self).chunked is CachedAttention.chunked
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q [B, T, H, K], and k and v of `kv_heads`, before their positions."""
@@ -185,6 +195,17 @@ class SoftmaxAttention(CachedAttention):
         # Keys are stored at their positions: q . k then depends on the distance alone.
         q, k = (self.turn(value, state["position"]) for value in (q, k))
         return {"q": q, "k": k, "v": v}, {"position": state["position"] + x.shape[1]}
+
+    def log_weights(self, x: Tensor) -> Tensor | None:
+        if not self.is_plain:
+            return None
+        inputs, _ = self.project(x, self.initial(x), {})
+        scores = products(inputs["q"], repeat_heads(inputs["k"], self.groups)) * self.k_size**-0.5
+        age = ages(x)
+        visible = age >= 0
+        if self.window_size:
+            visible = visible & (age < self.window_size)
+        return bounded(scores, self.score_cap).masked_fill(~visible, -torch.inf).log_softmax(-1)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         out = out.flatten(-2)

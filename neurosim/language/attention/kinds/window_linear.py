@@ -20,6 +20,7 @@ from .matrix_memory import AdditiveMixer
 from .modules import linear, repeat_heads
 from .softmax import SoftmaxAttention
 from .tracing import compiles, leaf
+from .weights import ages, log_features, products
 
 OPEN = 4.0  # first bias of the gates: a state keeps sigmoid(4)^(1/16) = 0.999 of itself per token
 
@@ -180,6 +181,32 @@ class WindowLinearAttention(AdditiveMixer):
         added = torch.einsum("bthk,mhk->bthm", q, keys) * self.softmax.k_size**-0.5
         added = F.pad(added, (0, 0, 0, 0, 0, more)).unflatten(1, (-1, scores.shape[-2])).transpose(2, 3)
         return torch.cat([scores, added], -1), values
+
+    def log_weights(self, x: Tensor) -> Tensor | None:
+        """Return the weights of both parts in their common normaliser, as `Mixer.log_weights`."""
+        inner = self.softmax
+        w = self.window_size
+        q, k, _ = inner.split(x)
+        start = torch.zeros((), dtype=torch.int64, device=x.device)
+        turned = repeat_heads(inner.turn(k, start), inner.groups)
+        near = products(inner.turn(q, start), turned) * inner.k_size**-0.5
+        # c, learnt for each head, weighs the state against the window.
+        features = log_features(self.feature_map_q(q), repeat_heads(self.feature_map_k(k), inner.groups))
+        far = features + self.offset[:, None, None]
+        if self.gk_proj is not None:
+            gates = F.logsigmoid(self.gk_proj(x)) / self.gate_logit_normalizer
+            total = gates.cumsum(1).mT
+            # Token j enters the state as token j + w comes, and decays from the token after on.
+            entered = F.pad(total[..., w:], (0, min(w, x.shape[1])))
+            far = far + total[..., None] - entered[..., None, :]
+        age = ages(x)
+        scores = torch.where(age < w, near, far).masked_fill(age < 0, -torch.inf)
+        if self.meta is None:
+            return scores.log_softmax(-1)
+        keys, _ = self.meta.split(inner.k_size, -1)
+        meta = torch.einsum("bihc,mhc->bhim", q, keys) * inner.k_size**-0.5
+        # Meta tokens take part in the normaliser; the teacher has none.
+        return torch.cat([meta, scores], -1).log_softmax(-1)[..., self.meta_tokens :]
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.softmax.finish(joined(inputs["attended"], inputs["mass"], out, self.offset), x, inputs)

@@ -24,7 +24,6 @@ from .low_rank import add_low_rank, merge_low_rank
 from .records import LinearisationSpec, LinearisationState, StageProgress, StageSpec, StageState
 from .saved import read_checkpoint, restore, write_checkpoint
 from .students import Student
-from .weights import has_weights, log_weights
 
 CLIP = 1.0  # maximum norm of a gradient
 SAVED = 50  # updates between checkpoints, at most
@@ -82,7 +81,7 @@ class Linearisation:
         minimum = self.spec.length + 2
         require(len(tokens) >= minimum, "text", f"must have at least {minimum} tokens to learn from", len(tokens))
         if self.spec.match.steps and self.spec.match.attention:
-            _check_weights(student)
+            self._check_weights()
         self.state = LinearisationState()
         self._saved: Mapping[str, NDArray[Any]] = {}
         if checkpoint is not None and checkpoint.is_file():
@@ -141,6 +140,18 @@ class Linearisation:
             gain = (out * target).sum() / out.square().sum()
             if gain > 0:
                 weight.mul_(gain)
+
+    @torch.no_grad()
+    def _check_weights(self) -> None:
+        """Raise if a replaced layer has no attention weights."""
+        for i in self.student.layers:
+            for model in (self.student.model, self.teacher):
+                if model.mixers()[i].log_weights(model.embed(self.tokens[None, :1])) is None:
+                    kind = model.config.layers[i].kind
+                    raise NeurosimInputError(
+                        f"match.attention: must be 0 for layers without attention weights (layers.{i} is '{kind}'); "
+                        "set it to 0, or choose linear or window_linear"
+                    )
 
     def _match(self) -> _Stage:
         """Return stage 1: new parameters of the replaced layers, and the errors of these layers."""
@@ -214,9 +225,12 @@ class Linearisation:
         for i in self.student.layers:
             x, _ = recorded[i]
             with torch.no_grad():
-                wanted = log_weights(self.teacher.mixers()[i], x).exp()
+                theirs = self.teacher.mixers()[i].log_weights(x)
+            ours = self.student.model.mixers()[i].log_weights(x)
+            assert theirs is not None and ours is not None  # `_check_weights`
+            wanted = theirs.exp()
             # -inf for later tokens, whose weight is 0.
-            ours = log_weights(self.student.model.mixers()[i], x).masked_fill(wanted == 0, 0.0)
+            ours = ours.masked_fill(wanted == 0, 0.0)
             losses.append(-(wanted * ours).sum(-1).mean())
         return torch.stack(losses).sum()
 
@@ -263,17 +277,6 @@ class Linearisation:
                     began = now
                     write_checkpoint(self.checkpoint, self.state, self.student.model, stage.parameters, optimiser)
         state.seconds += time.perf_counter() - began
-
-
-def _check_weights(student: Student) -> None:
-    """Raise if a replaced layer has no attention weights."""
-    for i in student.layers:
-        if not has_weights(student.model.mixers()[i]):
-            kind = student.model.config.layers[i].kind
-            raise NeurosimInputError(
-                f"match.attention: must be 0 for layers without attention weights (layers.{i} is '{kind}'); "
-                "set it to 0, or choose linear or window_linear"
-            )
 
 
 @contextmanager
