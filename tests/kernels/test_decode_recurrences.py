@@ -51,20 +51,22 @@ def test_gated_units(states: int, weights: int) -> None:
     assert_close(state, wanted)
 
 
-def test_states_that_a_matrix_mixes() -> None:
+@pytest.mark.parametrize("parts", [1, 2])
+def test_states_that_a_matrix_mixes(parts: int) -> None:
     draw = Draws()
     count = 3
     state = draw(TOKENS, HEADS, count * KEYS, VALUES)
     wanted = state.copy()
     q = draw(TOKENS, HEADS, KEYS)
     k = draw(TOKENS, HEADS, KEYS)
-    v = draw(TOKENS, HEADS, VALUES)
+    v = draw(TOKENS, HEADS, parts, VALUES)
     transition = draw(TOKENS, HEADS, count, count)
-    source = draw(TOKENS, HEADS, count)
-    mark = draw(TOKENS, HEADS, count)
-    out = empty(TOKENS, HEADS, VALUES)
+    source = draw(TOKENS, HEADS, count, parts)
+    mark = draw(TOKENS, HEADS, parts, count)
+    out = empty(TOKENS, HEADS, parts, VALUES)
     rows = {"q": q, "k": k, "v": v, "transition": transition, "source": source, "mark": mark}
-    run(states.several_states(state=state, **SIZES, **rows, mixed=count, change=empty(count, VALUES), out=out), HEADS)
+    spare = empty(count, VALUES)
+    run(states.several_states(state=state, **SIZES, **rows, mixed=count, parts=parts, change=spare, out=out), HEADS)
     assert_close(out, matrix_states_reference.several_states(wanted, **rows))
     assert_close(state, wanted)
 

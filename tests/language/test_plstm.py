@@ -51,35 +51,44 @@ def paths(begin: Node, end: Node) -> Iterator[list[int]]:
 
 
 def chain_of_matrices(layer: Any, x: Tensor) -> list[Tensor]:
-    """Return what the heads of a chain read, token by token: J states [K, V] of each, in plain sums."""
-    heads, states, size = layer.heads, layer.states, layer.k_size
+    """Return what the heads of a chain read, token by token: J states [K, V / P] of each, in plain sums."""
+    heads, states, parts, size = layer.heads, layer.states, layer.value_parts, layer.k_size
     q, k, v = (p(x).view(len(x), heads, size) for p in (layer.q_proj, layer.k_proj, layer.v_proj))
     outputs = []
-    memory = [[torch.zeros(size, size, dtype=x.dtype) for _ in range(states)] for _ in range(heads)]
+    memory = [[torch.zeros(size, size // parts, dtype=x.dtype) for _ in range(states)] for _ in range(heads)]
     for t, row in enumerate(x):
-        source, mark = layer.edge_proj(row).sigmoid().view(2, heads, states)
+        source, mark = layer.edge_proj(row).sigmoid().view(2, -1)
+        source, mark = source.view(heads, states, parts), mark.view(heads, parts, states)
         scales = (5 * layer.transitions.scale_proj(row)).tanh().view(heads, states)
         out, into = layer.transitions.turn_proj(row).view(2, heads, states, states)
         for h in range(heads):
             turn = rotation(out[h]) @ torch.diag(scales[h]) @ rotation(into[h])
-            seen = sum(mark[h, j] * memory[h][j].T @ q[t, h] for j in range(states)) / size**0.5
-            weight = layer.direct[h].sigmoid() if layer.closed else layer.direct[h]
-            outputs.append(seen + weight * (q[t, h] @ k[t, h]) / size**0.5 * v[t, h])
-            new = torch.outer(k[t, h], v[t, h])
+            value = v[t, h].view(parts, -1)
+            direct = (layer.direct.sigmoid() if layer.closed else layer.direct)[h].view(parts, parts)
+            own = q[t, h] @ k[t, h]
+            for p in range(parts):
+                seen = sum(mark[h, p, j] * memory[h][j].T @ q[t, h] for j in range(states))
+                seen = seen + own * sum(direct[p, r] * value[r] for r in range(parts))
+                outputs.append(seen / size**0.5)
             before = memory[h]
-            memory[h] = [sum(turn[i, j] * before[j] for j in range(states)) + source[h, i] * new for i in range(states)]
+            memory[h] = [
+                sum(turn[i, j] * before[j] for j in range(states))
+                + torch.outer(k[t, h], sum(source[h, i, p] * value[p] for p in range(parts)))
+                for i in range(states)
+            ]
     return outputs
 
 
-@pytest.mark.parametrize("closed", [False, True])
-def test_the_chain_of_matrices_is_its_equations(closed: bool) -> None:
+@pytest.mark.parametrize(("parts", "closed"), [(1, False), (1, True), (3, True), (3, False)])
+def test_the_chain_of_matrices_is_its_equations(parts: int, closed: bool) -> None:
     """Against plain sums, over several chunks."""
     torch.manual_seed(0)
-    layer: Any = build("plstm", 6, Depth(), {"num_heads": 2, "states": 2, "closed": closed}).double()
+    options = {"num_heads": 2, "states": 2, "value_parts": parts, "closed": closed}
+    layer: Any = build("plstm", 6, Depth(), options).double()
     layer.chunk = 4
     x = noise(1, 11, 6)
     with torch.no_grad():
-        for n, value in enumerate([*layer.transitions.parameters(), layer.edge_proj.weight]):
+        for n, value in enumerate([*layer.transitions.parameters(), layer.edge_proj.weight, layer.direct]):
             value.copy_(0.5 * noise(*value.shape, seed=n))
         wanted = torch.stack(chain_of_matrices(layer, x[0])).view(11, 2, 3)
         inputs, _ = layer.project(x, layer.initial(x), {})

@@ -282,41 +282,47 @@ def bonus(p, context, begin, end):
 
 @compiled(fastmath={"contract"})
 def _mix(rows, keys, q, k, v, transition, source, mark, change, out):
-    """out = sum_j m_j S_j^T q, then S_i = sum_j t_ij S_j + s_i k v^T; S_j are rows j K to j K + K."""
-    states = source.size
+    """out_p = sum_j m_pj S_j^T q, then S_i = sum_j t_ij S_j + k (sum_p s_ip v_p)^T; S_j are rows j K to j K + K."""
+    states, parts = source.shape
+    size = v.shape[1]
     out[:] = 0
     for n in range(keys):
         for i in range(states):
             into = change[i]
-            written = source[i] * k[n]
-            for j in range(v.size):
-                into[j] = written * v[j]
+            into[:] = 0
+            for part in range(parts):
+                written = source[i, part] * k[n]
+                for j in range(size):
+                    into[j] += written * v[part, j]
             # Row n of every state goes into row n of state i.
             for m in range(states):
                 share = transition[i, m]
                 before = rows[m * keys + n]
-                for j in range(v.size):
+                for j in range(size):
                     into[j] += share * before[j]
         for i in range(states):
             own = rows[i * keys + n]
-            seen = mark[i] * q[n]
             into = change[i]
-            for j in range(v.size):
-                out[j] += seen * own[j]
+            for part in range(parts):
+                seen = mark[part, i] * q[n]
+                for j in range(size):
+                    out[part, j] += seen * own[j]
+            for j in range(size):
                 own[j] = into[j]
 
 
-@operation(f"{STATE} q k v transition source mark mixed change out", in_order=True)
+@operation(f"{STATE} q k v transition source mark mixed parts change out", in_order=True)
 def several_states(p, context, begin, end):
-    """o = sum_j m_j S_j^T q, then S_i = sum_j t_ij S_j + s_i k v^T, of `mixed` states j a head (pLSTM).
+    """o_p = sum_j m_pj S_j^T q, then S_i = sum_j t_ij S_j + k (sum_p s_ip v_p)^T, of `mixed` states a head (pLSTM).
 
-    Operands: the state [tokens, H, J K, V]; transition [tokens, H, J, J], source and mark [tokens, H, J]; `change`
-    float32 [J, V] for this thread. Parts are heads.
+    Operands: the state [tokens, H, J K, V]; v and out [tokens, H, P V]; transition [tokens, H, J, J], source
+    [tokens, H, J, P], mark [tokens, H, P, J]; `change` float32 [J, V] for this thread. Threads take heads.
     """
     heads = p.heads
     keys = p.keys
     values = p.values
     count = p.mixed
+    parts = p.parts
     change = matrix(p.change, count, values, FLOAT)
     for t in range(p.tokens * (end - begin)):
         i, h = turn(context, t, p.tokens, begin, end)
@@ -324,8 +330,10 @@ def several_states(p, context, begin, end):
         rows = matrix(p.state + 4 * (own * heads + h) * count * keys * values, count * keys, values, FLOAT)
         q = head_of(p.q, i, heads, h, 1, keys)
         k = head_of(p.k, i, heads, h, 1, keys)
-        v = head_of(p.v, i, heads, h, 1, values)
-        source = head_of(p.source, i, heads, h, 1, count)
-        mark = head_of(p.mark, i, heads, h, 1, count)
-        transition = matrix(p.transition + 4 * (i * heads + h) * count * count, count, count, FLOAT)
-        _mix(rows, keys, q, k, v, transition, source, mark, change, head_of(p.out, i, heads, h, 1, values))
+        at = 4 * (i * heads + h)
+        v = matrix(p.v + at * parts * values, parts, values, FLOAT)
+        source = matrix(p.source + at * count * parts, count, parts, FLOAT)
+        mark = matrix(p.mark + at * parts * count, parts, count, FLOAT)
+        transition = matrix(p.transition + at * count * count, count, count, FLOAT)
+        out = matrix(p.out + at * parts * values, parts, values, FLOAT)
+        _mix(rows, keys, q, k, v, transition, source, mark, change, out)

@@ -88,10 +88,13 @@ def several_states(
     source: np.ndarray,
     mark: np.ndarray,
 ) -> np.ndarray:
-    """o = sum_j m_j S_j^T q, then S_i = sum_j t_ij S_j + s_i k v^T; state [tokens, H, J K, V] (pLSTM)."""
+    """o_p = sum_j m_pj S_j^T q, then S_i = sum_j t_ij S_j + k (sum_p s_ip v_p)^T (pLSTM).
+
+    state [tokens, H, J K, V], v [tokens, H, P, V], source [tokens, H, J, P], mark [tokens, H, P, J].
+    """
     tokens, heads, _, values = state.shape
-    several = state.reshape(tokens, heads, source.shape[-1], -1, values)
-    out = np.einsum("bhj,bhk,bhjkv->bhv", mark, q, several)
-    new = np.einsum("bhi,bhk,bhv->bhikv", source, k, v)
+    several = state.reshape(tokens, heads, source.shape[-2], -1, values)
+    out = np.einsum("bhpj,bhk,bhjkv->bhpv", mark, q, several)
+    new = np.einsum("bhip,bhk,bhpv->bhikv", source, k, v)
     several[:] = np.einsum("bhij,bhjkv->bhikv", transition, several) + new
     return out

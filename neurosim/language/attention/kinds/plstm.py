@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ....base.errors import NeurosimInputError, require
 from ....base.rules import Rule
 from ....kernels.decode.matrix_states import cpu as matrix_states
 from ....kernels.decode.vectors import rotations as rotation_kernels
@@ -86,19 +87,27 @@ class PLSTM(ConvolvedMixer, GatedMixer):
     and t is a matrix that mixes them (`MatrixGates`): S_i = sum_j t_ij S_j + s_i k v^T, o = sum_j m_j S_j^T q. The
     first gates of the source's code are those of `closed=True`.
 
+    With P `value_parts` v, and what a head puts out, are in P parts, s is [J, P], m [P, J] and d [P, P]:
+    S_i = sum_j t_ij S_j + k (sum_p s_ip v_p)^T, o_p = sum_j m_pj S_j^T q + (q . k) sum_r d_pr v_r. The source's layer
+    of sequences has 4 states and 4 parts (in its code J_T, J_V and J_O).
+
     Args:
         num_heads: heads; width / num_heads channels each.
         gate_fn: activation of the output gate; None for no gate.
         states: J; None: one state, whose transition is a sigmoid.
+        value_parts: P; needs `states`.
+        passthrough: add each channel of x to y times a weight, 1 at first.
         closed: sources and marks begin at sigmoid(-5) in place of 1/2, the same for all tokens, and d is a sigmoid of a
             weight, sigmoid(-5) at first, in place of 1.
 
-    The memory is [B, H, J K, V].
+    The memory is [B, H, J K, V / P].
     """
 
     num_heads: int = 4
     gate_fn: str | None = "swish"
     states: Annotated[int, Rule("> 0")] | None = None
+    value_parts: Annotated[int, Rule("> 0")] = 1
+    passthrough: bool = False
     closed: bool = False
 
     def build(self) -> None:
@@ -106,15 +115,21 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         self.k_size = self.v_size = divide(self.width, self.num_heads, self.name("width"))
         self.project_qkv(self.width, self.width, self.width)
         self.convolve()
+        parts = self.value_parts
+        require(parts == 1 or self.states is not None, self.name("value_parts"), "must be 1 without states", parts)
+        divide(self.v_size, parts, self.name("width"))
         self.transitions: MatrixGates | None = None
         if self.states is None:
             self.edge_proj = linear(self.width, 3 * self.heads, bias=True)
             nn.init.constant_(self.edge_proj.bias[self.heads : 2 * self.heads], DIRECT)
         else:
-            self.edge_proj = linear(self.width, 2 * self.heads * self.states, bias=True)
+            self.edge_proj = linear(self.width, 2 * self.heads * self.states * parts, bias=True)
             self.transitions = MatrixGates(self.width, self.heads, self.states)
             self.why_not_parallel = "its states are mixed by matrices"
-        self.direct = nn.Parameter(torch.ones(self.heads))
+        # Of one part d is a number a head, of several it begins as the identity.
+        direct = torch.ones(self.heads) if parts == 1 else torch.eye(parts).repeat(self.heads, 1, 1)
+        self.direct = nn.Parameter(direct)
+        self.through = nn.Parameter(torch.ones(self.width)) if self.passthrough else None
         if self.closed:
             self._close()
         self.output()
@@ -125,14 +140,15 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         nn.init.zeros_(self.edge_proj.weight)
         nn.init.constant_(self.direct, CLOSED)
         # Source and mark are first and last; between them, without states, the transitions.
-        count = self.heads * (self.states or 1)
+        count = self.heads * (self.states or 1) * self.value_parts
         self.edge_proj.bias[:count] = CLOSED
         self.edge_proj.bias[-count:] = CLOSED
 
     def initial(self, x: Tensor) -> State:
         state = super().initial(x)
         if self.states is not None:
-            state["memory"] = x.new_zeros(len(x), self.heads, self.states * self.k_size, self.v_size)
+            rows = self.states * self.k_size
+            state["memory"] = x.new_zeros(len(x), self.heads, rows, self.v_size // self.value_parts)
         return state
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -150,7 +166,19 @@ class PLSTM(ConvolvedMixer, GatedMixer):
     def own(self, inputs: Inputs) -> Tensor:
         """Return d (q . k) v [.., H, V], the share of a token in its own output."""
         weight = self.direct.sigmoid() if self.closed else self.direct
-        return ((inputs["q"] * inputs["k"]).sum(-1) * weight)[..., None] * inputs["v"]
+        product = (inputs["q"] * inputs["k"]).sum(-1)
+        if self.value_parts == 1:
+            return (product * weight)[..., None] * inputs["v"]
+        return ((product[..., None, None] * weight) @ self._in_parts(inputs["v"])).flatten(-2)
+
+    def _in_parts(self, v: Tensor) -> Tensor:
+        """Return values [.., H, V] as [.., H, P, V / P]."""
+        return v.unflatten(-1, (self.value_parts, -1))
+
+    def _gates(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return the sources [.., H, J, P] and marks [.., H, P, J] of several states."""
+        source = inputs["source"].unflatten(-1, (-1, self.value_parts))
+        return source, inputs["mark"].unflatten(-1, (self.value_parts, -1))
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         if self.states is not None:
@@ -174,9 +202,9 @@ class PLSTM(ConvolvedMixer, GatedMixer):
     def _append_mixed(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor:
         """Append `_mixed`."""
         heads = self.heads
-        values = self.v_size
+        values = self.v_size // self.value_parts
         count = memory.shape[2] // self.k_size
-        out = step.value(heads, values)
+        out = step.value(heads, self.v_size)
         step.append(
             matrix_states.several_states,
             Heads(heads),
@@ -186,6 +214,7 @@ class PLSTM(ConvolvedMixer, GatedMixer):
             keys=self.k_size,
             values=values,
             mixed=count,
+            parts=self.value_parts,
             change=step.scratch(count * values),
         )
         return out + self.own(inputs)
@@ -193,18 +222,21 @@ class PLSTM(ConvolvedMixer, GatedMixer):
     def _mixed(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Return `recur` of states that a matrix mixes."""
         seen = memory.unflatten(-2, (-1, self.k_size))
-        # sum over states of m_j S_j, then q: [B, H, V]
-        marked = torch.einsum("bhj,bhjkv->bhkv", inputs["mark"], seen)
-        out = read(marked, inputs["q"]) + self.own(inputs)
-        new = inputs["k"][..., None] * inputs["v"][..., None, :]
+        source, mark = self._gates(inputs)
+        # sum over states of m_pj S_j, then q: [B, H, P, V / P]
+        marked = torch.einsum("bhpj,bhjkv->bhpkv", mark, seen)
+        out = torch.einsum("bhpkv,bhk->bhpv", marked, inputs["q"]).flatten(-2) + self.own(inputs)
+        written = source @ self._in_parts(inputs["v"])
         after = torch.einsum("bhij,bhjkv->bhikv", inputs["transition"], seen)
-        after = after + inputs["source"][..., None, None] * new[:, :, None]
+        after = after + inputs["k"][:, :, None, :, None] * written[..., None, :]
         return after.flatten(-3, -2), out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         if self.states is not None:
-            after, out = _chunked_states(memory.unflatten(-2, (-1, self.k_size)), inputs, self.chunk)
-            return after.flatten(-3, -2), out + self.own(inputs)
+            source, mark = self._gates(inputs)
+            parted = inputs | {"v": self._in_parts(inputs["v"]), "source": source, "mark": mark}
+            after, out = _chunked_states(memory.unflatten(-2, (-1, self.k_size)), parted, self.chunk)
+            return after.flatten(-3, -2), out.flatten(-2) + self.own(inputs)
         # The mark scales what is read, the source what is written: both go onto q and k.
         q = inputs["mark"][..., None] * inputs["q"]
         k = inputs["source"][..., None] * inputs["k"]
@@ -214,8 +246,14 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         out = torch.cat([read(memory, q[:, 0])[:, None], out[:, :-1]], 1)
         return after, out + self.own(inputs)
 
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        y = super().finish(out, x, inputs)
+        return y if self.through is None else y + self.through * x
+
     def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
         """Return Lambda = diag(t), B = s k, u = v, with y = m C h of the token before, and d (q . k) v."""
+        if self.value_parts > 1:
+            raise NeurosimInputError(f"{type(self).__name__}: with value_parts a state is read by several outputs")
         q, k, v = (inputs[name] for name in "qkv")
         source = inputs["source"][..., None]
         mark = inputs["mark"][..., None]
@@ -241,7 +279,9 @@ class PLSTM(ConvolvedMixer, GatedMixer):
 
 
 def _chunked_states(states: Tensor, inputs: Inputs, chunk: int) -> tuple[Tensor, Tensor]:
-    """Return (states [B, H, J, K, V] after the tokens, what the tokens read [B, T, H, V]) of states before them.
+    """Return (states [B, H, J, K, V] after the tokens, what the tokens read [B, T, H, P, V]) of states before them.
+
+    Values are [B, T, H, P, V], sources [B, T, H, J, P] and marks [B, T, H, P, J].
 
     Within a chunk a token reads earlier ones by the weights m_t . T_(t-1) .. T_(n+1) s_n, which are carried on for all
     of them, and for all chunks, at once; from chunk to chunk the states are.
@@ -256,23 +296,24 @@ def _chunked_states(states: Tensor, inputs: Inputs, chunk: int) -> tuple[Tensor,
     is_more = torch.arange(q.shape[1] * size, device=q.device).view(1, -1, size, 1, 1, 1) >= length
     transition = torch.where(is_more, eye, transition)
     passed = eye.expand(*transition[:, :, 0].shape)  # T_(t-1) .. of the chunk's first token
-    carried = source[:, :, :0]  # [B, C, tokens so far, H, J]
+    carried = source[:, :, :0]  # [B, C, tokens so far, H, J, P]
     weights = []
     leads = []
     for t in range(size):
-        weights.append(F.pad((carried * mark[:, :, t, None]).sum(-1).movedim(2, -1), (0, size - t)))
-        leads.append((mark[:, :, t, :, None] @ passed)[..., 0, :])
+        # [B, C, H, P, P, tokens of the chunk]
+        weights.append(F.pad((mark[:, :, t, None] @ carried).movedim(2, -1), (0, size - t)))
+        leads.append(mark[:, :, t] @ passed)
         step = transition[:, :, t]
-        carried = torch.cat([(step[:, :, None] @ carried[..., None])[..., 0], source[:, :, t, None]], 2)
+        carried = torch.cat([step[:, :, None] @ carried, source[:, :, t, None]], 2)
         passed = step @ passed
-    scores = torch.einsum("bcthk,bcnhk->bchtn", q, k) * torch.stack(weights, -2)
-    out = torch.einsum("bchtn,bcnhv->bcthv", scores, v)
-    added = torch.einsum("bcnhj,bcnhk,bcnhv->bchjkv", carried, k, v)
+    scores = torch.einsum("bcthk,bcnhk->bchtn", q, k)[:, :, :, None, None] * torch.stack(weights, -2)
+    out = torch.einsum("bchprtn,bcnhrv->bcthpv", scores, v)
+    added = torch.einsum("bcnhjv,bcnhk->bchjkv", carried @ v, k)
     lead = torch.stack(leads, 2)
     rest = []
     # Chunks are taken apart at once: the gradient of an index would be a tensor of all of them, for each.
     parts = (x.unbind(1) for x in (lead, q, passed, added))
     for marked, queries, through, new in zip(*parts, strict=True):
-        rest.append(torch.einsum("bthj,bthk,bhjkv->bthv", marked, queries, states))
+        rest.append(torch.einsum("bthpj,bthk,bhjkv->bthpv", marked, queries, states))
         states = torch.einsum("bhij,bhjkv->bhikv", through, states) + new
     return states, (out + torch.stack(rest, 1)).flatten(1, 2)[:, :length]
