@@ -396,10 +396,16 @@ def _without_empty_ends(cells: list[str], count: int) -> list[str]:
 
 
 def decode_text(content: bytes) -> str:
-    """Return the text of a table: UTF-16 where its first two bytes say so, as spreadsheets write it, else UTF-8."""
+    """Return the text of a table: UTF-16 where its first two bytes say so, else UTF-8, else that of Windows in Europe.
+
+    All three are what spreadsheets write.
+    """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")
-    return content.decode("utf-8", errors="replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 def rows_of(frame: Any, time: str | None = None) -> Iterator[SeriesRow]:

@@ -100,6 +100,13 @@ def test_semicolons_part_numbers_with_decimal_commas(head: str, tmp_path: Path) 
     check(tmp_path / "a.csv", head + lines, guessed)
 
 
+def test_truth_values_are_polarities(tmp_path: Path) -> None:
+    """As pandas writes a column of them, beside a column without a name that numbers the rows."""
+    rows = zip(range(N), T, X, Y, P, strict=True)
+    lines = [f"{k},{t},{x},{y},{bool(p)}\n" for k, t, x, y, p in rows]
+    check(tmp_path / "a.csv", ",timestamp,x,y,polarity\n" + "".join(lines), (MICROSECONDS,), shape=(2, 50, 60))
+
+
 def test_reading_says_what_it_guessed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("10,3,1,0\n40000,0,0,1\n")

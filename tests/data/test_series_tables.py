@@ -322,6 +322,8 @@ def test_columns_are_found_below_empty_cells_comments_and_numbers_of_rows() -> N
     columns, rows = read_series(["# by a logger\n", "1404174600,2\n", "1404174900,3\n"], "t.csv")
     assert (columns.time, columns.numbers) == ("column1", ("column2",)) and len(list(rows)) == 2
     assert decode_text("t,v\n1,2\n".encode("utf-16")) == "t,v\n1,2\n"
+    # A category with an accent is not another one without.
+    assert decode_text("Größe;Ort\n1,5;é\n".encode("cp1252")) == "Größe;Ort\n1,5;é\n"
 
 
 def test_numbers_have_the_unit_of_their_column() -> None:

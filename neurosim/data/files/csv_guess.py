@@ -29,6 +29,8 @@ MAX_COMMENTS = 100
 SECONDS: Mapping[str, float] = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 # A name with its unit: `t_us`, `time [ms]`, `timestamp(ns)`, "ts (s)".
 UNIT = re.compile(r"^([a-z]+?)[ _]*[\[( _]([a-z]+)[\])]?$")
+# Polarities of tables that hold truth values, as pandas writes them.
+TRUTH = re.compile(r"\b(?:[Tt]rue|[Ff]alse)\b")
 # The sensor in a comment: `resolution 346 260`, `width=346, height=260`, `geometry 640x480`.
 SIZE = re.compile(r"(?:resolution|geometry|sensor|size|width)\D{0,12}(\d{1,5})\D{1,12}?(\d{1,5})", re.I)
 # Names of the column of units of a sensor without rows, where no column is called as those of `tables.NAMES`.
@@ -202,11 +204,13 @@ def _delimiter(line: str) -> str | None:
 
 
 def _split(line: str, delimiter: str | None) -> list[str]:
-    return _with_points(line.rstrip("\r\n"), delimiter).split(delimiter)
+    return _plain(line.rstrip("\r\n"), delimiter).split(delimiter)
 
 
-def _with_points(line: str, delimiter: str | None) -> str:
-    """Return a line with decimal points where semicolons separate its numbers, which may have decimal commas."""
+def _plain(line: str, delimiter: str | None) -> str:
+    """Return a line with 1 and 0 for True and False, and with decimal points where semicolons part its numbers."""
+    if "rue" in line or "alse" in line:
+        line = TRUTH.sub(lambda match: str(int(match[0].lower() == "true")), line)
     return line.replace(",", ".") if delimiter == ";" else line
 
 
@@ -247,7 +251,7 @@ def _numbers(path: object, lines: islice[str], head: _Head) -> Iterator[NDArray[
             if any(not line.strip() or len(line) > MAX_LINE or "_" in line for line in block[:end]):
                 raise ValueError
             if end:
-                rows = [_with_points(line, head.delimiter) for line in block[:end]]
+                rows = [_plain(line, head.delimiter) for line in block[:end]]
                 table = np.loadtxt(rows, delimiter=head.delimiter, comments=None, ndmin=2)
             else:
                 table = np.empty((0, 0))
