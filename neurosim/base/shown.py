@@ -71,9 +71,9 @@ def shorten(value: object, limit: int = VALUE) -> str:
     return text
 
 
-def inflect(count: int, name: str) -> str:
-    """Return the noun for so many things: `unit` for 1, else `units`."""
-    return name if count == 1 else f"{name}s"
+def counted(count: int, name: str) -> str:
+    """Return `1 unit` or `3,000 units`."""
+    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
 
 
 def html_table(caption: str, rows: Mapping[str, object]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_number, lookup, require
-from ..base.shown import html_table, inflect
+from ..base.shown import counted, html_table
 from .read_report import ReadReport
 
 # A time this close below a grid point, in steps, belongs to it: k * dt is rarely exact in binary.
@@ -115,8 +115,8 @@ class Spikes:
         return len(self.times)
 
     def __repr__(self) -> str:
-        events = f"{len(self)} {inflect(len(self), 'event')}"
-        units = f"{self.size} {inflect(self.size, 'unit')}"
+        events = counted(len(self), "event")
+        units = counted(self.size, "unit")
         return f"Spikes({events} of {units} {self.shape}, {self.duration:.6g} s)"
 
     def _repr_html_(self) -> str:
@@ -348,8 +348,8 @@ class Recordings(Sequence[Spikes]):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        events = f"{len(self.ticks)} {inflect(len(self.ticks), 'event')}"
-        units = f"{self.size} {inflect(self.size, 'unit')}"
+        events = counted(len(self.ticks), "event")
+        units = counted(self.size, "unit")
         return f"Recordings({len(self)} of {units} {self.shape}, {events})"
 
     def _repr_html_(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, lookup, require
-from ..base.shown import Shown, html_table, inflect
+from ..base.shown import Shown, counted, html_table
 from ..base.values import Distribution
 from .edges import Activation, Edges
 from .neurons.base import Neuron
@@ -127,7 +127,7 @@ class Network(Shown):
         parts = {one: len(getattr(self, many)) for one, many in names.items()}
         units = sum(population.size for population in self.populations)
         counts = ", ".join(f"{n:,} {one if n == 1 else names[one]}" for one, n in parts.items() if n)
-        return f"Network({units:,} {inflect(units, 'unit')}; {counts})"
+        return f"Network({counted(units, 'unit')}; {counts})"
 
     def _repr_html_(self) -> str:
         """Return tables of the populations by name, and of the projections."""

@@ -21,7 +21,8 @@ from neurosim.app.report import numbers
 from neurosim.app.runs.convert import KIND as CONVERT
 from neurosim.app.runs.convert import ConversionKind
 from neurosim.app.runs.convert.config import ConvertConfig, ReadingSettings
-from neurosim.app.runs.convert.overview import grouped, overview_of
+from neurosim.app.runs.convert.overview import overview_of
+from neurosim.app.runs.convert.page import grouped
 from neurosim.app.runs.convert.result import ConversionResult, Operator
 from neurosim.app.runs.convert.source import load
 from neurosim.app.runs.convert.text import write_text

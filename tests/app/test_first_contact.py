@@ -247,9 +247,11 @@ def test_a_file_in_the_place_of_a_dataset_is_told_what_takes_it(name: str, words
     assert code == 2 and f"{name}: is a file" in text and words in text
 
 
-def test_a_word_that_is_like_no_dataset_is_a_folder_that_is_not_there(elsewhere: None) -> None:
+def test_a_word_that_is_like_no_dataset_is_a_folder_or_a_file_that_is_not_there(elsewhere: None) -> None:
     code, text = invoke("simulate", "gestures")
     assert code == 2 and "gestures: no dataset of this name, and no such folder; " in text
+    code, text = invoke("simulate", "net.toml")
+    assert code == 2 and "net.toml: no such file; check the path; settings are given as --config net.toml" in text
 
 
 def test_a_sweep_of_networks_needs_no_torch(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,9 +113,9 @@ def test_bad_files_are_left_out_by_a_flag_and_named_on_the_page(root: Path, else
     bad.write_bytes(b"% evt 3.0\nabc")
     assert "--skip-bad, or data.options.skip_bad = true" in refused("simulate", own, *LIQUID)
     text = neurosim("datasets", "info", own, "--skip-bad").stdout
-    assert "1 bad file is left out: " in text and "Next: neurosim simulate own --skip-bad" in text
+    assert "left out: 1 bad file: " in text and "Next: neurosim simulate own --skip-bad" in text
     result_of("simulate", own, "--skip-bad", *LIQUID, "--out", "run")
-    assert "1 bad file is left out: " in Path("run/report.html").read_text()
+    assert "left out: 1 bad file: " in Path("run/report.html").read_text()
     assert read_toml(Path("run/config.toml"))["data"]["options"]["skip_bad"] is True
 
 

@@ -262,8 +262,8 @@ def test_rows_that_count_from_both_ends_in_a_folder_are_turned(tmp_path: Path) -
         (tmp_path / label).mkdir(exist_ok=True)
         aedat2(tmp_path / label / f"{number}.aedat", [(5, 1)], "Davis128" if number else "DVS128")
     folder = open_folder(tmp_path)
-    turned = "row 0 is at the bottom of the picture in 1 files, e.g. 0.aedat, and at the top in others"
-    assert f"{turned}: their rows were turned" in folder.remarks and folder.row_0 == "top"
+    turned = "row 0 is at the bottom of the picture in 1 file, e.g. 0.aedat, and at the top in others"
+    assert f"{turned}: rows were turned" in folder.remarks and folder.row_0 == "top"
     alone = read(tmp_path / "left/0.aedat")
     assert folder.recordings[0].units.tolist() == alone.upright().units.tolist() != alone.units.tolist()
 

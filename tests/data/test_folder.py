@@ -76,8 +76,8 @@ def test_a_folder_a_class_in_mixed_formats(root: Path) -> None:
     assert not found.doubts and set(found.remarks) == {
         "guessed in 2 files: columns are x, y, t, p",
         "guessed in 2 files: times are microseconds, for all are integers",
-        "6 files do not say what polarity 1 means, e.g. 1.npy: read as in the others",
-        "recordings start at their first event, which the clocks of 6 files show at 0.001 to 700.002 s",
+        "6 files without a word on polarity 1, e.g. 1.npy: read as in the others",
+        "recordings start at their first event, 0.001 to 700.002 s on the clocks of 6 files",
         "the sensor is the smallest that holds all events; data.options.shape states a larger one",
     }
     # What neurosim wrote has its own time 0, files of cameras start at their first event.
@@ -332,12 +332,12 @@ def test_doubts_and_remarks(root: Path) -> None:
     save(root / "right" / "long.csv", Spikes([9.0], [0], 216, 9.0, SHAPE))
     found = opened(root)
     assert found.remarks[:3] == (
-        "1 files beside the folders of classes are left out, e.g. 0.csv",
-        "1 files of unknown formats are left out, e.g. notes.md",
+        "left out: 1 file beside the folders of classes, e.g. 0.csv",
+        "left out: 1 file of unknown formats, e.g. notes.md",
         "folders without recordings are no classes: empty",
     )
     assert found.doubts == (
-        "1 recordings have no events, e.g. only.csv",
+        "no events in 1 recording, e.g. only.csv",
         "the split test has no recordings of rare",
         "long.csv lasts 9.000 s, ten times the median of 0.049 s",
     )
@@ -543,13 +543,11 @@ def test_bad_files_are_named_together_and_can_be_left_out(root: Path) -> None:
         opened(root)
     folder = opened(root, skip_bad=True)
     assert len(folder.recordings) == len(folder.items) == len(folder.split) == 11
-    left_out = next(
-        line for line in folder.remarks if line.startswith("2 bad files are left out: left/a.raw (byte 12:")
-    )
+    left_out = next(line for line in folder.remarks if line.startswith("left out: 2 bad files: left/a.raw (byte 12:"))
     assert "right/b.csv (byte 0: expected a header, got an empty file" in left_out
     for path in (*root.glob("left/*"), *root.glob("right/*")):
         path.write_bytes(b"% evt 3.0\nabc")
-    with pytest.raises(NeurosimFormatError, match="none of the 13 files can be read; the first: "):
+    with pytest.raises(NeurosimFormatError, match="none of 13 files can be read; the first: "):
         opened(root, skip_bad=True)
 
 

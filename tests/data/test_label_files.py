@@ -57,7 +57,7 @@ def test_recordings_without_classes_are_left_out_and_named(root: Path) -> None:
         "test.csv has no column label: the recordings that it names are left out, and the test recordings are drawn "
         "from train.csv"
     )
-    assert second.startswith("4 files that train.csv does not name are left out, e.g. 0.")
+    assert second.startswith("left out: 4 files that train.csv does not name, e.g. 0.")
 
 
 def test_recordings_beside_their_tables(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_pictures_of_several_sizes_fill_a_square(tmp_path: Path) -> None:
     with pytest.raises(NeurosimFormatError, match="cannot be read as a picture"):
         open_pictures(tmp_path, options)
     rest = open_pictures(tmp_path, {**options, "skip_bad": True})
-    assert len(rest.pixels) == 12 and "1 bad file is left out: bar 0/cut.png" in rest.remarks[0]
+    assert len(rest.pixels) == 12 and "left out: 1 bad file: bar 0/cut.png" in rest.remarks[0]
 
 
 def test_a_fitted_image_has_the_means_of_its_pixels() -> None:

@@ -236,7 +236,8 @@ def remove(options: CommandOptions, runs: tuple[Path, ...], yes: bool) -> Comman
     Only folders of runs are removed, and none of a run that is running, that holds other runs or a git checkout, or
     that the working folder is in.
     """
-    from ..report.numbers import counted, si, text
+    from ...base.shown import counted
+    from ..report.numbers import si, text
     from ..runs.frame.remove import check_removable, remove_run
 
     # All are checked before the first is removed.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from ...base.shown import inflect
-
 DASH = "\N{EM DASH}"
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -55,11 +53,6 @@ def signed(value: object, digits: int = 2) -> str:
     if known is None:
         return DASH
     return f"{100 * known:+.{digits}f}{THIN}%"
-
-
-def counted(count: int, name: str) -> str:
-    """Return `1 unit` or `3,000 units`."""
-    return f"{count:,} {inflect(count, name)}"
 
 
 def against(saving: object) -> str:

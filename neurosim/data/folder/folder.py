@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from ...base.bars import bar_class, shows_bars
 from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
+from ...base.shown import counted
 from ..files.pieces import read_recording
 from ..read_report import NOT_STATED
 from ..spikes import Recordings, Spikes
 from . import splits
 from .duplicates import remark_on_duplicates
 from .images import read_image
-from .items import IMAGES, Item, find_items, left_out
+from .items import IMAGES, Item, find_items
 from .options import FolderOptions, of_folder
 from .sensor import SHAPE, Shape, common_shape, place, states_sensor
 from .takes import doubt_of, with_recordings
@@ -204,10 +205,10 @@ def _read_all(
     if not options.skip_bad:
         raise _bad_files(bad[0][1], names)
     if not read:
-        raise NeurosimFormatError(f"{root}: none of the {len(bad)} files can be read; the first: {bad[0][1]}")
+        raise NeurosimFormatError(f"{root}: none of {counted(len(bad), 'file')} can be read; the first: {bad[0][1]}")
     reasons = [str(error).removeprefix(f"{item.path}: ") for item, error in bad]
     listed = "; ".join(f"{name} ({reason})" for name, reason in zip(names, reasons, strict=True))
-    return read, tuple(good), (f"{left_out(len(bad))}: {listed}",)
+    return read, tuple(good), (f"left out: {counted(len(bad), 'bad file')}: {listed}",)
 
 
 def _bad_files(first: NeurosimFormatError, names: Sequence[str]) -> NeurosimFormatError:
@@ -267,16 +268,13 @@ def in_one_convention(
     unstated = [k for k, spikes in enumerate(read) if _polarity_1(spikes) == NOT_STATED]
     remarks = []
     if unstated and len(unstated) < len(read):
-        remarks.append(
-            f"{len(unstated)} files do not say what polarity 1 means, e.g. {names[unstated[0]]}: read as in the others"
-        )
+        silent = f"{counted(len(unstated), 'file')} without a word on polarity 1, e.g. {names[unstated[0]]}"
+        remarks.append(f"{silent}: read as in the others")
     # Rows are turned only where files differ: pages say which row is first.
     if not flipped or len(flipped) == len(read):
         return list(read), tuple(remarks)
-    remarks.append(
-        f"row 0 is at the bottom of the picture in {len(flipped)} files, e.g. {names[flipped[0]]}, and at the top in "
-        "others: their rows were turned"
-    )
+    bottom = f"{counted(len(flipped), 'file')}, e.g. {names[flipped[0]]}"
+    remarks.append(f"row 0 is at the bottom of the picture in {bottom}, and at the top in others: rows were turned")
     return [spikes.upright() for spikes in read], tuple(remarks)
 
 
@@ -297,9 +295,9 @@ def _remarks(read: Sequence[Spikes], options: FolderOptions) -> Iterable[str]:
     """Yield the reports of the readers, summed over all files."""
     reports = [spikes.report for spikes in read if spikes.report is not None]
     for words, count in Counter(words for report in reports for words in report.guessed).items():
-        yield f"guessed in {count:,} files: {words}"
+        yield f"guessed in {counted(count, 'file')}: {words}"
     for words, count in Counter(words for report in reports for words in report.orientation()).items():
-        yield f"in {count:,} files: {words}"
+        yield f"in {counted(count, 'file')}: {words}"
     for kind, verb in (("skipped", "left out"), ("changed", "changed")):
         total: Counter[str] = Counter()
         for report in reports:
@@ -309,7 +307,7 @@ def _remarks(read: Sequence[Spikes], options: FolderOptions) -> Iterable[str]:
     starts = [report.start for report in reports if report.start and report.start >= 1e-3]
     if starts and options.start in (None, "first"):
         times = f"{min(starts):.3f} to {max(starts):.3f} s"
-        yield f"recordings start at their first event, which the clocks of {len(starts):,} files show at {times}"
+        yield f"recordings start at their first event, {times} on the clocks of {counted(len(starts), 'file')}"
 
 
 def _row_0(spikes: Spikes) -> str:
@@ -341,7 +339,7 @@ def _doubts(
     """Yield a line for whatever looks wrong in a folder that could be read."""
     silent = [item.path.name for spikes, item in zip(read, items, strict=True) if not len(spikes)]
     if silent:
-        yield f"{len(silent)} recordings have no events, e.g. {printable(silent[0])}"
+        yield f"no events in {counted(len(silent), 'recording')}, e.g. {printable(silent[0])}"
     for name in sorted(set(split)):
         labels = {item.label for item, own in zip(items, split, strict=True) if own == name}
         missing = [label for label in classes if label not in labels]

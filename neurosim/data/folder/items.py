@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
+from ...base.shown import counted
 from ..files.formats import SUFFIXES, format_by_content
 from ..files.idx import read_idx
 from .labels import LABEL_FILES, REQUIRED, SPLIT, LabelRow, Labels, other_columns, read_labels
@@ -18,11 +19,6 @@ from .split_names import SPLITS, split_named
 IMAGES = (".png", ".pgm", ".ppm", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # Images and labels in the layout of MNIST.
 IDX = re.compile(r"^(\w+?)[-_.]images[-_.]idx3-ubyte(\.gz)?$")
-
-
-def left_out(count: int) -> str:
-    """Return the words for bad files that were left out."""
-    return "1 bad file is left out" if count == 1 else f"{count} bad files are left out"
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ def _from_labels(root: Path, labels: Labels) -> Listing:
     remarks = list(labels.remarks)
     if unnamed:
         example = printable(unnamed[0].name)
-        remarks.append(f"{len(unnamed)} files that {names} does not name are left out, e.g. {example}")
+        remarks.append(f"left out: {counted(len(unnamed), 'file')} that {names} does not name, e.g. {example}")
     return Listing(tuple(items), tuple(remarks))
 
 
@@ -197,11 +193,12 @@ def _from_folders(root: Path) -> Listing:
     # As in the datasets with names: a memory that learns in this order meets all classes from the start.
     items.sort(key=lambda item: (item.path.name, item.path))
     if beside:
-        remarks.append(
-            f"{len(beside)} files beside the folders of classes are left out, e.g. {printable(beside[0].name)}"
-        )
+        example = printable(beside[0].name)
+        remarks.append(f"left out: {counted(len(beside), 'file')} beside the folders of classes, e.g. {example}")
     if strange:
-        remarks.append(f"{len(strange)} files of unknown formats are left out, e.g. {printable(strange[0].name)}")
+        remarks.append(
+            f"left out: {counted(len(strange), 'file')} of unknown formats, e.g. {printable(strange[0].name)}"
+        )
     if not inner_splits:
         remarks += _exchanged(inner)
     if empty:
@@ -269,11 +266,10 @@ def _nothing(root: Path, strange: Sequence[Path]) -> str:
         )
     recordings = [path for path in _all_files(root) if _is_recording(path)]
     if recordings:
-        number = "1 recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
-        return f"{root}: holds {number} and does not say their classes; {ways}"
+        return f"{root}: holds {counted(len(recordings), 'recording')} and does not say their classes; {ways}"
     if strange:
         return (
-            f"{root}: holds {len(strange)} files of unknown formats and no recordings, e.g. "
+            f"{root}: holds {counted(len(strange), 'file')} of unknown formats and no recordings, e.g. "
             f"{printable(strange[0].name)}; read are {', '.join(sorted({*SUFFIXES, *IMAGES}))}"
         )
     return f"{root}: holds no recordings in folders; {ways}"

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
+from ...base.shown import counted
 from . import splits
 from .folder import is_image, sample_images
 from .images import fitted, read_image
-from .items import Item, find_items, left_out
+from .items import Item, find_items
 from .options import of_folder
 from .sharded import splits_in
 
@@ -111,7 +112,7 @@ def _read(
             good.append(item)
     if not bad:
         return images, items, ()
-    return images, tuple(good), (f"{left_out(len(bad))}: {'; '.join(bad)}",)
+    return images, tuple(good), (f"left out: {counted(len(bad), 'bad file')}: {'; '.join(bad)}",)
 
 
 def _items(root: Path, options: Mapping[str, Any] | None) -> tuple[tuple[Item, ...], tuple[str, ...]]:

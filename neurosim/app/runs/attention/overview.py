@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ....base.shown import counted
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table
 from .result import AttentionResult, KindResult
@@ -19,7 +20,7 @@ def overview_of(result: AttentionResult) -> Overview:
     return Overview(
         title=f"Attention kinds: {result.task or 'a comparison'}",
         lead=[
-            f"models of {numbers.counted(len(result.kinds), 'kind')}, {numbers.plain(result.steps)} updates each",
+            f"models of {counted(len(result.kinds), 'kind')}, {numbers.plain(result.steps)} updates each",
             trained,
             "" if result.chance is None else f"guessing scores {numbers.plain(result.chance, 3)}",
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ....base.shown import counted
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table
 from .result import ComparedRow, ComparedRun, ComparisonResult
@@ -20,7 +21,7 @@ def overview_of(result: ComparisonResult) -> Overview:
     labels = [each.label for each in result.compared]
     equal = sum(not row.differs for row in result.figures)
     return Overview(
-        title=f"{numbers.counted(len(result.compared), 'run')} of the kind {result.of or 'unknown'}",
+        title=f"{counted(len(result.compared), 'run')} of the kind {result.of or 'unknown'}",
         lead=["side by side"],
         facts=[
             Fact(label="Figures that are equal", value=equal, note=f"of {len(result.figures)}"),

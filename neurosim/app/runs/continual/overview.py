@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ....base.shown import counted
 from ....learning.continual.matrix import MEASURES, Estimate
 from ...report import numbers
 from ...report.sections import between
@@ -66,7 +67,7 @@ def _title(rows: list[LearnerResult]) -> str:
     if not rows:
         return "Continual learning"
     kinds = " and ".join(sorted({str(row.stream.get("kind", "")) for row in rows}))
-    return f"{kinds[:1].upper()}{kinds[1:]} tasks, {numbers.counted(len(rows), 'learner')}"
+    return f"{kinds[:1].upper()}{kinds[1:]} tasks, {counted(len(rows), 'learner')}"
 
 
 def _stream(rows: list[LearnerResult]) -> list[str]:
@@ -74,9 +75,9 @@ def _stream(rows: list[LearnerResult]) -> list[str]:
         return []
     first = rows[0]
     return [
-        f"{numbers.counted(len(first.tasks), 'task')} one after the other",
+        f"{counted(len(first.tasks), 'task')} one after the other",
         SCENARIOS.get(first.scenario, ""),
-        numbers.counted(len(first.seeds), "seed"),
+        counted(len(first.seeds), "seed"),
     ]
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import compress
 
 from ....base.measure.estimates import EnergyRange
+from ....base.shown import counted
 from ....language.conversion.records import EnergyComparison, LayerCosts
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, energies
-from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Losses, Operator, TrainingResult
+from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Losses, TrainingResult
 
 TIME = "Time of a"
 WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts
-MOST_NAMES = 48  # of parts that are listed one by one
 MOST_ROWS = 48  # of layers, on a terminal; of more it has a row for each block
 TITLES = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
 DENSE = {"fp16": "dense, fp16", "int8": "dense, int8", "int4": "dense, int4"}
@@ -68,8 +69,10 @@ def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overvi
     closing = list(result.remarks)
     if result.speed is None and result.run:
         closing.append(f"Next: neurosim convert generate {shlex.quote(result.run)}, which says how long a {unit} takes")
-    floats = "; ".join(f"{what} ({', '.join(names)})" for what, names in grouped(result.operators).items())
-    if floats:
+    # The page names the parts.
+    counts = Counter(operator.what for operator in result.operators)
+    if counts:
+        floats = "; ".join(f"{what} ({counted(count, 'part')})" for what, count in counts.items())
         closing = [f"On floats: {floats}", *closing]
     return Overview(
         title=title,
@@ -319,18 +322,6 @@ def _baselines(comparison: EnergyComparison) -> list[tuple[str, ...]]:
         saving = [numbers.against(dense.saving.get(key)) for key in ("compute_only", "memory_aware", "in_registers")]
         rows.append((title, joules(dense.compute_only), joules(dense.memory_aware), *saving))
     return rows
-
-
-def grouped(operators: Iterable[Operator]) -> dict[str, list[str]]:
-    """Return the names of the parts that are not in spikes, by their description; of many, as of experts, the first."""
-    groups: dict[str, list[str]] = {}
-    for operator in operators:
-        groups.setdefault(operator.what, []).append(operator.name)
-    for names in groups.values():
-        more = len(names) - MOST_NAMES
-        if more > 0:
-            names[MOST_NAMES:] = [f"and {more} more"]
-    return groups
 
 
 def _curve(result: CurveResult, title: str, lead: list[str]) -> Overview:

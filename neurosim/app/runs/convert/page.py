@@ -3,7 +3,7 @@ of a language model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
@@ -13,8 +13,8 @@ from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve, column
 from ...report.recordings import Figure
 from ..frame.folder import RunFolder
-from .overview import DENSE, grouped
-from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, TrainingResult
+from .overview import DENSE
+from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Operator, TrainingResult
 
 DEARER = {
     "compute_only": "in arithmetic alone",
@@ -34,6 +34,7 @@ BOUND = (
     "{bound:.3g} spikes a channel. Here it is {spikes:.3g}."
 )
 BOUND_SPIKES = 0.057 * 5
+MOST_NAMES = 48  # of parts that are listed one by one
 SPEED = (
     "Measured on this machine: a compiled step of one sequence, a {unit} at a time, on the end of the held-out text."
 )
@@ -116,6 +117,18 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
         "operations": [(operation, ", ".join(parts)) for operation, parts in grouped(result.operators).items()],
         "reasons": [f"{name}: {reason}" for name, reason in reasons.items()],
     }
+
+
+def grouped(operators: Iterable[Operator]) -> dict[str, list[str]]:
+    """Return the names of the parts that are not in spikes, by their description; of many, as of experts, the first."""
+    groups: dict[str, list[str]] = {}
+    for operator in operators:
+        groups.setdefault(operator.what, []).append(operator.name)
+    for names in groups.values():
+        more = len(names) - MOST_NAMES
+        if more > 0:
+            names[MOST_NAMES:] = [f"and {more} more"]
+    return groups
 
 
 def _layers(result: ConversionResult) -> list[Figure]:

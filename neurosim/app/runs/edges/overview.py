@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....base.shown import counted
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, digest, energies, operations, speed
 from .result import EdgesResult, NeuronRate
@@ -11,16 +12,16 @@ HEADS = ("Neuron", "Spikes/s", "SD over trials", "Spikes", "Trials with a spike"
 
 def overview_of(result: EdgesResult) -> Overview:
     """Return what page and terminal show of a run."""
-    trials = numbers.counted(result.trials or 0, "trial")
+    trials = counted(result.trials or 0, "trial")
     lead = [f"{numbers.plain(result.edges)} edges", f"model {result.model}" if result.model else "", trials]
     if result.activated:
-        lead.append(f"{numbers.counted(result.activated, 'neuron')} activated")
+        lead.append(f"{counted(result.activated, 'neuron')} activated")
     if result.silenced:
-        lead.append(f"{numbers.counted(result.silenced, 'neuron')} silenced")
+        lead.append(f"{counted(result.silenced, 'neuron')} silenced")
     note = f"of {numbers.plain(result.neurons)}"
     if not result.activated and not result.fired:
         note = f"{note}; nothing drives them: --activate ID --rate HZ does"
-    caption = f"Highest rates of {numbers.counted(result.rows, 'neuron')} in {result.table or 'the table of rates'}"
+    caption = f"Highest rates of {counted(result.rows, 'neuron')} in {result.table or 'the table of rates'}"
     return Overview(
         title=f"{result.network or 'A table of edges'}, {numbers.plain(result.neurons)} neurons",
         lead=lead,

@@ -9,9 +9,10 @@ import numpy as np
 from markupsafe import Markup
 
 from ....base.errors import NeurosimError
+from ....base.shown import counted
 from ....data.files.sonata import read_sonata
 from ....data.spikes import Spikes
-from ...report import charts, numbers, pixels
+from ...report import charts, pixels
 from ...report.recordings import SPIKES, Figure, course, firing, intervals
 from ..data import spread
 from ..frame.folder import RunFolder
@@ -59,7 +60,7 @@ def _raster(spikes: Spikes) -> Markup:
     place[chosen] = np.arange(chosen.size)
     units = place[spikes.units]
     some = Spikes.unchecked(spikes.times[units >= 0], units[units >= 0], chosen.size, spikes.duration)
-    note = f"{numbers.counted(len(spikes), 'spike')} of {numbers.counted(spikes.size, 'neuron')}"
+    note = f"{counted(len(spikes), 'spike')} of {counted(spikes.size, 'neuron')}"
     height = some.size * min(max(ROWS // some.size, 1), MAX_ROW)
     panel = charts.Panel("neurons", pixels.raster(some, some.size, COLUMNS), height, note)
     return charts.strips([panel], spikes.duration, "Raster of the neurons that fired", width=charts.WIDE)

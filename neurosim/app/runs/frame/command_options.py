@@ -102,8 +102,12 @@ def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
         return dict(settings)
     if path.is_dir():
         return {**settings, "data.name": "folder", "data.root": name}
+    use = _use_of(path)
     if path.is_file():
-        raise NeurosimInputError(f"{name}: is a file; {_use_of(path)}")
+        other = f"give the folder that holds a folder for each class, or see it: neurosim view {path}"
+        raise NeurosimInputError(f"{name}: is a file; {use or other}")
+    if use:
+        raise NeurosimMissingError(f"{name}: no such file; check the path; {use}")
     # A word without a slash may be a misspelt name; the catalogue then suggests the nearest one.
     if len(path.parts) > 1 or name.endswith(os.sep) or nearest(name, catalog.names()) is None:
         raise NeurosimMissingError(
@@ -113,10 +117,12 @@ def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 def _use_of(path: Path) -> str:
-    """Return what takes such a file, where a dataset is expected."""
+    """Return what takes a file with such a name, where a dataset is expected; "" for recordings and unknown names."""
     match path.suffix.lower():
         case ".toml":
             return f"settings are given as --config {path}"
+        case ".json":
+            return f"'neurosim simulate {path}' takes a SONATA network"
         case ".csv" | ".tsv" | ".parquet":
             return (
                 f"give a folder of recordings; of tables, 'neurosim series {path}' takes values over time, 'neurosim "
@@ -130,4 +136,4 @@ def _use_of(path: Path) -> str:
         case ".gguf":
             return f"'neurosim convert {path}' takes a language model"
         case _:
-            return f"give the folder that holds a folder for each class, or see it: neurosim view {path}"
+            return ""

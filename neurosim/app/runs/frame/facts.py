@@ -150,8 +150,9 @@ class Overview:
                 for each in self.tables.values()
                 if each.rows
             ),
-            table(files),
             *(["\n".join(line for words in self.closing for line in _lines(words))] if self.closing else []),
+            # Last, where they are looked for when a long table has scrolled by.
+            table(files),
         ]
         return "\n\n".join(parts)
 

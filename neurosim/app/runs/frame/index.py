@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from ....base.atomic import write_text
 from ....base.errors import NeurosimError, NeurosimMissingError
+from ....base.shown import counted
 from ...report import numbers
 from ...report.page import render
 from . import registry
@@ -111,7 +112,7 @@ def write_index(folder: Path, entries: list[IndexEntry]) -> Path:
 
     manifest = {"versions": {"neurosim": __version__}}
     overview = Overview(title=f"Runs in {folder.name}", lead=[], facts=[])
-    lead = f"{numbers.counted(len(entries), 'run')}, the latest first."
+    lead = f"{counted(len(entries), 'run')}, the latest first."
     rows = [_row(entry) for entry in entries]
     write_text(folder / PAGE, render(TEMPLATE, folder, manifest, overview=overview, lead=lead, rows=rows))
     return folder / PAGE

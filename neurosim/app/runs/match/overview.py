@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....base.shown import counted
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table
 from .result import MatchResult, ShotsResult
@@ -14,7 +15,7 @@ def overview_of(result: MatchResult) -> Overview:
     chance = result.chance
     lead = [
         f"{numbers.plain(len(result.classes))} classes in both",
-        f"{numbers.counted(result.learned, 'recording')} of a class and sense learned",
+        f"{counted(result.learned, 'recording')} of a class and sense learned",
         f"{' and '.join(numbers.plain(n) for n in result.tested)} recordings tested",
     ]
     facts = [

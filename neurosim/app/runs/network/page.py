@@ -11,6 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from ....base.errors import NeurosimError
+from ....base.shown import counted
 from ....data.files.arrays import read_arrays
 from ....data.files.sonata import read_sonata
 from ....data.spikes import Spikes
@@ -78,7 +79,7 @@ def _raster(spikes: Mapping[str, Spikes]) -> Markup:
     panels = []
     for name, each in spikes.items():
         some = _some(each)
-        note = f"{numbers.counted(len(each), 'spike')} of {numbers.counted(each.size, 'unit')}"
+        note = f"{counted(len(each), 'spike')} of {counted(each.size, 'unit')}"
         height = some.size * min(max(ROWS // some.size, 1), MAX_ROW)
         panels.append(charts.Panel(name, pixels.raster(some, some.size, COLUMNS), height, note))
     duration = max(each.duration for each in spikes.values())

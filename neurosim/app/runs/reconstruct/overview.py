@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....base.shown import counted
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table
 from .result import ReconstructResult
@@ -9,13 +10,13 @@ from .result import ReconstructResult
 
 def overview_of(result: ReconstructResult) -> Overview:
     """Return what page and terminal show of a run."""
-    refined = f", {numbers.counted(result.generations, 'generation')} of search" if result.generations else ""
+    refined = f", {counted(result.generations, 'generation')} of search" if result.generations else ""
     return Overview(
         title=f"Reconstruction of {result.dataset or 'a system'}",
         lead=[
             f"{numbers.plain(result.steps)} steps of {', '.join(result.names)} learned",
-            f"{numbers.counted(result.units, 'unit')}, {result.rectified} of them rectified",
-            f"{numbers.counted(result.updates, 'update')}{refined}",
+            f"{counted(result.units, 'unit')}, {result.rectified} of them rectified",
+            f"{counted(result.updates, 'update')}{refined}",
         ],
         facts=[
             Fact(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....base.shown import counted
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, digest, energies, operations, speed
 from .result import HorizonError, SeriesResult
@@ -13,12 +14,12 @@ def overview_of(result: SeriesResult) -> Overview:
     """Return what page and terminal show of a run."""
     lead = [
         f"{numbers.plain(result.samples)} values, the first {numbers.plain(result.train)} to learn on",
-        f"{numbers.counted(result.neurons, 'neuron')}",
+        f"{counted(result.neurons, 'neuron')}",
     ]
     if tuple(result.inputs) != (result.target,):
         lead.append(f"from {', '.join(result.inputs)}")
     if result.missing:
-        lead.append(f"{numbers.counted(result.missing, 'empty cell')} filled with the value before")
+        lead.append(f"{counted(result.missing, 'empty cell')} filled with the value before")
     return Overview(
         title=" of ".join(dict.fromkeys(["Forecasts", result.target, result.dataset])),
         lead=lead,
@@ -63,7 +64,7 @@ def _memory(result: SeriesResult) -> list[Fact]:
 
 
 def _table(result: SeriesResult) -> Table:
-    heads = ("Values ahead", "Liquid", f"Linear, {numbers.counted(result.lags, 'value')}", "Last value")
+    heads = ("Values ahead", "Liquid", f"Linear, {counted(result.lags, 'value')}", "Last value")
     rows = [
         (
             numbers.plain(each.horizon),

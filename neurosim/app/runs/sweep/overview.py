@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....base.shown import counted
 from ....learning.continual.matrix import estimate
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table
@@ -15,14 +16,14 @@ def overview_of(result: SweepResult) -> Overview:
     """Return what page and terminal show of a sweep."""
     points = list(dict.fromkeys(cell.point for cell in result.cells))
     several = len(result.seeds) > 1
-    lead = [numbers.counted(len(points), "point"), numbers.counted(len(result.seeds), "seed")]
+    lead = [counted(len(points), "point"), counted(len(result.seeds), "seed")]
     heads = (*(result.keys or ("point",)), "runs", *result.headline)
     rows = [
         (*(point or ("-",)), str(len(result.at(point))), *(_shown(result, point, label) for label in result.headline))
         for point in points
     ]
     return Overview(
-        title=f"Sweep of {numbers.counted(result.runs, 'run')} of the kind {result.of or 'unknown'}",
+        title=f"Sweep of {counted(result.runs, 'run')} of the kind {result.of or 'unknown'}",
         lead=lead,
         facts=[
             Fact(label="Runs", value=result.runs),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from .....base.shown import counted
 from .....memory.associative.phase_maps import PhaseMap
-from ....report import numbers
 from ...frame.facts import Fact, Overview, Table
 from .result import AssociativeResult, PointResult, distance
 
@@ -28,7 +28,7 @@ def overview_of(result: AssociativeResult) -> Overview:
         )
     return Overview(
         title=result.title or "An experiment on an associative memory",
-        lead=[numbers.counted(result.seeds, "seed"), f"after {result.source}" if result.source else ""],
+        lead=[counted(result.seeds, "seed"), f"after {result.source}" if result.source else ""],
         facts=[Fact(label="Points", value=len(result.points)), fact],
         tables={
             "points": Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .....base.shown import counted
 from ....report import numbers
 from ....report.sections import between
 from ...frame.facts import Fact, Overview, Table, digest, energies, named
@@ -35,7 +36,7 @@ def overview_of(result: EpisodesResult) -> Overview:
 
 def _fact(row: ShotResult) -> Fact:
     return Fact(
-        label=f"{numbers.counted(row.shots, 'example')} a class",
+        label=f"{counted(row.shots, 'example')} a class",
         value=row.memory,
         format=numbers.percent,
         note=f"{between(row.memory_interval)}; nearest stored item {numbers.percent(row.nearest)}",
