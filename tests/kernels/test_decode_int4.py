@@ -9,10 +9,10 @@ import pytest
 from helpers.operations import run
 
 from neurosim.kernels.decode.linear import int4
+from neurosim.kernels.decode.linear.all_rows import groups_of
 from neurosim.kernels.decode.linear.avx2 import has_avx2
 from neurosim.kernels.decode.linear.encode import ESCAPES, HEAD, NUMBER, list_active, room
 from neurosim.kernels.decode.linear.parts import PART
-from neurosim.kernels.decode.linear.product import groups_of
 from neurosim.kernels.decode.linear.reference import block_rows_reference
 from neurosim.kernels.decode.linear.vnni import BATCH, has_vnni
 from neurosim.language.conversion.decoder.memory import aligned

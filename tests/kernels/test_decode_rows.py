@@ -6,25 +6,21 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neurosim.kernels.decode.linear.amx import begin_tiles, end_tiles, has_amx
-from neurosim.kernels.decode.linear.avx2 import SMALL, has_avx2
-from neurosim.kernels.decode.linear.encode import HEAD, NUMBER, SUM, list_active, room
-from neurosim.kernels.decode.linear.product import (
-    SHORT,
+from neurosim.kernels.decode.linear.all_rows import (
     SPARE_AMX,
     TILE,
     TOGETHER,
     add_all_rows_amx,
     add_all_rows_vnni,
-    add_rows_avx2,
-    add_rows_plain,
-    add_rows_vnni,
     all_rows_size,
     flat_counts,
     groups_of,
-    settle,
     spread_counts,
 )
+from neurosim.kernels.decode.linear.amx import begin_tiles, end_tiles, has_amx
+from neurosim.kernels.decode.linear.avx2 import SMALL, has_avx2
+from neurosim.kernels.decode.linear.encode import HEAD, NUMBER, SUM, list_active, room
+from neurosim.kernels.decode.linear.listed_rows import SHORT, add_rows_avx2, add_rows_plain, add_rows_vnni, settle
 from neurosim.kernels.decode.linear.vnni import BATCH, BLOCK, has_vnni
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.tools.threads import together

@@ -23,6 +23,7 @@ from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch_second
 from ...tools.pointers import matrix, vector
 from ..program import BYTE, FLAG, FLOAT, LONG, WORD, operation
+from .all_rows import groups_of, spread_counts
 from .avx2 import has_avx2
 from .encode import AHEAD, ESCAPES, HEAD, LIST, NUMBER
 from .int4_vectors import (
@@ -42,7 +43,6 @@ from .int4_vectors import (
     unpack_four,
 )
 from .parts import BEFORE, BIAS, OUT, PART, WIDTH, columns_of, finish, later
-from .product import groups_of, spread_counts
 from .vnni import BATCH, has_vnni
 
 UNPACKED = STRIP * CHANNELS  # bytes of a strip of a block as `emit_batch` takes it

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ....kernels.decode.linear import int4, parts, product
+from ....kernels.decode.linear import all_rows, int4, parts, product
+from ....kernels.decode.linear.listed_rows import AMX, VNNI
 from ....kernels.decode.linear.vnni import BATCH, BLOCK
 from ..int4 import unpacked
 from ..linear import SpikedLinear
@@ -159,16 +160,22 @@ def _bound_int8(b: DecoderProgram, operands: dict[str, Any], x: Buffer, *, own: 
     stride = operands["stride"]
     batch, shape = _room(b, x, stride, own=own)
     sums = Buffer(b.array(shape, np.int32), x.rows, stride, own)
-    spare = b.scratch(product.all_rows_size(x.width, stride, x.rows), np.int8) if batch else None
+    spare = None
+    if batch:
+        spare = b.scratch(all_rows.all_rows_size(x.width, stride, x.rows), np.int8)
     return product.INTEGER_ROWS[product.fastest()](**operands, sums=sums, spare=spare), sums
 
 
 def _room(b: DecoderProgram, x: Buffer, stride: int, *, own: bool) -> tuple[bool, tuple[int, ...]]:
     """Return whether rows of x take a dense product, and the shape of their sums, with a part for each thread."""
     # With AVX-512 a batch takes a dense product, which needs room for whole groups of tokens.
-    batch = product.fastest() in (product.AMX, product.VNNI) and product.MANY <= x.rows <= b.most_rows
-    sum_rows = BATCH * product.groups_of(x.rows) if batch else x.rows
-    return batch, (b.threads, sum_rows, stride) if own else (sum_rows, stride)
+    batch = product.fastest() in (AMX, VNNI) and all_rows.MANY <= x.rows <= b.most_rows
+    sum_rows = x.rows
+    if batch:
+        sum_rows = BATCH * all_rows.groups_of(x.rows)
+    if own:
+        return batch, (b.threads, sum_rows, stride)
+    return batch, (sum_rows, stride)
 
 
 def _block_rows(
