@@ -44,7 +44,7 @@ from neurosim import (
     Projection,
     Simulation,
 )
-from neurosim.engine.compile.row_tables import MIN_DENSITY
+from neurosim.engine.compile.row_forms import MIN_DENSITY
 from neurosim.network import Neuron, Normal
 
 HERE = Path(__file__).parent

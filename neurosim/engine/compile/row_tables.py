@@ -1,8 +1,7 @@
-"""Row tables: the synapses of projections, stored in a form that is chosen from the description of the network alone.
+"""Row tables: the synapses of projections, stored in the form that `row_forms` chooses.
 
-Projections from one population that differ only in their targets are one table, so that a spike selects one row. The
-form depends on the synapses, never on threads or the machine, and changes no result beyond the rounding of sums
-(float32: GROUPS also rounds weights to 16 bits of their range). `kernels.engine.clocked.deliver` lists the forms.
+Projections from one population that differ only in their targets are one table, so that a spike selects one row. A
+table whose synapses turn out not to fit its form, which is known once they are drawn, gets a plainer one.
 """
 
 from __future__ import annotations
@@ -27,17 +26,10 @@ from ..threads import for_each
 from .group_words import Room, nominal_words, write_groups
 from .layout import Layout
 from .plastic import is_plastic
+from .row_forms import FormChoice
 from .row_table import Late, RowTable
 from .share import ProcessShare
-from .synapse_sampler import CHUNK, MAX_DELAY, SynapseSampler, bound_of, reach_of
-
-# Share of the slots that are targets above which one bit a slot takes less memory than two bytes a synapse.
-MIN_DENSITY = 1 / 16
-# GROUPS: synapses of a group on average, number of groups (delays), and levels of 16 bits that a typical weight uses.
-MIN_GROUP = 2.0
-MAX_GROUPS = 255
-MIN_LEVELS = 512
-MAX_LEVEL = 32767
+from .synapse_sampler import CHUNK, MAX_DELAY, SynapseSampler
 
 # Rows, weights and delays of a chunk of sources; None where all synapses have one number.
 Chunk: TypeAlias = "tuple[Rows, NDArray[Any] | None, NDArray[np.uint16] | None]"
@@ -69,6 +61,10 @@ class RowTableBuilder:
     def layout(self) -> Layout:
         return self.share.layout
 
+    @cached_property
+    def _choice(self) -> FormChoice:
+        return FormChoice(self.former or self.samplers, self.layout, self.real)
+
     def build(self, plain: bool = False) -> list[RowTable]:
         """Return all row tables, in the order of their additions. `plain`: every table as QUEUE."""
         groups: dict[tuple[float, ...], list[int]] = {}
@@ -83,16 +79,17 @@ class RowTableBuilder:
         """Return the properties that projections of one table share, the form first."""
         where = sampler.source, sampler.receptor
         if plain or number in self.late:
-            return deliver.QUEUE, *where, number
+            form = deliver.QUEUE
+        else:
+            form = self._choice.form(sampler)
+        # A queue serves one projection; the others share a table where the same is added at the same time.
+        if form == deliver.QUEUE:
+            return form, *where, number
         if sampler.delay is None:
-            if self._grouped(sampler):
-                return deliver.GROUPS, *where, 0
-            return deliver.QUEUE, *where, number
+            return form, *where, 0
         if sampler.weight is None:
-            return deliver.SUMS, *where, sampler.delay
-        if self.layout.many:  # a counter for each slot of a large network is not worth one table
-            return deliver.SUMS, *where, sampler.delay, sampler.weight
-        return deliver.COUNTS, *where, sampler.delay, sampler.weight
+            return form, *where, sampler.delay
+        return form, *where, sampler.delay, sampler.weight
 
     def _table(self, form: int, numbers: list[int]) -> RowTable:
         first = self.samplers[numbers[0]]
@@ -111,11 +108,8 @@ class RowTableBuilder:
         if form == deliver.GROUPS:
             return self._fill_groups(table)
         if form == deliver.COUNTS:
-            sources = len(first.first_synapse) - 1
-            slots = self.layout.slots
             synapses = sum(self.samplers[number].synapses for number in numbers)
-            # A row of bits is read whole, however few of them are set: sparse rows are shorter as lists.
-            if synapses >= MIN_DENSITY * sources * slots and slots >= STRIP:
+            if self._choice.is_dense(synapses, sources=len(first.first_synapse) - 1):
                 return self._fill_bits(table)
         return self._fill_lists(table)
 
@@ -275,7 +269,7 @@ class RowTableBuilder:
         if table.batch == 0:
             table.form = deliver.SUMS
 
-    # Bits
+    # Bits: BITS
 
     def _fill_bits(self, table: RowTable) -> RowTable:
         """Fill a table of bits; return it as SUMS if synapses between two units are too many to count in a byte."""
@@ -327,56 +321,7 @@ class RowTableBuilder:
             return Rows(np.zeros(len(drawn.offsets), np.int64), np.empty(0, np.int32)), None, None
         return Rows(*rows.marked_rows(drawn.offsets, drawn.targets, rest)), None, None
 
-    # Groups by delay
-
-    @property
-    def _choosing(self) -> Sequence[SynapseSampler]:
-        return self.former or self.samplers
-
-    def _grouped(self, sampler: SynapseSampler) -> bool:
-        """Return whether a projection whose delays are drawn may be stored in GROUPS."""
-        longest = self._max_delay(sampler)
-        if not 1 <= longest <= MAX_GROUPS:
-            return False
-        sources = len(sampler.first_synapse) - 1
-        # The heads are shared by all projections of the source.
-        if self._shared[sampler.source, sampler.receptor] < MIN_GROUP * sources * self.layout.pages * longest:
-            return False
-        if self.real == np.float64:
-            return True
-        # In float32 weights are rounded to 16 bits: a typical one must use MIN_LEVELS of them.
-        reach = reach_of(sampler)
-        if reach is None:
-            return False
-        _, typical = reach
-        return typical == 0 or typical >= MIN_LEVELS * self._units.get(sampler.receptor, 1.0)
-
-    def _max_delay(self, sampler: SynapseSampler) -> int:
-        """Return the longest delay that is expected, in steps; 0 where nothing is known."""
-        bound = bound_of(sampler.projection.delay)
-        if bound is None:
-            return 0
-        return math.floor(bound / (sampler.clock or 1.0) + 0.5)
-
-    # Once for all projections: for each of them, 1,000 projections took 5 s to build in place of .8.
-    @cached_property
-    def _shared(self) -> Mapping[tuple[int, int], int]:
-        """Return the number of synapses by source and receptor."""
-        shared: dict[tuple[int, int], int] = {}
-        for sampler in self._choosing:
-            key = (sampler.source, sampler.receptor)
-            shared[key] = shared.get(key, 0) + sampler.synapses
-        return shared
-
-    @cached_property
-    def _units(self) -> Mapping[int, float]:
-        """Return by receptor the unit of the weights of GROUPS: a power of two, one for all that meet in a sum."""
-        largest: dict[int, float] = {}
-        for sampler in self._choosing:
-            reach = reach_of(sampler)
-            if sampler.delay is None and self._max_delay(sampler) > 0 and reach is not None and reach[0]:
-                largest[sampler.receptor] = max(largest.get(sampler.receptor, 0.0), reach[0])
-        return {receptor: 2.0 ** math.ceil(math.log2(most / MAX_LEVEL)) for receptor, most in largest.items()}
+    # Groups by delay: GROUPS
 
     def _fill_groups(self, table: RowTable) -> RowTable:
         """Fill a table of groups by delay; return it as QUEUE if a drawn delay is beyond the assumed bound."""
@@ -385,10 +330,10 @@ class RowTableBuilder:
         pages = self.layout.pages
         begin, end = self.share.pages
         if self.real == np.float32:
-            table.weight = self._units.get(table.receptor, 1.0)
+            table.weight = self._choice.unit(table.receptor)
         else:
             table.weight = 0.0
-        table.max_delay = max(self._max_delay(sampler) for sampler in samplers)
+        table.max_delay = max(self._choice.max_delay(sampler) for sampler in samplers)
         starts = np.zeros((end - begin, sources), np.int64)
         # Rows are addressed as if all pages were there.
         table.values[deliver.STARTS] = starts.ctypes.data - begin * sources * starts.itemsize
