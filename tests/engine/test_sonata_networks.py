@@ -346,6 +346,22 @@ def test_inputs_that_play_nothing_say_so(tmp_path: Path) -> None:
         read_circuit(rewrite(path, connection_overrides=[{"name": "half", "weight": 0.5}]))
 
 
+def test_cells_start_as_in_nest_and_say_which_steps_they_need(tmp_path: Path) -> None:
+    path = write_network(tmp_path, model="nest:izhikevich")
+    cells = tmp_path / "components" / "cells"
+    (cells / "exc.json").write_text("{}")
+    (cells / "inh.json").write_text('{"b": 0.3, "U_m": -9.0, "V_m": -70.0}')
+    initial = read_circuit(path).description.network.population("cells").initial
+    np.testing.assert_allclose(initial["v"], [-0.065] * 12 + [-0.07] * 4)
+    np.testing.assert_allclose(initial["u"], [-13.0] * 12 + [-9.0] * 4)
+    (cells / "inh.json").write_text("{}")
+    types = (tmp_path / "network" / "cell_types.csv").read_text().replace("izhikevich", "hh_cond_exp_traub")
+    (tmp_path / "network" / "cell_types.csv").write_text(types)
+    assert "hh_cond_exp_traub needs run.dt of at most 0.05 ms (got 0.1)" in " ".join(read_circuit(path).notes)
+    rewrite(tmp_path / "simulation_config.json", run={"tstop": 10.0, "dt": 0.05})
+    assert read_circuit(path).notes == ()
+
+
 def test_weights_under_another_name_are_refused(tmp_path: Path) -> None:
     path = write_network(tmp_path)
     write_table(tmp_path / "network" / "input_types.csv", [{"edge_type_id": 20, "weight": 700.0}])

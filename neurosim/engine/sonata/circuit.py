@@ -160,10 +160,14 @@ def _population(config: CircuitConfig, part: Part) -> Population:
     if part.model is None:
         return Population(part.name, size, SpikeSource())
     model = part.model
+    if config.clock > model.longest_step * MS * (1 + 1e-9):
+        config.notes.append(
+            f"population {part.name}: {model.name} needs run.dt of at most {model.longest_step} ms (got "
+            f"{config.clock / MS:g}); its spikes are early or late"
+        )
     values = {name: np.full(size, default) for name, default in model.defaults.items()}
     # Parameters come from the file that a node or its type names; a column of the nodes overrules it.
     files = np.array(part.table.texts("dynamics_params"), object)[part.places]
-    membrane, unit = model.membrane
     for name in sorted(set(files.tolist()) - {""}):
         members = files == name
         for key, value in config.component("point_neuron_models_dir", name).items():
@@ -180,7 +184,8 @@ def _population(config: CircuitConfig, part: Part) -> Population:
             values[key][inside] = own[inside]
     converted = {name: scalar_if_equal(value) for name, value in model.convert(values).items()}
     # NEST starts at V_m, or its default, whatever the leak is.
-    return Population(part.name, size, model.neuron(**converted), {"v": values[membrane] * unit})
+    starts = {state: values[name] * unit for name, (state, unit) in model.starts.items()}
+    return Population(part.name, size, model.neuron(**converted), starts)
 
 
 def _parameter(model: PointModel, key: str, value: Any, name: str) -> float | None:

@@ -5,8 +5,9 @@ Parameters that a file does not give have NEST's defaults.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ class PointModel:
         weight: from the unit of a weight to that of the neuron.
         receptors: of positive and of negative weights; two for which they are the same have one receptor.
         signed: whether a negative weight stays negative, as a current does.
-        membrane: name of the parameter that is the membrane at the start, and its unit.
+        starts: parameters that are states at the start: names of the states, and units.
         current: from pA to the unit of the neuron's `i_offset`; 0: it takes no current.
+        longest_step: ms, beyond which spikes of the engine's method are early or late.
     """
 
     name: str
@@ -54,9 +56,10 @@ class PointModel:
     weight: float
     receptors: tuple[str, str] = ("excitatory", "inhibitory")
     signed: bool = True
-    membrane: tuple[str, float] = ("V_m", MV)
+    starts: Mapping[str, tuple[str, float]] = field(default_factory=lambda: {"V_m": ("v", MV)})
     current: float = PA
     variables: Mapping[str, tuple[str, float]] = ()  # type: ignore[assignment]
+    longest_step: float = math.inf
 
     def checked(self, name: str, label: str) -> None:
         """Raise `NeurosimInputError` unless the model has a parameter."""
@@ -286,16 +289,18 @@ MODELS: dict[str, PointModel] = {
         PointModel(
             name="izhikevich",
             neuron=Izhikevich,
-            defaults={"V_m": -65.0, "V_th": 30.0, "a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "I_e": 0.0},
+            defaults={"V_m": -65.0, "U_m": -13.0, "V_th": 30.0, "a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "I_e": 0.0},
             convert=_quadratic,
             weight=MV,
             receptors=("input", "input"),
+            starts={"V_m": ("v", MV), "U_m": ("u", 1.0)},
             current=1.0,
             variables={**REPORTED, "U_m": ("u", 1.0)},
         ),
         PointModel(
             name="hh_cond_exp_traub",
             neuron=HodgkinHuxley,
+            longest_step=0.05,
             defaults=CHANNEL_DEFAULTS,
             convert=_channels,
             weight=NS,
@@ -309,7 +314,7 @@ MODELS: dict[str, PointModel] = {
             convert=_int_fire_1,
             weight=1.0,
             receptors=("input", "input"),
-            membrane=("m", 1.0),
+            starts={"m": ("v", 1.0)},
             current=0.0,
             variables={"m": ("v", 1.0)},
         ),
