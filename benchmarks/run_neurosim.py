@@ -9,11 +9,11 @@ import description as d
 import numpy as np
 import protocol
 
+import neurosim as ns
 from neurosim import LIF, STDP, CobaLIF, CubaLIF, FixedNumberPre, FixedProbability, FromList, Simulation, Spikes
 from neurosim.base.measure.meter import EnergyMeter
 from neurosim.base.values import Value
 from neurosim.network import Neuron, Normal, Uniform
-from neurosim.network import network as ns
 from neurosim.network.plasticity.base import LearningRule
 from neurosim.network.synapses.base import Pattern
 from neurosim.network.synapses.patterns import FixedTotalNumber
