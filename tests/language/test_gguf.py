@@ -374,6 +374,29 @@ def test_what_is_refused_says_what_was_seen(tmp_path: Path, change: dict[str, ob
         read_model(path)
 
 
+def test_a_model_in_several_parts(tmp_path: Path) -> None:
+    """Any of them stands for all; the entries are in the first."""
+    kept: dict[str, Tensor] = {}
+    whole = write_recorded("llama", tmp_path, store=kept.setdefault)
+    head = read_gguf(whole).metadata
+    names = list(kept)
+    parts = [tmp_path / f"made-{number:05d}-of-00002.gguf" for number in (1, 2)]
+    about = {"split.count": 2, "split.tensors.count": len(names)}
+    write_gguf(parts[0], {**head, **about, "split.no": 0}, {name: kept[name] for name in names[:9]})
+    write_gguf(parts[1], {**about, "split.no": 1}, {name: kept[name] for name in names[9:]})
+    with torch.no_grad():
+        expected = read_model(whole)(tokens())[0]
+        assert all(torch.equal(read_model(part)(tokens())[0], expected) for part in parts)
+    write_gguf(parts[1], {**about, "split.no": 1}, {name: kept[name] for name in names[10:]})
+    with pytest.raises(NeurosimFormatError, match=rf"all parts must have {len(names)} tensors"):
+        read_gguf(parts[0])
+    parts[1].rename(tmp_path / "other.gguf")
+    with pytest.raises(NeurosimMissingError, match=r"made-00002-of-00002\.gguf: no such file"):
+        read_gguf(parts[0])
+    with pytest.raises(NeurosimFormatError, match="is one of 2 parts, which must be called NAME-00001-of-00002"):
+        read_gguf(tmp_path / "other.gguf")
+
+
 def test_types_and_vocabularies_that_are_not_read_are_named(made: Path, tmp_path: Path) -> None:
     raw = np.zeros(66, np.uint8)
     write_gguf(tmp_path / "x.gguf", {"general.architecture": "llama"}, {"token_embd.weight": (23, raw, (1, 32))})

@@ -65,6 +65,13 @@ def test_one_gguf_file_is_named(cache: Path) -> None:
     assert resolve_model("owner/files:small-Q8_0.gguf").path.name == "small-Q8_0.gguf"
 
 
+def test_the_first_part_of_a_gguf_model_stands_for_all(cache: Path) -> None:
+    files = cache / "models--owner--files" / "snapshots" / COMMIT
+    for number in (1, 2):
+        shutil.copy(files / "small-Q8_0.gguf", files / f"big-Q6_K-0000{number}-of-00002.gguf")
+    assert resolve_model("owner/files:Q6_K").path.name == "big-Q6_K-00001-of-00002.gguf"
+
+
 def test_what_is_not_there_is_said(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in the cache, or there in part: then it is fetched, for which there is no network here."""
     messages: list[str] = []

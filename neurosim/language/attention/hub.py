@@ -16,7 +16,7 @@ from typing import Any
 
 from ...base.distribution import install
 from ...base.errors import NeurosimInputError, NeurosimMissingError
-from .gguf.file import SUFFIX
+from .gguf.file import SUFFIX, part_names
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _NAME = re.compile(rf"({_PART}/{_PART})(?::([A-Za-z0-9._-]+))?(?:@([A-Za-z0-9._/-]+))?")
@@ -117,7 +117,8 @@ def _library(name: str) -> Iterator[Any]:
 def _is_complete(folder: Path, part: str | None) -> bool:
     """Return whether a folder of the cache has all files of a model: others may have fetched some."""
     if part is not None:
-        return len(_fitting(folder, part)) == 1
+        files = _fitting(folder, part)
+        return len(files) == 1 and all(files[0].with_name(name).is_file() for name in part_names(files[0].name))
     index = folder / "model.safetensors.index.json"
     if not (folder / "config.json").is_file():
         return False
@@ -131,8 +132,9 @@ def _is_complete(folder: Path, part: str | None) -> bool:
 
 
 def _fitting(folder: Path, part: str) -> list[Path]:
+    """Return the GGUF files with a part in their names; the first of several that hold one model."""
     files = sorted(folder.rglob(f"*{SUFFIX}"))
-    return [file for file in files if part.lower() in file.name.lower()]
+    return [file for file in files if part.lower() in file.name.lower() and file.name == part_names(file.name)[0]]
 
 
 def _file_of(folder: Path, part: str | None, name: str) -> Path:

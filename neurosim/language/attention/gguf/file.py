@@ -13,6 +13,7 @@ import itertools
 import math
 import mmap
 import os
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from .blocks import BLOCKS, FLOATS, NAMES
 
 SUFFIX = ".gguf"
 MAGIC = b"GGUF"
+# Name of one of the parts of a model.
+PART = re.compile(r"(.*)-\d{5}-of-(?!00000)(\d{5})\.gguf")
 VERSIONS = (2, 3)
 MAX_AXES = 4
 STRING = 8
@@ -55,13 +58,47 @@ class GgufFile:
 
 
 def read_gguf(path: str | os.PathLike[str]) -> GgufFile:
-    """Read the header of a GGUF file; no values are read.
+    """Read the header of a GGUF file, and those of its other parts where it is one of several; no values are read.
 
     Raises:
-        NeurosimMissingError: no such file.
+        NeurosimMissingError: no such file, or another part is not beside it.
         NeurosimFormatError: a damaged header, tensors that overlap or pass the end, or a type that is not read.
     """
-    path = Path(path)
+    file = _read_one(Path(path))
+    count = file.metadata.get("split.count", 1)
+    if type(count) is int and count > 1:
+        return _joined(file, count)
+    return file
+
+
+def part_names(name: str) -> list[str]:
+    """Return the names of all parts of a model by that of one of them: NAME-00001-of-00003.gguf; else the name."""
+    match = PART.fullmatch(name)
+    if match is None:
+        return [name]
+    return [f"{match[1]}-{number:05d}-of-{match[2]}.gguf" for number in range(1, int(match[2]) + 1)]
+
+
+def _joined(one: GgufFile, count: int) -> GgufFile:
+    """Return the contents of all parts of a model; the entries are in the first."""
+    names = part_names(one.path.name)
+    if len(names) != count:
+        rule = f"must be called NAME-00001-of-{count:05d}.gguf and so on"
+        raise NeurosimFormatError(f"{one.path}: is one of {count} parts, which {rule}; give it that name again")
+    paths = [one.path.with_name(name) for name in names]
+    parts = [_read_one(path) for path in paths]
+    tensors = {name: stored for part in parts for name, stored in part.tensors.items()}
+    total = sum(len(part.tensors) for part in parts)
+    stated = parts[0].metadata.get("split.tensors.count", total)
+    if not len(tensors) == total == stated:
+        raise NeurosimFormatError(
+            f"{paths[0]}: all parts must have {stated} tensors (got {len(tensors)}); fetch all parts again"
+        )
+    types = {name: kind for part in parts for name, kind in part.types.items()}
+    return GgufFile(one.path, parts[0].metadata, tensors, types)
+
+
+def _read_one(path: Path) -> GgufFile:
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; give a .gguf file")
     if path.stat().st_size < len(MAGIC):
