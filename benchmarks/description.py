@@ -1,7 +1,7 @@
 """How a benchmark network is written down: plain data in SI units, no simulator imported.
 
-The runners (`peers/run_nest.py`, `peers/run_brian2.py`, `ours.py`) translate a `Workload` into their own terms, so
-a weight or a rate stands in one place only. All of them keep the same conventions, NEST's:
+The runners (`peers/run_nest.py`, `peers/run_brian2.py`, `run_neurosim.py`) translate a `Workload` into their own terms,
+so a weight or a rate stands in one place only. All of them keep the same conventions, NEST's:
 
 - Time is a grid of `dt`. A neuron whose potential reaches the threshold while it moves from k dt to (k + 1) dt
   spikes at T = (k + 1) dt and is set to `v_reset` there.

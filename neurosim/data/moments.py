@@ -94,6 +94,7 @@ def seconds_of(text: str, name: str, unit: float = 1.0) -> float:
         raise NeurosimFormatError(f"{name}: {rule} (got {text!r}){step}") from None
     if not abs(number) < 1e22:
         raise NeurosimFormatError(f"{name}: must be a time (got {text!r})")
+    # A number this large counts a smaller unit, whatever the column says.
     for least, scale in UNITS:
         if abs(number) >= least:
             return number * scale
@@ -108,6 +109,7 @@ def date_of(text: str) -> datetime | None:
     first day of a month, quarter or week: Jul-14, 49-Jul, Jul 2014, 2014M07, 2014-Q3, Q3 2014, 2014-W27.
     """
     plain = _ZONE_NAME.sub("", text.strip())
+    # Digits alone may be a number of seconds as well: the reader of the column decides.
     if plain.isdigit():
         return None
     plain = _OFFSET.sub(r"\1", plain)

@@ -188,8 +188,11 @@ def _units(source: Iterator[str], separator: str) -> tuple[list[str], Iterator[s
         return [], chain([first], source)
     # A header has words, too: only the line below tells it from a line of units.
     second = next(source, None)
-    below = [] if second is None else _cells(next(csv.reader([second], delimiter=separator), []), separator)
-    rest = source if second is None else chain([second], source)
+    below: list[str] = []
+    rest = source
+    if second is not None:
+        below = _cells(next(csv.reader([second], delimiter=separator), []), separator)
+        rest = chain([second], source)
     are_units = any(
         cell.lower() not in MISSING and is_number(number) for cell, number in zip(cells, below, strict=False)
     )

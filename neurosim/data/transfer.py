@@ -122,6 +122,7 @@ def transfer(url: str, name: str, file: IO[bytes], retries: RetryPolicy, *, quie
                 return
             except Retryable as error:
                 now = file.seek(0, os.SEEK_END)
+                # A try that brought something is no failure: large files come over lines that break often.
                 if now - have >= MIN_PROGRESS:
                     failures = 0
                 else:

@@ -48,7 +48,7 @@ class SavedSimulation:
     """A simulation as a file holds it.
 
     Attributes:
-        arrays: the state, for `Workspace.restore`.
+        arrays: the state, for `GridWorkspace.restore`.
         step: number of steps that had been run.
         streams: bytes of each stream that were safely on the disk.
         changes: values that were set since the simulation was made.
@@ -76,6 +76,7 @@ def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation
         "network_digest": digest(described),
         "streams": dict(saved.streams),
     }
+    # The network of the file is the one before changes; `load` makes these again.
     arrays = dict(saved.arrays)
     if saved.changes.values:
         tables = {}

@@ -118,7 +118,9 @@ class Edges(Shown):
             NeurosimInputError: an id or a value that no neuron has, or an unknown column.
         """
         # Texts compare ids of both kinds: the command line knows no integers.
-        by_id = {str(id): unit for unit, id in enumerate(self.ids.tolist())} if len(chosen) else {}
+        by_id = {}
+        if len(chosen):
+            by_id = {str(id): unit for unit, id in enumerate(self.ids.tolist())}
         units: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         for each in chosen:
             text = str(each)

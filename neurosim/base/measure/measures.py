@@ -78,7 +78,9 @@ class Measures(Record):
         """Return a table of titles and units; in place of a measure that is not known, the reason."""
         rows: dict[str, object] = {"Samples": self.samples, "Duration (s)": self.duration}
         for name, definition in DEFINITIONS.items():
-            title = f"{definition.title} ({definition.unit})" if definition.unit else definition.title
+            title = definition.title
+            if definition.unit:
+                title = f"{title} ({definition.unit})"
             rows[title] = self.reasons.get(name, self[name])
         return html_table(type(self).__name__, rows)
 

@@ -212,6 +212,7 @@ class Aedat4Decoder(EventDecoder):
         except _Broken as error:
             raise format_error(self.path, f"byte {byte}", "a packet of events", error, AGAIN) from None
         self.budget -= content.size
+        # Packets of other streams are read all the same, to count their events.
         if number == self.first:
             return events
         self.skipped["events of other streams"] += len(events)

@@ -83,7 +83,10 @@ class DatasetRows:
                 across = -(-self.shape[1] // self._node.chunks[1])
                 tiles = [(number, column) for column in range(across)]
             parts = [self._chunks.read(tile) for tile in tiles]
-            # The last chunk extends beyond the dataset.
-            self._latest = np.concatenate(parts, axis=-1)[..., : self.shape[-1]] if len(self.shape) > 1 else parts[0]
+            if len(self.shape) > 1:
+                # The last chunk extends beyond the dataset.
+                self._latest = np.concatenate(parts, axis=-1)[..., : self.shape[-1]]
+            else:
+                self._latest = parts[0]
             self._number = number
         return self._latest

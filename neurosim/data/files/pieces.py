@@ -164,7 +164,9 @@ class EventPieces:
         else:
             opener = lookup(SOURCES, name, "read in pieces: format")
             self._source = opener(path, **options.arguments())
-        self.shape = self._filter.start(self._source.shape).shape if self._filter else self._source.shape
+        self.shape = self._source.shape
+        if self._filter:
+            self.shape = self._filter.start(self._source.shape).shape
         self.report: ReadReport = self._source.report
 
     def __iter__(self) -> Iterator[Spikes]:

@@ -143,6 +143,7 @@ class FolderImages(ImageCamera):
             return image[top:bottom, left:right]
         if not self.centre:
             return image
+        # What the figure leaves behind has the grey level around it.
         moved = np.full_like(image, _background(image))
         height, width = image.shape
         row = (height - (bottom - top)) // 2

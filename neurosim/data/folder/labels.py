@@ -99,9 +99,11 @@ def _of_splits(root: Path) -> Labels | None:
     if not labelled:
         return None
     remarks = []
+    drawn = ""
+    if len(labelled) == 1:
+        drawn = f", and the test recordings are drawn from {labelled[0].name}"
     for path in tables:
         if path not in labelled:
-            drawn = f", and the test recordings are drawn from {labelled[0].name}" if len(labelled) == 1 else ""
             remarks.append(f"{path.name} has no column label: the recordings that it names are left out{drawn}")
     if len(labelled) == 1:
         # One file says nothing about which recordings are for the test.

@@ -37,6 +37,7 @@ def common_shape(recordings: Sequence[Spikes], names: Sequence[str]) -> Shape:
     largest = tuple(int(n) for n in np.max([spikes.shape for spikes in recordings], axis=0))
     if not stated:
         return largest
+    # Rows and columns alone: a file that holds one polarity may be of a sensor with two.
     first, shape = next(iter(stated.items()))
     for name, other in stated.items():
         if other[-2:] != shape[-2:]:

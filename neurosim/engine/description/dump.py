@@ -98,6 +98,7 @@ class _Writer:
             table["initial"] = {k: self.value(v, f"{label} initial {k}") for k, v in population.initial.items()}
         if population.positions is not None:
             table["positions"] = self.value(population.positions, f"{label} positions")
+        # Spikes in memory become arrays; those of a file stay there, with the options that read it.
         if isinstance(spikes, Spikes):
             table["spikes"] = {
                 "times": self.value(spikes.times, f"{label} times"),

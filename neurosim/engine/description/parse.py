@@ -117,7 +117,11 @@ class _NetworkReader(TableReader):
         model_name = self.get(entry, "model", str, name)
         model_class = lookup(self.models, model_name, self.at(name, "model"))
         # Windowed models are listed by the room that has them, and imported here.
-        owner: type[Any] = windowed.window_model(model_name) if isinstance(model_class, str) else model_class
+        owner: type[Any]
+        if isinstance(model_class, str):
+            owner = windowed.window_model(model_name)
+        else:
+            owner = model_class
         parameters = [field.name for field in dataclasses.fields(owner)]
         if issubclass(owner, WindowModel):
             parameters += windowed.WINDOW
@@ -150,15 +154,15 @@ class _NetworkReader(TableReader):
             shape = self.value(int, shape, self.at(name, "shape"))
         initial = self.value(dict, entry.get("initial", {}), self.at(name, "initial"))
         positions = entry.get("positions")
+        if positions is not None:
+            positions = arrays.read(positions, self.folder, self.at(name, "positions"))
         with named(name):
             return Population(
                 name=title,
                 shape=shape,
                 model=model,
                 initial={key: self.numbers(value, f"{name}: initial {key}") for key, value in initial.items()},
-                positions=None
-                if positions is None
-                else arrays.read(positions, self.folder, self.at(name, "positions")),
+                positions=positions,
             )
 
     def stimulus(self, entry: Table, name: str) -> PoissonInput | Current:

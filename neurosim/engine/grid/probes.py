@@ -138,6 +138,7 @@ def window_end(probes: Sequence[BoundProbe], first: int) -> int:
 def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
     interval = round(probe.interval / compiled.clock)
     projection = next((p for p in compiled.network.projections if p.name == probe.population), None)
+    # A population goes before a projection of the same name.
     of_synapses = projection is not None and probe.population not in compiled.network.numbers
     if of_synapses:
         location = _locate_synapses(compiled, probe)
@@ -161,6 +162,9 @@ def _locate_synapses(compiled: CompiledNetwork, probe: Probe) -> Location:
     parts = [each for each in compiled.plastic if each.projection.name == probe.population and each.learns]
     rule = "must be a projection that learns, for the weights of others stay: `connections` has them"
     require(bool(parts), name, rule, probe.population)
-    variables = ("weight", "pre", "post") if parts[0].rule.size and parts[0].model is None else ("weight",)
+    variables = ["weight"]
+    # Synapses from equations have no traces of the rule's family.
+    if parts[0].rule.size and parts[0].model is None:
+        variables += ["pre", "post"]
     lookup(dict.fromkeys(variables), probe.variable, name)
     return Location(-1, -1, probed_units(probe, sum(each.whole for each in parts)))

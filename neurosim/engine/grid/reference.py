@@ -50,10 +50,12 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
         state[p] = compiled.cells[p].initial.copy()
         arriving[p] = np.zeros((depth, len(model.receptors), network.populations[p].size))
         sampled[p] = np.zeros((steps, *state[p].shape))
-    fired: dict[int, NDArray[Any]] = {
-        p: played[pop.name] if isinstance(pop.model, SpikeSource) else np.zeros((steps + 1, pop.size), int)
-        for p, pop in enumerate(network.populations)
-    }
+    fired: dict[int, NDArray[Any]] = {}
+    for p, pop in enumerate(network.populations):
+        if isinstance(pop.model, SpikeSource):
+            fired[p] = played[pop.name]
+        else:
+            fired[p] = np.zeros((steps + 1, pop.size), int)
     windows = [(plan, plan.windowed.start()) for plan in compiled.windows]
     for k in range(steps):
         for p, model in models.items():

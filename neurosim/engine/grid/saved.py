@@ -29,6 +29,7 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
         NeurosimInputError: naming the array and its rule.
     """
     require(0 <= step <= MAX_STEPS, "step", f"must be in 0..{MAX_STEPS}", step)
+    # The run loop reads and writes the log at these steps without a check.
     log_start, queued = (int(n) for n in arrays["steps"])
     oldest = max(0, step - compiled.history)
     rule = f"must be in 0..{oldest}, the first step that is still needed"
@@ -43,6 +44,7 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
             _within(name, array, 0, MAX_COUNT)
         if name.startswith(("state.", "current.")) or name == "queue":
             _finite(name, array)
+    # Not saved, see `Runner.arrays`: another workspace gets its events in other windows.
     _within("cursors", arrays["cursors"], 0, 0)
     for k, synapses in enumerate(compiled.plastic):
         _check_plastic(synapses, arrays, f"lesson.{k}", step)

@@ -31,6 +31,7 @@ def count_work(
         windows: windowed populations, with their weights at the time when the work is first read.
     """
 
+    # Put off until somebody reads the work.
     def count() -> tuple[LayerCounts, ...]:
         compiled = prepared.compiled
         sizes = [population.size for population in compiled.network.populations]

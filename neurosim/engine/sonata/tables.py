@@ -114,6 +114,7 @@ class NodeTable:
             raise NeurosimFormatError(f"{label}: {comparison} is not available; choose from {known}")
         if isinstance(bound, bool) or not isinstance(bound, int | float):
             raise NeurosimFormatError(f"{label}: {comparison} must have a number (got {bound!r})")
+        # An attribute of a node itself goes before that of its type, whose text may be absent.
         own = self.columns.get(name)
         if name in IDS:
             numbers = self.ids.astype(np.float64)

@@ -65,7 +65,9 @@ def convert(
     made = _coded(dense, coding, tokens, seed, windows, length, on_message, calibration, on_progress)
     if coding.weights == "int4":
         on_message("rounding weights to 4 bits")
-        sample = None if tokens is None else draw_windows(_require_text(coding, tokens, length), windows, length, seed)
+        sample = None
+        if tokens is not None:
+            sample = draw_windows(_require_text(coding, tokens, length), windows, length, seed)
         int4.round_layers(made.model, made.layers, sample, on_rounded)
     return made
 

@@ -32,8 +32,11 @@ def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
         histogram = histograms[name]
         spikes = histogram.channel_spikes
         stored, steps = layer.stored()
-        # Of weights in blocks, their steps and minima, too.
-        size = stored.blocks.numel() if isinstance(stored, BlockTensor) else stored.numel() * bits // 8
+        if isinstance(stored, BlockTensor):
+            # With the steps and minima of the blocks.
+            size = stored.blocks.numel()
+        else:
+            size = stored.numel() * bits // 8
         # Each spike of a channel adds the nonzero weights of its row.
         fan_out = torch.count_nonzero(stored, dim=0).cpu().numpy()
         converted.model.files.release()

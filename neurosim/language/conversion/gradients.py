@@ -62,8 +62,10 @@ def collect_gradients(
 
     passes = _Passes(model, windows, observe, on_progress)
     with _restored_gradients(model):
+        inner: list[nn.Parameter] = []
         # An embedding of events has layers of its own, which are reached through its weights.
-        inner = [] if isinstance(model.embeddings, nn.Embedding) else list(model.embeddings.parameters())
+        if not isinstance(model.embeddings, nn.Embedding):
+            inner = list(model.embeddings.parameters())
         passes.run(names, likelihood, inner)
         unreached = [name for name in names if name not in reached]
         if unreached:

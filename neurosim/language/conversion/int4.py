@@ -77,7 +77,9 @@ def stored_blocks(blocks: Tensor, channels: int, name: str) -> BlockTensor:
 def type_of(weights: str, name: str, channels: int) -> str:
     """Return the type of a layer's weights: those of 4 bits are of 8 in the head, as in most GGUF files, and where
     inputs are not a multiple of 32 channels."""
-    return "int8" if weights == "int4" and (name == "lm_head" or channels % CHANNELS) else weights
+    if weights == "int4" and (name == "lm_head" or channels % CHANNELS):
+        return "int8"
+    return weights
 
 
 def _steps(weights: Tensor, importance: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ class SpikedLinear(nn.Module):
         self.weight_type = weight_type
         self.planes = planes
         self.threads = 1
-        self._cached_floats: tuple[Any, Tensor, Tensor | None, Any] | None = None  # see `_floats`
+        self._cached_floats: tuple[Any, Tensor, Tensor | None, Any] | None = None  # see `_values`
         self._rows: Any = None  # of V [K, N], while executed: a tensor on a GPU, a numpy array on a CPU
 
     @torch.no_grad()

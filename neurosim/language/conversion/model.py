@@ -106,6 +106,7 @@ class Converted:
         self.execute(on=False)
         self._update_lazily(on, threads)
         rounded: list[float] = []
+        # Layers outside of residual blocks, as the head, are executed all the time.
         outside = set(self.layers.values())
         handles: list[RemovableHandle] = []
         for block in self.model.layers:

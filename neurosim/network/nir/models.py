@@ -194,6 +194,7 @@ def node_of(model: Any, population: str) -> str:
     if name not in MODELS:
         has = ", ".join(MODELS)
         raise NeurosimInputError(f"{title}: NIR has no {name}; it has {has}; save the network as TOML instead")
+    # NIR has nodes of their own for neurons that never fire: I, LI and CubaLI.
     if isinstance(model, IF):
         current = np.max(np.abs(model.i_offset))
         require(current == 0, f"{title}: IF.i_offset", "must be 0: NIR has no constant current", current)

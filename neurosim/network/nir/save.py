@@ -250,6 +250,7 @@ def synapses(
     """Return source, target, weight and delay (steps) of every synapse of a projection in a run with this seed."""
     source = network.population(projection.source)
     target = network.population(projection.target)
+    # With the keys of the engine's `SynapseSampler`: the synapses are those of a run.
     key = rng_key(seed, "pattern", str(projection.name))
     rows = projection.pattern.rows(source.side, target.side, source is target, key, 0, source.size)
     count = len(rows.targets)
@@ -258,6 +259,7 @@ def synapses(
     delay_key = rng_key(seed, "delay", str(projection.name))
     weights = draw(projection.weight, key=weight_key, first=0, count=count, name=f"{projection}.weight")
     delays = draw(projection.delay, key=delay_key, first=0, count=count, name=f"{projection}.delay")
+    # Values belong to the list of the pattern, if it has one, and else to the rows.
     if rows.order is not None:
         weights = weights[rows.order]
         delays = delays[rows.order]

@@ -97,7 +97,9 @@ def coding_operands(
 ) -> dict[str, Any]:
     """Return the operands of `kernels.decode.linear.encode.CODING`; every thread may have channels of its own."""
     kind, shrink, top, factor, price, edges, levels, table = rule
+    # The program holds the addresses of the rule's arrays.
     b.alive.append(rule)
+    # Every thread has a scratch as large as the largest range needs.
     largest = max(channels.values) if isinstance(channels, ByThread) else channels
     return {
         "x": x,

@@ -35,6 +35,7 @@ def linear(b: DecoderProgram, layer: Any, x: Buffer, before: Buffer | None = Non
             meet before the next layer.
     """
     if isinstance(layer, SpikedLinear) and not layer.coder.bypassed:
+        # Of one token each thread may add the rows of the channels that it wrote itself: they meet once less.
         if before is not None:
             thresholds = split_thresholds(b, layer, x)
             if thresholds is not None:
@@ -42,6 +43,7 @@ def linear(b: DecoderProgram, layer: Any, x: Buffer, before: Buffer | None = Non
         if layer.weight_type == "float32":
             return _float(b, layer, x, before, narrow=narrow)
         return integers(b, [layer], x, before, narrow=narrow)[0]
+    # A dense product: of a dense layer, or of a spiked one whose inputs are not coded.
     out, blocks, share = outputs_of(b, layer, x, narrow=narrow)
     touches = [writes(out, share)]
     if before is not None:

@@ -55,7 +55,7 @@ def norm_of(
     touches = [reads(x, share), writes(out, share)]
     b.emit(vectors.norm(x=x, size=size, period=period, **affine, out=out), places, touches)
     if whole and (scale is None or len(scale) == size):
-        # A layer that codes this norm can norm and code in one operation, see `_emit_encode`.
+        # A layer that codes this norm can norm and code in one operation, see `emit_encode`.
         b.last_norm = LastNorm(out, {"norm_x": x, **affine}, touches, len(b.lists[0]))
     return out
 

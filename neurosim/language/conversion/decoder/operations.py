@@ -139,9 +139,16 @@ class StepBuilder(DecoderProgram, Step):
 
     def add(self, total: Tensor | None, out: Tensor, weight: Tensor | None = None) -> Tensor:
         rows = traced(out).token_rows
-        factors = self.constant(torch.ones(self.tokens)) if weight is None else traced(weight).node.buffer
+        factors: Array | Buffer
+        if weight is None:
+            factors = self.constant(torch.ones(self.tokens))
+        else:
+            factors = traced(weight).node.buffer
         begins = total is None
-        summed = self.buffer(rows.width) if total is None else traced(total).node.buffer
+        if total is None:
+            summed = self.buffer(rows.width)
+        else:
+            summed = traced(total).node.buffer
         places, share = self.by_columns(summed)
         sizes = {"width": rows.width, "tokens": self.tokens}
         # The first operation sets the sum of all tokens, to 0 where its mask leaves them out.

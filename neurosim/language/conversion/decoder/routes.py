@@ -50,6 +50,7 @@ def _chosen(
     weights = np.ones((count, b.tokens), np.float32)
     masks = np.ones((count, b.tokens), np.uint8)
     b.alive.append((weights, masks))
+    # Who reads the weights or the masks of a token waits for this operation by this buffer.
     routed = Buffer(weights, b.tokens, 1)
     places, share = b.by_rows(scores)
     bound = routing.route(

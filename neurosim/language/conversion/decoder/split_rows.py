@@ -21,7 +21,7 @@ from .program import ByThread, DecoderProgram
 
 
 def split_thresholds(b: DecoderProgram, layer: SpikedLinear, x: Buffer) -> Array | None:
-    """Return the thresholds of a layer whose rows threads may add by channels, see `_split_linear`, or None.
+    """Return the thresholds of a layer whose rows threads may add by channels, see `split_linear`, or None.
 
     Threads must not need the channels of others for a threshold, integer sums must be exact in any parts, and a
     table's counts are: they are int8, and their sums do not overflow.

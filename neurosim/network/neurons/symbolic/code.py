@@ -150,6 +150,7 @@ class StepCode:
         """Return a sum or product whose parts without states are one constant."""
         variable = [each for each in expression.args if _varies(each, names)]
         constant = expression.func(*(each for each in expression.args if each not in variable))
+        # The sign stands in front, so that a x and -a x read one constant.
         minus = expression.is_Mul and constant.could_extract_minus_sign()
         if minus:
             constant = -constant

@@ -201,7 +201,10 @@ def _bounded_heun(writer: Writer, drifts: Mapping[str, Any], factors: Mapping[st
         if name == bounded_variable and parts.over is not None:
             bounded = f"min({value}, {code.render(parts.over[1], {})})"
             # While no spike can follow, a variable that is not held moves freely above the threshold.
-            value = f"{value} if wait > zero else {bounded}" if writer.waits and not equation.held else bounded
+            if writer.waits and not equation.held:
+                value = f"{value} if wait > zero else {bounded}"
+            else:
+                value = bounded
         writer.lines.append(f"{ahead[name]} = {value}")
     writer.slopes(drifts, writer.later(ahead), "end")
     half = code.constant("0.5") if parts.rest else ""

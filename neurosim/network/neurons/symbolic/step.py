@@ -150,7 +150,9 @@ def _fire(parts: EquationParts, code: StepCode, new: Mapping[str, str]) -> list[
         body = [f"fired = {left} > {right}"]
     else:
         condition = code.condition(parts.threshold, new)
-        body = [f"fired = ({condition}) & (wait <= zero)" if parts.rests else f"fired = {condition}"]
+        if parts.rests:
+            condition = f"({condition}) & (wait <= zero)"
+        body = [f"fired = {condition}"]
     body += [f"{new[state]} = {code.render(value, new)} if fired else {new[state]}" for state, value in parts.reset]
     if parts.refractory is not None:
         # Until the condition no longer holds, and from the reset on.

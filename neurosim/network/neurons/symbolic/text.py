@@ -280,7 +280,9 @@ class EquationReader:
 
     def _truth(self, node: ast.expr, what: str) -> Any:
         value = self._read(node, what)
-        return value if is_condition(value) else function("unequal", value, library().Integer(0))
+        if is_condition(value):
+            return value
+        return function("unequal", value, library().Integer(0))
 
 
 def function(name: str, *arguments: Any) -> Any:

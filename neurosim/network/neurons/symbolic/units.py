@@ -130,6 +130,7 @@ def _unit_of(node: ast.expr, what: str) -> Dimension:
     if isinstance(node, ast.BinOp):
         left = _unit_of(node.left, what)
         if isinstance(node.op, ast.Pow):
+            # Exponents of units are added up, so they are exact: 0.3333 is a third.
             return _add(NONE, left, Fraction(_power_of(node.right)).limit_denominator(12))
         if isinstance(node.op, ast.Mult | ast.Div):
             sign = Fraction(1 if isinstance(node.op, ast.Mult) else -1)
