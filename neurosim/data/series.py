@@ -23,53 +23,29 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, takewhile
+from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base.errors import GuessWarning, NeurosimFormatError, NeurosimInputError, lookup, require
+from ..base.errors import GuessWarning, NeurosimFormatError, require
 from . import month_table
 from .cells import MISSING, check_sign, is_number, number_of, plain_number
 from .moments import (
-    PARTS,
     date_of,
     date_of_parts,
     has_slashes,
     hour_as_clock,
     is_clock,
-    is_day_first,
-    is_epoch,
-    is_hour,
     seconds_of,
-    serial_date,
-    spell_decimal,
-    spell_month,
-    spell_out,
-    spell_short_year,
     year_first,
 )
+from .series_columns import TIME_UNITS, SeriesColumns, choose_columns, counts_rows, find_day_first, speller_of
 
-# Names of a column of times that holds numbers.
-TIME_NAMES = ("time", "timestamp", "date", "datetime", "t", "ts", "ds", "epoch", "unix", "unixtime")
-# Names of a column that numbers the rows, as pandas and databases write it.
-INDEX_NAMES = ("", "unnamed: 0", "index", "id", "row")
-# Names of columns in which a number of five digits is a spreadsheet's date, in which 201407 is a month, and in which
-# 2014.5 is the middle of a year.
-SERIAL_NAMES = ("date", "datetime", "date_time", "date/time", "ds", "day", "serial", "datum", "fecha")
-MONTH_NAMES = ("date", "month", "yearmonth", "year_month", "year-month", "yyyymm", "ym", "period")
-DECIMAL_NAMES = ("date", *(f"decimal{sign}{word}" for sign in ("", " ", "_") for word in ("date", "year")))
-DATE_NAMES = (*SERIAL_NAMES, *MONTH_NAMES, *DECIMAL_NAMES)
-# Names of a column of whole hours beside one of dates.
-HOUR_NAMES = ("hour", "hr", "hours", "stunde", "hora", "heure")
-MIN_COUNTED = 10  # rows from which a column that counts up evenly numbers them
 SEPARATORS = ",;\t|"
 # Rows that are read at once, at most, until every column has had a cell that is not empty.
 MAX_SAMPLE = 1000
-# Seconds of the units that follow a name of `TIME_NAMES`, as in time_ms, Time (s) and t [min].
-TIME_UNITS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_NAME_WITH_UNIT = re.compile(rf"(?:{'|'.join(TIME_NAMES)})(?:[ _]?[(\[]| ?_)({'|'.join(TIME_UNITS)})[)\]]?")
 # A first line by which spreadsheets know the separator.
 _SEPARATOR_LINE = re.compile(r"sep=.", re.IGNORECASE)
 
@@ -87,29 +63,6 @@ class SeriesRow(NamedTuple):
     time: float
     text: str
     values: Mapping[str, float | str]
-
-
-@dataclass(frozen=True)
-class SeriesColumns:
-    """Columns of a table that are read.
-
-    Attributes:
-        time: column of times; "" for none.
-        numbers: columns of numbers.
-        texts: columns of categories.
-        clock: column of times of day, where `time` has dates alone or there is none; "" for none.
-        unit: of numbers in the column of times, s.
-        day_first: whether dates with slashes begin with the day; None: not known.
-        parts: columns of year, month and so on that are the time; `time` is the first of them.
-    """
-
-    time: str
-    numbers: tuple[str, ...]
-    texts: tuple[str, ...] = ()
-    clock: str = ""
-    unit: float = 1.0
-    day_first: bool | None = None
-    parts: tuple[str, ...] = ()
 
 
 def read_series(
@@ -162,15 +115,15 @@ def read_series(
     sample, seen = _sample(source, names, separator, f"{name}, line {start}")
     if whole and any(has_slashes(cell) for cell in sample.values()):
         seen += source
-    columns = _columns(sample, name, time, numbers, texts)
+    columns = choose_columns(sample, name, time, numbers, texts)
     if columns.time and len(units) == len(names):
         columns = replace(columns, unit=TIME_UNITS.get(units[names.index(columns.time)], columns.unit))
     if columns.time and has_slashes(sample[columns.time]):
-        day_first = _day_first(seen, names.index(columns.time), separator)
+        day_first = find_day_first(seen, names.index(columns.time), separator)
         columns = replace(columns, day_first=day_first)
     if whole and not columns.time and not numbers and len(columns.numbers) > 1:
         seen += source
-        if _counts(seen, names.index(columns.numbers[0]), separator):
+        if counts_rows(seen, names.index(columns.numbers[0]), separator):
             columns = replace(columns, numbers=columns.numbers[1:])
     return columns, _rows(chain(seen, source), name, start, names, separator, columns)
 
@@ -213,26 +166,6 @@ def _named(cells: Sequence[str]) -> list[str]:
         if cell == "":
             names[k] = "index" if k == 0 and "index" not in cells else f"column{k + 1}"
     return names
-
-
-def _counts(lines: Sequence[str], place: int, separator: str) -> bool:
-    """Return whether a column numbers the rows: `MIN_COUNTED` or more integers, each as far above the one before."""
-    rows = csv.reader(lines, delimiter=separator)
-    counted = [cells[place].strip() for cells in rows if place < len(cells)]
-    if len(counted) < MIN_COUNTED or not all(re.fullmatch(r"\d+(\.0*)?", cell) for cell in counted):
-        return False
-    steps = np.diff([float(cell) for cell in counted])
-    return bool(steps[0] > 0 and (steps == steps[0]).all())
-
-
-def _day_first(lines: Sequence[str], place: int, separator: str) -> bool | None:
-    """Return what the first date that says it says of the order of day and month; None if there is none."""
-    for cells in csv.reader(lines, delimiter=separator):
-        if place < len(cells):
-            order = is_day_first(cells[place].strip())
-            if order is not None:
-                return order
-    return None
 
 
 def _first_line(source: Iterator[str]) -> tuple[str, int, Iterator[str]]:
@@ -282,55 +215,6 @@ def _sample(
     return sample, seen
 
 
-def _columns(
-    sample: Mapping[str, str], name: str, time: str | None, numbers: Sequence[str], texts: Sequence[str]
-) -> SeriesColumns:
-    """Return which columns are read: those asked for, or guessed from the names and the first row of cells."""
-    for asked in (*([time] if time else []), *numbers, *texts):
-        lookup(sample, asked, "column")
-    if time is None:
-        dates = [key for key, cell in sample.items() if date_of(cell) is not None and not is_number(cell)]
-        named = [key for key in sample if key.lower() in TIME_NAMES or _NAME_WITH_UNIT.fullmatch(key.lower())]
-        named = [key for key in named if not is_clock(sample[key])]
-        # Digits alone are a date where the name says so.
-        named += [key for key, cell in sample.items() if key.lower() in DATE_NAMES and _speller(cell, key)]
-        # Their order of day and month is not known: reading the first one says how to write them.
-        dates += [key for key, cell in sample.items() if has_slashes(cell)]
-        counted = [key for key, cell in sample.items() if is_epoch(cell)]
-        time = next(iter([*dates, *named, *counted[:1]]), "")
-    parts = _parts(sample, time)
-    if parts:
-        time = parts[0]
-    clock = ""
-    first = spell_out(sample[time]).partition("T")[0] or sample[time] if time else ""
-    has_date = date_of(first) is not None or has_slashes(first)
-    if time == "" or (has_date and ":" not in first):
-        clock = next((key for key, cell in sample.items() if is_clock(cell) and key != time), "")
-    if has_date and ":" not in first and not clock:
-        hours = (key for key, cell in sample.items() if key.lower() in HOUR_NAMES and is_hour(cell))
-        clock = next(hours, "")
-    if not numbers:
-        others = [key for key in sample if key not in (time, clock, *parts, *texts) and key.lower() not in INDEX_NAMES]
-        numbers = [key for key in others if is_number(sample[key])]
-    if not numbers and not texts:
-        shown = ", ".join(f"{key}: {cell!r:.30}" for key, cell in sample.items())
-        step = "name one with --value; columns are parted by one of , ; | or tabs, lines in front of names begin with #"
-        raise NeurosimInputError(f"{name}: has no column of numbers (got {shown:.200}); {step}")
-    match = _NAME_WITH_UNIT.fullmatch(time.lower())
-    unit = TIME_UNITS[match[1]] if match else 1.0
-    return SeriesColumns(time=time, numbers=tuple(numbers), texts=tuple(texts), clock=clock, unit=unit, parts=parts)
-
-
-def _parts(sample: Mapping[str, str], time: str) -> tuple[str, ...]:
-    """Return the columns of year, month and so on that are the time: none where another column is."""
-    by_name = {key.lower(): key for key in sample}
-    year = by_name.get(PARTS[0], "")
-    if (time and time != year) or not re.fullmatch(r"[12]\d{3}(\.\d*)?", sample.get(year, "")):
-        return ()
-    known = list(takewhile(lambda part: part in by_name and is_number(sample[by_name[part]]), PARTS))
-    return tuple(by_name[part] for part in known)
-
-
 def _rows(
     lines: Iterable[str], name: str, start: int, names: list[str], separator: str, columns: SeriesColumns
 ) -> Iterator[SeriesRow]:
@@ -356,7 +240,7 @@ def _rows(
             text = plain[place[columns.time]]
             if spell is None:
                 # The first time decides: 20140701 and 41821 may be dates or numbers of seconds.
-                spell = _speller(text, columns.time) or str
+                spell = speller_of(text, columns.time) or str
             text = spell(text) or text
             if columns.parts:
                 text = date_of_parts([plain[place[key]] for key in columns.parts], where)
@@ -370,20 +254,6 @@ def _rows(
             yield SeriesRow(moment, text, values)
         else:
             yield SeriesRow(math.nan, str(number - start), values)
-
-
-def _speller(text: str, column: str) -> Callable[[str], str] | None:
-    """Return the function that writes out the times of a column, by the first of them and the column's name.
-
-    It returns "" for a time that it leaves; None where they need no such function.
-    """
-    name = column.lower()
-    named = ((SERIAL_NAMES, serial_date), (MONTH_NAMES, spell_month), (DECIMAL_NAMES, spell_decimal))
-    if spell_out(text):
-        return spell_out
-    if spell_short_year(text) and date_of(text) is not None:
-        return spell_short_year
-    return next((spell for names, spell in named if name in names and spell(text)), None)
 
 
 def _cells(cells: Sequence[str], separator: str) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..base.errors import GuessWarning, NeurosimInputError
-from .series import SeriesColumns, SeriesRow
+from .series import SeriesRow
+from .series_columns import SeriesColumns
 
 # Times from which a table in which each occurs as often holds several series, and not some records twice.
 MIN_TIMES = 5

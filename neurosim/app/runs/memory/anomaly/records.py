@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .....base.errors import require
-from .....data.series import SeriesColumns, SeriesRow
+from .....data.series import SeriesRow
+from .....data.series_columns import SeriesColumns
 from .....memory.sdr.encoders import (
     CategoryEncoder,
     CoordinateEncoder,

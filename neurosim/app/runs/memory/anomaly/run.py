@@ -19,7 +19,8 @@ import numpy as np
 from .....base.atomic import write_text
 from .....base.errors import NeurosimFormatError, NeurosimMissingError, require
 from .....data.moments import seconds_of
-from .....data.series import SeriesColumns, SeriesRow, decode_text, read_series
+from .....data.series import SeriesRow, decode_text, read_series
+from .....data.series_columns import SeriesColumns
 from .....data.series_order import in_time
 from .....memory.series.detector import AnomalyDetector
 from ...frame.folder import open_run
