@@ -3,7 +3,7 @@
     [NEUROSIM_DATA=FOLDER] python benchmarks/formats.py
 
 The events of one embedded digit are written in each format by encoders made from the formats' definitions, which share
-nothing with the package, and read by `files.read`. With NEUROSIM_DATA also recordings of real cameras in
+nothing with the package, and read by `data.read`. With NEUROSIM_DATA also recordings of real cameras in
 `event_formats`. Bags of ROS are tried where rosbags is installed.
 """
 

@@ -20,7 +20,7 @@ network = Network(
 
 
 def camera() -> Iterator[Spikes]:
-    """A recording that never ends, a second at a time; a file would be `files.read_windows("recording.h5")`."""
+    """A recording that never ends, a second at a time; a file would be `data.read_windows("recording.h5")`."""
     for second in range(10**9):
         rng = np.random.default_rng(second)
         yield Spikes.sort(rng.random(1000), rng.integers(0, 50, 1000), 50, duration=1.0)

@@ -87,7 +87,7 @@ def simulate(
         inputs: seconds to run for; or a recording, or a batch of them, for the one spike source; or a mapping by the
             name of the source. A recording is played from its start; step k takes its events in [k clock,
             (k + 1) clock). None, for a network without spike sources: `duration` says how long.
-        clock: s. None: every spike at its own moment, for models with an exact form (`neurons.ExactNeuron`), always in
+        clock: s. None: every spike at its own moment, for models with an exact form (`ExactNeuron`), always in
             float64; the work then counts operations that took place, and has no dense equivalent.
         duration: s to run for, if not each recording's own.
         seed: key of the random synapses, initial values, sources and stimuli of the network.

@@ -28,7 +28,7 @@ def live(
     """Yield the result of each packet of events, as soon as the packet is there; ends with the packets.
 
     A packet is read only when its result is requested. The delay is therefore one packet and its simulation, memory
-    holds the network and one packet, and a source that is read from a socket or pipe (`files.read_packets`) waits while
+    holds the network and one packet, and a source that is read from a socket or pipe (`data.read_packets`) waits while
     the network is busy. A source may depend on the results so far, which closes a loop. The spikes are equal to the
     spikes of `simulate` with all packets joined.
 

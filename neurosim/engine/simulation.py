@@ -66,12 +66,12 @@ class Simulation(Uncopied):
         inputs: recordings of its spike sources: `Spikes` for the one source, or a mapping by the names of the sources.
             Instead of a recording, an iterable of `Spikes`, each following the one before, is played as far as the run
             comes: a recording of any length, or one that is still being made. So is the path of a SONATA
-            file, or the result of `files.read_windows`. Silence follows the end.
+            file, or the result of `data.read_windows`. Silence follows the end.
         clock: s, the step.
         seed, trial, threads, precision, record, probes, count_updates: as for `simulate`.
         spikes_to: a SONATA file for the spikes, which are then in no result. During the run they are in
             `<spikes_to>.part`; `close`, or leaving a `with` block, makes the file.
-        states_to: the same for the samples of the probes: a file for `files.read_samples`.
+        states_to: the same for the samples of the probes: a file for `data.files.samples.read_samples`.
         comm: as for `simulate`. All processes call every method; process 0 writes the files.
 
     Raises:
@@ -219,7 +219,7 @@ class Simulation(Uncopied):
         return dict(zip(neuron.state, self._membrane(population), strict=True))
 
     def rewire(self, projection: str, rule: StructuralRule) -> Connections:
-        """Remove and make synapses of a projection between two runs, by a rule such as `plasticity.PruneAndRegrow`.
+        """Remove and make synapses of a projection between two runs, by a rule such as `network.PruneAndRegrow`.
 
         Synapses that stay keep weights and traces; a spike on its way through fixed synapses arrives as it was sent.
         New synapses have the delays of present ones, or of the rule; where none is left, that of the projection.

@@ -1,4 +1,4 @@
-"""Neurons that emit the counts of two schemes step by step: the reference of the closed forms in `convert.coding`.
+"""Neurons that emit the counts of two schemes step by step: the reference of the closed forms in `conversion.coding`.
 
 No layer needs them to run: its inputs over time are summed before they are multiplied, and the sum of the spikes of a
 neuron is its count. They show that a neuron on a chip would send the same count.

@@ -147,7 +147,7 @@ def batch_size(size, tokens):
 
 @compiled
 def spread_blocks(channels, counts, heads, size, words, totals):
-    """Fill the counts of tokens as `product.spread_counts`, and int32 [groups, blocks, BATCH] with their sums."""
+    """Fill the counts of tokens as `all_rows.spread_counts`, and int32 [groups, blocks, BATCH] with their sums."""
     spread_counts(channels, counts, heads, size, words)
     blocks = size // CHANNELS
     sums = vector(totals, groups_of(len(channels)) * blocks * BATCH, WORD)

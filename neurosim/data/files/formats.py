@@ -115,7 +115,7 @@ class ReadOptions:
         return EventFilter(self.crop, self.noise_filter, self.downsample, self.refractory)
 
     def read(self, path: str | os.PathLike[str]) -> Spikes:
-        """Return a recording as `files.read` does, without its warning: `Spikes.report` names the guesses."""
+        """Return a recording as `data.read` does, without its warning: `Spikes.report` names the guesses."""
         reader = lookup(FORMATS, find_format(path, self.format), "read.format")
         self.check(reader)
         return self.filter.apply(reader.read(path, **self.arguments()))

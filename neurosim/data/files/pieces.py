@@ -228,11 +228,11 @@ def stream(
         window: s.
         start: time 0, as `Spikes.starting`: "first" event, "file", or seconds; None: the first event of a file with
             the clock of a camera.
-        options: as for `files.read`.
+        options: as for `data.read`.
 
     Raises:
         NeurosimInputError: a window that is not > 0 s, or an option that breaks its rule.
-        NeurosimMissingError, NeurosimFormatError: as `files.read`.
+        NeurosimMissingError, NeurosimFormatError: as `data.read`.
     """
     require(0 < window < math.inf, "stream.window", "must be > 0 s", window)
     check_keys(options, [field.name for field in fields(ReadOptions)], "stream")

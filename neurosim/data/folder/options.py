@@ -32,10 +32,10 @@ class FolderOptions:
             holds all events.
         start: time 0 of a recording: "first", its first event; "file", time 0 of the file; or seconds from there. None:
             "first" for a file with the clock of a camera, "file" for others.
-        format, clock, camera, tick, columns: as for `files.read`, for the files whose format has such a choice.
-        until_fault: whether damaged files are read up to their first fault, as for `files.read`.
+        format, clock, camera, tick, columns: as for `data.read`, for the files whose format has such a choice.
+        until_fault: whether damaged files are read up to their first fault, as for `data.read`.
         skip_bad: whether files that break their format are left out, and named; else they are an error.
-        crop, noise_filter, downsample, refractory: filters of the events of a camera, as for `files.read`.
+        crop, noise_filter, downsample, refractory: filters of the events of a camera, as for `data.read`.
         test: share of each class that is tested on, where the folder has no splits.
         by: a group such as "speaker", all of whose recordings go to the same split.
         seed: key of the draw of the splits.
@@ -72,7 +72,7 @@ class FolderOptions:
 
     @property
     def read(self) -> ReadOptions:
-        """Return the options of `files.read`."""
+        """Return the options of `data.read`."""
         from ..files.formats import ReadOptions
 
         return ReadOptions(

@@ -59,14 +59,14 @@ class SpikeFile:
 
     Attributes:
         path: of the file.
-        format: a name in `files.formats.FORMATS`; None means by the suffix of the file.
+        format: a name in `data.files.formats.FORMATS`; None means by the suffix of the file.
         population: name in a SONATA file; None where it has one.
-        clock: of an EVT3 recording, as for `files.read`.
-        camera: of an AEDAT2 recording, as for `files.read`.
-        tick: s, the unit of time of a table, as for `files.read`.
-        columns: order of the columns of a table, as for `files.read`.
-        until_fault: whether a damaged file is read up to its first fault, as for `files.read`; None: no.
-        crop, noise_filter, downsample, refractory: filters of the events of a camera, as for `files.read`.
+        clock: of an EVT3 recording, as for `data.read`.
+        camera: of an AEDAT2 recording, as for `data.read`.
+        tick: s, the unit of time of a table, as for `data.read`.
+        columns: order of the columns of a table, as for `data.read`.
+        until_fault: whether a damaged file is read up to its first fault, as for `data.read`; None: no.
+        crop, noise_filter, downsample, refractory: filters of the events of a camera, as for `data.read`.
         start: time 0 of the recording: "first", its first event; "file", time 0 of the file; or seconds from there.
             None: "first" for a file with the clock of a camera, "file" for others. Recordings of a network whose
             files have such clocks start together, at the earliest first event.
@@ -94,7 +94,7 @@ class SpikeFile:
 
     @property
     def options(self) -> ReadOptions:
-        """Return the options of `files.read`, but shape and population."""
+        """Return the options of `data.read`, but shape and population."""
         return ReadOptions(
             format=self.format,
             clock=self.clock,
@@ -126,7 +126,7 @@ class SpikeFile:
         """Return the recording; `shape` is the shape of the sensor for a file without one.
 
         Raises:
-            NeurosimError: as `files.read` and `files.read_sonata`.
+            NeurosimError: as `data.read` and `data.read_sonata`.
         """
         if self.population is not None:
             return read_sonata(self.path, self.population)

@@ -6,7 +6,7 @@
 Thresholds and scales are one for all channels or one for each. A scheme selects among these, and how to round.
 
 A coder computes in torch, with gradients, for the simulated form. The executed form takes the same counts, bit for bit,
-from `kernels.encode`, whose constants are used here.
+from `kernels.spikes.encode`, whose constants are used here.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ SCHEMES: Mapping[str, Scheme] = {
 
 
 def token_levels(x: Tensor, k: float) -> Tensor:
-    """Return [.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis; no gradient, the bits of `kernels.encode`."""
+    """Return [.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, without gradient.
+
+    The bits are those of `kernels.spikes.encode`.
+    """
     sizes = x.detach().abs().float()
     # Sums of integers have one result in any order, as sums of floats do not: the same bits on every device.
     exponent = (torch.frexp(sizes.amax(-1, keepdim=True)).exponent - 1).clamp(min=spec.FLOOR)
@@ -196,8 +199,8 @@ class Coder(nn.Module):
     def coded(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the counts of x, and the levels of its tokens, or None where the scheme has none.
 
-        Tokens' own levels and counts come from `kernels.encode` where no gradient is needed: the same bits in a third
-        of the time, and of a conversion with its comparisons a fifth.
+        Tokens' own levels and counts come from `kernels.spikes.encode` where no gradient is needed: the same bits in a
+        third of the time, and of a conversion with its comparisons a fifth.
         """
         is_plain = self.rule.token and self.observer is None and not torch.is_grad_enabled()
         if not (is_plain and x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= MIN_CODED):
@@ -236,7 +239,7 @@ class Coder(nn.Module):
 
     @torch.no_grad()
     def executed(self, x: Tensor, rounding: Rounding, threads: int = 1) -> Tensor:
-        """Return the values of `forward` of a coder that follows tokens, from `kernels.encode`, on the device of x.
+        """Return the values of `forward` of a coder that follows tokens, by `kernels.spikes.encode`, on x's device.
 
         Args:
             rounding: from `kernel_rounding`.
@@ -250,7 +253,7 @@ class Coder(nn.Module):
         return y.view(x.shape)
 
     def kernel_rounding(self, channels: int) -> tuple[Rounding, Tensor | None]:
-        """Return the arguments of `kernels.encode` for `channels` channels: rounding, thresholds [K] or None."""
+        """Return the arguments of `kernels.spikes.encode` for `channels` channels: rounding, thresholds [K] or None."""
         thresholds = self.thresholds.detach()
         # The one threshold of a scheme with levels of tokens is a factor of them.
         factor = float(thresholds[0]) if self.rule.token else 1.0

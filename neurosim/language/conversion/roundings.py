@@ -54,7 +54,7 @@ def _edges_of(price: float) -> Tensor:
     return torch.from_numpy(priced_edges(price))
 
 
-# By name: the rounding in torch, and the kind of `kernels.encode` that gives the same bits.
+# By name: the rounding in torch, and the kind of `kernels.spikes.encode` that gives the same bits.
 ROUNDINGS: Mapping[str, tuple[Callable[[Tensor, float], Tensor], int]] = {
     "even": (_even, spec.EVEN),
     "away": (_away, spec.AWAY),

@@ -113,7 +113,9 @@ def unwrap(model: LanguageModel) -> None:
 
 @final
 class SpikedMixer(nn.Module):
-    """A mixer whose state is updated where q and k have spikes (`kernels.lazy_state`), on its device; no gradients.
+    """A mixer whose state is updated where q and k have spikes, on its device, without gradients.
+
+    `kernels.spikes.lazy_state` is the operation.
 
     The state passed to it is updated in place: a copy would move the bytes that laziness saves. It consists of `memory`
     [B, H, K, V] and `owed` [B, H, K], log decays not yet applied.

@@ -25,7 +25,7 @@ class DendriticLIF(Neuron):
         v > v_threshold, or during a plateau v > v_threshold_plateau:
                                             spike, then v = v_reset, held for t_refractory
 
-    The source of the dendritic events is a population of segments: see `dendrites.DendriticSegments`. A threshold that
+    The source of the dendritic events is a population of segments: see `memory.DendriticSegments`. A threshold that
     is lower during a plateau makes segments predict: predicted neurons fire first. A `gain` below 1 makes them gate:
     without a plateau the soma hears little (0: nothing).
 

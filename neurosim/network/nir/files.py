@@ -206,7 +206,7 @@ def write_nir(path: str | os.PathLike[str], graph: Any) -> None:
 
     Raises:
         NeurosimMissingError: no `nir` package.
-        NeurosimWriteError: as `files.replacing`.
+        NeurosimWriteError: as `base.atomic.replacing`.
     """
     buffer = io.BytesIO()
     library().write(buffer, graph)

@@ -39,7 +39,7 @@ class NotCompiledError(NeurosimInputError):
 
 @dataclass(frozen=True)
 class Encoded:
-    """The list of active channels of a buffer: arrays as `kernels.decode.encode` fills them, one set a thread or one.
+    """The active channels of a buffer, listed by `kernels.decode.linear.encode`: one set of arrays, or one a thread.
 
     Attributes:
         parts: channels, counts, head, level, channels and excess of the escapes; [threads, ..] if `own`.
