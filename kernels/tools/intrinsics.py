@@ -186,6 +186,32 @@ def copy64(typing, source, target):
     return types.void(types.intp, types.intp), emit
 
 
+def add_where_reference(numbers, mask, value):
+    """Add `value` to each of 32 numbers whose bit of `mask` is set: the specification of `add_where`."""
+    for k in range(32):
+        if mask >> k & 1:
+            numbers[k] += value
+
+
+@intrinsic
+def add_where(typing, address, mask, value):
+    """Add a real to those of 32 of its type, from `address` on, whose bit of the uint32 `mask` is set."""
+
+    def emit(context, builder, signature, arguments):
+        address, mask, value = arguments
+        wide = ir.VectorType(value.type, 32)
+        unknown = ir.Constant(wide, ir.Undefined)
+        single = builder.insert_element(unknown, value, INT32(0))
+        every = builder.shuffle_vector(single, unknown, ir.Constant(ir.VectorType(INT32, 32), [0] * 32))
+        pointer = builder.inttoptr(address, wide.as_pointer())
+        before = builder.load(pointer, align=64)
+        chosen = builder.bitcast(mask, ir.VectorType(ir.IntType(1), 32))
+        builder.store(builder.select(chosen, builder.fadd(before, every), before), pointer, align=64)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.uint32, value), emit
+
+
 @intrinsic
 def trailing_zeros(typing, word):
     """Return the place of the lowest set bit of a uint64, which must not be 0."""

@@ -24,6 +24,7 @@ from neurosim import (
     Simulation,
 )
 from neurosim.base.errors import NeurosimOverflowError
+from neurosim.engine.compile import joint_rows as joining
 from neurosim.engine.compile import layout as layouts
 from neurosim.engine.compile import network as compiling
 from neurosim.engine.compile.layout import lay_out
@@ -152,6 +153,34 @@ def test_small_populations_of_a_model_are_bundled_and_their_rows_joined(network:
     assert {bundle.constants.ndim for bundle in compiled.bundles} == {1, 2}
     joined = [number for joint in compiled.joints for rows in joint.tables for number in rows.projections]
     assert len(joined) > COUNT
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_rows_of_one_weight_and_close_targets_are_packed(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"p{k:03d}" for k in range(COUNT)]
+    projections = [
+        # Rows of two weights, and two projections between the same populations, with synapses twice.
+        Projection(name, names[(7 * k + n) % COUNT], FixedProbability(0.5), 0.3 + 0.1 * (k % 2), 2e-3, name=f"{k}.{i}")
+        for k, name in enumerate(names)
+        for i, n in enumerate((1, 1, 150))
+    ]
+    stimuli = [PoissonInput(name, 300.0, 0.2) for name in names]
+    network = Network([Population(name, 20, LIF()) for name in names], projections, stimuli)
+    (joint,) = compile_network(network, 1e-3, 0, np.dtype(precision)).joints
+    assert joint.packed
+
+    def digests(threads: int) -> list[str]:
+        result = Simulation(network, clock=1e-3, threads=threads, precision=precision).run(0.05)
+        assert sum(map(len, result.spikes.values())) > 10_000
+        return [spikes.digest() for spikes in result.spikes.values()]
+
+    packed = digests(2)
+    assert packed == digests(1)
+    monkeypatch.setattr(joining, "PACKED_TARGETS", 33)
+    assert not compile_network(network, 1e-3, 0, np.dtype(precision)).joints[0].packed
+    assert packed == digests(1)
+    monkeypatch.setattr(compiling, "join_rows", lambda *_: ())
+    assert packed == digests(1)
 
 
 def test_a_model_that_reads_numbers_is_stepped_with_populations_of_the_same() -> None:

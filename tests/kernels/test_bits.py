@@ -10,8 +10,11 @@ from numba import njit
 
 from neurosim.engine.compile.row_tables import aligned
 from neurosim.kernels.engine.clocked.bits import column_sums_reference, sum_rows
+from neurosim.kernels.engine.clocked.row_encoders import pack
 from neurosim.kernels.tools.intrinsics import (
     APART,
+    add_where,
+    add_where_reference,
     barrier,
     copy64,
     differing64,
@@ -101,3 +104,35 @@ def test_a_barrier_lets_nobody_ahead(threads: int, spins: int) -> None:
     for each in work:
         each.join(60)
     assert not any(each.is_alive() for each in work) and wrong.sum() == 0
+
+
+@njit
+def add_chosen(address, mask, value):
+    add_where(address, mask, value)
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("mask", [0, 1, 0x80000000, 0xFFFFFFFF, 0x12345678])
+def test_a_number_is_added_where_bits_are_set_and_nowhere_else(real: type, mask: int) -> None:
+    numbers = aligned((96,), real)
+    numbers[:] = np.random.default_rng(mask % 97).normal(size=96)
+    numbers[::3] = -0.0  # adding 0 would make it 0
+    expected = numbers.copy()
+    add_where_reference(expected[32:64], mask, real(0.3))
+    add_chosen(numbers.ctypes.data + 32 * numbers.itemsize, np.uint32(mask), real(0.3))
+    assert numbers.tobytes() == expected.tobytes()
+
+
+def test_rows_are_packed_into_words_of_32_slots() -> None:
+    rng = np.random.default_rng(0)
+    rows = [np.sort(rng.integers(0, 200, n)) for n in (0, 1, 7, 60, 0, 200)]
+    rows.append(np.array([33, 40, 33]))  # of two projections
+    starts = np.cumsum([0, *map(len, rows)])
+    slots = np.concatenate(rows).astype(np.uint32)
+    words = np.empty(len(slots), np.uint64)
+    word_starts = np.empty(len(starts), np.int64)
+    count = pack(slots, starts, words, word_starts)
+    assert count == word_starts[-1] < len(slots) / 2
+    for row, a, z in zip(rows, word_starts[:-1], word_starts[1:], strict=True):
+        listed = [(int(w) >> 32) * 32 + k for w in words[a:z] for k in range(32) if int(w) >> k & 1]
+        assert sorted(listed) == sorted(row)

@@ -12,7 +12,8 @@ Forms of rows, chosen in `neurosim.engine.compile.row_tables` (one weight and on
     SUMS    targets and weights; a real for every slot sums them
     QUEUE   targets, weights and delays, any of which may be one for all; added to the queue of the step they fall due
     GROUPS  targets and weights, sorted by delay; whichever group is due is read, see `groups`
-    JOINT   many tables of SUMS as one, with targets of four bytes, which name slots of the whole network
+    JOINT   many tables of SUMS as one, with targets of four bytes, which name slots of the whole network; where the
+            weights of a row are one and its targets lie close, words with a bit for each, see `row_encoders.pack`
 
 The run loop reads rows of each form by an address, and lists those that are due by one: networks without a form compile
 nothing of it. The functions for BITS, COUNTS, SUMS and JOINT are in `readers`.
@@ -51,7 +52,7 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS, JOINT = range(6)
     CUTS,  # address: uint32 [ROWS, CUT_COLUMNS], from the beginning of the row
     CUT_BLOCK,  # the first block of the process, which the first column is of
     CUT_COLUMNS,  # blocks of the process, and one
-    TARGETS,  # address: int64 [ROWS], addresses of uint16; of JOINT uint32, the slots of all rows
+    TARGETS,  # address: int64 [ROWS], addresses of uint16; of JOINT uint32 slots of all rows, or uint64, their words
     WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the table's one weight; of JOINT real, of all rows
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word; of JOINT [ROWS + 1], places

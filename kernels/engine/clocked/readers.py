@@ -12,7 +12,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from ...tools.compiled import compiled
-from ...tools.intrinsics import prefetch
+from ...tools.intrinsics import add_where, prefetch
 from ...tools.pointers import address_of, matrix, vector
 from .bits import MAX_ROWS, sum_rows
 from .deliver import (
@@ -170,6 +170,40 @@ def read_joint(table, request, rows, sums):
                 sums[targets[j]] += one
 
 
+def read_packed(table, request, rows, sums):
+    """Add the weights of rows of JOINT, whose targets are bits of words of 32 slots, to sums[target]."""
+    request[SUMMED] = 1
+    weight = vector(request[WEIGHT], 1, sums.dtype.type(0))[0]
+    low = request[BEGIN_BLOCK] * request[BLOCK_SLOTS]
+    high = request[END_BLOCK] * request[BLOCK_SLOTS]
+    starts = vector(table[STARTS], table[ROWS] + 1, np.int64(0))
+    words = vector(table[TARGETS], starts[table[ROWS]], np.uint64(0))
+    by_row = vector(table[ROW_WEIGHTS], table[ROWS] if table[ROW_WEIGHTS] else 0, weight)
+    part = low > 0 or high < sums.size
+    sums_at = sums.ctypes.data
+    last = request[LAST]
+    for i in range(request[FIRST], last):
+        # As `read_joint`: a row is a line or two.
+        if i + 16 < last:
+            prefetch(table[STARTS] + 8 * rows[i + 16])
+        if i + 6 < last:
+            a = starts[rows[i + 6]]
+            z = starts[rows[i + 6] + 1]
+            for j in range(8 * a, 8 * z, 64):
+                prefetch(table[TARGETS] + j)
+        row = rows[i]
+        a = starts[row]
+        z = starts[row + 1]
+        if part:
+            # Blocks consist of whole words.
+            a = _reached(words, a, z, np.uint64(low // 32) << np.uint64(32))
+            z = _reached(words, a, z, np.uint64(high // 32) << np.uint64(32))
+        one = by_row[row] if by_row.size else weight
+        for j in range(a, z):
+            place = np.int64(words[j] >> np.uint64(32)) * 32 * sums.itemsize
+            add_where(sums_at + place, np.uint32(words[j] & np.uint64(0xFFFFFFFF)), one)
+
+
 _READERS: dict[int, Callable[..., None]] = {BITS: read_bits, COUNTS: read_counts, SUMS: read_sums, JOINT: read_joint}
 
 
@@ -177,6 +211,12 @@ def address_of_reader(form: int, real: object) -> int:
     """Return the address of the reader of a form, compiled for a network of a dtype."""
     whole = types.Array(types.int64, 1, "C")
     return address_of(_READERS[form], whole, whole, whole, types.Array(from_dtype(np.dtype(real)), 1, "C"))
+
+
+def address_of_packed(real: object) -> int:
+    """Return the address of the reader of rows of JOINT that are packed."""
+    whole = types.Array(types.int64, 1, "C")
+    return address_of(read_packed, whole, whole, whole, types.Array(from_dtype(np.dtype(real)), 1, "C"))
 
 
 @compiled
@@ -230,11 +270,11 @@ def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
 
 
 @compiled
-def _reached(slots, first, last, limit):
-    """Return where slots[first:last], those of each block after those of the block before, reach the first of one."""
+def _reached(places, first, last, limit):
+    """Return where places[first:last], those of each block after those of the block before, reach the first of one."""
     while first < last:
         middle = (first + last) // 2
-        if slots[middle] < limit:
+        if places[middle] < limit:
             first = middle + 1
         else:
             last = middle

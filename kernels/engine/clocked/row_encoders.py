@@ -179,6 +179,33 @@ def flatten(cuts, targets_at, weights_at, bases, starts, targets, weight, weight
 
 
 @compiled
+def pack(slots, starts, words, word_starts):
+    """Write rows as words of 32 slots; return their number.
+
+    Args:
+        slots: uint32, of all rows.
+        starts: int64 [rows + 1], where each begins.
+        words: uint64, as many as slots; receives the number of a word, and in the lower half a bit for each target.
+        word_starts: int64 [rows + 1], receives where the words of each row begin.
+    """
+    n = 0
+    for row in range(starts.size - 1):
+        word_starts[row] = n
+        first = n
+        for j in range(starts[row], starts[row + 1]):
+            number = np.uint64(slots[j] >> 5) << np.uint64(32)
+            bit = np.uint64(1) << np.uint64(slots[j] & 31)
+            # A second synapse between two units is a bit of another word.
+            if n > first and words[n - 1] & ~np.uint64(0xFFFFFFFF) == number and words[n - 1] & bit == 0:
+                words[n - 1] |= bit
+            else:
+                words[n] = number | bit
+                n += 1
+    word_starts[starts.size - 1] = n
+    return n
+
+
+@compiled
 def set_bits(offsets, targets, place, rows, rest):
     """Set a bit for every synapse in uint64 [sources, words] rows over all slots.
 

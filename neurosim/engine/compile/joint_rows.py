@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...base.errors import Uncopied
 from ...kernels.engine.clocked import deliver
-from ...kernels.engine.clocked.row_encoders import flatten
+from ...kernels.engine.clocked.row_encoders import flatten, pack
+from ..processes import Processes
 from .row_table import RowTable
 from .share import ProcessShare
 from .synapse_sampler import SynapseSampler
@@ -20,6 +21,9 @@ from .synapse_sampler import SynapseSampler
 # Synapses of a row, on average, up to which it takes less memory to store slots in four bytes than where the row enters
 # each block.
 SHORT_ROWS = 48
+# Targets of a word of 32 slots, on average, from which on rows of one weight are packed into words: from there on they
+# take no more memory.
+PACKED_TARGETS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +33,13 @@ class JointRows(Uncopied):
     Attributes:
         tables: the row tables, which keep no rows of their own.
         arrays: array whose address is in a column of `kernels.engine.clocked.deliver`, by column.
+        packed: whether targets are bits of words.
     """
 
     receptor: int
     tables: tuple[RowTable, ...]
     arrays: dict[int, NDArray[Any]]
+    packed: bool
 
     @property
     def rows(self) -> int:
@@ -41,7 +47,11 @@ class JointRows(Uncopied):
 
 
 def join_rows(
-    share: ProcessShare, tables: Sequence[RowTable], samplers: Sequence[SynapseSampler], real: np.dtype[Any]
+    share: ProcessShare,
+    tables: Sequence[RowTable],
+    samplers: Sequence[SynapseSampler],
+    real: np.dtype[Any],
+    processes: Processes,
 ) -> tuple[JointRows, ...]:
     """Return the row tables of form SUMS joined by receptor, where small populations are many.
 
@@ -55,7 +65,7 @@ def join_rows(
         onto = [table for table in sums if table.receptor == receptor]
         for short, neighbours in groupby(onto, lambda table: _synapses(table, samplers) <= SHORT_ROWS * _rows(table)):
             if short:
-                joints.append(_join(share, list(neighbours), samplers, real))
+                joints.append(_join(share, list(neighbours), samplers, real, processes))
     return tuple(joints)
 
 
@@ -69,7 +79,11 @@ def _synapses(table: RowTable, samplers: Sequence[SynapseSampler]) -> int:
 
 
 def _join(
-    share: ProcessShare, tables: Sequence[RowTable], samplers: Sequence[SynapseSampler], real: np.dtype[Any]
+    share: ProcessShare,
+    tables: Sequence[RowTable],
+    samplers: Sequence[SynapseSampler],
+    real: np.dtype[Any],
+    processes: Processes,
 ) -> JointRows:
     """Return row tables of one receptor as one, and release their own arrays."""
     layout = share.layout
@@ -104,6 +118,23 @@ def _join(
     joined: dict[int, NDArray[Any]] = {deliver.PARTS: parts, deliver.STARTS: starts, deliver.TARGETS: targets}
     if own_weights:
         joined[deliver.WEIGHTS] = weights
-    elif len({table.weight for table in tables}) > 1:
+        return JointRows(tables[0].receptor, tuple(tables), joined, packed=False)
+    if len({table.weight for table in tables}) > 1:
         joined[deliver.ROW_WEIGHTS] = np.repeat([table.weight for table in tables], counts).astype(real)
-    return JointRows(tables[0].receptor, tuple(tables), joined)
+    word_starts, words = _packed(starts, targets)
+    # Of all processes, which take the same form.
+    each = processes.sum(np.diff(word_starts[firsts]))
+    packed = bool(PACKED_TARGETS * each.sum() <= sum(_synapses(table, samplers) for table in tables))
+    if packed:
+        joined |= {deliver.STARTS: word_starts, deliver.TARGETS: words}
+        for table, count, size in zip(tables, counts, each.tolist(), strict=True):
+            table.sizes = [8 * count + size * words.itemsize]
+    return JointRows(tables[0].receptor, tuple(tables), joined, packed)
+
+
+def _packed(starts: NDArray[np.int64], targets: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return the rows as words of 32 slots: where those of each row begin, and the words."""
+    words = np.empty(len(targets), np.uint64)
+    word_starts = np.empty(len(starts), np.int64)
+    count = pack(targets, starts, words, word_starts)
+    return word_starts, words[:count].copy()

@@ -191,7 +191,7 @@ def compile_network(
         degrees=tuple(degrees),
         plastic=plastic,
         windows=windows,
-        joints=join_rows(share, row_tables, samplers, real),
+        joints=join_rows(share, row_tables, samplers, real, processes),
         bundles=make_bundles(layout, cells, alone),
     )
 

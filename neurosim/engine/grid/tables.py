@@ -13,7 +13,7 @@ from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
 from ...kernels.engine.clocked.neurons import address_of_step
-from ...kernels.engine.clocked.readers import address_of_reader
+from ...kernels.engine.clocked.readers import address_of_packed, address_of_reader
 from ..addresses import address
 from ..compile.bundles import Bundle
 from ..compile.cells import Cells
@@ -35,8 +35,7 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
     counter = 0
     for row, rows in zip(table, listed, strict=True):
         if isinstance(rows, JointRows):
-            row[deliver.CALLED] = _reader(deliver.JOINT, compiled.real)
-            _fill_joint(row, rows)
+            _fill_joint(row, rows, compiled.real)
             continue
         source = rows.source
         row[deliver.FORM] = rows.form
@@ -83,8 +82,9 @@ def stepper(units: NDArray[np.int64], real: np.dtype[Any]) -> int:
     return address_of_step(real) if (units[:, col.KIND] == col.NEURONS).any() else 0
 
 
-def _fill_joint(row: NDArray[np.int64], joint: JointRows) -> None:
+def _fill_joint(row: NDArray[np.int64], joint: JointRows, real: np.dtype[Any]) -> None:
     row[deliver.FORM] = deliver.JOINT
+    row[deliver.CALLED] = address_of_packed(real) if joint.packed else _reader(deliver.JOINT, real)
     row[deliver.RECEPTOR] = joint.receptor
     row[deliver.ROWS] = joint.rows
     row[deliver.PART_COUNT] = len(joint.tables)
