@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,6 +92,7 @@ _LLAMA |= {"block_sparse_moe.gate": "ffn_gate_inp", "mlp.gate": "ffn_gate_inp"}
 # Norms behind layers have the names of norms before them where those are not there.
 _BEHIND = _LLAMA | {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm"}
 _BEHIND |= {"post_feedforward_layernorm": "post_ffw_norm"}
+_FUSED = _LLAMA | {"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"}
 _MAMBA = {f"mixer.{part}": name for part, name in {"in_proj": "ssm_in", "conv1d": "ssm_conv1d"}.items()}
 _MAMBA |= {"norm": "attn_norm", "mixer.x_proj": "ssm_x", "mixer.dt_proj": "ssm_dt", "mixer.A_log": "ssm_a"}
 _MAMBA |= {"mixer.D": "ssm_d", "mixer.norm": "ssm_norm", "mixer.out_proj": "ssm_out", "mixer.dt_bias": "ssm_dt.bias"}
@@ -166,6 +168,12 @@ def _qwen35(name: str, value: Tensor, config: Config) -> Tensor:
     return value + 1 if "norm" in name and "linear_attn.norm" not in name else value
 
 
+def _long_scale(config: Config) -> float:
+    """Return the factor of the scores of texts longer than those of the training."""
+    length = config["rope_parameters"]["original_max_position_embeddings"]
+    return math.sqrt(1 + math.log(config["max_position_embeddings"] / length) / math.log(length))
+
+
 def _softmax_metadata(arch: str, config: Config) -> dict[str, object]:
     head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     rope = config.get("rope_parameters") or {}
@@ -185,6 +193,8 @@ def _softmax_metadata(arch: str, config: Config) -> dict[str, object]:
     }
     if rope.get("rope_type", "default") in ("linear", "yarn"):
         entries |= {"rope.scaling.type": rope["rope_type"], "rope.scaling.factor": float(rope["factor"])}
+    if rope.get("rope_type") == "longrope":
+        entries["rope.scaling.attn_factor"] = _long_scale(config)
     if rope.get("original_max_position_embeddings"):
         entries["rope.scaling.original_context_length"] = rope["original_max_position_embeddings"]
     return {f"{arch}.{name}": value for name, value in entries.items()}
@@ -265,11 +275,14 @@ _ARCHITECTURES: Mapping[str, tuple[Mapping[str, str], Callable[[str, Tensor, Con
     "mamba": (_MAMBA, _mamba, _mamba_metadata),
     "mamba2": (_MAMBA, _mamba, _mamba_metadata),
     "olmo2": (_BEHIND, lambda name, value, config: value, _relative_metadata),
+    "phi3": (_FUSED, lambda name, value, config: value, _relative_metadata),
     "qwen2": (_LLAMA, lambda name, value, config: value, _softmax_metadata),
     "qwen3": (_LLAMA, lambda name, value, config: value, _softmax_metadata),
     "qwen3moe": (_LLAMA, lambda name, value, config: value, _relative_metadata),
     "qwen35": (_QWEN35, _qwen35, _qwen35_metadata),
+    "smollm3": (_LLAMA, _llama, _softmax_metadata),
 }
+_EVERY_FOURTH = {"no_rope_layer_interval": 4, "no_rope_layers": None, "layer_types": None, "sliding_window": None}
 # Cases of `recorded`: their architectures, and changes of configs that a GGUF file cannot say.
 CASES: Mapping[str, tuple[str, Config]] = {
     "falcon-mamba": ("mamba", {"mixer_rms_eps": 1e-5}),
@@ -286,11 +299,14 @@ CASES: Mapping[str, tuple[str, Config]] = {
     "mamba2-groups": ("mamba2", {"time_step_limit": [0.0, 1e30]}),
     "mixtral": ("llama", {"sliding_window": None}),
     "olmo3": ("olmo2", {}),
+    "phi3-longrope": ("phi3", {}),
+    "phi3-partial": ("phi3", {}),
     "qwen2-yarn": ("qwen2", {}),
     "qwen3": ("qwen3", {}),
     "qwen3-moe": ("qwen3moe", {"norm_topk_prob": True}),
     "qwen3.5": ("qwen35", {}),
     "qwen3.5-tied": ("qwen35", {}),
+    "smollm3": ("smollm3", _EVERY_FOURTH),
 }
 
 
@@ -327,6 +343,8 @@ def write_recorded(
     rope = config.get("rope_parameters") or {}
     if rope.get("rope_type") == "llama3":
         made["rope_freqs.weight"] = _llama3_divisors(rope, config["head_dim"])
+    if rope.get("rope_type") == "longrope":
+        made |= {f"rope_factors_{name}.weight": torch.tensor(rope[f"{name}_factor"]) for name in ("short", "long")}
     head = {"general.architecture": arch, **entries(arch, config), **(metadata or {})}
     write_gguf(folder / "model.gguf", head, {name: store(name, v) if store else v for name, v in made.items()})
     return folder / "model.gguf"

@@ -117,8 +117,8 @@ def _library(name: str) -> Iterator[Any]:
 def _is_complete(folder: Path, part: str | None) -> bool:
     """Return whether a folder of the cache has all files of a model: others may have fetched some."""
     if part is not None:
-        files = _fitting(folder, part)
-        return len(files) == 1 and all(files[0].with_name(name).is_file() for name in part_names(files[0].name))
+        fitting = _fitting(folder, part)
+        return len(fitting) == 1 and all(fitting[0].with_name(name).is_file() for name in part_names(fitting[0].name))
     index = folder / "model.safetensors.index.json"
     if not (folder / "config.json").is_file():
         return False

@@ -12,6 +12,7 @@ from typing import Any
 
 from ....base.errors import NeurosimInputError, lookup
 from ..huggingface.config import CheckpointConfig
+from ..huggingface.llama import split_fused
 from ..huggingface.reader import CheckpointReader, Tensors
 from ..model import LanguageConfig
 from . import experts, mamba, qwen35, relatives, rwkv, softmax
@@ -19,6 +20,9 @@ from .file import GgufFile
 from .metadata import Metadata
 
 OUTER = {"token_embd": "embeddings", "output_norm": "norm", "output": "lm_head", "token_embd_norm": "layers.0.pre_norm"}
+
+
+DIVISORS = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,14 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "mamba": Architecture(mamba.config_of_mamba, mamba.NAMES, lambda meta: mamba.change_tensors),
     "mamba2": Architecture(mamba.config_of_mamba2, mamba.NAMES, lambda meta: mamba.change_tensors),
     "olmo2": Architecture(relatives.config_of_olmo2, BEHIND, lambda meta: _unchanged),
+    "phi3": Architecture(relatives.config_of_phi3, LLAMA | relatives.FUSED, lambda meta: split_fused),
     "qwen2": Architecture(lambda meta: softmax.config_of_qwen(meta, "qwen2"), LLAMA, lambda meta: _unchanged),
     "qwen3": Architecture(lambda meta: softmax.config_of_qwen(meta, "qwen3"), LLAMA, lambda meta: _unchanged),
     "qwen3moe": Architecture(relatives.config_of_qwen3_experts, EXPERTS, lambda meta: experts.apart),
     "qwen35": Architecture(qwen35.config_of_qwen35, qwen35.NAMES, lambda meta: qwen35.change_tensors),
     "rwkv6": Architecture(rwkv.config_of_rwkv6, rwkv.NAMES_6, rwkv.change_of("wkvrg")),
     "rwkv7": Architecture(rwkv.config_of_rwkv7, rwkv.NAMES_7, rwkv.change_of("rwkvag")),
+    "smollm3": Architecture(relatives.config_of_smollm3, LLAMA, lambda meta: softmax.unpaired),
 }
 
 
@@ -123,4 +129,4 @@ def _no_config(source: CheckpointConfig) -> LanguageConfig:
 
 def tensors_of(file: GgufFile) -> dict[str, Any]:
     """Return the tensors that are weights: without the divisors of rotary positions, which are in the config."""
-    return {name: stored for name, stored in file.tensors.items() if name != "rope_freqs.weight"}
+    return {name: stored for name, stored in file.tensors.items() if name not in DIVISORS}

@@ -1,4 +1,4 @@
-"""Gemma, Granite, OLMo 2 and Qwen3-MoE in GGUF files: relatives of Llama with entries of their own.
+"""Gemma, Granite, OLMo 2, Phi-3, Qwen3-MoE and SmolLM3 in GGUF files: relatives of Llama with entries of their own.
 
 Weights of Gemma's norms are stored as they are multiplied, and not as their difference from 1.
 """
@@ -12,6 +12,8 @@ from . import experts
 from .metadata import Metadata
 from .softmax import biases, positions, read_config, softmax_tree
 
+# q, k and v in one tensor, and gates above their values.
+FUSED = {"attn_qkv": "mixer.qkv_proj", "ffn_up": "mlp.gate_up_proj"}
 BEHIND = {"post_attention_norm": "out_norm", "post_ffw_norm": "mlp_out_norm"}
 # Numbers of layers of the largest models, whose scores are scaled by the width and not by a head's channels.
 LARGEST_GEMMA2 = 46
@@ -108,6 +110,12 @@ def config_of_granite_experts(meta: Metadata) -> LanguageConfig:
     return read_config("granitemoeshared", tree)
 
 
+def config_of_phi3(meta: Metadata) -> LanguageConfig:
+    """Return the config of Phi-3, whose window llama.cpp passes over."""
+    window = meta.get("attention.sliding_window", 0) or None
+    return read_config("phi3", softmax_tree(meta) | {"sliding_window": window})
+
+
 def config_of_qwen3_experts(meta: Metadata) -> LanguageConfig:
     counts: dict[str, Any] = experts.counts(meta)
     size = meta.integer("feed_forward_length") // counts["num_experts_per_tok"]
@@ -120,3 +128,8 @@ def config_of_qwen3_experts(meta: Metadata) -> LanguageConfig:
     # llama.cpp divides the scores of a token's experts by their sum, whatever the config of the model said.
     tree["norm_topk_prob"] = True
     return read_config("qwen3_moe", tree)
+
+
+def config_of_smollm3(meta: Metadata) -> LanguageConfig:
+    """Return the config of SmolLM3, of which every fourth layer has no positions."""
+    return read_config("smollm3", softmax_tree(meta) | biases(meta) | {"no_rope_layer_interval": 4})

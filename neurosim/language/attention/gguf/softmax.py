@@ -47,8 +47,15 @@ def positions(meta: Metadata, head: int) -> dict[str, object]:
     kind = meta.get("rope.scaling.type", "none")
     factor = meta.get("rope.scaling.factor")
     if meta.has("rope_freqs.weight"):
-        stored = MappedFiles().load(meta.file.tensors["rope_freqs.weight"]).float().flatten()
-        entries |= {"rope_type": "divided", "divisors": stored.tolist()}
+        entries |= {"rope_type": "divided", "divisors": _values(meta, "rope_freqs.weight")}
+    elif meta.has("rope_factors_short.weight"):
+        entries |= {
+            "rope_type": "longrope",
+            "short_factor": _values(meta, "rope_factors_short.weight"),
+            "long_factor": _values(meta, "rope_factors_long.weight"),
+            "attention_factor": meta.number("rope.scaling.attn_factor", 1.0),
+            "original_max_position_embeddings": meta.integer("rope.scaling.original_context_length"),
+        }
     elif kind == "linear":
         entries |= {"rope_type": "linear", "factor": meta.number("rope.scaling.factor", 1.0)}
     elif kind == "yarn":
@@ -57,6 +64,13 @@ def positions(meta: Metadata, head: int) -> dict[str, object]:
     elif kind != "none":
         meta.refuse("rope.scaling.type", "must be none, linear or yarn", kind)
     return entries
+
+
+def _values(meta: Metadata, name: str) -> list[float]:
+    """Return the numbers of a tensor of one axis."""
+    meta.shape(name, 1)
+    values: list[float] = MappedFiles().load(meta.file.tensors[name]).float().tolist()
+    return values
 
 
 def softmax_tree(meta: Metadata, takes_experts: bool = False) -> dict[str, object]:

@@ -208,7 +208,9 @@ def windows(source: CheckpointConfig, count: int, family: Family, turned: list[b
     size = source.integer("sliding_window", 1)
     inside = [used] * count
     if family.optional_window:
-        used = used and source.flag("use_sliding_window", False)
+        # Read where there is no window, too: it is known.
+        wanted = source.flag("use_sliding_window", False)
+        used = used and wanted
         if family.some_turn:
             inside = [used and not each for each in turned]
         else:
@@ -306,7 +308,7 @@ def _gemma3_factors(source: CheckpointConfig) -> Factors:
     return _gemma_factors(source)
 
 
-def _split(tensors: Tensors, config: LanguageConfig) -> Tensors:
+def split_fused(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Cut the tensors that hold q, k and v, and the gate and its values."""
     parts: Tensors = {}
     options: Mapping[str, Any] = config.layers[0].options
@@ -334,7 +336,7 @@ def _about_one(tensors: Tensors, config: LanguageConfig) -> Tensors:
 def _change(tensors: Tensors, config: LanguageConfig, family: Family) -> Tensors:
     """Turn the tensors of a model of the family into ours."""
     if family.fused:
-        tensors = _split(tensors, config)
+        tensors = split_fused(tensors, config)
     if family.norms_about_one:
         tensors = _about_one(tensors, config)
     if config.experts is not None:
