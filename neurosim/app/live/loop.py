@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -183,10 +183,8 @@ def answers(model: LiveModel, receiver: Receiver, totals: LiveTotals, speed: flo
         dropped = receiver.dropped_packets
 
 
-def warm_up(model: LiveModel, packet: float, on_ready: Callable[[], None] | None = None) -> None:
+def warm_up(model: LiveModel, packet: float) -> None:
     """Run one packet without events, so that no event waits for compiled code."""
     size = int(np.prod(model.shape))
     nothing = Spikes.unchecked(np.empty(0), units=np.empty(0, np.int32), size=size, duration=packet, shape=model.shape)
     model.scores(nothing)
-    if on_ready is not None:
-        on_ready()

@@ -120,8 +120,6 @@ def regions(
     x_name: str,
     y_name: str,
     words: str,
-    *,
-    width: float = WIDTH,
 ) -> Markup:
     """Return a map: a rectangle at each point of a plane, coloured by its name.
 
@@ -137,7 +135,7 @@ def regions(
     half_y = (y[-1] - y[0]) / max(len(y) - 1, 1) / 2 or 0.5
     across = (x[0] - half_x, x[-1] + half_x)
     down = (y[0] - half_y, y[-1] + half_y)
-    box, key = frame_of([(name, colours[name], "box") for name in known], across, down, width)
+    box, key = frame_of([(name, colours[name], "box") for name in known], across, down, WIDTH)
     cell = (box.width / len(x), box.height / len(y))
     parts = []
     for place_y, row in zip(y, names, strict=True):
@@ -145,7 +143,7 @@ def regions(
             corner = (box.across(place_x - half_x), box.down(place_y + half_y))
             parts.append(rect(*corner, *cell, f"fill:{colours[name]};opacity:.6"))
     parts += [*draw_axes(box, x_name, y_name), *key]
-    return picture(box.foot + FOOT, words, parts, width=width)
+    return picture(box.foot + FOOT, words, parts)
 
 
 def over_time(

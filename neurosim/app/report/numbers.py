@@ -33,6 +33,11 @@ def plain(value: object, digits: int = 4) -> str:
     return f"{known:.2e}"
 
 
+def three(value: object) -> str:
+    """Return three significant digits."""
+    return plain(value, 3)
+
+
 def fixed(value: object, digits: int = 4) -> str:
     """Return `digits` decimals, so that 1.0000 is not read as exactly 1."""
     known = number(value)

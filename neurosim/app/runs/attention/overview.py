@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ....base.shown import counted
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table
@@ -22,7 +20,7 @@ def overview_of(result: AttentionResult) -> Overview:
         lead=[
             f"models of {counted(len(result.kinds), 'kind')}, {numbers.plain(result.steps)} updates each",
             trained,
-            "" if result.chance is None else f"guessing scores {numbers.plain(result.chance, 3)}",
+            "" if result.chance is None else f"guessing scores {numbers.three(result.chance)}",
         ],
         facts=[_score(result, kind) for kind in kinds],
         tables={"scores": _scores(result, kinds)},
@@ -34,7 +32,7 @@ def _score(result: AttentionResult, kind: KindResult) -> Fact:
     return Fact(
         label=kind.name,
         value=kind.means[-1],
-        format=partial(numbers.plain, digits=3),
+        format=numbers.three,
         note=f"{result.measure} at {size}, {numbers.si(kind.state_bytes, 'B')} of state",
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....base.schema import Schema
-from ..frame.compared import runs_settings, stored_runs
+from ..frame.compared import RunsKind
 from ..frame.folder import RunFolder
 from ..frame.kind import HasEnergy, Inputs, Kind, Run
 from ..frame.options import RunOptions
@@ -69,7 +69,7 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
     def again(self, folder: RunFolder) -> ContinualKind | LearnersKind:
         # A comparison notes the same kind, for its results have the same page.
         if "compared" in folder.manifest.facts:
-            return LearnersKind(())
+            return LearnersKind()
         return self
 
     def comparison(self, runs: Sequence[Path]) -> LearnersKind:
@@ -110,31 +110,13 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
         return MeasuredLearners.of(heading, run, result, profile)
 
 
-@dataclass(frozen=True)
-class LearnersKind(Kind[Sequence[Path], Sequence[ContinualResult], ContinualResult]):
-    """Runs that put the learners of others side by side; the settings are the folders of these.
-
-    Attributes:
-        runs: folders of continual runs.
-    """
+class LearnersKind(RunsKind[Sequence[ContinualResult], ContinualResult]):
+    """Runs that put the learners of others side by side."""
 
     name = "continual"
     title = "a comparison of continual runs"
     result = ContinualResult
     heading = ("stream", "on", "seed")
-
-    runs: Sequence[Path]
-
-    def configure(
-        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
-    ) -> Sequence[Path]:
-        return [path.resolve() for path in self.runs]
-
-    def settings(self, config: Sequence[Path]) -> Mapping[str, object]:
-        return runs_settings(config)
-
-    def stored(self, folder: RunFolder) -> Sequence[Path]:
-        return stored_runs(folder)
 
     def run_name(self, config: Sequence[Path]) -> str:
         return "continual-compared"

@@ -33,7 +33,6 @@ BASELINES = (
 SPIKES = ("Layer", "Size", "Spikes", "Silent", "Loss alone")
 CURVE_COSTS = ("Operations", "Arithmetic", "With memory")
 COSTS = ("Operations", "Bytes", "Bytes once", "Arithmetic", "With memory")
-three = partial(numbers.plain, digits=3)
 joules = partial(numbers.span, unit="J")
 
 
@@ -87,7 +86,7 @@ def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overvi
             "expansions": Table(
                 f"Spikes a channel and {unit}",
                 ("Expansion", "Spikes a channel"),
-                [(name, three(spikes)) for name, spikes in result.by_expansion.items()],
+                [(name, numbers.three(spikes)) for name, spikes in result.by_expansion.items()],
             ),
             "baselines": _energies(result),
             "states": _states(result),
@@ -163,7 +162,7 @@ def _choice(result: ConversionResult) -> Table:
     rows: list[tuple[str, ...]] = [
         (
             f"{choice.name} = {trial.strength:.3g}",
-            three(trial.spikes),
+            numbers.three(trial.spikes),
             numbers.percent(trial.active),
             numbers.signed(trial.increase),
             f"{trial.divergence:.4f}",
@@ -213,7 +212,7 @@ def _costs(result: ConversionResult) -> list[Fact]:
         Fact(
             label="Spikes a channel",
             value=result.spikes,
-            format=three,
+            format=numbers.three,
             note=f"{numbers.percent(result.silent)} of channels are silent",
         ),
         Fact(
@@ -339,7 +338,7 @@ def _curve(result: CurveResult, title: str, lead: list[str]) -> Overview:
             Fact(
                 label="Fewest spikes a channel",
                 value=None if best is None else best.spikes,
-                format=three,
+                format=numbers.three,
                 note=f"at most {numbers.percent(WELL, 0)} perplexity more: {scheme}",
             ),
         ],
@@ -351,8 +350,8 @@ def _point(point: CurvePoint) -> tuple[str, ...]:
     energy = point.baselines
     return (
         point.scheme,
-        three(point.strength),
-        three(point.spikes),
+        numbers.three(point.strength),
+        numbers.three(point.spikes),
         numbers.percent(point.silent),
         numbers.plain(point.loss),
         numbers.signed(point.perplexity_increase),

@@ -38,5 +38,5 @@ def overview_of(result: EdgesResult) -> Overview:
 
 
 def _row(each: NeuronRate) -> tuple[str, ...]:
-    rates = (numbers.plain(value, 3) for value in (each.rate_hz, each.sd_hz))
+    rates = (numbers.three(value) for value in (each.rate_hz, each.sd_hz))
     return each.id, *map(numbers.text, rates), numbers.plain(each.spikes), numbers.plain(each.active_trials)

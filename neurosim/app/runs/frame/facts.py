@@ -264,11 +264,7 @@ def _energy(energy: EnergyEstimates, name: str, label: str, each: str, *, tile: 
 
 def speed(factor: float | None) -> Fact:
     """Return a real-time factor: wall-clock seconds for each simulated second."""
-
-    def shown(value: object) -> str:
-        return numbers.plain(value, 3)
-
-    return Fact(label=SPEED, value=factor, format=shown, note=sections.speed(factor), of_clock=True)
+    return Fact(label=SPEED, value=factor, format=numbers.three, note=sections.speed(factor), of_clock=True)
 
 
 def digest(label: str, value: str) -> Fact:

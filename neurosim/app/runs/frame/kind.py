@@ -7,7 +7,6 @@ alone; metrics.json is its `to_dict()`.
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -127,11 +126,6 @@ class Run(Generic[C, T]):
     @property
     def path(self) -> Path:
         return self.folder.path
-
-    @property
-    def threads(self) -> int:
-        """Number of threads in the options, or one for each core."""
-        return self.options.threads or os.cpu_count() or 1
 
 
 class Kind(Generic[C, T, R]):

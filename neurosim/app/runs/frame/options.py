@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,11 @@ class RunOptions:
     facts: Mapping[str, object] = field(default_factory=dict)
     logs: Sequence[str] = ()
     show_config: bool = False
+
+    @property
+    def thread_count(self) -> int:
+        """Number of threads: `threads`, or one for each core."""
+        return self.threads or os.cpu_count() or 1
 
     def check_out(self) -> None:
         """Raise unless a run may go to `out`: call it before work that takes long.

@@ -54,7 +54,7 @@ def demo(result: LiquidResult) -> Overview:
 def facts_of(result: LiquidResult) -> list[Fact]:
     """Return accuracy, activity and cost."""
     measures = result.measures
-    rate = numbers.plain(None if measures is None else measures.spikes_per_neuron_second, 3)
+    rate = numbers.three(None if measures is None else measures.spikes_per_neuron_second)
     return [
         accuracy(result, result.samples),
         sparsity(measures, f"{rate} spikes per neuron and second"),

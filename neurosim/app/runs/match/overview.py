@@ -19,11 +19,11 @@ def overview_of(result: MatchResult) -> Overview:
         f"{' and '.join(numbers.plain(n) for n in result.tested)} recordings tested",
     ]
     facts = [
-        Fact(label=_label(row), value=row.mean, format=_share, note=_note(row, chance), tile=not row.renamed)
+        Fact(label=_label(row), value=row.mean, format=numbers.three, note=_note(row, chance), tile=not row.renamed)
         for row in result.rows
     ]
     known = Fact(
-        label="Classes learned", value=result.known, format=_share, note=f"of {_others(result)}, test recordings"
+        label="Classes learned", value=result.known, format=numbers.three, note=f"of {_others(result)}, test recordings"
     )
     return Overview(
         title=f"Matching {result.seen} with {result.heard}",
@@ -46,9 +46,10 @@ def _label(row: ShotsResult) -> str:
 
 
 def _note(row: ShotsResult, chance: float | None) -> str:
-    words = f"chance {numbers.plain(chance, 3)}"
+    words = f"chance {numbers.three(chance)}"
     if len(row.values) > 1:
-        words += f"; {_share(min(row.values))} to {_share(max(row.values))} over {len(row.values)} sets of new classes"
+        low, high = (numbers.three(end) for end in (min(row.values), max(row.values)))
+        words += f"; {low} to {high} over {len(row.values)} sets of new classes"
     return words
 
 
@@ -61,8 +62,4 @@ def _row(row: ShotsResult, chance: float | None) -> tuple[str, ...]:
         return row.name, "", "", "", "0", ""
     above = sum(value > chance for value in row.values)
     spots = (row.mean, min(row.values), max(row.values))
-    return row.name, *(_share(spot) for spot in spots), str(len(row.values)), str(above)
-
-
-def _share(value: object) -> str:
-    return numbers.plain(value, 3)
+    return row.name, *(numbers.three(spot) for spot in spots), str(len(row.values)), str(above)

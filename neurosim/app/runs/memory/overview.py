@@ -120,7 +120,7 @@ def _group(words: str, group: GroupFamiliarity) -> tuple[str, ...]:
     return (
         words,
         numbers.plain(group.items),
-        numbers.plain(group.mean, 3),
+        numbers.three(group.mean),
         numbers.percent(group.known),
         numbers.fixed(group.separation),
     )
@@ -130,7 +130,7 @@ def _noise(row: RecallUnderNoise) -> tuple[str, ...]:
     return (
         numbers.percent(row.noise, 0),
         *map(numbers.percent, (row.recall, row.exact, row.accuracy)),
-        numbers.plain(row.familiarity, 3),
+        numbers.three(row.familiarity),
         numbers.percent(row.known),
     )
 

@@ -42,7 +42,7 @@ def fill(folder: RunFolder, result: MemoryResult) -> Mapping[str, object]:
     growth = result.growth or ()
     random = result.random or ()
     return {
-        "known": KNOWN.format(numbers.plain(result.threshold, 3)),
+        "known": KNOWN.format(numbers.three(result.threshold)),
         "no_codes": why or "The run kept no codes.",
         "no_pairs": why or "The run kept no pairs of items.",
         "no_familiarity": why or "The run kept no familiarities.",

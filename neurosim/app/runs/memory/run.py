@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,10 +67,9 @@ Extra = Callable[[Run[MemoryConfig, EncodedItems], Learned, MemoryResult], Memor
 def load_encoded(config: MemoryConfig, options: RunOptions, command: str) -> Inputs[EncodedItems]:
     """Return both splits of a dataset as codes."""
     stored, other = load(config.data)
-    threads = threads_of(options)
-    coder = encoder(stored, config, threads)
-    items = coder.encode(stored, threads)
-    new = coder.encode(other, threads)
+    coder = encoder(stored, config, options.thread_count)
+    items = coder.encode(stored, options.thread_count)
+    new = coder.encode(other, options.thread_count)
     data = {raw.name: raw.facts() for raw in (stored, other)}
     return Inputs(
         EncodedItems(stored=stored, other=other, coder=coder, items=items, new=new), data, {"command_kind": command}
@@ -91,7 +89,7 @@ def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> In
     raw = load(config.data)[1]
     if raw.classes != learned.classes:
         raise NeurosimInputError(f"{source}: stored classes {learned.classes}, and {raw.name} has {raw.classes}")
-    new = learned.coder.encode(raw, threads_of(options))
+    new = learned.coder.encode(raw, options.thread_count)
     return Inputs(Recalled(learned, raw, new), {raw.name: raw.facts()}, {"memory": str(source.absolute())})
 
 
@@ -186,11 +184,6 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], values: 
             f"data.name: must be {dataset}, which {source} was stored from (got {config.data.name})"
         )
     return config
-
-
-def threads_of(options: RunOptions) -> int:
-    """Return the number of threads in the options, or one for each core."""
-    return options.threads or os.cpu_count() or 1
 
 
 def _overfull(options: RunOptions, growth: Sequence[RecallAtSize]) -> list[str]:

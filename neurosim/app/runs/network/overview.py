@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, digest, energies, operations, sparsity, speed
 from .result import NetworkResult, PopulationResult
@@ -38,9 +36,9 @@ def _spikes(result: NetworkResult) -> Fact:
     rate = None
     if result.spikes is not None and result.units and result.simulated_seconds:
         rate = result.spikes / result.units / result.simulated_seconds
-    return Fact(label="Spikes", value=result.spikes, note=f"{numbers.plain(rate, 3)} per unit and second")
+    return Fact(label="Spikes", value=result.spikes, note=f"{numbers.three(rate)} per unit and second")
 
 
 def _row(each: PopulationResult) -> tuple[str, ...]:
     figures = (each.size, each.spikes, each.rate_hz, each.cv, each.silent)
-    return each.name, each.model, *map(partial(numbers.plain, digits=3), figures)
+    return each.name, each.model, *map(numbers.three, figures)

@@ -22,14 +22,14 @@ def overview_of(result: ReconstructResult) -> Overview:
             Fact(
                 label="D_stsp",
                 value=result.d_stsp,
-                format=_three,
-                note=f"nats, of the states visited; two parts of the series {_three(result.same_d_stsp)}",
+                format=numbers.three,
+                note=f"nats, of the states visited; two parts of the series {numbers.three(result.same_d_stsp)}",
             ),
             Fact(
                 label="D_H",
                 value=result.d_h,
-                format=_three,
-                note=f"of the power spectra, 0 to 1; two parts of the series {_three(result.same_d_h)}",
+                format=numbers.three,
+                note=f"of the power spectra, 0 to 1; two parts of the series {numbers.three(result.same_d_h)}",
             ),
             Fact(label="Regions", value=len(result.regions), note="with over a thousandth of the steps"),
         ],
@@ -42,8 +42,8 @@ def _regions(result: ReconstructResult) -> Table:
     rows = [
         (
             result.symbol(region),
-            _three(result.visits[region]),
-            *(_three(result.transitions[region][other]) for other in result.regions),
+            numbers.three(result.visits[region]),
+            *(numbers.three(result.transitions[region][other]) for other in result.regions),
         )
         for region in result.regions
     ]
@@ -52,7 +52,3 @@ def _regions(result: ReconstructResult) -> Table:
         ("Region", "Steps", *(f"to {name}" for name in names)),
         rows,
     )
-
-
-def _three(value: object) -> str:
-    return numbers.plain(value, 3)

@@ -37,14 +37,10 @@ def overview_of(result: SeriesResult) -> Overview:
 
 
 def _error(each: HorizonError, *, tile: bool) -> Fact:
-    note = f"linear autoregression {numbers.plain(each.linear, 3)}"
+    note = f"linear autoregression {numbers.three(each.linear)}"
     if each.last is not None:
-        note += f", last value {numbers.plain(each.last, 3)}"
-    return Fact(label=f"Error {each.horizon} ahead", value=each.liquid, format=_three, note=note, tile=tile)
-
-
-def _three(value: object) -> str:
-    return numbers.plain(value, 3)
+        note += f", last value {numbers.three(each.last)}"
+    return Fact(label=f"Error {each.horizon} ahead", value=each.liquid, format=numbers.three, note=note, tile=tile)
 
 
 def _memory(result: SeriesResult) -> list[Fact]:
@@ -56,7 +52,7 @@ def _memory(result: SeriesResult) -> list[Fact]:
         Fact(
             label="Memory capacity",
             value=result.memory_capacity,
-            format=_three,
+            format=numbers.three,
             note=f"random values before, of {len(result.memory)} lags",
         ),
         Fact(label="Kernel rank", value=result.kernel_rank, note=ranks),
@@ -68,9 +64,9 @@ def _table(result: SeriesResult) -> Table:
     rows = [
         (
             numbers.plain(each.horizon),
-            numbers.plain(each.liquid, 3),
-            numbers.plain(each.linear, 3),
-            numbers.plain(each.last, 3),
+            numbers.three(each.liquid),
+            numbers.three(each.linear),
+            numbers.three(each.last),
         )
         for each in result.errors
     ]

@@ -85,7 +85,7 @@ def _facts(result: TrainResult) -> list[Fact]:
     attention = result.spikes_a_channel is not None
     pixels = result.model in GRID_NAMES
     measures = result.measures
-    rate = numbers.plain(None if measures is None else measures.spikes_per_neuron_second, 3)
+    rate = numbers.three(None if measures is None else measures.spikes_per_neuron_second)
     return [
         accuracy(result, result.samples),
         *_other_form(result),
@@ -116,7 +116,7 @@ def _validation(result: TrainResult) -> list[Fact]:
 
 
 def _in_spikes(result: TrainResult) -> Fact:
-    note = f"converted, bin by bin; {numbers.plain(result.spikes_a_channel, 3)} spikes a channel"
+    note = f"converted, bin by bin; {numbers.three(result.spikes_a_channel)} spikes a channel"
     return Fact(label="In spikes", value=result.engine_accuracy, format=numbers.percent, note=note)
 
 
@@ -150,7 +150,7 @@ def _epoch(number: int, epoch: EpochResult, *, is_best: bool) -> tuple[str, ...]
         numbers.percent(epoch.accuracy),
         numbers.plain(epoch.validation_loss),
         numbers.percent(epoch.validation_accuracy),
-        numbers.plain(epoch.seconds, 3),
+        numbers.three(epoch.seconds),
     )
 
 

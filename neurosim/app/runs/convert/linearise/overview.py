@@ -72,7 +72,7 @@ def _facts(result: LinearisationResult) -> list[Fact]:
         Fact(
             label="Spikes a channel",
             value=result.spikes,
-            format=partial(numbers.plain, digits=3),
+            format=numbers.three,
             note=f"{numbers.percent(result.silent)} of channels are silent",
         ),
         Fact(
@@ -92,7 +92,7 @@ def _stage(stage: LinearisationStage) -> tuple[str, ...]:
         numbers.signed(stage.perplexity_increase),
         numbers.percent(stage.agreement),
         numbers.si(stage.state_bytes, "B"),
-        numbers.plain(stage.seconds, 3),
+        numbers.three(stage.seconds),
         numbers.plain(stage.updates),
         numbers.plain(stage.trained),
     )

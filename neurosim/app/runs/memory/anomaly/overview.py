@@ -56,7 +56,7 @@ def overview_of(result: AnomalyResult) -> Overview:
 
 
 def _rule(result: AnomalyResult) -> str:
-    threshold = numbers.plain(result.threshold, 3)
+    threshold = numbers.three(result.threshold)
     if result.records + result.earlier <= result.probation:
         return f"all records are in the probation of {numbers.plain(result.probation)}; --probation sets another"
     return f"score of at least {threshold}, after {numbers.plain(result.probation)} records"

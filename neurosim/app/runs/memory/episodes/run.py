@@ -63,15 +63,15 @@ def work(run: Run[EpisodesConfig, EpisodeSplits]) -> EpisodesResult:
     own = config.episodes
     groups = _classes(items_raw.labels, config)
     with run.time("encode"):
-        coder = encoder(run.inputs.fitted, config, run.threads)
-        items = coder.encode(items_raw, run.threads)
+        coder = encoder(run.inputs.fitted, config, run.options.thread_count)
+        items = coder.encode(items_raw, run.options.thread_count)
     with run.time("episodes"):
         accuracies = _accuracies(run, coder, items, groups)
     # Work is counted in one episode, the last, with the last number of shots.
     last = _draw(config, items, groups, own.count - 1, own.shots[-1])
     learned, batch = _ask(config, coder, last)
     # Encoded again: work is counted for whole sets of items.
-    queries = coder.encode(items_raw.select(last.numbers), run.threads)
+    queries = coder.encode(items_raw.select(last.numbers), run.options.thread_count)
     layers = figures.work(learned, batch, queries)
     return EpisodesResult(
         dataset=config.data.name,

@@ -50,7 +50,7 @@ def load(config: RecogniseConfig, options: RunOptions) -> Inputs[RecognitionSpli
 def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
     """Store every item of a split once, and recognise the items of another split."""
     config = run.config
-    threads = run.threads
+    threads = run.options.thread_count
     stored, test, view = run.inputs
     # Windows of both splits have the duration of the stored items, whatever is recognised.
     duration = _duration(config.view, stored)
@@ -103,7 +103,7 @@ def _store(run: Run[RecogniseConfig, RecognitionSplits], raw: Raw, sight: Sight)
         # The number stored says where an interrupted run stopped in the order.
         for first in range(owner.stored, len(raw), CHUNK):
             part = raw.select(order[first : first + CHUNK])
-            owner.store(owner.view(part), part.labels, run.threads)
+            owner.store(owner.view(part), part.labels, run.options.thread_count)
             owner.save(path)
             if report:
                 report(owner.stored, len(raw))

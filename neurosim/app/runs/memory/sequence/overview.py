@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ....report import numbers
 from ...frame.facts import Fact, Overview, Table, digest, energies, named
 from .result import GroupAnomaly, SequenceResult
@@ -72,17 +70,16 @@ def _course(result: SequenceResult) -> list[Fact]:
         return []
     first = result.passes[0]
     last = result.passes[-1]
-    note = f"of active columns, in pass {len(result.passes)}; {numbers.plain(first.anomaly, 3)} in pass 1"
-    shown = partial(numbers.plain, digits=3)
-    return [Fact(label="Anomaly while learning", value=last.anomaly, format=shown, note=note, tile=False)]
+    note = f"of active columns, in pass {len(result.passes)}; {numbers.three(first.anomaly)} in pass 1"
+    return [Fact(label="Anomaly while learning", value=last.anomaly, format=numbers.three, note=note, tile=False)]
 
 
 def _row(name: str, group: GroupAnomaly) -> tuple[str, ...]:
-    low, high = (numbers.plain(end, 3) for end in group.interval)
+    low, high = (numbers.three(end) for end in group.interval)
     return (
         name,
         numbers.plain(group.recordings),
-        f"{numbers.plain(group.anomaly, 3)} ({low} to {high})",
+        f"{numbers.three(group.anomaly)} ({low} to {high})",
         numbers.percent(group.predicted),
         "" if group.separation is None else numbers.fixed(group.separation),
     )
