@@ -42,14 +42,18 @@ SOURCE = (
     "stages.tune.learning_rate=5e-5",
     "stages.tune.full=true",
 )
+# One matrix of the map for all heads, as flash-linear-attention has it; by default each head has its own.
+COMMON_MAP = "student.options.linear.feature_map=hedgehog"
 # Pattern and settings of each student.
 STUDENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "window": ("window_linear", ()),
     "window-weights": ("window_linear", ("stages.match.attention=1",)),
     "window-ungated": ("window_linear", ("student.options.window_linear.use_gate=false",)),
     "window-meta": ("window_linear", ("student.options.window_linear.meta_tokens=4",)),
-    "hedgehog": ("linear", ()),
-    "hedgehog-weights": ("linear", ("stages.match.attention=1",)),
+    "hedgehog": ("linear", (COMMON_MAP,)),
+    "hedgehog-weights": ("linear", (COMMON_MAP, "stages.match.attention=1")),
+    "hedgehog-layer": ("linear", (COMMON_MAP, "stages.match.attention=1", LAYER)),
+    "hedgehog-by-head": ("linear", ("stages.match.attention=1", LAYER)),
     "gla": ("gla", (LAYER,)),
     "mamba2": ("mamba2", (LAYER,)),
     "mmmamba": ("mmmamba", SOURCE),

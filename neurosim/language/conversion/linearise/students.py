@@ -82,7 +82,7 @@ def _mapped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
     rotary_dim = teacher.k_size if teacher.rotary_dim is None else teacher.rotary_dim
     positions = {"rotary_dim": rotary_dim, "rope_theta": teacher.rope_theta, "rope_scaling": teacher.rope_scaling}
     # Outputs are means of values, as the teacher's: a norm of them would hide how much a head has found.
-    return {**_grouped(teacher, options), "feature_map": "hedgehog", "use_output_norm": False, **positions}
+    return {**_grouped(teacher, options), "feature_map": "hedgehog_by_head", "use_output_norm": False, **positions}
 
 
 def _copy_projections(teacher: SoftmaxAttention, student: GroupedMixer) -> Sequence[str]:
