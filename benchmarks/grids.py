@@ -1,7 +1,7 @@
 """Layers over images: arrows that point beyond the size that was trained, and frames of N-MNIST.
 
     python benchmarks/grids.py [rays] [arrow] [overlapping] [nmnist] [graphs] [--layers A,B] [--seeds 3] [--epochs 20]
-        [--json] [--keep DIR]
+        [--updates 500] [--json] [--keep DIR]
 
 rays: arrow pointing without pictures. A grid of squares has an arrow that points in one of four directions and a disc
     on one of the four lines from it; is it the line that the arrow points along? A square is one of six tokens. One
@@ -9,7 +9,7 @@ rays: arrow pointing without pictures. A grid of squares has an arrow that point
 arrow: an arrow and a disc at random places; does the arrow point to the disc (within 13 degrees), or past it (by 31 or
     more)? Trained on images of 24 x 24 drawn anew for every update, tested on 1,000 of 24, 32 and 48 with the same
     shapes. Guessing is right in half.
-overlapping: the same after 500 updates, with a third convolution, so that a patch sees 15 x 15 pixels, a whole arrow.
+overlapping: the same after --updates, with a third convolution, so that a patch sees 15 x 15 pixels, a whole arrow.
 nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recordings of the training folder learned
     for --epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
 graphs: is there a path from one node of a directed graph without cycles to another? One block, trained on graphs of 12
@@ -61,7 +61,6 @@ SQUARES = (6, 12, 18)
 RAY_UPDATES = 300
 RAYS_TESTED = 500
 RATE = 2e-3
-OVERLAPPING_UPDATES = 500
 NODES = (12, 24, 48)
 GRAPH_UPDATES = 300
 GRAPHS_TESTED = 30
@@ -344,12 +343,12 @@ def arrow(name: str, seed: int, epochs: int) -> list[float]:
     return [right(net, *arrows(TESTED, size, (1 << 62) + size)) for size in SIZES]
 
 
-def overlapping(name: str, seed: int, epochs: int) -> list[float]:
+def overlapping(name: str, seed: int, updates: int) -> list[float]:
     """`arrow` with patches that see a whole arrow."""
     net, optimiser = begin(seed, lambda: Network(name, Patches(1, overlapping=True), 2, averaged=False))
-    for step in range(OVERLAPPING_UPDATES):
+    for step in range(updates):
         batch = arrows(BATCH, SIZES[0], (seed << 32) + step)
-        update(net, optimiser, step / OVERLAPPING_UPDATES, batch, 2 * RATE)
+        update(net, optimiser, step / updates, batch, 2 * RATE)
     return [right(net, *arrows(TESTED, size, (1 << 62) + size)) for size in SIZES]
 
 
@@ -390,13 +389,13 @@ PARTS: dict[str, Callable[[str, int, int], list[float]]] = {
 }
 
 
-def kept(folder: Path | None, part: str, name: str, epochs: int, seed: int) -> list[float]:
+def kept(folder: Path | None, part: str, name: str, length: int, seed: int) -> list[float]:
     """Return a result from `folder`, or compute it and put it there."""
     if folder is None:
-        return PARTS[part](name, seed, epochs)
-    path = folder / f"{part}-{name}-{epochs}-{seed}.json"
+        return PARTS[part](name, seed, length)
+    path = folder / f"{part}-{name}-{length}-{seed}.json"
     if not path.is_file():
-        found = PARTS[part](name, seed, epochs)
+        found = PARTS[part](name, seed, length)
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found))
     return [float(value) for value in json.loads(path.read_text())]
@@ -407,14 +406,16 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=[part for part in PARTS if part != "graphs"])
     parser.add_argument("--layers", default=",".join(LAYERS))
     parser.add_argument("--epochs", type=int, default=20, help="of nmnist")
+    parser.add_argument("--updates", type=int, default=500, help="of overlapping")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     lines = []
     for part in options.parts:
+        length = options.updates if part == "overlapping" else options.epochs
         for name in options.layers.split(","):
-            scores = [kept(options.keep, part, name, options.epochs, seed) for seed in range(options.seeds)]
+            scores = [kept(options.keep, part, name, length, seed) for seed in range(options.seeds)]
             rows.append({"part": part, "layer": name, "right": scores})
             spread = (f"{s.mean():.3f} ({s.min():.3f} to {s.max():.3f})" for s in np.array(scores).T)
             lines.append(f"{part:8}{name:28}" + "  ".join(spread))

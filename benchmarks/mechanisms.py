@@ -14,7 +14,7 @@ long: recall over long texts. 10 keys with a value each follow one another at ra
     convolutions of TCNCA, behind MEGA's averages, or behind neither; trained on up to 128 tokens, where every key that
     occurred before is a question. Also the CPU time of a token of each, on stderr; --steps 1000 is enough.
 partitions: recall of 8 / 16 / 32 pairs by one layer of `sse` with 1 to 16 partitions, of which a token uses 2.
-memories: recall of 4 / 8 / 16 pairs by one layer of Titans, the three kinds of Miras, and `deltanet`.
+memories: recall of 8 / 16 / 32 pairs by one layer of Titans, the three kinds of Miras, and `deltanet`.
 pixels: classes of MNIST's digits, reduced to --side pixels a side and shown pixel by pixel, told by two layers of
     `lssl` with A trained in its class or left as it starts, from LegS or no measure, and by `ssm`; updates of 20
     images. 28 pixels a side are the digits as they are, 784 steps.
@@ -283,7 +283,7 @@ def partitions(seeds: int, steps: int) -> list[dict[str, Any]]:
 
 
 def memories(seeds: int, steps: int) -> list[dict[str, Any]]:
-    return recalled(PAIRS, MEMORIES, seeds, steps)
+    return recalled(MORE_PAIRS, MEMORIES, seeds, steps)
 
 
 def pixels(seeds: int, steps: int, side: int = 14) -> list[dict[str, Any]]:
@@ -366,7 +366,7 @@ COLUMNS = {
     "units": list(map(str, PAIRS.sizes)),
     "long": ["512 tokens", "2,048", "8,192"],
     "partitions": list(map(str, MORE_PAIRS.sizes)),
-    "memories": list(map(str, PAIRS.sizes)),
+    "memories": list(map(str, MORE_PAIRS.sizes)),
     "pixels": ["right"],
     "frontier": list(map(str, MORE_PAIRS.sizes)),
 }
