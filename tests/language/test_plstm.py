@@ -114,6 +114,29 @@ def test_a_closed_chain_begins_as_in_the_sources_code(states: int | None) -> Non
         torch.testing.assert_close(inputs["transition"], wanted.expand_as(inputs["transition"]))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"value_parts": 2}, r"PLSTM.value_parts: must be 1 without states \(got 2\)"),
+        ({"states": 2, "value_parts": 3}, r"PLSTM.value_parts: must divide the 4 channels of a head \(got 3\)"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(NeurosimInputError, match=words):
+        build("plstm", 8, Depth(), {"num_heads": 2, **options})
+
+
+@torch.no_grad()
+def test_a_path_past_the_layer_adds_its_input() -> None:
+    x = noise(2, 5, 8)
+    layers = []
+    for passthrough in (False, True):
+        torch.manual_seed(0)
+        layers.append(build("plstm", 8, Depth(), {"num_heads": 2, "passthrough": passthrough}).double())
+    alone, beside = layers
+    torch.testing.assert_close(beside(x)[0] - alone(x)[0], x)
+
+
 @pytest.mark.parametrize("keys", [3, 11], ids=["by states", "by weights"])
 def test_the_grid_is_the_sum_over_all_paths(keys: int) -> None:
     x = 4

@@ -117,7 +117,8 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         self.convolve()
         parts = self.value_parts
         require(parts == 1 or self.states is not None, self.name("value_parts"), "must be 1 without states", parts)
-        divide(self.v_size, parts, self.name("width"))
+        rule = f"must divide the {self.v_size} channels of a head"
+        require(self.v_size % parts == 0, self.name("value_parts"), rule, parts)
         self.transitions: MatrixGates | None = None
         if self.states is None:
             self.edge_proj = linear(self.width, 3 * self.heads, bias=True)
