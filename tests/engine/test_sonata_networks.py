@@ -312,6 +312,11 @@ def test_node_sets_find_listed_texts_and_numbers_in_any_form(tmp_path: Path) -> 
 
     assert chosen({"mtype": "L5"}) == chosen({"layer": 5}) == chosen({"layer": ["5"]}) == list(range(1, 16, 2))
     assert chosen({"depth": 4}) == list(range(12))
+    # Half of the nodes have a layer of their own, the others that of their type.
+    columns["layer"] = np.array([4.0, np.nan] * 8)
+    write_nodes(tmp_path / "network" / "cells.h5", "cells", [100] * 12 + [101] * 4, columns)
+    (tmp_path / "network" / "cell_types.csv").write_text("\n".join(table).replace("depth", "layer"))
+    assert chosen({"layer": {"$gte": 4}}) == chosen({"layer": 4}) == [*range(12), 12, 14]
     columns["mtype"] = places + 1
     write_nodes(tmp_path / "network" / "cells.h5", "cells", [100] * 12 + [101] * 4, columns)
     with pytest.raises(NeurosimFormatError, match="places in the 2 texts of /nodes/cells/0/@library/mtype"):
@@ -327,6 +332,12 @@ def test_inputs_that_play_nothing_say_so(tmp_path: Path) -> None:
         return " ".join(read_circuit(rewrite(path, inputs={"drive": {**spikes, **change}})).notes)
 
     assert "its node set has no virtual nodes, and it plays nothing" in notes(node_set="cells")
+    clamp = {"input_type": "current_clamp", "amp": 1.0, "node_set": "drive"}
+    (note, _) = read_circuit(rewrite(path, inputs={"clamp": clamp})).notes
+    assert "input clamp: its node set has no nodes with a model" in note
+    twice = read_circuit(rewrite(path, inputs={"one": spikes, "two": spikes})).description.inputs["drive"]
+    once = read_circuit(rewrite(path, inputs={"one": spikes})).description.inputs["drive"]
+    np.testing.assert_array_equal(twice.times, np.repeat(once.times, 2))
     write_spikes(tmp_path / "more.h5", "drive", [1.0, 2.0, 3.0], [0, 6, 106])
     assert "2 spikes are of nodes that drive does not have" in notes(input_file="./more.h5")
     (tmp_path / "spikes.csv").write_text("population timestamps node_ids\nother 1.0 0\n")

@@ -31,11 +31,9 @@ def inputs_of(
         label = f"{config.path}: input {name}"
         kind = entry.get("input_type")
         if kind == "spikes":
-            played = _spikes(config, label, entry, node_sets, parts)
-            twice = sorted(played.keys() & spikes.keys())
-            if twice:
-                raise NeurosimInputError(f"{label}: nodes of {twice[0]} have spikes of another input; join the files")
-            spikes |= played
+            for population, played in _spikes(config, label, entry, node_sets, parts).items():
+                before = spikes.get(population)
+                spikes[population] = played if before is None else _together(before, played)
         elif kind == "current_clamp" and entry.get("module", "IClamp") == "IClamp":
             stimuli += _clamps(config, name, entry, node_sets, parts)
         else:
@@ -98,6 +96,13 @@ def _spikes(
     return spikes
 
 
+def _together(one: Spikes, other: Spikes) -> Spikes:
+    """Return the spikes of two inputs of a population."""
+    times = np.concatenate([one.times, other.times])
+    units = np.concatenate([one.units, other.units])
+    return Spikes.sort(times, units, one.size, max(one.duration, other.duration))
+
+
 def _clamps(
     config: CircuitConfig, name: str, entry: Mapping[str, Any], node_sets: NodeSets, parts: Sequence[Part]
 ) -> list[Current]:
@@ -128,6 +133,8 @@ def _clamps(
                 values.append(0.0)
             stimulus = f"{name} {number}: {part.name}"
             made.append(StepCurrent(part.name, np.array(times), np.array(values), name=stimulus, units=units))
+    if not made:
+        config.notes.append(f"{label}: its node set has no nodes with a model, and it has no effect")
     return made
 
 

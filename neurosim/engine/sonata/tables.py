@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import operator
 import os
 import re
@@ -89,14 +90,26 @@ class NodeTable:
                 chosen &= np.isin(self.ids, np.asarray(wanted, np.int64))
             elif name == "node_type_id":
                 chosen &= np.isin(self.types, np.asarray(wanted, np.int64))
-            elif name in self.columns and self.columns[name].dtype != object:
-                numbers = [float(each) if isinstance(each, bool) else _plain(str(each)) for each in wanted]
-                chosen &= np.isin(self.columns[name], [each for each in numbers if isinstance(each, float)])
             else:
-                # A type has 4.0 where a column of integers had a gap as it was written.
-                texts = {_plain(str(each)) for each in wanted}
-                chosen &= np.array([_plain(text) in texts for text in self.texts(name)], bool)
+                # A column of numbers has 1 and 0 for true and false.
+                words = {_plain(str(each)) for each in wanted} | {
+                    float(each) for each in wanted if isinstance(each, bool)
+                }
+                chosen &= np.array([each in words for each in self._values(name)], bool)
         return chosen
+
+    def _values(self, name: str) -> list[str | float]:
+        """Return [nodes] an attribute: of the node, or else of its type; "" where neither has it.
+
+        Texts that are numbers are these: a type has 4.0 where a column of integers had a gap as it was written.
+        """
+        of_types = self.texts(name)
+        own = self.columns.get(name)
+        if own is None or own.dtype == object:
+            return [_plain(text) for text in of_types]
+        return [
+            _plain(text) if math.isnan(number) else number for number, text in zip(own.tolist(), of_types, strict=True)
+        ]
 
     def _compared(self, name: str, comparison: str, bound: Any) -> NDArray[np.bool_]:
         """Return [nodes] whether an attribute, of a node or else of its type, compares so; where it is absent, not."""
@@ -114,14 +127,11 @@ class NodeTable:
             raise NeurosimFormatError(f"{label}: {comparison} is not available; choose from {known}")
         if isinstance(bound, bool) or not isinstance(bound, int | float):
             raise NeurosimFormatError(f"{label}: {comparison} must have a number (got {bound!r})")
-        # An attribute of a node itself goes before that of its type, whose text may be absent.
-        own = self.columns.get(name)
         if name in IDS:
             numbers = self.ids.astype(np.float64)
-        elif own is not None and own.dtype != object:
-            numbers = own
         else:
-            numbers = np.array([number_of(text or "nan", label) for text in self.texts(name)], np.float64)
+            # Where there is none, nothing compares.
+            numbers = np.array([number_of(str(each) or "nan", label) for each in self._values(name)], np.float64)
         return np.asarray(COMPARISONS[comparison](numbers, bound), bool)
 
 
