@@ -37,6 +37,9 @@ BYTE = np.int8(0)
 FLAG = np.uint8(0)
 WORD = np.int32(0)
 LONG = np.int64(0)
+# Numbers of float32, so that arithmetic with them stays in 32 bits.
+ZERO = np.float32(0)
+ONE = np.float32(1)
 WORD_BYTES = 8  # of a table of operands
 
 

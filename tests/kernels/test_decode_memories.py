@@ -10,7 +10,7 @@ from neurosim.kernels.decode.attention import reference as attention_reference
 from neurosim.kernels.decode.attention import sparse, windows
 from neurosim.kernels.decode.networks import cpu as networks
 from neurosim.kernels.decode.networks import reference as networks_reference
-from neurosim.kernels.decode.vectors import cpu as vectors
+from neurosim.kernels.decode.vectors import convolutions as convolution_kernels
 from neurosim.kernels.decode.vectors import reference as vectors_reference
 from neurosim.kernels.decode.vectors.reference import softmax
 
@@ -32,7 +32,7 @@ def test_a_dilated_convolution() -> None:
         x = draw(TOKENS, width)
         out = empty(TOKENS, width)
         run(
-            vectors.dilate(
+            convolution_kernels.dilate(
                 x=x, width=width, tokens=TOKENS, size=size, dilation=step, weight=weight, ring=ring, out=out
             ),
             width,

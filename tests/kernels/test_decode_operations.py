@@ -22,9 +22,14 @@ from neurosim.kernels.decode.routing import cpu as routing
 from neurosim.kernels.decode.routing import reference as routing_reference
 from neurosim.kernels.decode.vector_states import cpu as vector_states
 from neurosim.kernels.decode.vector_states import reference as vector_states_reference
-from neurosim.kernels.decode.vectors import cpu as vectors
+from neurosim.kernels.decode.vectors import convolutions as convolution_kernels
 from neurosim.kernels.decode.vectors import features, patches
+from neurosim.kernels.decode.vectors import norms as norm_kernels
+from neurosim.kernels.decode.vectors import pointwise as pointwise_kernels
+from neurosim.kernels.decode.vectors import positions as position_kernels
+from neurosim.kernels.decode.vectors import products as product_kernels
 from neurosim.kernels.decode.vectors import reference as vectors_reference
+from neurosim.kernels.decode.vectors import rows as row_kernels
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.spikes.encode.cpu import rule_of
 from neurosim.kernels.spikes.encode.launch import numpy_rounding
@@ -43,20 +48,20 @@ def test_norm(centred: bool, size: int) -> None:
     bias = draw(size)
     out = empty(TOKENS, 12)
     run(
-        vectors.norm(x=x, size=size, weight=weight, period=size, bias=bias, centred=centred, eps=1e-3, out=out),
+        norm_kernels.norm(x=x, size=size, weight=weight, period=size, bias=bias, centred=centred, eps=1e-3, out=out),
         TOKENS * 12 // size,
     )
     assert_close(out, vectors_reference.norm(x, size, weight, bias, 1e-3, centred))
 
 
-@pytest.mark.parametrize("kind", [vectors.L2, vectors.SUM, vectors.SOFTMAX])
+@pytest.mark.parametrize("kind", [vectors_reference.L2, vectors_reference.SUM, vectors_reference.SOFTMAX])
 def test_normalise_and_total(kind: int) -> None:
     x = np.abs(Draws()(TOKENS, 12))
     out = empty(TOKENS, 12)
     sums = empty(TOKENS * 3)
-    run(vectors.normalise(x=x, size=4, kind=kind, eps=1e-3, out=out), TOKENS * 3)
+    run(norm_kernels.normalise(x=x, size=4, kind=kind, eps=1e-3, out=out), TOKENS * 3)
     assert_close(out, vectors_reference.normalise(x, 4, kind, 1e-3))
-    run(vectors.total(x=x, size=4, out=sums), TOKENS * 3)
+    run(norm_kernels.total(x=x, size=4, out=sums), TOKENS * 3)
     assert_close(sums, vectors_reference.total(x, 4))
 
 
@@ -67,12 +72,12 @@ def test_pointwise(act: int) -> None:
     plus = draw(12)
     times = draw(TOKENS, 12)
     then = draw(4)
-    if act in (vectors.LOG, vectors.SQRT, vectors.RECIPROCAL):
+    if act in (vectors_reference.LOG, vectors_reference.SQRT, vectors_reference.RECIPROCAL):
         x = np.abs(x) + 0.1
         plus = np.abs(plus)
     out = empty(TOKENS, 12)
     run(
-        vectors.pointwise(
+        pointwise_kernels.pointwise(
             x=x,
             width=12,
             tokens=TOKENS,
@@ -101,23 +106,26 @@ def test_mix_copy_accumulate_ratio_and_embed() -> None:
     y = draw(TOKENS, 6)
     w = draw(6)
     out = empty(TOKENS, 6)
-    run(vectors.mix(x=x, y=y, weight=w, weight_rows=0, width=6, tokens=TOKENS, out=out), 6)
+    run(pointwise_kernels.mix(x=x, y=y, weight=w, weight_rows=0, width=6, tokens=TOKENS, out=out), 6)
     assert_close(out, vectors_reference.mix(x, y, w))
     wide = np.zeros((2 * TOKENS, 4), np.float32)
-    run(vectors.copy(x=x, x_width=6, x_first=2, out=wide, out_width=4, out_first=1, columns=3, repeats=2), 2 * TOKENS)
+    run(
+        row_kernels.copy(x=x, x_width=6, x_first=2, out=wide, out_width=4, out_first=1, columns=3, repeats=2),
+        2 * TOKENS,
+    )
     assert (wide[:, 1:] == np.repeat(x[:, 2:5], 2, 0)).all() and not wide[:, 0].any()
     factors = draw(TOKENS)
     present = np.array([1, 0, 1], np.uint8)
-    run(vectors.accumulate(x=x, width=6, tokens=TOKENS, factors=factors, sets=1, out=out, mask=present), 6)
+    run(pointwise_kernels.accumulate(x=x, width=6, tokens=TOKENS, factors=factors, sets=1, out=out, mask=present), 6)
     first = vectors_reference.accumulate(x, factors, present, np.zeros_like(x))
     assert_close(out, first)
-    run(vectors.accumulate(x=y, width=6, tokens=TOKENS, factors=factors, sets=0, out=out, mask=present), 6)
+    run(pointwise_kernels.accumulate(x=y, width=6, tokens=TOKENS, factors=factors, sets=0, out=out, mask=present), 6)
     assert_close(out, vectors_reference.accumulate(y, factors, present, first))
     divided = empty(TOKENS, 5)
     positive = np.abs(x) + 1
-    run(vectors.ratio(x=positive, size=5, eps=1e-3, out=divided), TOKENS)
+    run(norm_kernels.ratio(x=positive, size=5, eps=1e-3, out=divided), TOKENS)
     assert_close(divided, vectors_reference.ratio(positive, 1e-3))
-    run(vectors.embed(tokens=np.array([5, 0, 5]), table=(table := draw(7, 6)), width=6, out=out), TOKENS)
+    run(row_kernels.embed(tokens=np.array([5, 0, 5]), table=(table := draw(7, 6)), width=6, out=out), TOKENS)
     assert (out == table[[5, 0, 5]]).all()
 
 
@@ -132,7 +140,7 @@ def test_convolve(size: int) -> None:
         x = draw(TOKENS, 6)
         out = empty(TOKENS, 6)
         run(
-            vectors.convolve(
+            convolution_kernels.convolve(
                 x=x,
                 width=6,
                 tokens=TOKENS,
@@ -140,12 +148,12 @@ def test_convolve(size: int) -> None:
                 weight=weight,
                 bias=bias,
                 tails=tails,
-                activation=vectors.SILU,
+                activation=vectors_reference.SILU,
                 out=out,
             ),
             6,
         )
-        assert_close(out, vectors_reference.convolve(x, weight, bias, wanted_tails, vectors.SILU))
+        assert_close(out, vectors_reference.convolve(x, weight, bias, wanted_tails, vectors_reference.SILU))
     assert (tails == wanted_tails).all()
 
 
@@ -155,8 +163,8 @@ def test_rotary() -> None:
     out = empty(TOKENS, 14)
     turns = empty(TOKENS, 2, 2)
     positions = (9, 0, 4)
-    run(vectors.angles(rates=rates, pairs=2, scale=1.2, tokens=TOKENS, out=turns), 2, positions)
-    run(vectors.rotary(x=x, size=7, heads=2, angles=turns, pairs=2, out=out), 2 * TOKENS)
+    run(position_kernels.angles(rates=rates, pairs=2, scale=1.2, tokens=TOKENS, out=turns), 2, positions)
+    run(position_kernels.rotary(x=x, size=7, heads=2, angles=turns, pairs=2, out=out), 2 * TOKENS)
     wanted = vectors_reference.angles(np.array(positions), rates, 1.2)
     assert_close(turns, wanted)
     assert_close(out, vectors_reference.rotary(x, 7, wanted))
@@ -166,7 +174,7 @@ def test_rows_of_a_table_by_position() -> None:
     table = Draws()(5, 6)
     out = empty(TOKENS, 6)
     positions = (9, 0, 4)
-    run(vectors.look_up(table=table, count=5, width=6, tokens=TOKENS, out=out), 6, positions)
+    run(row_kernels.look_up(table=table, count=5, width=6, tokens=TOKENS, out=out), 6, positions)
     assert (out == vectors_reference.look_up(np.array(positions), table)).all()
 
 
@@ -175,7 +183,7 @@ def test_products_of_matrices() -> None:
     x = draw(TOKENS, 2, 3, 5)
     y = draw(TOKENS, 2, 5, 4)
     out = empty(TOKENS, 2, 3, 4)
-    run(vectors.matmul(x=x, y=y, rows=3, inner=5, columns=4, out=out), 2 * TOKENS)
+    run(product_kernels.matmul(x=x, y=y, rows=3, inner=5, columns=4, out=out), 2 * TOKENS)
     assert_close(out, vectors_reference.matmul(x, y))
 
 
@@ -188,7 +196,7 @@ def test_products_of_matrices() -> None:
 )
 def test_operands_are_checked_by_name(operands: dict[str, Any], words: str) -> None:
     with pytest.raises(TypeError, match=words):
-        vectors.total(**operands)
+        norm_kernels.total(**operands)
 
 
 def test_operands_lie_in_the_order_of_their_declaration() -> None:
@@ -702,7 +710,7 @@ def test_a_norm_fused_with_its_encoder(case: str) -> None:
     both = empty(TOKENS, size)
     normed = {"norm_x": x, "weight": norm[0], "bias": norm[1], "centred": norm[2], "eps": norm[3]}
     run(
-        vectors.norm(
+        norm_kernels.norm(
             x=x, size=size, weight=norm[0], period=size, bias=norm[1], centred=norm[2], eps=norm[3], out=apart
         ),
         TOKENS,

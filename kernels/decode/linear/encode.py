@@ -15,8 +15,8 @@ from ...spikes.encode.reference import NOT_FINITE as HUGE_BITS
 from ...tools.compiled import compiled
 from ...tools.intrinsics import flags64, trailing_zeros
 from ...tools.pointers import matrix, vector
-from ..program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, operation, report, skipped
-from ..vectors.cpu import norm_row, root_factor
+from ..program import BYTE, FLOAT, LONG, NOT_FINITE, ONE, TOO_LARGE, WORD, ZERO, operation, report, skipped
+from ..vectors.norms import norm_row, root_factor
 
 # Operands: how values [rows, size] are coded, and the list of active channels that comes of it.
 CODING = (
@@ -30,8 +30,6 @@ FLAGS = 64  # channels that are looked at together
 # Entries of a list's head, int64: listed channels, sum of their counts, channels with an excess.
 NUMBER, SUM, ESCAPES, HEAD = range(4)
 INT32_LIMIT = 2**31 - 1
-ZERO = np.float32(0)
-ONE = np.float32(1)
 
 
 def room(channels):
@@ -214,7 +212,7 @@ def encode(p, context, begin, end):
 def norm_encode(p, context, begin, end):
     """Encode rows of the norm of x, which are kept, too: in one pass where channels have thresholds and a table counts.
 
-    Operands of `encode`, whose x is where the norm goes, then operands of `vectors.norm`. Parts are rows.
+    Operands of `encode`, whose x is where the norm goes, then operands of `vectors.norms.norm`. Parts are rows.
     """
     _encode(p, context, begin, end, True)
 

@@ -15,8 +15,7 @@ from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from ...tools.pointers import copy_into, matrix, vector
 from ..matrix_states.cpu import head_of
-from ..program import FLOAT, operation, position_of
-from ..vectors.cpu import ONE, ZERO
+from ..program import FLOAT, ONE, ZERO, operation, position_of
 from .reference import COLUMNS, HUBER, NORM, PLAIN, POWER, PRINTED, SQUARED  # noqa: F401 - callers read the kinds here too
 from .retention import retained, retained_near
 

@@ -6,7 +6,7 @@ from numba import float32
 
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
-from ..vectors.cpu import ONE, ZERO
+from ..program import ONE, ZERO
 from .reference import COLUMNS, NORM, PRINTED
 
 

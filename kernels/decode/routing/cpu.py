@@ -9,8 +9,7 @@ from numba import float32, njit
 
 from ...tools.compiled import compiled
 from ...tools.pointers import matrix, vector
-from ..program import FLAG, FLOAT, operation
-from ..vectors.cpu import ONE, ZERO
+from ..program import FLAG, FLOAT, ONE, ZERO, operation
 
 
 @operation(

@@ -14,8 +14,8 @@ from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from ...tools.pointers import copy_into, matrix, vector
 from ..matrix_states.cpu import head_of
-from ..program import FLOAT, operation, position_of
-from ..vectors.cpu import ONE, sigmoid
+from ..program import FLOAT, ONE, operation, position_of
+from ..vectors.activations import sigmoid
 
 
 @operation("u width states tokens a b c d state out")

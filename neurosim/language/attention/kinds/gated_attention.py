@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ....base.errors import lookup
 from ....base.rules import Rule
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import convolutions as convolution_kernels
 from .base import Depth, Inputs, Mixer, Shared, State
 from .compiled import Cache, Channels, Routing, Step
 from .modules import linear
@@ -249,7 +249,7 @@ def _dilated(step: Step, y: Tensor, tail: Tensor, weights: Tensor, dilation: int
     ring = step.state((size - 1) * dilation + 1, width)
     out = step.value(1, width)
     step.append(
-        vectors.dilate,
+        convolution_kernels.dilate,
         Channels(width),
         {"x": y},
         {"ring": ring, "out": out},

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ....base.errors import require
 from ....base.rules import Rule
 from ....kernels.decode.attention import sparse
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import rows as row_kernels
 from ....kernels.layers.picks.launch import attend_to_picks
 from ....kernels.layers.picks.reference import PICK_NONE
 from . import chunks
@@ -125,7 +125,7 @@ def _placed(step: Step, layer: LearntPositions, x: Tensor, position: Tensor) -> 
     step.require_own(position)
     count, width = layer.weight.shape
     out = step.value(1, width)
-    step.append(vectors.look_up, Channels(width), {}, {"out": out}, table=layer.weight, count=count, width=width)
+    step.append(row_kernels.look_up, Channels(width), {}, {"out": out}, table=layer.weight, count=count, width=width)
     return out
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import reference as vectors
 from .elementwise import activation, mul
 from .nodes import Spread
 from .norms import norm_of, normalise, total

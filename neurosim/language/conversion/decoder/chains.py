@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import reference as vectors
 from .memory import Array, Buffer
 from .nodes import Node
 from .pointwise import pointwise

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import reference as vectors
 from .chains import Chain, Operand
 from .memory import Array, Buffer
 from .nodes import ColumnSlice, LinearNode, Node, Spread

@@ -6,8 +6,9 @@ import math
 
 from torch import nn
 
-from ....kernels.decode.vectors import cpu as vectors
 from ....kernels.decode.vectors import patches as patch_kernels
+from ....kernels.decode.vectors import rows as row_kernels
+from ....kernels.decode.vectors.reference import RELU
 from ...attention.events import EventEmbedding
 from .linear import linear
 from .memory import WHOLE, Array, Buffer, reads, writes
@@ -20,7 +21,7 @@ def embed(b: DecoderProgram, tokens: Array, table: nn.Embedding) -> Buffer:
     out = b.buffer(table.embedding_dim, own=b.few_tokens)
     places, share = b.by_rows(out)
     weights = b.constant(table.weight)
-    bound = vectors.embed(tokens=tokens, table=weights, width=out.width, out=out)
+    bound = row_kernels.embed(tokens=tokens, table=weights, width=out.width, out=out)
     b.emit(bound, places, [writes(out, share)])
     return out
 
@@ -32,7 +33,7 @@ def embed_events(b: DecoderProgram, counts: Array, layer: EventEmbedding) -> Buf
     together = False
     for inner, shape in zip(layer.layers[:-1], layer.shapes, strict=False):
         kernel, stride = layer.window(shape[1])
-        x = pointwise(b, linear(b, inner, patches(b, x, shape, kernel, stride, together)), vectors.RELU)
+        x = pointwise(b, linear(b, inner, patches(b, x, shape, kernel, stride, together)), RELU)
         together = True
     if together:
         shape = layer.shapes[-1]

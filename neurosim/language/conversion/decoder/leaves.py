@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ....kernels.decode.vectors import cpu as vectors
 from ....kernels.decode.vectors import features
+from ....kernels.decode.vectors import reference as vectors
 from ...attention.kinds import chunks
 from ...attention.kinds.base import Inputs, Mixer, Shared, State
 from ...attention.kinds.feature_maps import DPFP, FeatureMap, NormAware, Taylor

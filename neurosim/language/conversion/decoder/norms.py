@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import norms as norm_kernels
 from .memory import Buffer, reads, writes
 from .program import DecoderProgram, LastNorm, NotCompiledError
 
@@ -53,7 +53,7 @@ def norm_of(
     else:
         places, share = b.by_groups(out, size)
     touches = [reads(x, share), writes(out, share)]
-    b.emit(vectors.norm(x=x, size=size, period=period, **affine, out=out), places, touches)
+    b.emit(norm_kernels.norm(x=x, size=size, period=period, **affine, out=out), places, touches)
     if whole and (scale is None or len(scale) == size):
         # A layer that codes this norm can norm and code in one operation, see `emit_encode`.
         b.last_norm = LastNorm(out, {"norm_x": x, **affine}, touches, len(b.lists[0]))
@@ -64,7 +64,7 @@ def normalise(b: DecoderProgram, x: Buffer, size: int, kind: int, eps: float = 0
     """Return x with each group of `size` channels divided by its length or sum, or its softmax."""
     out = b.buffer(x.width, x.rows)
     places, share = b.by_groups(out, size)
-    bound = vectors.normalise(x=x, size=size, kind=kind, eps=eps, out=out)
+    bound = norm_kernels.normalise(x=x, size=size, kind=kind, eps=eps, out=out)
     b.emit(bound, places, [reads(x, share), writes(out, share)])
     return out
 
@@ -73,7 +73,7 @@ def ratio(b: DecoderProgram, x: Buffer, eps: float) -> Buffer:
     """Return the columns of the rows of x but their last one, divided by this one plus eps."""
     out = b.buffer(x.width - 1, x.rows)
     places, share = b.by_groups(out, out.width)
-    b.emit(vectors.ratio(x=x, size=out.width, eps=eps, out=out), places, [reads(x, share), writes(out, share)])
+    b.emit(norm_kernels.ratio(x=x, size=out.width, eps=eps, out=out), places, [reads(x, share), writes(out, share)])
     return out
 
 
@@ -81,5 +81,5 @@ def total(b: DecoderProgram, x: Buffer, size: int) -> Buffer:
     """Return the sum of each group of `size` channels, in rows of one."""
     out = b.buffer(1, x.rows * x.width // size)
     places, share = b.by_groups(x, size)
-    b.emit(vectors.total(x=x, size=size, out=out), places, [reads(x, share), writes(out, share)])
+    b.emit(norm_kernels.total(x=x, size=size, out=out), places, [reads(x, share), writes(out, share)])
     return out

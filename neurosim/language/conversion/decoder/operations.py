@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ....kernels.decode.matrix_states import cpu as states
 from ....kernels.decode.program import Operation
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import pointwise as pointwise_kernels
 from ...attention.kinds.compiled import Cache, Channels, EachToken, Groups, Heads, Learnt, Routed, Routing, Step
 from . import cached, encoding
 from .memory import WHOLE, Array, Buffer, Share, Touch, reads, writes
@@ -152,7 +152,7 @@ class StepBuilder(DecoderProgram, Step):
         places, share = self.by_columns(summed)
         sizes = {"width": rows.width, "tokens": self.tokens}
         # The first operation sets the sum of all tokens, to 0 where its mask leaves them out.
-        bound = vectors.accumulate(x=rows, **sizes, factors=factors, sets=begins, out=summed, mask=self.mask)
+        bound = pointwise_kernels.accumulate(x=rows, **sizes, factors=factors, sets=begins, out=summed, mask=self.mask)
         self.emit(bound, places, self.masked([reads(rows, share), writes(summed, share)]))
         return _as_tensor(Traced.of(self, summed, out.shape))
 

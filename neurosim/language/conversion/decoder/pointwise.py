@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import convolutions as convolution_kernels
+from ....kernels.decode.vectors import pointwise as pointwise_kernels
+from ....kernels.decode.vectors import products as product_kernels
+from ....kernels.decode.vectors import reference as vectors
+from ....kernels.decode.vectors import rows as row_kernels
 from ...attention.kinds.modules import ShortConv
 from .joined_rows import bias_of
 from .memory import WHOLE, Array, Buffer, Touch, reads, writes
@@ -54,7 +58,7 @@ def pointwise(
             operands[f"{name}_columns"] = len(other)
     operands["low"] = -np.inf if low is None else low
     operands["high"] = np.inf if high is None else high
-    bound = vectors.pointwise(x=x, width=x.width, tokens=x.rows, activation=act, **operands, out=out)
+    bound = pointwise_kernels.pointwise(x=x, width=x.width, tokens=x.rows, activation=act, **operands, out=out)
     b.emit(bound, places, b.masked(touches))
     return out
 
@@ -65,7 +69,7 @@ def mix(b: DecoderProgram, x: Buffer, y: Buffer, w: Buffer | Array) -> Buffer:
     places, share = b.by_columns(out)
     touches = [reads(buffer, share) for buffer in (x, y, w) if isinstance(buffer, Buffer)]
     by_token = isinstance(w, Buffer)
-    bound = vectors.mix(x=x, y=y, weight=w, weight_rows=by_token, width=x.width, tokens=x.rows, out=out)
+    bound = pointwise_kernels.mix(x=x, y=y, weight=w, weight_rows=by_token, width=x.width, tokens=x.rows, out=out)
     b.emit(bound, places, [*touches, writes(out, share)])
     return out
 
@@ -74,7 +78,7 @@ def shift(b: DecoderProgram, x: Buffer, tail: Buffer) -> Buffer:
     """Return the token before each token of a prompt x; `tail` is before the first, and becomes the last."""
     out = b.buffer(x.width, x.rows)
     places, share = b.by_columns(out)
-    bound = vectors.shift(x=x, width=x.width, tokens=x.rows, tail=tail, out=out)
+    bound = row_kernels.shift(x=x, width=x.width, tokens=x.rows, tail=tail, out=out)
     b.emit(bound, places, [reads(x, share), writes(tail, share), writes(out, share)])
     return out
 
@@ -85,7 +89,7 @@ def overwrite(b: DecoderProgram, out: Buffer, x: Buffer) -> None:
     sizes = {"width": x.width, "tokens": x.rows, "activation": vectors.IDENTITY, "low": -np.inf, "high": np.inf}
     # No operand to add or multiply by: their sizes are 0.
     none = {f"{name}_{part}": 0 for name in ("plus", "times", "then") for part in ("columns", "rows")}
-    bound = vectors.pointwise(x=x, **sizes, **none, out=out)
+    bound = pointwise_kernels.pointwise(x=x, **sizes, **none, out=out)
     b.emit(bound, places, b.masked([reads(x, share), writes(out, share)]))
 
 
@@ -100,7 +104,7 @@ def copy(b: DecoderProgram, x: Buffer, start: int, out: Buffer, at: int, width: 
     """Copy columns of the rows of x, each into as many rows of `out` as there are for it."""
     places, share = b.by_rows(out)
     source = {"x": x, "x_width": x.width, "x_first": start, "columns": width}
-    bound = vectors.copy(**source, out=out, out_width=out.width, out_first=at, repeats=out.rows // x.rows)
+    bound = row_kernels.copy(**source, out=out, out_width=out.width, out_first=at, repeats=out.rows // x.rows)
     # Where rows are repeated, a thread writes other rows than it would read by its share.
     if out.rows == x.rows:
         read = reads(x, share)
@@ -120,7 +124,7 @@ def convolve(b: DecoderProgram, module: ShortConv, x: Buffer, tails: Buffer) -> 
     sizes = {"width": width, "tokens": x.rows, "size": size}
     layer = {"weight": weight, "bias": bias_of(b, module), "tails": tails, "activation": act}
     touches = [reads(x, share), writes(out, share), writes(tails, share)]
-    b.emit(vectors.convolve(x=x, **sizes, **layer, out=out, mask=b.mask), places, b.masked(touches))
+    b.emit(convolution_kernels.convolve(x=x, **sizes, **layer, out=out, mask=b.mask), places, b.masked(touches))
     return out
 
 
@@ -129,6 +133,6 @@ def matmul(b: DecoderProgram, x: Buffer, y: Buffer, rows: int) -> Buffer:
     out = b.buffer(y.width, x.rows)
     # A matrix is never cut: threads share the products.
     places, share = b.by_groups(out, rows * y.width)
-    bound = vectors.matmul(x=x, y=y, rows=rows, inner=x.width, columns=y.width, out=out)
+    bound = product_kernels.matmul(x=x, y=y, rows=rows, inner=x.width, columns=y.width, out=out)
     b.emit(bound, places, [reads(x, WHOLE), reads(y, WHOLE), writes(out, share)])
     return out

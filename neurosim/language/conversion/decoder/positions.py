@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import positions as position_kernels
 from ...attention.kinds.rotary import Rotary
 from .memory import OWN, Array, Buffer, aligned, reads, writes
 from .program import DecoderProgram
@@ -18,7 +18,9 @@ def rotary(b: DecoderProgram, x: Buffer, size: int, angles: Rotary) -> Buffer:
     out = b.buffer(x.width, x.rows)
     places, share = b.by_groups(out, size)
     heads = x.rows * x.width // size // b.tokens
-    bound = vectors.rotary(x=x, size=size, heads=heads, angles=angles_of_tokens, pairs=len(angles.rates), out=out)
+    bound = position_kernels.rotary(
+        x=x, size=size, heads=heads, angles=angles_of_tokens, pairs=len(angles.rates), out=out
+    )
     b.emit(bound, places, [reads(x, share), reads(angles_of_tokens, OWN), writes(out, share)])
     return out
 
@@ -33,7 +35,7 @@ def turns(b: DecoderProgram, rates: Array, scale: float = 1.0) -> Buffer:
         # No buffer of a layer: later layers read it.
         array = aligned((b.threads, b.tokens, 2 * len(rates)), np.float32)
         out = Buffer(array, b.tokens, 2 * len(rates), own=True)
-        bound = vectors.angles(rates=rates, pairs=len(rates), scale=scale, tokens=b.tokens, out=out)
+        bound = position_kernels.angles(rates=rates, pairs=len(rates), scale=scale, tokens=b.tokens, out=out)
         b.emit(bound, len(rates), [writes(out, OWN)])
         b.angles[key] = out
     return b.angles[key]
