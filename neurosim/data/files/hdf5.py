@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,15 +23,11 @@ from ...base.raw import file_size, format_error, max_unpacked, read_bytes
 from ...kernels.io.hdf5_heaps import cpu as heaps
 from .hdf5_chunks import Chunks, filter_list, filters_of
 from .hdf5_filters import KNOWN, UNDO, read_by_library
+from .hdf5_heaps import ROW, HeapObjects, find_objects
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-HEAP = re.compile(b"GCOL\x01\0\0\0")
 # A compressed dataset may unpack to this many times the size of its file.
 MAX_RATIO = 16
-# A variable-length row on disk: its length, the address of a heap, and the number of an object in it.
-ROW = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
-# Bytes in which heaps are looked for at a time.
-STEP = 1 << 24
 AGAIN = "the file is damaged: fetch it again"
 LAYOUT = "is this a file of another layout?"
 COPY = "copy the data into the file"
@@ -54,7 +49,7 @@ class HDF5File:
     path: object
     root: Any
     raw: NDArray[np.uint8]
-    heaps: tuple[NDArray[np.int64], ...]
+    heaps: HeapObjects
     ratio: int = MAX_RATIO
     unpacked: dict[str, int] = field(default_factory=dict)
     mapped: mmap.mmap | None = None
@@ -338,25 +333,14 @@ class HDF5File:
         # Heaps are not compressed: distinct rows fit into the file.
         if total > len(self.raw):
             raise self.error(f"/{name}", f"rows of at most {len(self.raw)} bytes, as the file could hold", total)
-        starts, key, position, size = self.heaps
         full = np.flatnonzero(lengths)
-        addresses = rows["heap"][full].astype(np.int64)
         needed = lengths[full] * itemsize
-        # A row names its object by the address of a heap and an index in it: look up the number of the heap, then the
-        # object by heap << 32 | index. `searchsorted` returns the place where it would be: check that it is there.
-        heap = np.searchsorted(starts, addresses)
-        keys = heap << 32 | rows["index"][full]
-        at = np.minimum(np.searchsorted(key, keys), max(len(key) - 1, 0))
-        if len(starts) and len(key):
-            in_heap = starts[np.minimum(heap, len(starts) - 1)] == addresses
-            intact = in_heap & (key[at] == keys) & (size[at] >= needed)
-        else:
-            intact = np.zeros(len(full), bool)
+        positions, intact = self.heaps.locate(rows[full], needed)
         if not intact.all():
             row = full[np.argmin(intact)]
             raise self.error(f"/{name} row {row}", "a heap object as long as the row", "none at its address")
         out = np.empty(total, np.uint8)
-        heaps.gather(self.raw, position[at], needed, out)
+        heaps.gather(self.raw, positions, needed, out)
         return out, lengths
 
 
@@ -385,7 +369,7 @@ def open_hdf5(
         raw = read_bytes(path)
     check_header(path, raw[begin:])
     # Check before the library reads them: it hangs on some damaged heaps.
-    objects = _objects(path, raw, mapped)
+    objects = find_objects(path, raw, lambda: _release(mapped))
     with open_root(path) as root:
         yield HDF5File(path=path, root=root, raw=raw, heaps=objects, ratio=ratio, mapped=mapped)
 
@@ -430,28 +414,6 @@ def check_header(path: object, raw: NDArray[np.uint8]) -> None:
     driver = 48 + 4 * head[8]
     if head[13] != 8 or head[driver : driver + 8] != b"\xff" * 8:
         raise format_error(path, f"byte {driver}", "one file with addresses of 8 bytes", "another kind", AGAIN)
-
-
-def _objects(path: object, raw: NDArray[np.uint8], mapped: mmap.mmap | None) -> tuple[NDArray[np.int64], ...]:
-    """Return the addresses of the heaps, and of each object: heap number << 32 | index (ascending), position, size."""
-    places: list[int] = []
-    for begin in range(0, raw.size, STEP):
-        # A heap may begin in one part and go on in the next.
-        places += (m.start() for m in HEAP.finditer(raw.data, begin, min(begin + STEP + 7, raw.size)))
-        _release(mapped)
-    starts = np.array(places, np.int64)
-    none = np.empty(0, np.int64)
-    # Files without text of variable length, as those of a run, need no kernel, which takes a second to compile.
-    if not places:
-        return none, none, none, none
-    count, fault = heaps.walk(raw, starts, none, none, none, none)
-    if fault >= 0:
-        raise format_error(path, f"byte {fault}", "an intact heap", "one whose sizes do not add up", AGAIN)
-    heap, index, position, size = np.empty((4, count), np.int64)
-    heaps.walk(raw, starts, heap, index, position, size)
-    key = heap << 32 | index
-    order = np.argsort(key, kind="stable")
-    return starts, key[order], position[order], size[order]
 
 
 def _release(mapped: mmap.mmap | None) -> None:

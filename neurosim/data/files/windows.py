@@ -14,6 +14,7 @@ from ...base.errors import require
 from ...base.raw import format_error, unreadable
 from ..spikes import Spikes
 from .hdf5 import LAYOUT, SIGNATURE, HDF5File, open_root
+from .hdf5_heaps import NO_OBJECTS
 from .sonata import choose, seconds_of_a_unit
 
 # Events read at a time, and maximum bytes of a chunk of the file, which is unpacked at once.
@@ -44,7 +45,7 @@ def read_windows(path: str | os.PathLike[str], population: str | None = None, le
     if signature != SIGNATURE:
         raise format_error(path, "byte 0", "the signature of an HDF5 file", f"{signature!r}", "is this an HDF5 file?")
     with open_root(path) as root:
-        yield from _windows(HDF5File(path, root, np.empty(0, np.uint8), ()), population, length)
+        yield from _windows(HDF5File(path, root, np.empty(0, np.uint8), NO_OBJECTS), population, length)
 
 
 def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[Spikes]:
