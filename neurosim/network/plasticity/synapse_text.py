@@ -10,7 +10,7 @@ from typing import Any
 from ...base.errors import NeurosimInputError, require
 from ..neurons.symbolic.code import StepCode, plain
 from ..neurons.symbolic.methods import integrate, noises
-from ..neurons.symbolic.model import in_order
+from ..neurons.symbolic.model_text import in_order
 from ..neurons.symbolic.parts import EquationParts
 from ..neurons.symbolic.split import LinearPart, linear_part
 from ..neurons.symbolic.statements import ASSIGNMENT, Statement, check_names, lines
