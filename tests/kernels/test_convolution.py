@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from neurosim.kernels.layers.convolution import cpu as C
 from neurosim.kernels.layers.convolution.autograd import sparse_convolution
 from neurosim.kernels.layers.convolution.reference import convolution_reference, kernel_gradient_reference
-from neurosim.kernels.layers.spike_linear.cpu import listed
+from neurosim.kernels.layers.spike_linear.lists import listed
 
 # Pictures, planes, height, width, filters, rows and columns of the kernel, stride, density.
 SHAPES = [

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from neurosim.kernels.layers.scan import cpu as scan_rows
 from neurosim.kernels.layers.scan import reference as S
 from neurosim.kernels.layers.scan.launch import scan
+from neurosim.kernels.tools import lines
 
 SURROGATES = (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE, S.SIGMOID)
 RESETS = {S.LIF: (S.SUBTRACT, S.ZERO, S.LATE), S.CURRENT: (S.SUBTRACT, S.ZERO), S.ADAPTIVE: (S.SUBTRACT, S.ZERO)}
@@ -109,10 +110,10 @@ def test_results_stored_past_the_caches_are_the_same_bits(reset: int, monkeypatc
     current, state, c, *_ = inputs(how, batch=5, units=208)
     results = []
     for smallest in (0, 1 << 40):
-        monkeypatch.setattr(scan_rows, "STREAMED_BYTES", smallest)
+        monkeypatch.setattr(lines, "STREAMED_BYTES", smallest)
         leaf = current.clone().requires_grad_()
         out, after = scan(leaf, state, c, how)
-        assert scan_rows._streams(out.detach().numpy().reshape(len(out), -1)) == (smallest == 0)
+        assert lines.can_stream(out.detach().numpy().reshape(len(out), -1)) == (smallest == 0)
         (out * current + after[0]).sum().backward()
         results.append([out.detach(), after.detach(), leaf.grad])
     for streamed, stored in zip(*results, strict=True):

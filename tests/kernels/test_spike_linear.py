@@ -8,8 +8,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from neurosim.base import NeurosimInputError
+from neurosim.kernels.layers.spike_linear import blocks, lists
 from neurosim.kernels.layers.spike_linear import cpu as L
+from neurosim.kernels.layers.spike_linear.lists import listed, turned
 from neurosim.kernels.layers.spike_linear.reference import product_reference
+from neurosim.kernels.tools import lines
 from neurosim.learning import SpikeLinear
 from neurosim.learning.layers.linear import SpikeList
 
@@ -29,6 +32,9 @@ SHAPES = [
     (517, 3, 70, 0.5),
     (1, 1, 1, 1.0),
     (5, 9, 4, 0.0),
+    (1030, 300, 384, 0.05),
+    (9, 1100, 333, 0.01),
+    (3, 5, 400, 0.0),
 ]
 
 
@@ -36,9 +42,9 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_sums_are_taken_term_by_term(shape: tuple, counts: bool) -> None:
     x, weights, g = matrices(*shape, counts)
-    active = L.listed(x, max_density=1.0)
+    active = listed(x, max_density=1.0)
     np.testing.assert_array_equal(L.product(active, weights), product_reference(x, weights))
-    back = L.product(L.turned(active, x.shape[1]), g)
+    back = L.product(turned(active, x.shape[1]), g)
     np.testing.assert_array_equal(back, product_reference(np.ascontiguousarray(x.T), g))
     np.testing.assert_array_equal(L.column_sums(g), np.add.accumulate(g)[-1])
 
@@ -46,28 +52,48 @@ def test_sums_are_taken_term_by_term(shape: tuple, counts: bool) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_lists_are_the_matrix(shape: tuple) -> None:
     x = matrices(*shape, True)[0]
-    active = L.listed(x, max_density=1.0)
-    turned = L.turned(L.listed(x, max_density=1.0), x.shape[1])
-    for matrix, lists in ((x, active), (x.T, turned)):
+    active = listed(x, max_density=1.0)
+    for matrix, found in ((x, active), (x.T, turned(active, x.shape[1]))):
         rows, units = np.nonzero(matrix)
-        np.testing.assert_array_equal(lists.units, units)
-        np.testing.assert_array_equal(np.repeat(np.arange(len(matrix)), np.diff(lists.starts)), rows)
-        assert lists.values.size == 0 or np.array_equal(lists.values, matrix[rows, units])
+        np.testing.assert_array_equal(found.units, units)
+        np.testing.assert_array_equal(np.repeat(np.arange(len(matrix)), np.diff(found.starts)), rows)
+        assert found.values.size == 0 or np.array_equal(found.values, matrix[rows, units])
 
 
-def test_threads_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weights, _ = matrices(300, 900, 500, 0.05)
-    wanted = L.product(L.listed(x), weights)
-    for name, value in (("TILE_BYTES", 1 << 14), ("GRAIN", 1), ("LOOK_GRAIN", 1)):
-        monkeypatch.setattr(L, name, value)
+@pytest.mark.parametrize("counts", [False, True])
+@pytest.mark.parametrize("columns", [300, 500])
+def test_threads_and_tiles_change_nothing(columns: int, counts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weights, _ = matrices(300, 900, columns, 0.05, counts)
+    wanted = product_reference(x, weights)
+    np.testing.assert_array_equal(L.product(listed(x), weights), wanted)
+    for module, name, value in (
+        (L, "TILE_BYTES", 1 << 14),
+        (L, "GRAIN", 1),
+        (lists, "LOOK_GRAIN", 1),
+        (L, "LOOK_GRAIN", 1),
+        (blocks, "GRAIN", 1),
+        (blocks, "ORDER_GRAIN", 1),
+        (blocks, "SPIKES", 1),
+        (blocks, "MIN_SHIFT", 4),
+    ):
+        monkeypatch.setattr(module, name, value)
     for threads in (1, 2, 5):
-        np.testing.assert_array_equal(L.product(L.listed(x, threads=threads), weights, threads), wanted)
+        np.testing.assert_array_equal(L.product(listed(x, threads=threads), weights, threads), wanted)
         np.testing.assert_array_equal(L.column_sums(weights, threads), L.column_sums(weights))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_groups_of_rows_and_streamed_results_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "GRAIN", 1)
+    monkeypatch.setattr(lines, "STREAMED_BYTES", 0)
+    for columns in (352, 384, 390):
+        x, weights, _ = matrices(2 * blocks.GROUP + 1, 40, columns, 0.1)
+        np.testing.assert_array_equal(L.product(listed(x), weights, threads), product_reference(x, weights))
 
 
 def test_a_dense_matrix_is_not_listed() -> None:
     x = matrices(50, 60, 1, 0.3)[0]
-    assert L.listed(x) is None and L.listed(x, max_density=0.5) is not None
+    assert listed(x) is None and listed(x, max_density=0.5) is not None
 
 
 @pytest.mark.parametrize("lead", [(11,), (7, 3), ()], ids=str)
@@ -96,7 +122,7 @@ def test_a_list_of_spikes_gives_the_bits_of_the_tensor(entry: float, density: fl
     g = torch.Generator().manual_seed(4)
     layer = SpikeLinear(40, 29)
     x = entry * (torch.rand(7, 3, 40, generator=g) < density).float()
-    spikes = SpikeList(L.listed(x.flatten(0, 1).numpy(), max_density=1.0), (7, 3, 40))
+    spikes = SpikeList(listed(x.flatten(0, 1).numpy(), max_density=1.0), (7, 3, 40))
     assert torch.equal(spikes.dense(), x)
     found = []
     for form in (x, spikes):
@@ -150,7 +176,7 @@ def test_what_is_no_number_shows() -> None:
     x = np.zeros((2, 70), np.float32)
     x[0, [3, 69]] = np.nan
     x[1, 5] = -0.0
-    active = L.listed(x)
+    active = listed(x)
     np.testing.assert_array_equal(active.units, [3, 69])
     out = L.product(active, np.ones((70, 4), np.float32))
     assert np.isnan(out[0]).all() and (out[1] == 0).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.autograd.function import once_differentiable
 
-from ..spike_linear.cpu import listed
+from ..spike_linear.lists import listed
 from .cpu import Windows, convolution, kernel_gradient
 
 

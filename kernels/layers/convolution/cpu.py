@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
 from ...tools.threads import spread
-from ..spike_linear.cpu import ActiveInputs
+from ..spike_linear.lists import ActiveInputs
 
 # Filters that are added at once; the last of a kernel are filled up with zeros.
 LANES = 16

@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from ...tools.threads import spread
 from ..spike_linear.autograd import sparse
-from ..spike_linear.cpu import ActiveInputs, turned
+from ..spike_linear.lists import ActiveInputs, turned
 from .cpu import collect, send
 from .reference import by_delay, delayed_reference
 

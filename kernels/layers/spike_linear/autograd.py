@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch.autograd.function import once_differentiable
 
-from .cpu import MAX_DENSITY, ActiveInputs, column_sums, listed, product, turned
+from .cpu import column_sums, product
+from .lists import MAX_DENSITY, ActiveInputs, listed, turned
 
 
 def sparse(x):

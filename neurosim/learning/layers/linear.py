@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...base.errors import require
 from ...kernels.layers.spike_linear.autograd import linear, linear_of_list
-from ...kernels.layers.spike_linear.cpu import ActiveInputs
+from ...kernels.layers.spike_linear.lists import ActiveInputs
 
 
 @dataclass(frozen=True)

@@ -329,7 +329,7 @@ class BinnedRecordings:
     """
 
     def __init__(self, binning: Binning, recordings: Recordings) -> None:
-        from ...kernels.layers.spike_linear.cpu import listed
+        from ...kernels.layers.spike_linear.lists import listed
 
         self.lengths = binning.lengths(recordings.durations)
         self.units = binning.units
@@ -375,7 +375,7 @@ class BinnedRecordings:
     def listed(self, chosen: NDArray[np.int64]) -> ListedBatch:
         """Return the entries of `batch` as a list."""
         from ...kernels.layers.bins.cpu import list_entries
-        from ...kernels.layers.spike_linear.cpu import ActiveInputs
+        from ...kernels.layers.spike_linear.lists import ActiveInputs
         from ..layers.linear import SpikeList
 
         lengths = self.lengths[chosen]
