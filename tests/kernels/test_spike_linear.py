@@ -86,8 +86,8 @@ def test_threads_and_tiles_change_nothing(columns: int, counts: bool, monkeypatc
 def test_groups_of_rows_and_streamed_results_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "GRAIN", 1)
     monkeypatch.setattr(lines, "STREAMED_BYTES", 0)
-    for columns in (352, 384, 390):
-        x, weights, _ = matrices(2 * blocks.GROUP + 1, 40, columns, 0.1)
+    for rows, columns in ((2 * blocks.GROUP + 1, 352), (1, 384), (0, 384), (70, 390)):
+        x, weights, _ = matrices(rows, 40, columns, 0.1)
         np.testing.assert_array_equal(L.product(listed(x), weights, threads), product_reference(x, weights))
 
 

@@ -59,7 +59,7 @@ def wide_product(active, source, threads):
     groups = len(order.rows)
     tiles = -(-columns // BLOCK)
     # Groups of a tile are shared where threads have few tiles; each thread packs the tile again.
-    parts = min(groups, -(-4 * threads // tiles)) if threads > 1 else 1
+    parts = max(1, min(groups, -(-4 * threads // tiles))) if threads > 1 else 1
     bounds = np.arange(tiles * parts + 1) * max(1, len(active.units) * BLOCK // parts)
     spread(lambda a, b: _fill(source, order, shift, parts, streaming, out, a, b), bounds, threads, GRAIN)
     return out
