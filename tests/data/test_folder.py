@@ -361,6 +361,25 @@ def test_a_guessed_unit_that_makes_a_camera_too_slow_or_too_short_is_doubted(
     assert not [line for line in opened(tmp_path, tick=1 / unit).doubts if "unit of time" in line]
 
 
+def test_a_unit_of_arrays_that_makes_a_camera_too_short_is_doubted(tmp_path: Path) -> None:
+    """Integers of arrays are taken for us; so are seconds since 1970 that became float32, all of them one number."""
+    rng = np.random.default_rng(0)
+    times: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "ms": lambda t: np.rint(t * 1e3).astype(np.int64),
+        "epoch": lambda t: (1.7e9 + t).astype(np.float32),
+        "us": lambda t: np.rint(t * 1e6).astype(np.int64),
+    }
+    for name, of in times.items():
+        for k in range(4):
+            t, x, y = np.array(list(_moves(rng))).T
+            path = tmp_path / name / "ab"[k % 2] / f"{k}.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, t=of(t), x=x.astype(np.int16), y=y.astype(np.int16), p=np.ones(len(t), bool))
+        found = [line for line in opened(tmp_path / name).doubts if "unit of time" in line]
+        assert len(found) == (name != "us")
+        assert not [line for line in opened(tmp_path / name, tick=1e-3).doubts if "unit of time" in line]
+
+
 def _moves(rng: np.random.Generator) -> Iterable[tuple[float, int, int]]:
     """Yield times within .4 s and places of 400 events of a camera of 30 x 20 pixels."""
     times = np.sort(rng.uniform(0.0, 0.4, 400))

@@ -17,7 +17,7 @@ from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimInputErro
 from ...base.raw import printable
 from ...base.shown import counted
 from ..files.pieces import read_recording
-from ..read_report import NOT_STATED
+from ..read_report import NOT_STATED, ReadReport
 from ..spikes import Recordings, Spikes
 from . import splits
 from .duplicates import remark_on_duplicates
@@ -36,6 +36,8 @@ SLOWEST = 100.0
 SHORTEST = 2e-3
 # Number of images by which their preparation is guessed.
 SAMPLE = 200
+# Formats of arrays, which have no unit of time.
+UNITLESS = ("matlab", "numpy")
 # Formats of files that hold images.
 PICTURES = "images"
 
@@ -161,7 +163,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
         groups={name: names for name, (names, _) in groups.items()},
         formats=Counter(map(_format, read, items)),
         remarks=(*bad, *listing.remarks, *guesses, *_remarks(read, options), *turned, *further),
-        doubts=tuple(_doubts(read, items, split, classes, shape)),
+        doubts=tuple(_doubts(read, items, split, classes, shape, options.tick)),
         row_0="bottom" if all(_row_0(spikes) == "bottom" for spikes in read) else "top",
     )
 
@@ -318,9 +320,14 @@ def _polarity_1(spikes: Spikes) -> str:
     return "brighter" if spikes.report is None else spikes.report.polarity_1
 
 
+def _has_guessed_unit(report: ReadReport) -> bool:
+    """Return whether integers were taken for microseconds, and other numbers for seconds."""
+    return report.format in UNITLESS or any("times are" in guess for guess in report.guessed)
+
+
 def _doubt_of_times(read: Sequence[Spikes], shape: Shape) -> str:
     """Return a line where a guessed unit of time makes recordings of a camera too slow or too short; "" elsewhere."""
-    own = [each for each in read if each.report is not None and any("times are" in g for g in each.report.guessed)]
+    own = [each for each in read if each.report is not None and _has_guessed_unit(each.report)]
     if len(shape) != 3 or min(shape[1:]) < CAMERA_SIDE or not own:
         return ""
     duration = float(np.median([each.duration for each in own]))
@@ -334,9 +341,14 @@ def _doubt_of_times(read: Sequence[Spikes], shape: Shape) -> str:
 
 
 def _doubts(
-    read: Sequence[Spikes], items: Sequence[Item], split: Sequence[str], classes: Sequence[str], shape: Shape
+    read: Sequence[Spikes],
+    items: Sequence[Item],
+    split: Sequence[str],
+    classes: Sequence[str],
+    shape: Shape,
+    tick: float | None,
 ) -> Iterable[str]:
-    """Yield a line for whatever looks wrong in a folder that could be read."""
+    """Yield a line for whatever looks wrong in a folder that could be read; a unit of time may have been given."""
     silent = [item.path.name for spikes, item in zip(read, items, strict=True) if not len(spikes)]
     if silent:
         yield f"no events in {counted(len(silent), 'recording')}, e.g. {printable(silent[0])}"
@@ -359,7 +371,7 @@ def _doubts(
             f"{printable(item.path.name)} lasts {durations.min():.3g} s, less than a hundredth of the median of "
             f"{median:.3f} s; are its times of another unit?"
         )
-    if clock := _doubt_of_times(read, shape):
+    if tick is None and (clock := _doubt_of_times(read, shape)):
         yield clock
     # Polarity is the first axis: without an event of polarity 1 all units are in the first half of the sensor.
     if len(shape) == 3 and all(spikes.units.max(initial=0) < spikes.size // shape[0] for spikes in read):
