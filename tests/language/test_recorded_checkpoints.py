@@ -98,6 +98,9 @@ OTHERS: list[tuple[str, dict[str, Any], str]] = [
     ("gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention: must be false"),
     ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping: must be null in this model type"),
     ("granite", {"residual_multiplier": 0}, "residual_multiplier: must be > 0"),
+    # "gelu" of transformers is not the approximation by tanh.
+    ("mamba", {"hidden_act": "gelu"}, r"hidden_act: must be one of silu, .* \(got gelu\)"),
+    ("mamba2", {"hidden_act": "gelu"}, r"hidden_act: must be one of silu, .* \(got gelu\)"),
     ("mixtral", {"num_local_experts": 2}, "tensors do not fit config.json: unexpected .*experts"),
 ]
 

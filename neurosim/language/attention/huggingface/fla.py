@@ -17,6 +17,7 @@ from ....base.errors import lookup
 from ..model import LanguageConfig
 from .config import CheckpointConfig, Options, require
 from .fla_stacks import feed_forward_stack, mamba_eps, mamba_stack, part_gates, rwkv6_stack, rwkv_stack
+from .llama import activation
 from .reader import CheckpointReader
 from .rwkv import change_fla_rwkv6
 
@@ -149,10 +150,11 @@ def _mamba2(source: CheckpointConfig) -> Options:
     """Return the options of both libraries; transformers names its eps `layer_norm_epsilon`, and has other defaults."""
     low, high = dt_limits(source)
     groups = 8 if "layer_norm_epsilon" in source.config else 1
-    options = source.options(expand=2.0, head_dim=64, state_size=128, n_groups=groups, conv_kernel=4, hidden_act="silu")
+    options = source.options(expand=2.0, head_dim=64, state_size=128, n_groups=groups, conv_kernel=4)
     options |= source.options(use_conv_bias=True, use_bias=False, D_has_hdim=False)
     source.entries_read.add("time_step_rank")
     return options | {
+        "hidden_act": activation(source),
         "rmsnorm": source.flag("rmsnorm", source.flag("rms_norm", True)),
         "gate_first": not source.flag("norm_before_gate", False),
         "dt_limit": None if (low, high) == (0.0, math.inf) else [low, min(high, 1e38)],

@@ -11,6 +11,7 @@ from functools import partial
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options
 from .fla import MAMBA as BLOCK
+from .llama import activation
 from .reader import CheckpointReader
 
 # Entries of training, or that choose among equal algorithms.
@@ -26,7 +27,8 @@ def _config(source: CheckpointConfig, *, normed: bool) -> LanguageConfig:
         "inner_dim": source.integer("intermediate_size", source.share(width, "expand", 2)),
         "time_step_rank": math.ceil(width / 16) if rank == "auto" else source.integer("time_step_rank"),
         "inner_norm_eps": source.number("mixer_rms_eps", 1e-6) if normed else None,
-        **source.options(state_size=16, conv_kernel=4, use_conv_bias=True, use_bias=False, hidden_act="silu"),
+        **source.options(state_size=16, conv_kernel=4, use_conv_bias=True, use_bias=False),
+        "hidden_act": activation(source),
     }
     source.entries_read.update(_TRAINING.split())
     return LanguageConfig(
