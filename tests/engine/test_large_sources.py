@@ -71,7 +71,7 @@ def test_sources_have_no_slots_and_spikes_are_the_same(monkeypatch: pytest.Monke
     forms = {table.form for table in compiled.row_tables}
     assert {deliver.SUMS, deliver.QUEUE, deliver.COUNTS} <= forms
     without = run()
-    monkeypatch.setattr(layout, "_receiving", lambda network, sizes: np.ones(len(sizes), np.bool_))
+    monkeypatch.setattr(layout, "_receiving", lambda network: np.ones(len(network.populations), np.bool_))
     assert lay_out(network()).pages > 1
     slotted = run()
     assert without[0] == slotted[0] and np.array_equal(without[1], slotted[1])
