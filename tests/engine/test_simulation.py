@@ -280,6 +280,20 @@ def driven() -> Network:
     return Network([Population("busy", 10, LIF(i_offset=1e3))])
 
 
+def test_pieces_between_reports_grow_to_a_tenth_of_a_second_and_stay() -> None:
+    simulation = Simulation(Network([Population("cells", 10, LIF())]))
+    runner = simulation._runner
+    assert runner._next_piece(16, 1e-3) == 65  # four times as long
+    assert runner._next_piece(100, 0.05) == 201
+    # A run may end within a piece; one that took too long is followed by a shorter one.
+    runner._piece = 4000
+    assert runner._next_piece(10, 1e-4) == 4000
+    assert runner._next_piece(4000, 0.4) == 1001
+    runner._piece = 16
+    simulation.run(1.0)
+    assert runner._piece > 16
+
+
 def test_a_duration_is_enough_where_nothing_is_played() -> None:
     spikes = simulate(driven(), duration=0.05).spikes["busy"]
     assert len(spikes) > 0

@@ -71,6 +71,8 @@ class Runner:
         # The steps at which the window, and the events in the workspace, end.
         self._stop = 0
         self._events_end = 0
+        # Steps between two reports: a later run begins with as many as the one before ended with.
+        self._piece = FIRST_PIECE
 
     @property
     def step(self) -> int:
@@ -128,7 +130,6 @@ class Runner:
             on_piece: called from time to time with the number of steps and of recorded spikes since the last call; may
                 raise.
         """
-        piece = FIRST_PIECE if on_piece else last
         if self.windows.plans:
             spikes = WindowSink(
                 windows=self.windows, names=self._names, recorded=self.recorded, sink=spikes, step=lambda: self.step
@@ -143,18 +144,30 @@ class Runner:
                 if self._window is not None:
                     self._window.sample(self.step, self.workspace.plastic)
                     stop = min(stop, self._window.next_sample(self.step + 1))
-                steps = min(piece, stop - self.step)
+                steps = stop - self.step
+                if on_piece:
+                    steps = min(steps, self._piece)
                 # Windowed populations need the spikes of each stretch at its end.
                 holds = not self.windows.plans and self.step + steps < last
                 count = self.workspace.advance(steps, self.trial, spikes, holds=holds)
-                # A piece takes about REPORT_EVERY: lengthen or shorten the next, at most four times as long.
                 if on_piece:
                     on_piece(steps, count)
-                    spent = max(time.perf_counter() - began, 1e-6)
-                    piece = self._processes.of_root(1 + int(steps * min(4.0, REPORT_EVERY / spent)))
+                    self._piece = self._next_piece(steps, time.perf_counter() - began)
         finally:
             self.workspace.drain(spikes)
             self._pass_samples(states)
+
+    def _next_piece(self, steps: int, spent: float) -> int:
+        """Return the length of a piece that takes about REPORT_EVERY, after one of `steps` steps that took `spent` s.
+
+        It is at most four times as long, and shorter only where this one took too long: the last of a run may be short.
+        """
+        ratio = REPORT_EVERY / max(spent, 1e-6)
+        if ratio < 1.0:
+            piece = 1 + int(steps * ratio)
+        else:
+            piece = max(self._piece, 1 + int(steps * min(4.0, ratio)))
+        return self._processes.of_root(piece)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of all arrays that `resume` needs."""
