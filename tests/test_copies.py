@@ -44,7 +44,7 @@ WITHIN = "is used within the call"
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "app/runs/frame/ahead.py": {"_neurons": WITHIN},
     "language/attention/gguf/blocks.py": {"BlockTensor": "a view of a file that is only read, which copies share"},
-    "language/attention/gguf/file.py": {"read_gguf": "maps a file that is only read"},
+    "language/attention/gguf/file.py": {"_read_one": "maps a file that is only read"},
     "language/attention/tensors.py": {
         "MappedFiles": "files that are only read, which copies share; they cannot be pickled"
     },
