@@ -209,8 +209,7 @@ def test_attention_over_the_best_parts(parts: int) -> None:
             assert_close(out[h], attention_reference.attend(q[h], keys, own, 0.4, picks))
 
 
-@pytest.mark.parametrize(("hashes", "scores"), [(True, True), (True, False), (False, True)])
-def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> None:
+def test_attention_over_a_bucket_and_the_best() -> None:
     draw = Draws()
     count = 2
     length = 40
@@ -244,14 +243,14 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
                 values=VALUES,
                 tokens=TOKENS,
                 chosen=count,
-                planes=planes if hashes else None,
-                last=last if hashes else None,
+                planes=planes,
+                last=last,
                 capacity=length,
                 memory=memory,
                 scale=0.4,
                 weights=empty(length),
                 out=out,
-                score=score if scores else None,
+                score=score,
                 best=best,
                 picks=spare,
                 hashed_q=hashed_q,
@@ -262,12 +261,7 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
         )
         for i in range(TOKENS):
             keys, values, own, ranks = (np.stack(kept)[:, i] for kept in seen)
-            own = own if hashes else np.full(len(own), -1)
-            ranks = ranks if scores else np.arange(-len(ranks), 0)[::-1]  # of no scores: none
-            if scores:
-                picks = attention_reference.pick_tokens(own, buckets(hashed_q[i]), ranks, count if scores else 0)
-            else:
-                picks = sorted({position, *[t for t in range(position + 1) if own[t] == buckets(hashed_q[i])][-count:]})
+            picks = attention_reference.pick_tokens(own, buckets(hashed_q[i]), ranks, count)
             assert_close(out[i], attention_reference.attend(q[i], keys, values, 0.4, picks))
 
 

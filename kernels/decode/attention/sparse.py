@@ -156,16 +156,16 @@ def _pick_by_bucket(p, i, position, memory, picks):
 
 
 @operation(
-    "q k v keys values tokens chosen planes? last? capacity memory scale:real weights out score? best? picks "
+    "q k v keys values tokens chosen planes last capacity memory scale:real weights out score best picks "
     "hashed_q hashed_k"
 )
 def attend_picks(p, context, begin, end):
     """Attend over a token itself, the last ones in its query's bucket, and tokens of the highest scores (HAX).
 
-    Operands: `chosen` tokens of each choice; `planes` [K, PLANES] for the first, and `last` [tokens, BUCKETS], the
+    Operands: `chosen` tokens of each choice; `planes` [K, PLANES] of the first, and `last` [tokens, BUCKETS], the
     place behind the last token of each bucket, 0 while there is none; `memory` [tokens, capacity, K + V + 2] of keys,
     values, buckets, and the place behind the token before in the same bucket; `weights` float32 [capacity] for this
-    thread; `score` [tokens] and `best` [tokens, chosen, 2], scores and tokens, for the second; `picks` int32 [2 chosen
+    thread; `score` [tokens] and `best` [tokens, chosen, 2], scores and tokens, of the second; `picks` int32 [2 chosen
     + 1] for this thread; `hashed_q` and `hashed_k`, q and k of the bucket. Parts are tokens.
     """
     keys = p.keys
@@ -181,22 +181,16 @@ def attend_picks(p, context, begin, end):
         copy_into(vector(p.k + 4 * i * keys, keys, FLOAT), memory[position, :keys])
         copy_into(vector(p.v + 4 * i * values, values, FLOAT), memory[position, keys : keys + values])
         picks[0] = position
-        count = 1
-        # Without a bucket no token is picked already: none is as late as `oldest`.
-        oldest = position + 1
-        own = float32(-1)
-        if p.planes:
-            count, own, oldest = _pick_by_bucket(p, i, position, memory, picks)
-        if p.score:
-            best = matrix(p.best + 8 * i * chosen, chosen, 2, FLOAT)
-            _compete(best, min(position, chosen), vector(p.score, i + 1, FLOAT)[i], position)
-            for n in range(min(position + 1, chosen)):
-                t = int(best[n, 1])
-                # In the bucket, and not older than the oldest token that was picked from it.
-                is_picked = p.planes != 0 and t >= oldest and memory[t, keys + values] == own
-                if t < position and not is_picked:
-                    picks[count] = t
-                    count += 1
+        count, own, oldest = _pick_by_bucket(p, i, position, memory, picks)
+        best = matrix(p.best + 8 * i * chosen, chosen, 2, FLOAT)
+        _compete(best, min(position, chosen), vector(p.score, i + 1, FLOAT)[i], position)
+        for n in range(min(position + 1, chosen)):
+            t = int(best[n, 1])
+            # In the bucket, and not older than the oldest token that was picked from it.
+            is_picked = t >= oldest and memory[t, keys + values] == own
+            if t < position and not is_picked:
+                picks[count] = t
+                count += 1
         weights = vector(p.weights, count, FLOAT)
         out = vector(p.out + 4 * i * values, values, FLOAT)
         _attend(q, float32(p.scale), start, start + 4 * keys, width, picks[:count], weights, out)

@@ -48,7 +48,6 @@ class HAX(Mixer):
         key_dim: K.
         centre: means that q and k are centred by in training: 'running', those so far, or 'sequence', those over all
             tokens of a pass, as published. Buckets then differ from those of evaluation, which are always 'running'.
-        hashed, scored: use the choice by buckets, and by scores.
         mamba: options of the state-space layer.
 
     The memory is [B, tokens, K + I + 2]: key, value, bucket, score, I channels inside the layer; it grows with the
@@ -62,8 +61,6 @@ class HAX(Mixer):
     topk: Annotated[int, Rule(">= 1 tokens")] = 32
     key_dim: Annotated[int, Rule("> 0")] = 64
     centre: str = "running"
-    hashed: bool = True
-    scored: bool = True
     mamba: Mapping[str, object] | None = None
 
     def build(self) -> None:
@@ -72,10 +69,9 @@ class HAX(Mixer):
         self.ssm = Mamba2(self.width, self.depth, **options)  # type: ignore[arg-type]
         self.q_proj, self.k_proj = (linear(self.ssm.inner, self.key_dim) for _ in range(2))
         self.gain = nn.Parameter(torch.ones(self.ssm.inner))
-        if self.scored:
-            both = 2 * self.key_dim
-            hidden = (linear(both, both, bias=True), nn.ReLU(), linear(both, both, bias=True), nn.ReLU())
-            self.score = nn.Sequential(*hidden, linear(both, 1))
+        both = 2 * self.key_dim
+        hidden = (linear(both, both, bias=True), nn.ReLU(), linear(both, both, bias=True), nn.ReLU())
+        self.score = nn.Sequential(*hidden, linear(both, 1))
 
     def initial(self, x: Tensor) -> State:
         memory = x.new_zeros(len(x), 0, self.key_dim + self.ssm.inner + 2)
@@ -108,12 +104,10 @@ class HAX(Mixer):
         # Running sums give the means so far, and the direction of all queries so far.
         sums = state["sums"][:, None] + torch.cat([q, k, ones], -1).detach().cumsum(1)
         queries, keys, count = sums.split([self.key_dim, self.key_dim, 1], -1)
-        scores = torch.zeros_like(ones)
-        if self.scored:
-            # detached keys: the loss of the scores trains the MLP alone
-            scores = self.score(torch.cat([k.detach(), F.normalize(queries, dim=-1)], -1))
-            if self.training and torch.is_grad_enabled():
-                self.auxiliary = RANKING * self._ranking_loss(q.detach(), k.detach(), scores[..., 0])
+        # detached keys: the loss of the scores trains the MLP alone
+        scores = self.score(torch.cat([k.detach(), F.normalize(queries, dim=-1)], -1))
+        if self.training and torch.is_grad_enabled():
+            self.auxiliary = RANKING * self._ranking_loss(q.detach(), k.detach(), scores[..., 0])
         inputs = {"q": q, "k": k, "values": u, "scores": scores.detach()}
         mean_q = queries / count
         mean_k = keys / count
@@ -141,16 +135,12 @@ class HAX(Mixer):
     def compiled(self, step: Step, memory: Tensor, inputs: Inputs) -> Tensor | None:
         picked = self.topk
         inner = self.ssm.inner
-        names = {"q": "q", "k": "k", "v": "values", "hashed_q": "centred_q", "hashed_k": "centred_k"}
+        names = {"q": "q", "k": "k", "v": "values", "score": "scores"}
+        names |= {"hashed_q": "centred_q", "hashed_k": "centred_k"}
         rows = {operand: inputs[name] for operand, name in names.items()}
         out = step.value(inner)
-        written = {"out": out}
-        if self.scored:
-            # Scores are in `best`, the ranking so far.
-            rows["score"] = inputs["scores"]
-            written["best"] = step.state(picked, 2)
-        if self.hashed:
-            written["last"] = step.state(2**PLANES)
+        # Scores are in `best`, the ranking so far.
+        written = {"out": out, "best": step.state(picked, 2), "last": step.state(2**PLANES)}
         step.append(
             sparse.attend_picks,
             EachToken(),
@@ -159,7 +149,7 @@ class HAX(Mixer):
             # Beside key and value of every token its bucket, and the token before in it.
             cache=Cache(kv_heads=1, groups=1, keys=self.key_dim, values=inner, tokens=0, more=2),
             chosen=picked,
-            planes=self.planes() if self.hashed else None,
+            planes=self.planes(),
             picks=step.scratch(2 * picked + 1, "int32"),
         )
         return out
@@ -184,20 +174,14 @@ class HAX(Mixer):
         batch, length = bucket.shape
         first = buckets.shape[1] - length
         now = torch.arange(first, first + length, device=bucket.device).expand(batch, -1)[..., None]
-        choices = [now]
-        if self.hashed:
-            same = last_of_bucket(bucket, buckets, self.topk)
-            choices.append(same.masked_fill(same == now, PICK_NONE))
-        if self.scored:
-            best = best_so_far(scores, now[0, :, 0] + 1, self.topk)
-            seen = best == now
-            if self.hashed:
-                # Seen already: of the query's bucket, and not before the oldest that was picked there.
-                of_bucket = buckets[:, None].expand(-1, length, -1).gather(2, best.clamp(min=0)) == bucket[..., None]
-                oldest = same.masked_fill(same == PICK_NONE, buckets.shape[1]).amin(-1, keepdim=True)
-                seen = seen | (of_bucket & (best >= oldest))
-            choices.append(best.masked_fill(seen, PICK_NONE))
-        return torch.cat(choices, -1)
+        same = last_of_bucket(bucket, buckets, self.topk)
+        best = best_so_far(scores, now[0, :, 0] + 1, self.topk)
+        # Seen already: of the query's bucket, and not before the oldest that was picked there.
+        of_bucket = buckets[:, None].expand(-1, length, -1).gather(2, best.clamp(min=0)) == bucket[..., None]
+        oldest = same.masked_fill(same == PICK_NONE, buckets.shape[1]).amin(-1, keepdim=True)
+        seen = (best == now) | (of_bucket & (best >= oldest))
+        others = [same.masked_fill(same == now, PICK_NONE), best.masked_fill(seen, PICK_NONE)]
+        return torch.cat([now, *others], -1)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         # SSM(u) + E attention; norm, gate and projection belong to the state-space layer.
