@@ -5,33 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from helpers import attention_kinds
 from torch import Tensor
 
 from neurosim.language import Decoder, LanguageConfig, LanguageModel, MixerSpec
 
+# For a width of 32; what fits it is as in other tests.
 SMALL: dict[str, dict[str, Any]] = {
-    "alrnn": {"units": 12, "rectified": 5},
+    **attention_kinds.SMALL,
     "bmojo": {"num_heads": 2, "window_size": 3, "eidetic": 2, "mamba": {"head_dim": 8, "state_size": 5}},
-    "comba": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
-    "deltaproduct": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "num_householder": 3},
     "gam": {"slots": 20},
-    "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
-    "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
-    "gsa": {"num_heads": 4, "num_kv_heads": 2, "num_slots": 5, "value_dim": 48, "conv_size": 2},
     "hax": {"topk": 3, "key_dim": 6, "mamba": {"head_dim": 8, "state_size": 5}},
-    "hgrn": {"conv_size": 2},
     "hgrn2": {"expand_ratio": 8, "conv_size": 2},
-    "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "latent": {"kv_lora_rank": 10, "q_lora_rank": 12, "qk_nope_head_dim": 6, "qk_rope_head_dim": 3, "v_head_dim": 7},
     "lightnet": {"expand_ratio": 8, "gate_low_rank_dim": 8},
-    "linear": {"num_heads": 4, "num_kv_heads": 2},
-    "local_linear": {"num_heads": 4, "num_kv_heads": 2, "rotary_dim": 2},
-    "lssl": {"state_size": 4},
     "mamba": {"state_size": 5, "inner_norm_eps": 1e-6},
     "mamba2": {"head_dim": 8, "state_size": 5, "n_groups": 2},
-    "memora": {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4},
-    "mom": {"num_heads": 2, "head_dim": 6},
-    "moneta": {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4},
     "paragru": {"units": 80},
     "paralstm": {"units": 20},
     "plstm": {"num_heads": 4},
@@ -40,14 +29,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "rwkv6": {"head_dim": 8},
     "rwkv7": {"head_dim": 8, "value_dim": 64},
     "scout": {"num_heads": 4, "num_kv_heads": 2, "interval": 3},
-    "sea": {"num_heads": 4, "num_kv_heads": 2, "topk": 5, "columns": 6, "hidden": 7, "rotary_dim": 2},
     "seqboat": {"slots": 3, "key_dim": 8, "state_size": 3},
     "softmax": {"num_heads": 4, "num_kv_heads": 2, "qk_norm": True, "output_gate": True, "rotary_dim": 4},
-    "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
-    "ssm": {"state_size": 4, "discretisation": "bilinear"},
     "tcnca": {"layers": 2, "kernel": 3, "dilation": 2, "window_size": 4, "key_dim": 8},
     "titans": {"num_heads": 2, "head_dim": 6, "expansion": 2, "span": 4},
-    "titans_context": {"num_heads": 2, "expansion": 2, "span": 4, "persistent": 2},
     "titans_gate": {"num_heads": 2, "head_dim": 6, "expansion": 2, "span": 4, "window_size": 5, "persistent": 2},
     "titans_layer": {
         "num_heads": 4,
