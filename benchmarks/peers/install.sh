@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds .venv-peers: the simulators that the engine is timed and checked against, each run in its own process.
-# brian2, nest-simulator and microcircuit must install; llama.cpp, the torch peers and reservoirpy are reported and left
+# brian2 and nest-simulator must install; llama.cpp, the torch peers and reservoirpy are reported and left
 # out where they do not.
 # Usage: sh benchmarks/peers/install.sh [--engine] [PYTHON]
 #   --engine: without llama.cpp, the torch peers and reservoirpy.

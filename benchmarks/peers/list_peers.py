@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-NEEDED = ("brian2", "nest-simulator", "microcircuit")
+NEEDED = ("brian2", "nest-simulator")
 FURTHER = ("snntorch", "norse", "spikingjelly", "xllamacpp", "gguf", "reservoirpy")
 
 
