@@ -51,17 +51,16 @@ class Record(Shown):
         return cast(PlainTree, to_plain(self, type(self).__name__))
 
     @classmethod
-    def from_dict(cls: type[R], tree: Mapping[str, Any], name: str = "") -> R:
+    def from_dict(cls: type[R], tree: Mapping[str, Any]) -> R:
         """Return the record that `to_dict` wrote.
 
         Args:
             tree: values by field name.
-            name: of the record in errors (default: the class's).
 
         Raises:
             NeurosimInputError: a missing or unknown field, or a value that is not of the declared type.
         """
-        return from_plain(cls, tree, name or cls.__name__)
+        return from_plain(cls, tree, cls.__name__)
 
 
 def to_plain(value: object, name: str = "value", other: Callable[[Any, str], Any] | None = None) -> Any:

@@ -274,9 +274,9 @@ def _config(given: CheckpointConfig, family: Family) -> LanguageConfig:
     )
 
 
-def _positive(source: CheckpointConfig, name: str, default: float = 1.0) -> float:
-    """Return a number > 0."""
-    value = source.number(name, default)
+def _positive(source: CheckpointConfig, name: str) -> float:
+    """Return a factor > 0, 1 where the file has none."""
+    value = source.number(name, 1.0)
     require(value > 0, name, "must be > 0", value)
     return value
 

@@ -105,18 +105,17 @@ class StepCode:
 
     Attributes:
         constants: code of each constant, in order.
-        unit: the variable that counts the units of the loop.
     """
 
-    def __init__(self, unit: str = "unit") -> None:
-        self.unit = unit
+    def __init__(self) -> None:
         self.constants: list[str] = []
 
     def constant(self, code: str) -> str:
         """Return the code that reads a constant, which `code` computes."""
         if code not in self.constants:
             self.constants.append(code)
-        return f"at(c{self.constants.index(code)}, {self.unit})"
+        # `unit` counts the units of the loop.
+        return f"at(c{self.constants.index(code)}, unit)"
 
     def render(self, expression: Any, names: Mapping[str, str]) -> str:
         """Return an expression as code of a step.
