@@ -117,7 +117,7 @@ class _NetworkReader(TableReader):
         model_name = self.get(entry, "model", str, name)
         model_class = lookup(self.models, model_name, self.at(name, "model"))
         # Windowed models are listed by the room that has them, and imported here.
-        owner: type[Any]
+        owner: Any
         if isinstance(model_class, str):
             owner = windowed.window_model(model_name)
         else:
