@@ -21,7 +21,7 @@ LIMIT = 1000
 def test_a_part_is_learned_unless_the_user_names_a_number(config: type[RunConfig]) -> None:
     first = config.configure(values={"data.name": "digits"})
     assert (first.data.train_limit, first.data.limit, first.baselines.cnn) == (LIMIT, None, False)
-    assert first.part() == "1,000 of the 1,497 training recordings, for a first look; all: --set data.train_limit=1497"
+    assert first.part() == "1,000 of the 1,497 training recordings; all: --set data.train_limit=1497"
     whole = config.configure(None, [f"data.train_limit={digits.TRAIN}"], {"data.name": "digits"})
     assert whole.data.train_limit == digits.TRAIN and whole.part() == ""
     # Settings of digits for other recordings are those of the network alone.
@@ -40,7 +40,7 @@ def test_other_runs_take_all(config: type[RunConfig]) -> None:
 def test_a_run_says_which_part_it_learned() -> None:
     small = ("--limit", "20", "--set", "sweep.points=1", "--set", "sweep.probes=20", "--set", "column.units=64")
     told = neurosim("memory", "store", "digits", *small, "--set", "baselines.cnn=false", "--out", "run")
-    assert told.stderr.splitlines()[0].startswith("1,000 of the 1,497 training recordings, for a first look; all: ")
+    assert told.stderr.splitlines()[0].startswith("1,000 of the 1,497 training recordings; all: ")
     lead = " ".join(told.stdout.split())
     assert "1,000 of the 1,497 items in a macrocolumn" in lead
     assert "all with --set data.train_limit=1497 --set data.limit=300" in lead

@@ -12,7 +12,7 @@ from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimInputError
 from neurosim.kernels.layers.bins import reference as kernel
 from neurosim.learning import Augment, Binning, TrainingSpec, split
-from neurosim.learning.training.binning import BinnedRecordings
+from neurosim.learning.training.binned import BinnedRecordings
 from neurosim.learning.training.validation import check_labels, split_apart
 
 EVERY = Augment(shift=1.5, zoom=0.2, rotate=0.3, jitter=0.4, stretch=0.2, drop=0.4, mask=0.3, lag=0.02, noise=9)

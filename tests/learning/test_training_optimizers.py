@@ -13,7 +13,7 @@ from torch import nn
 
 from neurosim.kernels.layers.adamw.cpu import average_gradient, move
 from neurosim.kernels.layers.adamw.reference import step_reference
-from neurosim.learning.training.optimizers import Adamax, AdamW, Clipped, norm_of
+from neurosim.learning.training.optimizers import Clipped, ClippedAdamax, ClippedAdamW, norm_of
 
 SHAPES = ((37, 70), (3, 2, 5, 5), (513,), (1,), ())
 LIMIT = 0.7
@@ -76,7 +76,7 @@ def by_ours(kind: type[Clipped], size: float = 0.1, moved: list[nn.Parameter] | 
 @pytest.mark.parametrize("size", [0.1, 1e-4], ids=["clipped", "not clipped"])
 @pytest.mark.parametrize("name", ["AdamW", "Adamax"])
 def test_steps_are_those_of_torch(name: str, size: float) -> None:
-    kind = {"AdamW": AdamW, "Adamax": Adamax}[name]
+    kind = {"AdamW": ClippedAdamW, "Adamax": ClippedAdamax}[name]
     for own, theirs in zip(by_ours(kind, size), by_torch(getattr(torch.optim, name), size), strict=True):
         # Equal where torch adds products with one rounding, which not every processor can.
         torch.testing.assert_close(own, theirs, rtol=1e-5, atol=1e-7)
@@ -86,9 +86,9 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = by_ours(AdamW)
+        one = by_ours(ClippedAdamW)
         torch.set_num_threads(2)
-        two = by_ours(AdamW)
+        two = by_ours(ClippedAdamW)
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
@@ -97,20 +97,20 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
 def test_parameters_with_gaps_are_moved_by_torch() -> None:
     wide = [nn.Parameter(torch.stack([p.detach(), p.detach()], dim=-1)[..., 0]) for p in parameters()]
     assert not wide[0].is_contiguous()
-    for own, theirs in zip(by_ours(AdamW, moved=wide), by_torch(torch.optim.AdamW), strict=True):
+    for own, theirs in zip(by_ours(ClippedAdamW, moved=wide), by_torch(torch.optim.AdamW), strict=True):
         torch.testing.assert_close(own, theirs, rtol=1e-5, atol=1e-7)
 
 
 def test_a_saved_state_goes_on() -> None:
     moved = parameters()
-    optimizer = AdamW(groups_of(moved), lr=0.01)
+    optimizer = ClippedAdamW(groups_of(moved), lr=0.01)
 
     def step() -> None:
         optimizer.clipped_step(norm_of(p.grad for p in moved), LIMIT)
 
     train(optimizer, moved, step)
     again = [nn.Parameter(p.detach().clone()) for p in moved]
-    other = AdamW(groups_of(again), lr=0.01)
+    other = ClippedAdamW(groups_of(again), lr=0.01)
     # A step of its own, which the loaded state replaces.
     for parameter, gradient in zip(again, gradients(0, 0.0), strict=True):
         parameter.grad = gradient

@@ -35,7 +35,7 @@ class Clipped(optimizers.Uncompiled):
         self.step()
 
 
-class Adamax(Clipped, optimizers.Adamax):
+class ClippedAdamax(Clipped, optimizers.Adamax):
     """`torch.optim.Adamax`."""
 
 
@@ -58,7 +58,7 @@ class _Memory(NamedTuple):
     roots: NDArray[np.float32]
 
 
-class AdamW(Clipped, optimizers.AdamW):
+class ClippedAdamW(Clipped, optimizers.AdamW):
     """`torch.optim.AdamW`, with its state and its bits."""
 
     _memories: Mapping[Tensor, _Memory] = {}

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .binning import EventBatch, ListedBatch
+from .binned import ListedBatch
+from .binning import EventBatch
 from .items import Batches, Labelled
 
 if TYPE_CHECKING:

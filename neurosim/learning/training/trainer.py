@@ -20,9 +20,10 @@ from ...base.errors import NeurosimError, require
 from ...base.random import rng_key
 from ...data.spikes import Recordings
 from .augment import Augment
-from .binning import BinnedRecordings, Binning, EventBatch, ListedBatch
+from .binned import BinnedRecordings, ListedBatch
+from .binning import Binning, EventBatch
 from .items import Batches, Labelled
-from .optimizers import Adamax, AdamW, norm_of
+from .optimizers import ClippedAdamax, ClippedAdamW, norm_of
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
 from .saved import read_checkpoint, write_checkpoint
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 # Number of batches within which recordings are sorted by duration, so that few steps are padding.
 SORTED_BATCHES = 8
-OPTIMIZERS: dict[str, type[AdamW | Adamax]] = {"adamw": AdamW, "adamax": Adamax}
+OPTIMIZERS: dict[str, type[ClippedAdamW | ClippedAdamax]] = {"adamw": ClippedAdamW, "adamax": ClippedAdamax}
 log = logging.getLogger(__name__)
 
 

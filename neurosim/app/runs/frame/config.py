@@ -137,6 +137,9 @@ def table_in(settings: Mapping[str, object], name: str) -> Mapping[str, object]:
 class RunConfig:
     """Base of the settings that decide the results of a run; each kind of run derives its own."""
 
+    # Whether runs learn a part of the datasets of `FIRST_LOOK` by default. No annotation: it is no setting.
+    has_first_look = False
+
     @classmethod
     def configure(
         cls: type[C],
@@ -220,10 +223,10 @@ class RunConfig:
     @classmethod
     def first_look(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
         """Return the defaults that make a run of this dataset short: which part it reads, what stands beside it."""
-        return {}
+        return FIRST_LOOK.get(dataset.name, {}) if cls.has_first_look else {}
 
     def part(self) -> str:
-        """Return in words which part of a dataset is learned by default, and what learns all; "" where it is all."""
+        """Return in words which part is learned, and what learns all, where it is that of `first_look`; else ""."""
         data = getattr(self, "data", None)
         if not isinstance(data, Data):
             return ""
@@ -232,7 +235,7 @@ class RunConfig:
         if limit is None or data.train_limit != limit:
             return ""
         size = about.recordings[about.splits[0]]
-        return f"{limit:,} of the {size:,} training recordings, for a first look; all: --set data.train_limit={size}"
+        return f"{limit:,} of the {size:,} training recordings; all: --set data.train_limit={size}"
 
     def reason(self) -> str:
         """Return why the settings that the user left out are as they are, "" without recordings."""

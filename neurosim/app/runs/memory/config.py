@@ -15,7 +15,6 @@ from ....memory.macrocolumn.column import Macrocolumn
 from ....memory.macrocolumn.selection import Selection
 from ....memory.recognition.readouts import CodeReadout, RateReadout, RidgeReadout
 from ..frame.config import (
-    FIRST_LOOK,
     GENERAL,
     Baselines,
     Data,
@@ -189,6 +188,8 @@ class MemoryConfig(RunConfig):
         baselines: what the answers of `store` are compared with.
     """
 
+    has_first_look = True
+
     seed: Seed = 0
     data: Data
     code: Code = Code()
@@ -210,10 +211,6 @@ class MemoryConfig(RunConfig):
         if is_patched and table_in(tree, "code").get("kind") == "counts":
             return _smoothed_counts(alike(tree, dataset))
         return own
-
-    @classmethod
-    def first_look(cls, dataset: Dataset) -> Mapping[str, object]:
-        return FIRST_LOOK.get(dataset.name, {})
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:

@@ -17,7 +17,6 @@ from ....learning.training.augment import Augment
 from ....learning.training.binning import Binning
 from ....learning.training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
 from ..frame.config import (
-    FIRST_LOOK,
     GENERAL,
     Baselines,
     Data,
@@ -207,6 +206,8 @@ class TrainConfig(RunConfig):
         baselines: what the run is compared with.
     """
 
+    has_first_look = True
+
     seed: Seed = 0
     members: Count = 1
     liquid: MemberLiquid = MemberLiquid()
@@ -280,10 +281,6 @@ class TrainConfig(RunConfig):
     @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
         return DEFAULTS.get(dataset.name, {})
-
-    @classmethod
-    def first_look(cls, dataset: Dataset) -> Mapping[str, object]:
-        return FIRST_LOOK.get(dataset.name, {})
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:

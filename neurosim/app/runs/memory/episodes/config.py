@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from .....base.rules import Count, NotEmpty, Rule
-from .....data.catalog import Dataset
 from ..config import MemoryConfig
 
 
@@ -39,10 +37,8 @@ class EpisodesConfig(MemoryConfig):
 
     episodes: Episodes = Episodes()
 
-    @classmethod
-    def first_look(cls, dataset: Dataset) -> Mapping[str, object]:
-        # Episodes are few items each, whatever the number to draw from.
-        return {}
+    # Episodes are few items each, whatever the number to draw from.
+    has_first_look = False
 
 
 # The kind of run finds its settings by this name.
