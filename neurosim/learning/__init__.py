@@ -9,8 +9,8 @@ from ..base.lazy import lazy_exports
 if TYPE_CHECKING:
     from .continual.evaluation import evaluate as evaluate
     from .continual.learner import Learner as Learner
-    from .continual.streams import Stream as Stream
-    from .continual.streams import StreamRecipe as StreamRecipe
+    from .continual.recipe import Stream as Stream
+    from .continual.recipe import StreamRecipe as StreamRecipe
     from .continual.tasks import Items as Items
     from .continual.tasks import Problem as Problem
     from .continual.tasks import Task as Task

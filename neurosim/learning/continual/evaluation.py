@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .learner import Learner
 from .matrix import Matrix
-from .streams import Stream
+from .recipe import Stream
 from .tasks import Items
 
 Split = Literal["test", "validation"]

@@ -25,7 +25,8 @@ from ....data.files.state import read_state, saved_values, write_state
 from ....learning.continual.evaluation import accuracies
 from ....learning.continual.learner import Learner
 from ....learning.continual.learners import LEARNERS, kind
-from ....learning.continual.streams import STREAMS, Stream
+from ....learning.continual.recipe import Stream
+from ....learning.continual.streams import STREAMS
 from ....learning.continual.tasks import Items, Problem, Task
 from ..data import spread
 from ..frame.timings import limit_threads
