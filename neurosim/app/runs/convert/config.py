@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ....base.errors import lookup, require
-from ....base.measure.profiles import find as find_profile
 from ....base.rules import Count, FilePath, Natural, NotEmpty, Positive, Rule, Seed
 from ....language.attention.kinds import KINDS, options_of
 from ....language.attention.model import MixerSpec
@@ -181,9 +180,7 @@ class ConvertConfig(RunConfig):
                 own["price"] = PRICE
             defaults["coding"] = own
         sources.insert(0, ConfigSource("the defaults of conversions", defaults))
-        config = resolve(cls, sources)
-        config.check()
-        return config
+        return resolve(cls, sources).checked()
 
     def code(self, **changed: Any) -> Coding:
         """Return the coding of the model, with some settings changed."""
@@ -201,7 +198,6 @@ class ConvertConfig(RunConfig):
             self.tune(0.0).check()
         # The rule of `Coding.spikes`, which would fail only at its point, after others were measured.
         require(max(self.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(self.curve.spikes))
-        find_profile(self.energy.profile)
 
 
 def _table(tree: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -319,7 +315,6 @@ class LmConfig(RunConfig):
 
     def check(self) -> None:
         self.model.check()
-        find_profile(self.energy.profile)
 
     def schedule(self) -> LanguageTraining:
         return replace(self.training, held_out=self.text.held_out, seed=self.seed)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from ....base.errors import require
-from ....base.measure.profiles import find as find_profile
 from ....base.rules import Count, FilePath, Positive, Rule, Seed
 from ....data.files.columns import check_ending
 from ....engine.prepared import PRECISIONS
@@ -125,7 +124,6 @@ class EdgesConfig(RunConfig):
             "must be > 0, or activate.current not 0, for neurons to be active",
             0,
         )
-        find_profile(self.energy.profile)
 
 
 # The kind of run finds its settings by this name.

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from ....base.errors import NeurosimInputError, lookup
 from ....base.json_toml import read_toml
+from ....base.measure.profiles import find as find_profile
 from ....base.rules import Count, FilePath, NameOrFile
 from ....base.schema import Schema, settings_schema
 from ....data import catalog
@@ -168,9 +169,7 @@ class RunConfig:
         if known is not None:
             sources.insert(0, ConfigSource(f"a first look at {known.name}", cls.first_look(known)))
             sources.insert(0, ConfigSource(f"the defaults for {known.name}", cls.suited(tree, known).settings))
-        config = resolve(cls, sources)
-        config.check()
-        return config
+        return resolve(cls, sources).checked()
 
     @classmethod
     def reconfigure(
@@ -191,8 +190,7 @@ class RunConfig:
                 raise NeurosimInputError(
                     f"{key}: the run has {before[key]!r} and cannot change (got {value!r}); run it again"
                 )
-        changed.check()
-        return changed
+        return changed.checked()
 
     @classmethod
     def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
@@ -251,6 +249,18 @@ class RunConfig:
     def json_schema(cls) -> Schema:
         """Return the JSON Schema of a file with these settings."""
         return settings_schema(cls)
+
+    def checked(self: C) -> C:
+        """Return the settings after `check`, with an energy profile that there is.
+
+        Raises:
+            NeurosimInputError: a value that breaks a rule.
+        """
+        self.check()
+        energy = getattr(self, "energy", None)
+        if isinstance(energy, Energy):
+            find_profile(energy.profile)
+        return self
 
     def check(self) -> None:
         """Check what no section alone can, before any file is read or written.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ....base.measure.profiles import find as find_profile
 from ....base.rules import Seed
 from ....data import catalog
 from ....learning.liquid.copies import Copies
@@ -83,7 +82,6 @@ class LiquidConfig(RunConfig):
             f"liquid.neurons: the synapses of {liquid.neurons:,} need about {{need}} while being made",
             "use fewer neurons, patches or patch_synapses",
         )
-        find_profile(self.energy.profile)
 
 
 # The kind of run finds its settings by this name.

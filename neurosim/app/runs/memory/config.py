@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ....base.errors import require
-from ....base.measure.profiles import find as find_profile
 from ....base.rules import Count, Fraction, Natural, Positive, Rule, Seed
 from ....data.catalog import Dataset
 from ....memory.macrocolumn.column import Macrocolumn
@@ -269,7 +268,6 @@ class MemoryConfig(RunConfig):
             "use fewer units or modules, or a smaller code.size",
         )
         self._check_counts()
-        find_profile(self.energy.profile)
         self.data.check_speaker()
 
     def _check_counts(self) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 from ....base.errors import require
-from ....base.measure.profiles import find as find_profile
 from ....base.rules import Count, NameOrFile, Natural, NotEmpty, Positive, Rule, Seed
 from ....data.standard_series import STANDARD
 from ....learning.liquid.liquid import Liquid
@@ -109,7 +108,6 @@ class SeriesConfig(RunConfig):
         require(not self.liquid.own_pace, "liquid.own_pace", "must be false for a series", self.liquid.own_pace)
         groups = self.liquid.input_groups
         require(groups == 0, "liquid.input_groups", "must be 0 for a series, whose states are of neurons alone", groups)
-        find_profile(self.energy.profile)
 
 
 # The kind of run finds its settings by this name.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ....base.errors import NeurosimInputError, require
-from ....base.measure.profiles import find as find_profile
 from ....base.plain import from_plain
 from ....base.rules import Count, Natural, Rule, Seed
 from ....data.catalog import Dataset
@@ -316,7 +315,6 @@ class TrainConfig(RunConfig):
                 "validation.held_out_speaker: must be another speaker than data.held_out_speaker, who is tested "
                 f"(got {speaker})"
             )
-        find_profile(self.energy.profile)
 
 
 # The kind of run finds its settings by this name.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .....base.errors import lookup
-from .....base.measure.profiles import find as find_profile
 from .....base.rules import Seed
 from .....language.conversion.linearise.records import LinearisationSpec
 from .....language.conversion.linearise.students import STUDENTS, parse_student_pattern
@@ -58,7 +57,6 @@ class LineariseConfig(RunConfig):
         self.pattern()
         for kind in self.student.options or {}:
             lookup(STUDENTS, kind, "student.options")
-        find_profile(self.energy.profile)
 
 
 # The kind of run finds its settings by this name.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from .....base.errors import require
-from .....base.measure.profiles import find as find_profile
 from .....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
 from .....data.catalog import Dataset
 from ...frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, sensor_of
@@ -122,7 +121,6 @@ class RecogniseConfig(RunConfig):
 
     def check(self) -> None:
         joined_shape(self.data.describe().shape, self.view.downsample, "view.downsample")
-        find_profile(self.energy.profile)
         self.data.check_speaker()
         wrong = self.code.kind == "patches" and self.readout.kind == "bayes"
         rule = "must be 'rates', 'ridge' or 'auto' for patches, whose units do not exclude each other"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from .....base.errors import NeurosimInputError
-from .....base.measure.profiles import find as find_profile
 from .....base.rules import Count, Fraction, Positive, Rule, Seed
 from .....data.catalog import Dataset
 from .....memory.dendrites.pooler import SpatialPooler
@@ -123,7 +122,6 @@ class SequenceConfig(RunConfig):
         )
         pooler(self, 1)
         memory(self)
-        find_profile(self.energy.profile)
         limit = self.pooler.passes
         passes = self.stream.passes
         if limit > passes:
