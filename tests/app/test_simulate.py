@@ -231,6 +231,10 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
         (["digits", "--set", "data.root=/no/such"], "data.root: /no/such does not exist"),
         (["nmnist", "--set", "data.root=/no/such"], "data.root: /no/such does not exist"),
         (["digits", "--set", "data.held_out_speaker=3"], "data.held_out_speaker: digits has no speakers"),
+        (
+            ["digits", "--set", "data.held_out_speaker=3", "--split", "train"],
+            "data.split: cannot be joined with held_out_speaker (got train, from the command line); leave one out",
+        ),
         (["digits", "--config", "none.toml"], "none.toml: no such file"),
         (["--set", "seed=1"], "data: is missing; give it in the config or with --set data.name=..."),
     ],

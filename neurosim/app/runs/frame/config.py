@@ -46,23 +46,19 @@ class Data:
     like: str | None = None
     options: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        # The recordings of a speaker are the split.
+        if self.held_out_speaker is not None and self.split != "test":
+            raise NeurosimInputError(
+                f"Data.split: cannot be joined with held_out_speaker (got {self.split}); leave one out"
+            )
+
     @property
     def shown_name(self) -> str:
         """Name for people; recordings of the user's own are called as their folder."""
         if self.name == FOLDER and self.root is not None:
             return Path(self.root).resolve().name
         return self.name
-
-    def check_speaker(self) -> None:
-        """Raise where a speaker is held out, whose recordings are the split, and another split is named.
-
-        Raises:
-            NeurosimInputError: both are set.
-        """
-        if self.held_out_speaker is not None and self.split != "test":
-            raise NeurosimInputError(
-                f"data.held_out_speaker: cannot be joined with data.split (got {self.split}); leave one out"
-            )
 
     def describe(self) -> catalog.Dataset:
         """Return the properties of the dataset, as its files show them.

@@ -37,8 +37,6 @@ class MatchConfig(RunConfig):
     contrast: Contrast = Contrast()
 
     def check(self) -> None:
-        for data in (self.seen, self.heard):
-            data.check_speaker()
         good = len(self.new) != 1 and len(set(self.new)) == len(self.new)
         require(good, "new", "must be two classes at least, each once, or none for each pair in turn", self.new)
 

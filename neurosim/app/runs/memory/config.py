@@ -268,7 +268,6 @@ class MemoryConfig(RunConfig):
             "use fewer units or modules, or a smaller code.size",
         )
         self._check_counts()
-        self.data.check_speaker()
 
     def _check_counts(self) -> None:
         """Raise where counts of the items, which are dense, do not fit into memory."""

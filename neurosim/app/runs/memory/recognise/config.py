@@ -121,7 +121,6 @@ class RecogniseConfig(RunConfig):
 
     def check(self) -> None:
         joined_shape(self.data.describe().shape, self.view.downsample, "view.downsample")
-        self.data.check_speaker()
         wrong = self.code.kind == "patches" and self.readout.kind == "bayes"
         rule = "must be 'rates', 'ridge' or 'auto' for patches, whose units do not exclude each other"
         require(not wrong, "readout.kind", rule, self.readout.kind)

@@ -126,7 +126,6 @@ class SequenceConfig(RunConfig):
         passes = self.stream.passes
         if limit > passes:
             raise NeurosimInputError(f"pooler.passes: must be <= stream.passes {passes} (got {limit})")
-        self.data.check_speaker()
 
 
 # The kind of run finds its settings by this name.
