@@ -19,7 +19,7 @@ from ...tools.threads import spread
 from ..spike_linear.sums import add_rows
 from .lanes import AHEAD, LANES, ask, lanes_of
 from .lif_lanes import backward_lif, forward_lif
-from .reference import ARCTAN, INTEGRATOR, LATE, LIF, STRIDE
+from .reference import ARCTAN, FAST_SIGMOID, INTEGRATOR, LATE, LIF, STRIDE
 from .retreat import retreat
 from .steps import advance, copy, copy_rows, integrate
 
@@ -200,10 +200,11 @@ def backward(how, current, c, kept, g_out, g_state, trained):
     is_lif = how.kind == LIF and how.reset != LATE and not trained
     is_integrator = how.kind == INTEGRATOR and not trained
     streaming = how.surrogate == ARCTAN and can_stream(g_x)
+    others = None if how.surrogate == FAST_SIGMOID else 1
 
     def fill(a, b):
         if is_lif:
-            backward_lif(settings, x, constants, kept, g_out, g_here, g_x, streaming, a, b)
+            backward_lif(settings, x, constants, kept, g_out, g_here, g_x, streaming, others, a, b)
         elif is_integrator:
             _backward_integrator(constants, g_out, g_here, g_x, a, b)
         else:

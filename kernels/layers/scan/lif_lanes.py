@@ -46,8 +46,12 @@ def forward_lif(how, x, state, c, out, kept, streaming, first, last):
 
 
 @compiled
-def backward_lif(how, x, c, kept, g_out, g_state, g_x, streaming, first, last):
-    """Run `cpu._backward` for LIF whose constants are fixed and whose reset is not LATE."""
+def backward_lif(how, x, c, kept, g_out, g_state, g_x, streaming, others, first, last):
+    """Run `cpu._backward` for LIF whose constants are fixed and whose reset is not LATE.
+
+    Args:
+        others: None: the surrogate is FAST_SIGMOID, see `lif_rows.step_back`.
+    """
     control = flush()
     steps = x.shape[0]
     rows = min(1, g_out.shape[0] - 1)
@@ -76,7 +80,7 @@ def backward_lif(how, x, c, kept, g_out, g_state, g_x, streaming, first, last):
                 arrived = lanes_of(g_out, rows * t, a, size)
                 distance = room(space, t - begin, size)
                 sent = lanes_of(g_x, t, a, size)
-                step_back(how, distance, theta, alpha, arrived, g_here, sent, keep, work, streaming)
+                step_back(how, distance, theta, alpha, arrived, g_here, sent, keep, work, streaming, others)
         copy(g_here, lanes_of(g_state, 0, a, size))
     space[0, 0] = 0  # numba frees an array after its last mention
     if streaming:

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .reference import ARCTAN, FAST_SIGMOID, TRIANGLE
-from .retreat import surrogate
+from .retreat import fast_sigmoid, surrogate
 
 WIDTH = 16  # numbers of a vector
 LINE = 64  # bytes
@@ -207,9 +207,13 @@ def replay(x, v, alpha, theta, keep, distance):
         distance[j] = d
 
 
-@njit
-def step_back(how, d, theta, alpha, g_out, g_v, g_x, keep, h, streaming):
-    """Go back through one step of a row of lanes, as `retreat`; h [n] is work space."""
+@njit(error_model="numpy")
+def step_back(how, d, theta, alpha, g_out, g_v, g_x, keep, h, streaming, others):
+    """Go back through one step of a row of lanes, as `retreat`; h [n] is work space.
+
+    Args:
+        others: None: the surrogate is FAST_SIGMOID, and nothing of the others is compiled.
+    """
     number = d.dtype.type
     attached = number(how[3])
     slope = number(how[4])
@@ -219,7 +223,7 @@ def step_back(how, d, theta, alpha, g_out, g_v, g_x, keep, h, streaming):
     pointers = g_out.ctypes.data, d.ctypes.data, h.ctypes.data, theta.ctypes.data, alpha.ctypes.data
     results = g_v.ctypes.data, g_x.ctypes.data
     first = whole * WIDTH
-    if which == FAST_SIGMOID:
+    if others is None or which == FAST_SIGMOID:
         _back_fast_sigmoid(*pointers, *results, whole, keep, attached, slope, scale)
     elif which == ARCTAN:
         half = number(0.5) * slope
@@ -235,9 +239,12 @@ def step_back(how, d, theta, alpha, g_out, g_v, g_x, keep, h, streaming):
         first = 0
     for j in range(first, d.size):
         h[j] = d[j]
-    surrogate(which, slope, scale, h[first:])
-    if first == 0:
-        _back_given(*pointers, *results, whole, keep, attached, slope, scale)
+    if others is None:
+        fast_sigmoid(slope, scale, h[first:])
+    else:
+        surrogate(which, slope, scale, h[first:])
+        if first == 0:
+            _back_given(*pointers, *results, whole, keep, attached, slope, scale)
     one = number(1)
     zero = number(0)
     # The rest behind the last vector. A spike takes theta + (1 - keep) d from the membrane, see `advance_lif`.

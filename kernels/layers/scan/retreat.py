@@ -15,6 +15,15 @@ from .reference import ADAPTIVE, ARCTAN, CURRENT, FAST_SIGMOID, LATE, LIF, TRIAN
 from .steps import copy
 
 
+@njit(inline="always")
+def fast_sigmoid(slope, scale, h):
+    """Replace x = u - theta in `h` by h(x) of FAST_SIGMOID, as `surrogate`."""
+    one = h.dtype.type(1)
+    for j in range(h.size):
+        y = one + slope * abs(h[j])
+        h[j] = scale / (y * y)
+
+
 @compiled(error_model="numpy")
 def surrogate(which, slope, scale, h):
     """Replace x = u - theta in `h` by h(x); slope and scale are of its type."""
@@ -22,9 +31,7 @@ def surrogate(which, slope, scale, h):
     zero = kind(0)
     one = kind(1)
     if which == FAST_SIGMOID:
-        for j in range(h.size):
-            y = one + slope * abs(h[j])
-            h[j] = scale / (y * y)
+        fast_sigmoid(slope, scale, h)
     elif which == ARCTAN:
         half = kind(0.5) * slope
         peak = scale * half

@@ -55,6 +55,9 @@ from .views import (
     Trace,
 )
 
+# What the hash of no afferents is (FNV-1a).
+HASHED = 0xCBF29CE484222325
+
 
 class FrameArrays(NamedTuple):
     """Arrays that a frame works in.
@@ -241,7 +244,7 @@ def _evidence(inputs, weights, room, rule, m, f, n, follows, scale, units, count
     # Without signals of H and D, U is alone, and its sums need not become products.
     signals = (follows and scale > 0.0) or n_beside > 0 or (n_above > 0 and above_scale > 0.0)
     present = np.uint8(0)
-    seed = uint64(0xCBF29CE484222325)
+    seed = uint64(HASHED)
     if n > 0 and not inputs.flags[f] & BLIND:
         present |= 1
         seed = _sum(weights.u[m], room.active, n, 1.0, rule[POWER], total, values, seed, count)
@@ -297,11 +300,10 @@ def _learn(inputs, weights, room, rule, max_on, m, f, n, follows, code, units, c
         bind_lateral(h, h_stages[m], h_last[m], own, room.active_h, code, units, max_on[1], now, count)
     if _bits(above) > 0:
         bind(d, d_stages[m], d_last[m], above, code, units, max_on[2], now, count)
-    weights.clock[m] += 1
 
 
 @compiled
-def run(inputs, weights, trace, results, keys, rule, learn, back_off, begin, end):
+def run(inputs, weights, trace, results, keys, rule, learn, back_off, begin, end, others):
     """Select the codes of the columns `begin` to `end` (excluded), frame by frame, and learn.
 
     Args:
@@ -311,6 +313,8 @@ def run(inputs, weights, trace, results, keys, rule, learn, back_off, begin, end
         rule: [RULE_SIZE] float64, see `reference`.
         learn: whether weights change.
         back_off: whether recognition falls back to fewer terms.
+        others: None: the input is there in every frame, and the only term that is ever used or learned; anything else:
+            there may be others. What they need is left out where it is None, half of the time to compile.
     """
     inputs = ColumnInputs(*inputs)
     weights = ColumnWeights(*weights)
@@ -359,15 +363,21 @@ def run(inputs, weights, trace, results, keys, rule, learn, back_off, begin, end
                 copy_into(code, results.codes[f, m])
                 results.familiarity[f, m] = trace.familiarity[m]
                 continue
-            # H takes the code of the frame before, which the new code overwrites.
-            copy_into(code, room.before)
-            follows = has_own and room.before[0] >= 0
-            scale = boosted(numbers[ZETA], rule)
-            present, seed = _evidence(inputs, weights, room, rule, m, f, n, follows, scale, units, count)
+            if others is None:
+                present = np.uint8(1)
+                seed = _sum(
+                    weights.u[m], room.active, n, 1.0, rule[POWER], room.total, room.values, uint64(HASHED), count
+                )  # fmt: skip
+            else:
+                # H takes the code of the frame before, which the new code overwrites.
+                copy_into(code, room.before)
+                follows = has_own and room.before[0] >= 0
+                scale = boosted(numbers[ZETA], rule)
+                present, seed = _evidence(inputs, weights, room, rule, m, f, n, follows, scale, units, count)
             # Learning draws anew in every frame; recall breaks the ties of one input always in the same way.
             index = uint64(weights.clock[m]) if learn else seed
             numbers[AGE] = 1
-            if present == 1:
+            if others is None or present == 1:
                 values = room.values[: n + 1]
                 g, numbers[ZETA] = select_alone(room.total, values, rule, learn, keys[m], index, mu, code)
                 note[USED] = 1
@@ -380,4 +390,11 @@ def run(inputs, weights, trace, results, keys, rule, learn, back_off, begin, end
             copy_into(code, results.codes[f, m])
             results.familiarity[f, m] = g
             if learn:
-                _learn(inputs, weights, room, rule, max_on, m, f, n, follows, code, units, count)
+                if others is None:
+                    stages, last = weights.stages[0][m], weights.last[0][m]
+                    bind(
+                        weights.u[m], stages, last, room.active, code, units, max_on[0], weights.clock[m], count
+                    )  # fmt: skip
+                else:
+                    _learn(inputs, weights, room, rule, max_on, m, f, n, follows, code, units, count)
+                weights.clock[m] += 1

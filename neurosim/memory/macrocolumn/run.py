@@ -62,6 +62,23 @@ def draw_keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
     return np.array([int(high) << 32 | int(low) for high, low, _, _ in blocks], np.uint64)
 
 
+def _is_alone(
+    memory: ColumnMemory,
+    frames: Frames,
+    above: NDArray[np.uint64],
+    beside: NDArray[np.uint64],
+    numbers: NDArray[np.float64],
+) -> bool:
+    """Return whether the input is in every frame the only term, which a first run of a memory compiles alone."""
+    from ...kernels.memory.macrocolumn.reference import LOWEST
+    from ...kernels.memory.macrocolumn.views import BLIND, START
+
+    separate = memory.h.shape[1] == 0 or bool((frames.flags & START).all())
+    given = numbers[LOWEST] >= 1.0 and not (frames.flags & BLIND).any()
+    fades = memory.stages[0].size > 0
+    return bool(separate and given and not fades and above.shape[2] == 0 and beside.shape[2] == 0)
+
+
 def run_columns(
     memory: ColumnMemory,
     fields: NDArray[np.int32],
@@ -113,8 +130,10 @@ def run_columns(
     carried = Trace(state.code, state.numbers, state.familiarity)
     views = (tuple(inputs), tuple(weights), tuple(carried), tuple(results))
 
+    others = None if _is_alone(memory, frames, above[0], beside, numbers) else 1
+
     def fill(begin: int, end: int) -> None:
-        run(*views, keys, numbers, learn, back_off, begin, end)
+        run(*views, keys, numbers, learn, back_off, begin, end, others)
 
     # Columns share nothing, so the result does not depend on the threads.
     spread(fill, np.arange(columns + 1), threads, MIN_COLUMNS_PER_THREAD)
