@@ -34,6 +34,7 @@ HOLDERS = {
     "language/conversion/decoder/program.py": {"DecoderProgram"},
     "engine/exact/workspace.py": {"ExactWorkspace"},
     "engine/grid/plastic_state.py": {"PlasticState"},
+    "engine/grid/thread_room.py": {"ThreadRoom"},
     "engine/grid/workspace.py": {"GridWorkspace"},
 }
 # Places that take addresses and hold none of them that a copy could misuse, and why.
@@ -42,7 +43,6 @@ IN_WORKSPACE = "goes into the tables of a GridWorkspace, which is not copied"
 FUNCTION = "of a compiled function, the same for the life of the process; in a CompiledNetwork, which is not copied"
 WITHIN = "is used within the call"
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
-    "app/runs/frame/ahead.py": {"_neurons": WITHIN},
     "language/attention/gguf/blocks.py": {"BlockTensor": "a view of a file that is only read, which copies share"},
     "language/attention/gguf/file.py": {"_read_one": "maps a file that is only read"},
     "language/attention/tensors.py": {
@@ -67,7 +67,9 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "engine/compile/group_words.py": {"write_groups": WITHIN},
     "engine/compile/row_tables.py": {"RowTableBuilder": "goes into a RowTable, which is not copied", "aligned": WITHIN},
     "engine/exact/runner.py": {"_probe_table": "goes into the tables of an ExactWorkspace, which is not copied"},
-    "engine/grid/population_inputs.py": dict.fromkeys(("_from_currents", "_from_drives", "_from_noises"), IN_WORKSPACE),
+    "engine/grid/population_inputs.py": dict.fromkeys(
+        ("_from_currents", "_from_drives", "_from_noises", "_from_rows"), IN_WORKSPACE
+    ),
     "engine/grid/probes.py": {"open_window": IN_WORKSPACE},
     "engine/grid/records.py": {"_record": IN_WORKSPACE},
     "engine/grid/tables.py": dict.fromkeys(
@@ -79,7 +81,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "post_table",
             "row_table",
             "scheduler",
-            "stepper",
+            "set_steppers",
         ),
         IN_WORKSPACE,
     ),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from ...tools.compiled import compiled
-from ...tools.pointers import call, vector
+from ...tools.pointers import call, matrix, vector
 from . import groups, readers
 from .deliver import (
     BEGIN_BLOCK,
@@ -15,7 +13,13 @@ from .deliver import (
     FORM,
     GROUPS,
     QUEUE,
+    READ_ENTRIES,
     RECEPTOR,
+    ROW_TABLE_COLUMNS,
+    S_BEGIN,
+    S_ROOM,
+    S_ROWS,
+    SCHEDULE_ENTRIES,
     SINCE,
     SOURCE,
     SUMS,
@@ -25,22 +29,52 @@ from .deliver import (
 from .deliver import CALLED as READ
 
 
-@njit(inline="always")
-def deliver_due(tables, weights, rows, begin, spikes, offsets, step, places):
+def open_groups(room_of_task, room_of_request, weights, room_of_places):
+    """Bring the cursors of GROUPS to the first step."""
+    task = room_of_task[0]
+    places = room_of_places[0]
+    tables = matrix(task.rows, task.row_count, ROW_TABLE_COLUMNS, np.int64(0))
+    spikes = matrix(task.spikes, task.blocks, task.room, np.int32(0))
+    offsets = matrix(task.offsets, task.blocks, task.columns, np.int64(0))
+    reading = vector(places.reading, groups.CONTEXT_ENTRIES, np.int64(0))
+    reading[groups.STEP] = task.first
+    reading[groups.SUMS] = places.sums
+    reading[groups.OPENS] = 1
+    for p in range(tables.shape[0]):
+        if tables[p, FORM] == GROUPS:
+            call(tables[p, READ], tables[p], reading, spikes, offsets)
+    reading[groups.OPENS] = 0
+
+
+def deliver_due(room_of_task, room_of_request, weights, room_of_places):
     """Add the rows due in a step to counts and sums, and note which received any.
 
-    Those of row table p are rows[begin[p]:begin[p + 1]].
+    Those of row table p are rows[begin[p]:begin[p + 1]], as `deliver.schedule` lists them.
+
+    Args:
+        weights: real [row tables].
     """
+    task = room_of_task[0]
+    request = room_of_request[0]
+    places = room_of_places[0]
+    tables = matrix(task.rows, task.row_count, ROW_TABLE_COLUMNS, np.int64(0))
+    spikes = matrix(task.spikes, task.blocks, task.room, np.int32(0))
+    offsets = matrix(task.offsets, task.blocks, task.columns, np.int64(0))
+    planning = vector(task.planning, SCHEDULE_ENTRIES, np.int64(0))
+    rows = vector(planning[S_ROWS], planning[S_ROOM], np.int64(0))
+    begin = vector(planning[S_BEGIN] + request.number * (task.row_count + 1) * 8, task.row_count + 1, np.int64(0))
     real = weights.dtype.type(0)
     width = weights.itemsize
     slots = places.slots
     due = vector(places.due, places.counters + places.receptors, np.uint8(0))
+    for k in range(due.size):
+        due[k] = 0
     for p in range(tables.shape[0]):
         table = tables[p]
         received = places.counters + table[RECEPTOR]
         if table[FORM] == GROUPS:
             reading = vector(places.reading, groups.CONTEXT_ENTRIES, np.int64(0))
-            reading[groups.STEP] = step
+            reading[groups.STEP] = request.step
             reading[groups.SUMS] = places.fixed + table[RECEPTOR] * slots * 4
             if width == 8:
                 reading[groups.SUMS] = places.sums + table[RECEPTOR] * slots * 8
@@ -59,28 +93,36 @@ def deliver_due(tables, weights, rows, begin, spikes, offsets, step, places):
             due[received] |= np.uint8(adding[readers.SUMMED])
 
 
-@compiled
-def enqueue(tables, weights, spikes, offsets, step, at, pages, queue, request):
-    """Add the rows of the spikes of `step`, whose offsets in the log begin at `at`, to the queue."""
-    for p in range(tables.shape[0]):
-        table = tables[p]
-        if table[FORM] != QUEUE or step < table[SINCE] or step >= table[UNTIL]:
-            continue
-        entry = at + table[SOURCE]
-        request[0] = step
-        request[4] = weights.ctypes.data + p * weights.itemsize
-        for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
-            fired = spikes[b, offsets[b, entry] : offsets[b, entry + 1]]
-            if fired.size:
-                _enqueue_units(table, fired, pages, queue, request)
+def enqueue(room_of_task, room_of_request, weights, room_of_places):
+    """Add the rows of the spikes since the last interval to the queue.
 
-
-@njit(inline="always")
-def _enqueue_units(table, fired, pages, queue, request):
-    """Add the rows of units that fired to the queue, page by page."""
-    for page in range(pages.begin_block // pages.page_blocks, (pages.end_block - 1) // pages.page_blocks + 1):
-        if reaches(table, page):
-            request[1] = max(pages.begin_block, page * pages.page_blocks)
-            request[2] = min(pages.end_block, (page + 1) * pages.page_blocks)
-            request[3] = (table[RECEPTOR] * pages.blocks + page * pages.page_blocks) * pages.block_slots
-            call(table[READ], table, request, fired, queue)
+    Args:
+        weights: real [row tables].
+    """
+    task = room_of_task[0]
+    tables = matrix(task.rows, task.row_count, ROW_TABLE_COLUMNS, np.int64(0))
+    offsets = matrix(task.offsets, task.blocks, task.columns, np.int64(0))
+    queue = matrix(task.queue, task.depth, task.queue_row, weights.dtype.type(0))
+    asked = vector(task.asking, READ_ENTRIES, np.int64(0))
+    first_page = task.begin_block // task.page_blocks
+    last_page = (task.end_block - 1) // task.page_blocks
+    for step in range(max(task.queued, task.log_start), room_of_request[0].step):
+        asked[0] = step
+        for p in range(tables.shape[0]):
+            table = tables[p]
+            if table[FORM] != QUEUE or step < table[SINCE] or step >= table[UNTIL]:
+                continue
+            asked[4] = weights.ctypes.data + p * weights.itemsize
+            entry = (step - task.log_start) * task.entries + table[SOURCE]
+            for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
+                begin = offsets[b, entry]
+                count = offsets[b, entry + 1] - begin
+                if count == 0:
+                    continue
+                fired = vector(task.spikes + (b * task.room + begin) * 4, count, np.int32(0))
+                for page in range(first_page, last_page + 1):
+                    if reaches(table, page):
+                        asked[1] = max(task.begin_block, page * task.page_blocks)
+                        asked[2] = min(task.end_block, (page + 1) * task.page_blocks)
+                        asked[3] = (table[RECEPTOR] * task.blocks + page * task.page_blocks) * task.block_slots
+                        call(table[READ], table, asked, fired, queue)

@@ -14,6 +14,7 @@ BUNDLED = 3
 (
     KIND,
     SIZE,
+    ADVANCE,  # address of the function that makes a step of it: of `neurons`, `watched` or `sources`
     PART,  # units in a block; the last block that has any may hold fewer
     SHIFT,  # units that the blocks before the first with any would hold: unit u is in block (u + SHIFT) // PART
     OFFSET,  # SHIFT, and slots of a block before this population: u is at slot b * (block slots - PART) + OFFSET + u
@@ -50,7 +51,7 @@ BUNDLED = 3
     FIRSTS,  # address: int64 [MEMBERS + 1], the first unit of each member in the bundle, and the number of units
     NUMBERS,  # address: int64 [MEMBERS], the population of each member
     UNIT_COLUMNS,
-) = range(38)
+) = range(39)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
 INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
@@ -58,7 +59,7 @@ INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
     I_KIND,
     I_INDEX,  # the counter, the receptor's sums counted on from the last counter, or the stimulus
     I_RECEPTOR,
-    I_CALLED,  # address of a function of `stimuli`, and of its parameters
+    I_CALLED,  # address of a function of `inputs` or `stimuli`, and of the parameters of the second
     I_RECORD,
     I_FIRST,  # of a function that a member of a bundle calls: its first unit in the bundle, and its number of units;
     I_UNITS,  # 0: it is called for all units

@@ -5,88 +5,80 @@ something arrives, or when a spike of a step that it has not made could be read,
 those steps then enter the log at the place where they would be, before anybody reads it.
 
 How many steps it may wait for is decided in `neurosim.engine.grid.workspace`: within an interval of steps, in which
-nobody reads the log, `Clock.patience`; at the end of one WAITS, for spikes of an interval are read when the shortest
-delay of the population's own synapses is over, which may be longer than an interval.
+nobody reads the log, `patience` of the task; at the end of one WAITS, for spikes of an interval are read when the
+shortest delay of the population's own synapses is over, which may be longer than an interval.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ...tools.compiled import compiled
 from ...tools.pointers import call, matrix, vector
-from .awake import flags_of, gather_awake, is_changed, put_back, spread
+from .awake import gather_awake, is_changed, put_back, spread
 from .columns import (
-    BY_UNIT,
-    CONSTANT,
-    CONSTANTS,
-    DRIVEN,
+    ADVANCE,
     HEARD,
     KIND,
     MEMBERS,
     NEURONS,
-    PART,
     QUIET,
     RECEPTORS,
     RESTS,
-    SHIFT,
-    SIZE,
     STATE,
     STATES,
     STEP,
+    UNIT_COLUMNS,
 )
 from .deliver import clear, collect
-from .inputs import drive
+from .inputs import call_step
 from .rest import BUSY, CALM, RESTING, any_bit, copy_bytes
-from .views import PIECE
-
-
-@njit(inline="always")
-def call_step(unit, function, first, state, summed, spiked):
-    """Call a step of the model of a population for its units from `first` on, with this state and these inputs."""
-    real = summed.dtype.type(0)
-    n = spiked.size
-    if unit[BY_UNIT]:
-        own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * summed.itemsize, unit[CONSTANTS], n, real)
-        if unit[DRIVEN]:
-            own = drive(own, summed[unit[RECEPTORS] - 1])
-        call(function, state, summed, own, spiked)
-    else:
-        call(function, state, summed, vector(unit[CONSTANT], unit[CONSTANTS], real), spiked)
 
 
 @compiled
-def catch_up(unit, first, n, known, compares, flags_at, marks_at, last_at, real, places, log_at, used):
-    """Make the steps that a piece of n units from `first` on has waited for; return the new length of the log.
+def catch_up(unit, first, n, known, compares, flags_at, real, request, places):
+    """Make the steps that a piece of n units from `first` on has waited for.
 
     Args:
         known: uint8 [1], what is known of the piece.
         compares: whether to look which of its groups, or whether all of it, the last of these steps leaves unchanged.
         flags_at: address of the flags of its groups, see `awake`; 0: there are none.
-        marks_at: address of the offset in the log where the spikes of the population begin in the first of the steps.
-        last_at: address of the last offset that is written.
         real: a number of the type of the state.
     """
     waited = known[0] - CALM
     known[0] = CALM
-    if not compares:
-        return _make(unit, first, n, known, waited, flags_at, marks_at, last_at, real, places, log_at, used)
-    # The last step is one of the whole piece.
-    used = _make(unit, first, n, known, waited - 1, flags_at, marks_at, last_at, real, places, log_at, used)
+    # Where the spikes of the population begin in this step, and in the first of those.
+    marks_at = request.ends - 8 - waited * places.entries * 8
+    steps = waited
+    listed_at = flags_at
+    if compares:
+        steps = waited - 1
+    done = 0
+    while done < waited:
+        if done == steps:
+            # The last step is one of the whole piece.
+            width = vector(places.x, 1, real).itemsize
+            state_at = unit[STATE] + unit[STATES] * first * width
+            copy_bytes(state_at, places.former, unit[STATES] * n * width)
+            listed_at = np.int64(0)
+            steps = waited
+        marks = marks_at + done * places.entries * 8
+        _make(unit, first, n, known, steps - done, listed_at, marks, real, request, places)
+        done = steps
+    if not compares or known[0] != CALM:
+        return
     width = vector(places.x, 1, real).itemsize
-    state_at = unit[STATE] + unit[STATES] * first * width
-    copy_bytes(state_at, places.former, unit[STATES] * n * width)
-    marks_at += (waited - 1) * places.entries * 8
-    used = _make(unit, first, n, known, 1, np.int64(0), marks_at, last_at, real, places, log_at, used)
-    if known[0] == CALM and not is_changed(unit, state_at, n, flags_at, width, places):
+    if not is_changed(unit, unit[STATE] + unit[STATES] * first * width, n, flags_at, width, places):
         known[0] = RESTING
-    return used
 
 
 @compiled
-def _make(unit, first, n, known, steps, flags_at, marks_at, last_at, real, places, log_at, used):
-    """Make steps as `catch_up` does; neurons that fire make the piece BUSY."""
+def _make(unit, first, n, known, steps, flags_at, marks_at, real, request, places):
+    """Make steps as `catch_up` does; neurons that fire make the piece BUSY.
+
+    Args:
+        marks_at: address of the offset in the log where the spikes of the population begin in the first of the steps.
+    """
     width = vector(places.x, 1, real).itemsize
     state_at = unit[STATE] + unit[STATES] * first * width
     stepped_at, stepped, awake = gather_awake(unit, state_at, n, flags_at, False, width, places)
@@ -115,11 +107,11 @@ def _make(unit, first, n, known, steps, flags_at, marks_at, last_at, real, place
         clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
         fired = collect(places.spiked, n, first, places.words, 0)
         at = marks_at + late * places.entries * 8
-        _insert(vector(places.words, fired, np.int32(0)), first, at, (last_at - at) // 8 + 1, log_at, used)
-        used += fired
+        units = vector(places.words, fired, np.int32(0))
+        _insert(units, first, at, (request.last - at) // 8 + 1, request.log_at, request.used)
+        request.used += fired
     if awake:
         put_back(unit, state_at, n, awake, False, width, places)
-    return used
 
 
 @compiled
@@ -142,32 +134,23 @@ def _insert(units, first, marks_at, marks, log_at, used):
         offsets[k] += units.size
 
 
-@compiled
-def catch_up_all(units, members, spikes, offsets, at, pages, places, real):
-    """Let all pieces of this thread's blocks catch up with the steps before that which begins at offset `at`."""
-    entries = members.shape[1]
-    for b in range(pages.begin_block, pages.end_block):
-        log_at = spikes.ctypes.data + b * spikes.shape[1] * 4
-        offsets_at = offsets.ctypes.data + b * offsets.shape[1] * 8
-        for e in range(entries):
+def catch_up_all(room_of_task, room_of_request, input_weights, room_of_places):
+    """Let all pieces of this thread's blocks catch up with the steps before the first that was not run."""
+    task = room_of_task[0]
+    request = room_of_request[0]
+    units = matrix(task.units, task.unit_count, UNIT_COLUMNS, np.int64(0))
+    members = matrix(task.members, task.blocks, task.entries, np.int64(0))
+    offsets = matrix(task.offsets, task.blocks, task.columns, np.int64(0))
+    at = (task.first - task.log_start) * task.entries
+    request.catches_up = 1
+    for b in range(task.begin_block, task.end_block):
+        request.block = b
+        request.log_at = task.spikes + b * task.room * 4
+        request.used = offsets[b, at]
+        # The last offset that is written, and where spikes of each population would begin in the next step.
+        request.last = task.offsets + (b * task.columns + at) * 8
+        for e in range(task.entries):
             p = members[b, e]
             if p >= 0 and units[p, KIND] == NEURONS and units[p, RESTS] and not units[p, MEMBERS]:
-                _catch_up_block(units[p], b, offsets_at, at, at + e, places, real, log_at)
-
-
-@njit(inline="always")
-def _catch_up_block(unit, block, offsets_at, last, at, places, real, log_at):
-    """Let the pieces of a population in a block catch up; its spikes would begin at offset `at` in the next step."""
-    begin = block * unit[PART] - unit[SHIFT]
-    end = min(begin + unit[PART], unit[SIZE])
-    pieces = (unit[PART] + PIECE - 1) // PIECE
-    last_at = offsets_at + last * 8
-    for k in range((end - begin + PIECE - 1) // PIECE):
-        known = vector(unit[RESTS] + block * pieces + k, 1, np.uint8(0))
-        if known[0] > CALM:
-            first = begin + k * PIECE
-            marks_at = offsets_at + (at - (known[0] - CALM) * places.entries) * 8
-            used = vector(last_at, 1, np.int64(0))[0]
-            n = min(PIECE, end - first)
-            flags_at = flags_of(unit, block * pieces + k, n)
-            catch_up(unit, first, n, known, False, flags_at, marks_at, last_at, real, places, log_at, used)
+                request.ends = request.last + (e + 1) * 8
+                call(units[p, ADVANCE], units[p], room_of_request, input_weights, room_of_places)

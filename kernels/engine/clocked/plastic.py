@@ -161,27 +161,6 @@ def call_plastic(typing, address, entry, context, log, log_offsets, sums):
     return types.void(types.intp, entry, context, log, log_offsets, sums), emit
 
 
-@compiled
-def open_context(context, thread, populations, log_start, block_slots, trial):
-    """Fill the part of `context` that stays during a run."""
-    context[THREAD] = thread
-    context[POPULATIONS] = populations
-    context[LOG_START] = log_start
-    context[BLOCK_SLOTS] = block_slots
-    context[TRIAL] = trial
-
-
-@compiled
-def set_target(context, step, first, last, part, shift, offset):
-    """Fill the part of `context` that depends on the step and the target of an entry."""
-    context[STEP] = step
-    context[FIRST] = first
-    context[LAST] = last
-    context[PART] = part
-    context[SHIFT] = shift
-    context[OFFSET] = offset
-
-
 def on_pre(entry, context, log, log_offsets, sums):
     """Process the rewards and spikes that reach the targets of this thread in this step; add to sums, real [receptors,
     slots].

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...tools.compiled import compiled
-from ...tools.pointers import vector
+from ...tools.pointers import matrix, vector
 from .columns import (
     BUNDLE_SIZE,
     P_COUNT,
@@ -15,17 +14,23 @@ from .columns import (
     P_ROW,
     P_UNITS,
     PART,
+    PROBE_COLUMNS,
     SHIFT,
     SIZE,
     STATE,
     STATES,
+    UNIT_COLUMNS,
 )
 from .views import PIECE
 
 
-@compiled
-def sample(units, probes, step, pages, real):
+def sample(room_of_task, room_of_request, weights, room_of_places):
     """Copy the probed units that lie in this thread's blocks, for the probes that sample in this step."""
+    task = room_of_task[0]
+    step = room_of_request[0].step
+    real = weights.dtype.type(0)
+    units = matrix(task.units, task.unit_count, UNIT_COLUMNS, np.int64(0))
+    probes = matrix(task.probes, task.probe_count, PROBE_COLUMNS, np.int64(0))
     for k in range(probes.shape[0]):
         probe = probes[k]
         if step % probe[P_INTERVAL]:
@@ -41,7 +46,7 @@ def sample(units, probes, step, pages, real):
         state = vector(unit[STATE], states * unit[SIZE], real)
         for i in range(n):
             block = (chosen[i] + shift) // part
-            if not pages.begin_block <= block < pages.end_block:
+            if not task.begin_block <= block < task.end_block:
                 continue
             if unit[BUNDLE_SIZE]:
                 row = unit[STATE] + probe[P_ROW] * unit[BUNDLE_SIZE] * out.itemsize

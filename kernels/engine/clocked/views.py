@@ -1,14 +1,11 @@
-"""Groups of views that the run on the grid takes, made by `neurosim.engine.grid.workspace`, and those within a thread.
+"""Records that the run on the grid takes, made by `neurosim.engine.grid.thread_room`.
 
-Blocks, slots and pages are as in `deliver`; the columns of the tables are named in `loop`, `deliver` and `plastic`.
+Blocks, slots and pages are as in `deliver`; the columns of the tables are named in `columns`, `deliver` and `plastic`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 # Units stepped at a time. States, inputs, counts and flags of a current-based neuron take 43 kB, within a first cache
 # of 48 kB; of 2,048 units they take 55 kB, and a step of CUBA 2.3 us in place of 2.0. States are [states, n], one piece
@@ -16,123 +13,81 @@ from numpy.typing import NDArray
 PIECE = 1600
 
 
-class ThreadTeam(NamedTuple):
-    """A thread among those that run a network, and where they meet."""
-
-    thread: int
-    threads: int
-    begin_block: int
-    """The first block of this thread."""
-    end_block: int
-    """The block after its last."""
-    sync: int
-    """Address of the counters of `tools.intrinsics.barrier`."""
-    spins: int
-    """Iterations before a waiting thread yields its core."""
-
-
-class Clock(NamedTuple):
-    """Steps of a run."""
-
-    first: int
-    last: int
-    """The step after the last."""
-    log_start: int
-    """The first step in the log."""
-    queued: int
-    """Spikes of the steps before it are in the queue."""
-    interval: int
-    """Number of steps from one meeting of the threads to the next, at most the shortest delay."""
-    trial: int
-    """Number of the independent stream of random input, < 2^31."""
-    opens: int
-    """1: the cursors of GROUPS do not stand at `first` and are brought there from the log."""
-    states: int
-    """The largest number of states of a neuron."""
-    patience: int
-    """Steps that a silent piece of neurons may wait for within an interval, see `late`; 0: none waits."""
-    late: int
-    """The most steps that one may have waited for when an interval ends."""
-
-
-class GridTables(NamedTuple):
-    """The network, as tables of addresses."""
-
-    units: NDArray[np.int64]
-    """[populations, UNIT_COLUMNS]."""
-    rows: NDArray[np.int64]
-    """[row tables, ROW_TABLE_COLUMNS]."""
-    row_weights: NDArray[Any]
-    """real [row tables]."""
-    inputs: NDArray[np.int64]
-    """[inputs, INPUT_COLUMNS]."""
-    input_weights: NDArray[Any]
-    """real [inputs]."""
-    plastic: NDArray[np.int64]
-    """[entries, PLASTIC_COLUMNS]."""
-    posts: NDArray[np.int64]
-    """[posts, POST_COLUMNS], see `plastic`."""
-    members: NDArray[np.int64]
-    """[blocks, entries], the population of each entry of a step in the log of a block; -1 for none."""
-    probes: NDArray[np.int64]
-    """[probes, PROBE_COLUMNS]."""
-    exchange: NDArray[np.int64]
-    """The record of `exchange` where other processes own other blocks; zeros where none do."""
-    scheduler: int
-    """Address of `deliver.schedule`; 0 where no row table needs it."""
-    stepper: int
-    """Address of `neurons.step_neurons`; 0 where no population has neurons."""
-
-
-class Log(NamedTuple):
-    """Spikes of the last steps, see `deliver.schedule`; at first those from `Clock.log_start` to `Clock.first - 1`."""
-
-    units: NDArray[np.int32]
-    """[blocks, room]."""
-    offsets: NDArray[np.int64]
-    """[blocks, steps * entries + 1]."""
-    max_spikes: NDArray[np.int64]
-    """[blocks], upper bound of the spikes of a block in a step."""
-
-
-class ArrivalBuffers(NamedTuple):
-    """Weights that have arrived, or will. The counts and sums are zero between steps."""
-
-    counts: NDArray[np.uint8]
-    """[counters, slots]."""
-    sums: NDArray[Any]
-    """real [receptors, slots]."""
-    fixed: NDArray[np.int32]
-    """[receptors, slots]."""
-    queue: NDArray[Any]
-    """real [depth, receptors * slots], by the step modulo the depth."""
-    zero_row: int
-    """Address of a row of zero bits."""
-    page_blocks: int
-    """Blocks of a page."""
-    block_slots: int
-    """Slots of a block."""
-
-
-class Counters(NamedTuple):
-    """Results of a run."""
-
-    changes: NDArray[np.int64]
-    """[threads, populations], membrane entries that changed."""
-    drawn: NDArray[np.int64]
-    """[threads, stimuli], spikes drawn for each stimulus."""
-    last_step: NDArray[np.int64]
-    """[threads], the step reached."""
+# What a thread runs: its part of the network, the steps, and where everything lies. Addresses are those of arrays.
+TASK = np.dtype(
+    [
+        ("thread", np.int64),
+        ("threads", np.int64),
+        ("sync", np.int64),  # address of the counters of `tools.intrinsics.barrier`
+        ("spins", np.int64),  # iterations before a waiting thread yields its core
+        ("epoch", np.int64),  # how often the threads have met since the counters were zero
+        # The blocks of this thread, how they lie in pages, and how many the whole network has.
+        ("begin_block", np.int64),
+        ("end_block", np.int64),
+        ("page_blocks", np.int64),
+        ("block_slots", np.int64),
+        ("blocks", np.int64),
+        # Steps.
+        ("first", np.int64),  # answer: the step reached
+        ("last", np.int64),  # the step after the last
+        ("log_start", np.int64),  # the first step in the log
+        ("queued", np.int64),  # spikes of the steps before it are in the queue
+        ("interval", np.int64),  # steps from one meeting of the threads to the next, at most the shortest delay
+        ("trial", np.int64),  # number of the independent stream of random input, < 2^31
+        ("patience", np.int64),  # steps that a silent piece may wait for within an interval, see `late`; 0: none waits
+        ("late", np.int64),  # the most steps that one may have waited for when an interval ends
+        ("need", np.int64),  # answer: the rows that are due and for which the list of them is too short; 0: it was not
+        # The network.
+        ("units", np.int64),  # int64 [populations and bundles, UNIT_COLUMNS]
+        ("unit_count", np.int64),
+        ("rows", np.int64),  # int64 [row tables, ROW_TABLE_COLUMNS]
+        ("row_count", np.int64),
+        ("plastic", np.int64),  # int64 [entries, PLASTIC_COLUMNS]
+        ("plastic_count", np.int64),
+        ("posts", np.int64),  # int64 [posts, POST_COLUMNS], see `plastic`
+        ("post_count", np.int64),
+        ("members", np.int64),  # int64 [blocks, entries], the population of each entry of a step in the log of a block
+        ("entries", np.int64),
+        ("probes", np.int64),  # int64 [probes, PROBE_COLUMNS]
+        ("probe_count", np.int64),
+        # Spikes of the last steps, see `deliver.schedule`; at first those from log_start to first - 1.
+        ("spikes", np.int64),  # int32 [blocks, room]
+        ("room", np.int64),
+        ("offsets", np.int64),  # int64 [blocks, columns], steps * entries + 1
+        ("columns", np.int64),
+        ("max_spikes", np.int64),  # int64 [blocks], upper bound of the spikes of a block in a step
+        # Weights that arrive later: real [depth, queue_row], by the step modulo the depth.
+        ("queue", np.int64),
+        ("depth", np.int64),
+        ("queue_row", np.int64),
+        # Calls that are passed on: int64 arrays of the modules named.
+        ("planning", np.int64),  # `deliver.schedule`
+        ("asking", np.int64),  # `deliver.deliver_queue`
+        ("exchange", np.int64),  # the record of `exchange`, and its call
+        ("trade", np.int64),
+        # Functions by their addresses; 0 where the network needs none.
+        ("opener", np.int64),  # `arrivals.open_groups`
+        ("scheduler", np.int64),  # `deliver.schedule`
+        ("enqueuer", np.int64),  # `arrivals.enqueue`
+        ("sampler", np.int64),  # `sample.sample`
+        ("deliverer", np.int64),  # `arrivals.deliver_due`
+        ("arrival_learner", np.int64),  # `learners.learn_arrivals`
+        ("target_learner", np.int64),  # `learners.learn_targets`
+        ("catcher", np.int64),  # `late.catch_up_all`
+        ("exchanger", np.int64),  # `exchange.exchange`
+    ]
+)
 
 
 # Addresses that the pieces of a step work on, and the sizes that lead from one to the next.
 PLACES = np.dtype(
     [
-        ("inputs", np.int64),  # `GridTables.inputs`
-        ("counts", np.int64),  # `ArrivalBuffers.counts`, as sums, fixed and queue those of their names
-        ("sums", np.int64),
-        ("fixed", np.int64),
-        ("queue", np.int64),
+        ("inputs", np.int64),  # int64 [inputs, INPUT_COLUMNS]
+        # Weights that have arrived; all are zero between steps.
+        ("counts", np.int64),  # uint8 [counters, slots]
+        ("sums", np.int64),  # real [receptors, slots]
+        ("fixed", np.int64),  # int32 [receptors, slots]
+        ("queue", np.int64),  # real [depth, receptors * slots], of later steps, too
         ("due", np.int64),  # uint8 [counters + receptors], which of them received anything in this step
         ("changes", np.int64),  # int64 [populations], of this thread
         ("drawn", np.int64),  # int64 [stimuli], of this thread
@@ -146,7 +101,7 @@ PLACES = np.dtype(
         ("adding", np.int64),  # int64 [readers.REQUEST_ENTRIES], the call of a function that reads rows which are due
         ("context", np.int64),  # int64 [plastic.CONTEXT_ENTRIES]
         ("reading", np.int64),  # int64 [groups.CONTEXT_ENTRIES]
-        ("counters", np.int64),  # rows of `ArrivalBuffers.counts`
+        ("counters", np.int64),  # rows of the counts
         ("receptors", np.int64),
         ("slots", np.int64),  # slots of a receptor or a counter
         ("depth", np.int64),  # rows of the queue
@@ -157,44 +112,24 @@ PLACES = np.dtype(
 )
 
 
-# What `neurons.step_neurons` is asked.
+# What a function that advances a population is asked.
 STEPPING = np.dtype(
     [
         ("population", np.int64),  # the number of the row of the table of populations
         ("block", np.int64),
+        ("blocks", np.int64),  # of the whole network
         ("step", np.int64),
-        ("draw", np.int64),  # counter of the random draws of the step
+        ("number", np.int64),  # of the step in its interval
+        ("draw", np.int64),  # trial and step, the counter of the random draws of the step
+        ("at", np.int64),  # position of the step in the offsets of the log
         ("patience", np.int64),  # steps that a silent piece of neurons may wait for, see `late`
         ("ends_interval", np.int64),  # whether it is the last step of an interval
+        ("catches_up", np.int64),  # whether pieces make the steps that they wait for, and no other
         ("block_slots", np.int64),  # slots of a block
         ("log_at", np.int64),  # address: int32, the log of the block
         ("used", np.int64),  # spikes in it; answer: the same with those of this step
         ("ends", np.int64),  # address: int64 [count], where the spikes of the population, or of each of a bundle, end
+        ("last", np.int64),  # address of the last offset of the log that is written
         ("count", np.int64),
     ]
 )
-
-
-class Moment(NamedTuple):
-    """A step, as what it draws and writes sees it."""
-
-    step: int
-    draw: int
-    """Trial and step, the counter of its random draws."""
-    at: int
-    """Position of the step in the offsets of the log."""
-    patience: int
-    """Steps that a silent piece of neurons may wait for, see `late`."""
-    ends_interval: bool
-    """Whether it is the last step of an interval."""
-
-
-class Pages(NamedTuple):
-    """The blocks of a thread, and how they lie in pages."""
-
-    begin_block: int
-    end_block: int
-    page_blocks: int
-    block_slots: int
-    blocks: int
-    """Number of blocks of the whole network."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ from ...base.random import rng_key
 from ...kernels.engine.clocked import columns as col
 from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import stimuli as called
+from ...kernels.engine.clocked.inputs import address_of_adding
 from ...network.neurons.base import Neuron
 from ..addresses import address
 from ..compile.bundles import Bundle
@@ -80,13 +82,14 @@ def _from_rows(compiled: CompiledNetwork, counters: int, entries: dict[int, list
     """Add to `entries` the inputs that row tables and plastic synapses bring, by population."""
     # By population the arrays that it reads besides counters, by kind and receptor, each with the weight of an entry.
     kinds: dict[int, dict[tuple[int, int], float]] = {}
+    adding = functools.cache(lambda kind: address_of_adding(kind, compiled.real))
     counter = 0
     for rows in compiled.row_tables:
         counts = rows.form in (deliver.BITS, deliver.COUNTS)
         for p in {compiled.samplers[number].target for number in rows.projections}:
             inputs = kinds.setdefault(p, {})
             if counts:
-                entry = _entry(col.INPUT_COUNTS, counter, rows.receptor)
+                entry = _entry(col.INPUT_COUNTS, counter, rows.receptor, called=adding(col.INPUT_COUNTS))
                 entries.setdefault(p, []).append((entry, rows.weight))
                 inputs[col.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
             else:
@@ -98,7 +101,8 @@ def _from_rows(compiled: CompiledNetwork, counters: int, entries: dict[int, list
         kinds.setdefault(synapses.target, {})[col.INPUT_SUMS, synapses.receptor] = 0.0
     for p, inputs in kinds.items():
         for (kind, receptor), weight in sorted(inputs.items()):
-            entries.setdefault(p, []).append((_entry(kind, counters + receptor, receptor), weight))
+            entry = _entry(kind, counters + receptor, receptor, called=adding(kind))
+            entries.setdefault(p, []).append((entry, weight))
 
 
 def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], alive: list[NDArray[Any]]) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import columns as col
-from ...kernels.engine.clocked import deliver
+from ...kernels.engine.clocked import deliver, sources
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked import stimuli as called
+from ...kernels.engine.clocked.calls import address_of_advance
 from ...kernels.engine.clocked.groups import address_of_read
-from ...kernels.engine.clocked.neurons import address_of_step
+from ...kernels.engine.clocked.neurons import step_neurons
 from ...kernels.engine.clocked.readers import address_of_packed, address_of_reader
+from ...kernels.engine.clocked.watched import step_watched
 from ..addresses import address
 from ..compile.bundles import Bundle
 from ..compile.cells import Cells
@@ -77,9 +79,15 @@ def scheduler(rows: NDArray[np.int64]) -> int:
     return deliver.address_of_schedule() if listed.any() else 0
 
 
-def stepper(units: NDArray[np.int64], real: np.dtype[Any]) -> int:
-    """Return the address of the function that steps neurons; 0 where no population has any."""
-    return address_of_step(real) if (units[:, col.KIND] == col.NEURONS).any() else 0
+def set_steppers(units: NDArray[np.int64], real: np.dtype[Any]) -> None:
+    """Set the address of the function that makes a step of each population, which is compiled where one needs it."""
+    functions = {col.EVENTS: sources.play, col.POISSON: sources.draw}
+    for row in units:
+        kind = int(row[col.KIND])
+        if kind == col.NEURONS:
+            row[col.ADVANCE] = address_of_advance(step_watched if row[col.RESTS] else step_neurons, real)
+        elif kind in functions:
+            row[col.ADVANCE] = address_of_advance(functions[kind], real)
 
 
 def _fill_joint(row: NDArray[np.int64], joint: JointRows, real: np.dtype[Any]) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
-from ...kernels.engine.clocked import awake, deliver, loop, rest, views
+from ...kernels.engine.clocked import arrivals, awake, deliver, exchange, late, learners, rest, views
 from ...kernels.engine.clocked import columns as col
 from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked.bits import STRIP
+from ...kernels.engine.clocked.calls import address_of_part
 from ...kernels.engine.clocked.finite import first_not_finite
+from ...kernels.engine.clocked.sample import sample
 from ...kernels.engine.clocked.windows import most_in_a_step
 from ...kernels.tools.intrinsics import APART
 from ..addresses import address
@@ -30,7 +32,8 @@ from .population_inputs import input_table
 from .saved import check_state
 from .sinks import SpikeSink
 from .sources import GridEvents
-from .tables import post_table, row_table, scheduler, stepper, unit_table
+from .tables import post_table, row_table, scheduler, set_steppers, unit_table
+from .thread_room import ThreadRoom
 
 # Steps after which spikes are taken out of the logs: as many as leave their offsets WINDOW_ENTRIES entries, in these
 # limits. Calling the loop and passing spikes on take .3 ms, a fifth of a run of 4,000 neurons if every 1,000 steps.
@@ -42,6 +45,8 @@ MIN_WORK = 6000
 # The most offsets of the log that a spike which enters it late moves, and the most steps that a silent piece waits for.
 LATE_ENTRIES = 512
 MAX_WAIT = 200
+# Neurons of a network from which on it is known which of them rest: 700 that are seldom silent take as long without.
+WATCHED = 2000
 # Spin iterations before a waiting thread yields its core: tens of microseconds.
 SPINS = 4000
 # Spikes of a block that a log holds at least; of all blocks together, for each population, where that is more, up to
@@ -111,12 +116,14 @@ class GridWorkspace(Uncopied):
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self.plastic = PlasticState(compiled.plastic, compiled.share, self.threads, processes)
         self._make_tables(counters, count_updates=count_updates)
+        self._find_parts()
         self._least_room = self._max_without_events()
         self._max_spikes: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
         self.log = np.empty((layout.blocks, 0), np.int32)
         self._window = min(max(MIN_WINDOW, WINDOW_ENTRIES // (layout.blocks * layout.width)), MAX_WINDOW)
         columns = self._window + compiled.history + 1
         self.log_offsets = np.zeros((layout.blocks, columns * layout.width + 1), np.int64)
+        self._make_rooms(counters)
         self.reset({}, self._probes, [])
 
     def _make_state(self) -> None:
@@ -180,13 +187,11 @@ class GridWorkspace(Uncopied):
         """Make the tables of the run loop. They hold addresses: every array that they name stays with the workspace."""
         compiled = self.compiled
         self._rows, self._row_weights = row_table(compiled)
-        self._scheduler = scheduler(self._rows)
         # Cursors of the rows of GROUPS, and whether they stand at the present step.
         self._reading: list[NDArray[np.int64]] = []
         self._has_cursors = False
         self._inputs = input_table(compiled, counters, self._processes, self._voltages)
         self._units = unit_table(compiled, self._inputs.ranges, self._inputs.alive, count_updates=count_updates)
-        self._stepper = stepper(self._units, compiled.real)
         alone = compiled.cells.keys() & self.state.keys()
         self._constants = {p: self._by_pieces(p, compiled.cells[p].constants) for p in alone}
         self._members = compiled.layout.members.copy()
@@ -209,6 +214,7 @@ class GridWorkspace(Uncopied):
                 row[learn.TARGET_STATES] = len(compiled.cells[synapses.target].initial)
         self._rests = self._find_rests(count_updates=count_updates)
         self._find_waits()
+        set_steppers(self._units, compiled.real)
         self._posts = post_table(compiled, self._units)
         self._probes: NDArray[np.int64] = np.zeros((0, col.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
@@ -217,15 +223,17 @@ class GridWorkspace(Uncopied):
     def _find_rests(self, *, count_updates: bool) -> NDArray[np.uint8]:
         """Return a byte for each piece of neurons whose inputs are all from synapses, and set its address.
 
-        Other pieces are never silent. Make their flags of groups, too, see `kernels.engine.clocked.awake`.
+        Other pieces are never silent. Make their flags of groups, too, see `kernels.engine.clocked.awake`. Small
+        networks have none: looking gains them nothing, and takes longer to compile than all else.
         """
+        neurons = sum(cells.population.size for cells in self.compiled.cells.values())
         blocks = self.compiled.layout.blocks
         begins = {}
         total = 0
         for p, row in enumerate(self._units):
             inputs = self._inputs.rows[row[col.FIRST_INPUT] : row[col.LAST_INPUT], col.I_KIND]
             called = bool((inputs == col.INPUT_CALLED).any()) or bool(row[col.VOLTAGES])
-            if row[col.KIND] == col.NEURONS and not called and not count_updates:
+            if row[col.KIND] == col.NEURONS and not called and not count_updates and neurons >= WATCHED:
                 begins[p] = total
                 total += blocks * -(-int(row[col.PART]) // views.PIECE)
         rests = np.zeros(max(total, 1), np.uint8)
@@ -257,6 +265,79 @@ class GridWorkspace(Uncopied):
             ]
             longest = min(delays, default=compiled.interval + limit) - compiled.interval
             self._units[p, col.WAITS] = min(longest, limit)
+
+    def _find_parts(self) -> None:
+        """Set the addresses of the parts of a step; those that the network lacks are 0, and not compiled."""
+        real = self.compiled.real
+        forms = set(self._rows[:, deliver.FORM].tolist())
+        listed = forms - {deliver.QUEUE}
+
+        def part(function: Callable[..., object], *, needed: bool) -> int:
+            return address_of_part(function, real) if needed else 0
+
+        self._opener = part(arrivals.open_groups, needed=deliver.GROUPS in forms)
+        self._parts = {
+            "scheduler": scheduler(self._rows),
+            "enqueuer": part(arrivals.enqueue, needed=deliver.QUEUE in forms),
+            "deliverer": part(arrivals.deliver_due, needed=bool(listed)),
+            "arrival_learner": part(learners.learn_arrivals, needed=len(self.plastic.table) > 0),
+            "target_learner": part(learners.learn_targets, needed=len(self._posts) > 0),
+            "catcher": part(late.catch_up_all, needed=bool(self._units[:, col.RESTS].any())),
+            "exchanger": int(self._exchange[exchange.CALLED]),
+        }
+
+    def _make_rooms(self, counters: int) -> None:
+        """Make the memory that each thread works in, and tell it where everything lies."""
+        compiled = self.compiled
+        layout = compiled.layout
+        task = {
+            **self._parts,
+            "threads": self.threads,
+            "page_blocks": layout.page_blocks,
+            "block_slots": layout.block_slots,
+            "blocks": layout.blocks,
+            "interval": compiled.interval,
+            "units": address(self._units),
+            "unit_count": len(self._units),
+            "rows": address(self._rows),
+            "row_count": len(self._rows),
+            "plastic": address(self.plastic.table),
+            "plastic_count": len(self.plastic.table),
+            "posts": address(self._posts),
+            "post_count": len(self._posts),
+            "members": address(self._members),
+            "entries": layout.width,
+            "offsets": address(self.log_offsets),
+            "columns": self.log_offsets.shape[1],
+            "queue": address(self.queue),
+            "depth": self.queue.shape[0],
+            "queue_row": self.queue.shape[1],
+            "exchange": address(self._exchange),
+        }
+        places = {
+            "inputs": address(self._inputs.rows),
+            "counts": address(self._counts),
+            "sums": address(self._sums),
+            "fixed": address(self._fixed),
+            "queue": address(self.queue),
+            "depth": self.queue.shape[0],
+            "queue_row": self.queue.shape[1],
+            "zero_row": address(self._zero_row),
+            "entries": layout.width,
+        }
+        self._rooms = []
+        for thread in range(self.threads):
+            room = ThreadRoom(
+                compiled.real,
+                receptors=max(len(self._sums), 1),
+                states=int(self._units[:, col.STATES].max(initial=1)),
+                slots=self._sums.shape[1],
+                counters=counters,
+            )
+            own = {"changes": address(self.changes[thread]), "drawn": address(self.drawn[thread])}
+            begin, end = self._cuts[thread : thread + 2]
+            room.own(thread, begin, end, task, places | own)
+            self._rooms.append(room)
 
     def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Return to the initial state, with these recordings for the spike sources and this table of probes.
@@ -429,66 +510,32 @@ class GridWorkspace(Uncopied):
     def _run(self, last: int, trial: int) -> None:
         """Run the loop in threads up to step `last`, or until a log could become full; move on to the step reached."""
         sync = aligned((self.threads * APART,), np.int64)
-        last_step = np.zeros(self.threads, np.int64)
-        compiled = self.compiled
-        layout = self.compiled.layout
-        spins = 0 if self._crowded else SPINS
-
-        opens = int(not self._has_cursors)
-        states = int(self._units[:, col.STATES].max(initial=1))
         # Probes read the state of every step.
         patience = 0 if len(self._probes) else self._patience
-        clock = views.Clock(
-            first=self.step,
-            last=last,
-            log_start=self._log_start,
-            queued=self._queued,
-            interval=compiled.interval,
-            trial=trial,
-            opens=opens,
-            states=states,
-            patience=patience,
-            late=int(self._units[:, col.WAITS].max(initial=0)),
-        )
-        log = views.Log(self.log, self.log_offsets, self._max_spikes)
-        tables = views.GridTables(
-            units=self._units,
-            rows=self._rows,
-            row_weights=self._row_weights,
-            inputs=self._inputs.rows,
-            input_weights=self._inputs.weights,
-            plastic=self.plastic.table,
-            posts=self._posts,
-            members=self._members,
-            probes=self._probes,
-            exchange=self._exchange,
-            scheduler=self._scheduler,
-            stepper=self._stepper,
-        )
-        arrivals = views.ArrivalBuffers(
-            counts=self._counts,
-            sums=self._sums,
-            fixed=self._fixed,
-            queue=self.queue,
-            zero_row=self._zero_row.ctypes.data,
-            page_blocks=layout.page_blocks,
-            block_slots=layout.block_slots,
-        )
-        counters = views.Counters(self.changes, self.drawn, last_step)
+        task = {
+            "sync": address(sync),
+            "spins": 0 if self._crowded else SPINS,
+            "epoch": 0,
+            "first": self.step,
+            "last": last,
+            "log_start": self._log_start,
+            "queued": self._queued,
+            "trial": trial,
+            "patience": patience,
+            "late": int(self._units[:, col.WAITS].max(initial=0)),
+            "probes": address(self._probes),
+            "probe_count": len(self._probes),
+            "spikes": address(self.log),
+            "room": self.log.shape[1],
+            "max_spikes": address(self._max_spikes),
+            "opener": 0 if self._has_cursors else self._opener,
+            "sampler": address_of_part(sample, self.compiled.real) if len(self._probes) else 0,
+        }
 
         def work(thread: int) -> None:
             if self._shared:
                 move_to_own_core(self._place * self.threads + thread)
-            begin, end = self._cuts[thread : thread + 2]
-            team = views.ThreadTeam(
-                thread=thread,
-                threads=self.threads,
-                begin_block=begin,
-                end_block=end,
-                sync=sync.ctypes.data,
-                spins=spins,
-            )
-            loop.run(team, clock, tables, log, arrivals, counters)
+            self._rooms[thread].run(task, self._row_weights, self._inputs.weights)
 
         others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.threads)]
         for other in others:
@@ -498,10 +545,11 @@ class GridWorkspace(Uncopied):
             other.join()
         # To read them from the log again took 6 % of a run of the microcircuit, 15 % where pieces were short.
         self._has_cursors = True
-        if last_step[0] > self.step:
+        reached = int(self._rooms[0].task["first"][0])
+        if reached > self.step:
             # What was fired before the last meeting has been queued.
-            self._queued = last_step[0] - ((last_step[0] - self.step - 1) % compiled.interval + 1)
-        self.step = int(last_step[0])
+            self._queued = reached - ((reached - self.step - 1) % self.compiled.interval + 1)
+        self.step = reached
 
     def _check_finite(self, first: int) -> None:
         """Raise in all processes if a state of any is not finite after the steps from `first` on.

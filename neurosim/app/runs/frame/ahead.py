@@ -22,33 +22,34 @@ from pathlib import Path
 SWITCH = "NEUROSIM_COMPILE_AHEAD"
 
 
-def _engine() -> None:
-    """Compile the run loop of networks, by one source and one step: what steps neurons is a part of its own."""
-    import numpy as np
-
-    from ....data.spikes import Spikes
-    from ....engine.batch import simulate
-    from ....network.network import Network
-    from ....network.population import Population
-    from ....network.stimuli import SpikeSource
-
-    silence = Spikes(np.zeros(0), np.zeros(0, np.int32), 1, 1e-3)
-    simulate(Network([Population("source", 1, SpikeSource())]), silence, clock=1e-3)
-
-
-def _neurons() -> None:
-    """Compile what steps the neurons of a network."""
-    import numpy as np
-
-    from ....kernels.engine.clocked.neurons import address_of_step
-
-    address_of_step(np.float32)
-
-
 def _network() -> None:
-    """Compile both, one after the other."""
-    _engine()
-    _neurons()
+    """Compile what draws, steps and reads a network, by a small liquid."""
+    import numpy as np
+
+    from ....data.spikes import Recordings, Spikes
+    from ....learning.liquid.liquid import Liquid
+
+    liquid = Liquid((2, 12, 12), neurons=20, in_degree=4)
+    silence = Spikes(np.zeros(0), np.zeros(0, np.int32), 288, 0.01, (2, 12, 12))
+    liquid.run(Recordings.collect([silence]), threads=1, count_updates=True)
+
+
+def _gradient() -> None:
+    """Compile the way back through layers of LIF on events, on no work."""
+    import numpy as np
+
+    from ....kernels.layers.convolution.cpu import _gather
+    from ....kernels.layers.scan.lif_lanes import backward_lif
+    from ....kernels.layers.spike_linear.cpu import _product
+
+    row = np.zeros((1, 1), np.float32)
+    states = row[None]
+    how = (0, 0, 0, 0.0, 0.0, 0.0)
+    backward_lif(how, row, row, states, row, row, row, False, None, 0, 0)
+    starts = np.zeros(2, np.int64)
+    units = np.zeros(1, np.int32)
+    _product(starts[None], 1, units, row[0], row, 0, 0, 0, 0, row)
+    _gather(starts, units, row[0], states, units[None], 1, 1, 1, 0, 0, row)
 
 
 def _memory() -> None:
@@ -85,17 +86,16 @@ class KernelPart:
 
 
 PARTS: Mapping[str, KernelPart] = {
-    "engine": KernelPart("engine.clocked.loop.run", _engine),
-    "neurons": KernelPart("engine.clocked.neurons.step_neurons", _neurons),
-    "network": KernelPart("engine.clocked.neurons.step_neurons", _network),
+    "network": KernelPart("engine.clocked.loop.run", _network),
+    "gradient": KernelPart("layers.scan.lif_lanes.backward_lif", _gradient),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
     "counts": KernelPart("spikes.accumulate.cpu._gather", _counts),
 }
 # Parts that a command needs: those that take longest, by the clock on two cores.
 OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "demo": ("engine", "neurons"),
-    "simulate": ("engine", "neurons"),
-    "train": ("network",),
+    "demo": ("network",),
+    "simulate": ("network",),
+    "train": ("gradient", "network"),
     "memory store": ("memory",),
     "convert model": ("counts",),
 }
