@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from inspect import unwrap
 
 import numpy as np
@@ -80,3 +84,26 @@ def test_accuracies_say_their_number_and_interval() -> None:
 def shown(fact: Fact) -> str:
     """Return the row of a fact on a terminal."""
     return Overview(title="a run", lead=[], facts=[fact]).text(RunResult()).splitlines()[1].strip()
+
+
+def test_another_process_gives_the_same_accuracies(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[bool] = []
+
+    @contextmanager
+    def called(function: Callable[..., object], *arguments: object) -> Iterator[Callable[[], object]]:
+        copies = pickle.loads(pickle.dumps(arguments))
+        sent.append(True)
+        yield partial(function, *copies)
+
+    monkeypatch.setattr(baselines, "called_beside", called)
+    monkeypatch.setattr(baselines, "MIN_BESIDE", 2)
+    train, test = bars(4), bars(2)
+    expected = unwrap(baselines.measure_baselines)(train, test)
+    with baselines.baselines_beside(train, test, free_core=True) as answers:
+        assert answers() == expected
+    assert sent == [True]
+    with baselines.baselines_beside(train, test, free_core=False) as answers:
+        assert answers().keys() == expected.keys()
+    monkeypatch.setattr(baselines, "MAX_BESIDE", 3)
+    with baselines.baselines_beside(train, test, free_core=True):
+        assert sent == [True]

@@ -19,7 +19,8 @@ def train_once(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     from neurosim.app.runs.memory import items
 
     # Not in a process of their own, which remembers nothing.
-    replace(items, "MIN_BESIDE", 10**9)
+    for module in (items, baselines):
+        replace(module, "MIN_BESIDE", 10**9)
     for name in ("measure_baselines", "train_frame_cnn"):
         once = _remembering(getattr(baselines, name))
         replace(baselines, name, once)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...data.spikes import Recordings
 from .data import even
+from .frame.beside import called_beside
 from .frame.config import Baselines, Energy
 from .frame_cnn import train_frame_cnn
 from .score import FrameCNN, OtherClassifiers
@@ -18,6 +22,9 @@ from .summary import labels_of
 
 WINDOWS = 3
 MAX_UNITS = 600  # of the sensor, after neighbours were summed: more cost seconds and no baseline was better
+# Recordings to learn from that are worth another process, and those whose counts are sent to it.
+MIN_BESIDE = 300
+MAX_BESIDE = 10_000
 MAX_TRAIN = 3000  # recordings that are learned from, evenly over classes
 NAMES = ("logistic regression", "nearest neighbour", "RBF SVM", "naive Bayes on patches")
 # Of the dictionary of patches: its words, side and distance of patches along both axes of a camera or along channels,
@@ -30,6 +37,38 @@ DRAWN = 5000
 SMOOTHING = 0.1
 
 
+@dataclass(frozen=True, eq=False)
+class CountedEvents:
+    """What simple classifiers see of some recordings and are trained on, and of those that they answer.
+
+    Attributes:
+        x, z: `features` of both.
+        labels: [n] classes of the first.
+        shape: of the sensor.
+    """
+
+    x: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    z: NDArray[np.float32]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, train: Recordings, test: Recordings) -> CountedEvents:
+        """Return those of at most `MAX_TRAIN` recordings, and of all test recordings."""
+        some = train.select(even(labels_of(train), MAX_TRAIN))
+        return cls(features(some), labels_of(some), features(test), tuple(train.shape))
+
+    def answers(self) -> list[NDArray[np.int64]]:
+        """Return the classes of the test recordings by each of `NAMES`."""
+        from threadpoolctl import threadpool_limits
+
+        # One thread: sums in another order could move an answer at a border.
+        with threadpool_limits(1):
+            simple = answers_of(self.x, self.labels, self.z)
+            patches = _naive_bayes(_patches(self.x, self.shape), self.labels, _patches(self.z, self.shape))
+        return [*simple, patches]
+
+
 def measure_baselines(train: Recordings, test: Recordings) -> Mapping[str, float]:
     """Return the test accuracies of simple classifiers, by name in `NAMES`.
 
@@ -37,17 +76,27 @@ def measure_baselines(train: Recordings, test: Recordings) -> Mapping[str, float
     patches. Settings are the same for all data; they were chosen on folds of the training recordings of N-MNIST-800
     and FSDD-SHD.
     """
-    from threadpoolctl import threadpool_limits
+    return _accuracies(CountedEvents.of(train, test).answers(), test)
 
-    some = train.select(even(labels_of(train), MAX_TRAIN))
-    labels = labels_of(some)
-    # One thread: sums in another order could move an answer at a border.
-    x = features(some)
-    z = features(test)
-    with threadpool_limits(1):
-        answers = [*answers_of(x, labels, z)]
-        answers.append(_naive_bayes(_patches(x, train.shape), labels, _patches(z, train.shape)))
-    return {name: float(np.mean(predicted == labels_of(test))) for name, predicted in zip(NAMES, answers, strict=True)}
+
+@contextmanager
+def baselines_beside(
+    train: Recordings, test: Recordings, *, free_core: bool
+) -> Iterator[Callable[[], Mapping[str, float]]]:
+    """Let another process do what `measure_baselines` does, where a core is free; yield a function that waits for it.
+
+    Where none is, or recordings are few or very many, the function does it.
+    """
+    if not (free_core and MIN_BESIDE <= len(train) <= MAX_BESIDE - len(test)):
+        yield functools.partial(measure_baselines, train, test)
+        return
+    with called_beside(CountedEvents.answers, CountedEvents.of(train, test)) as answers:
+        yield lambda: _accuracies(answers(), test)
+
+
+def _accuracies(answers: Sequence[NDArray[np.int64]], test: Recordings) -> Mapping[str, float]:
+    labels = labels_of(test)
+    return {name: float(np.mean(predicted == labels)) for name, predicted in zip(NAMES, answers, strict=True)}
 
 
 class ComparisonConfig(Protocol):

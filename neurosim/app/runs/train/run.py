@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +14,14 @@ from ....base.distribution import install
 from ....base.errors import NeurosimMissingError
 from ....data.spikes import Recordings
 from ....learning.training.binning import Binning
-from ..baselines import measure_comparison
+from ..baselines import baselines_beside, measure_cnn
 from ..data import Splits
+from ..frame.beside import has_free_core
 from ..frame.kind import Inputs, Run
 from ..frame.logs import training_logs
 from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..score import score_answers
+from ..score import OtherClassifiers, score_answers
 from ..summary import DataResult, data_facts, labels_of
 from .config import TrainConfig
 from .liquid_member import LiquidAnswers, run_liquid, scaling, spread_of
@@ -169,6 +170,12 @@ def _epoch_logs(
 
 def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
     """Train on the training recordings, test on the test recordings, and run the network event by event."""
+    free_core = crew is None and has_free_core(run.options)
+    with baselines_beside(run.inputs.train, run.inputs.test, free_core=free_core) as baselines:
+        return _train_and_run(run, crew, baselines)
+
+
+def _train_and_run(run: TrainRun, crew: Team | None, baselines: Callable[[], Mapping[str, float]]) -> TrainResult:
     config = run.config
     test = run.inputs.test
     with run.time("train"):
@@ -196,7 +203,7 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
         tested = in_engine(run, nets, liquid, binning, predicted)
     parameters = sum(p.numel() for member in members for p in member.net.parameters())
     with run.time("baselines"):
-        others = measure_comparison(config, run.inputs.train, test, parameters)
+        others = OtherClassifiers(baselines=baselines(), cnn=measure_cnn(config, run.inputs.train, test, parameters))
     alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
     rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
     if liquid is not None:
