@@ -170,7 +170,7 @@ def _epoch_logs(
 
 def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
     """Train on the training recordings, test on the test recordings, and run the network event by event."""
-    free_core = crew is None and has_free_core(run.options)
+    free_core = (crew is None or crew.size == 1) and has_free_core(run.options)
     with baselines_beside(run.inputs.train, run.inputs.test, free_core=free_core) as baselines:
         return _train_and_run(run, crew, baselines)
 
