@@ -180,7 +180,12 @@ def test_counters_do_not_overflow(copies: int) -> None:
     targets = 40
     pre, post = np.divmod(np.arange(sources * targets), targets)
     network = Network(
-        [Population("in", sources, SpikeSource()), Population("out", targets, LIF(tau_mem=1e9, v_threshold=1e9))],
+        [
+            Population("in", sources, SpikeSource()),
+            Population("out", targets, LIF(tau_mem=1e9, v_threshold=1e9)),
+            # Rows of bits want a network of some size.
+            Population("silent", 2000, LIF(tau_mem=1e9, v_threshold=1e9)),
+        ],
         [Projection("in", "out", FromList(np.repeat(pre, copies), np.repeat(post, copies)), 1.0, DT)],
     )
     plan = compile_network(network, DT, 0, np.dtype(np.float64))
