@@ -131,7 +131,7 @@ def same(a: tuple[str, dict[str, np.ndarray]], b: tuple[str, dict[str, np.ndarra
 @pytest.mark.parametrize("precision", sampled(["float32", "float64"], ["float32"]))
 def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "MIN_WORK", 0)  # or so small a network would get one thread
-    monkeypatch.setattr(layout, "BLOCK_UNITS", 1024)  # and would be cut for two at most
+    monkeypatch.setattr(layout, "BLOCK_UNITS", 512)  # and would be cut for two at most
     drawn = learner()
     one = Simulation(drawn, clock=1e-4, precision=precision, threads=1)
     reference = finished(one, (0.06,))
