@@ -24,20 +24,20 @@ BOUNDED = LanguageConfig((), logit_scale=0.5, logit_cap=2.0)
 
 
 @pytest.fixture(params=["dense", "bias", "bfloat16", "spiked"])
-def head(request: pytest.FixtureRequest) -> logits.Head:
+def head(request: pytest.FixtureRequest) -> logits.LogitHead:
     torch.manual_seed(2)
     dense = nn.Linear(16, WORDS, bias=request.param == "bias").requires_grad_(False)
     if request.param == "bfloat16":
-        return logits.Head(dense.bfloat16(), BOUNDED.logits)
+        return logits.LogitHead(dense.bfloat16(), BOUNDED.logits)
     if request.param == "spiked":
-        return logits.Head(SpikedLinear(dense, ternary(2.0)), BOUNDED.logits)
-    return logits.Head(dense, BOUNDED.logits)
+        return logits.LogitHead(SpikedLinear(dense, ternary(2.0)), BOUNDED.logits)
+    return logits.LogitHead(dense, BOUNDED.logits)
 
 
 @pytest.mark.parametrize("words", [5, 37, 64])
 @pytest.mark.parametrize("at_once", [1, 30, 10**6])
 def test_parts_add_up_to_the_whole(
-    head: logits.Head, words: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+    head: logits.LogitHead, words: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logits, "WORDS", words)
     monkeypatch.setattr(logits, "LOGITS", at_once)
@@ -61,6 +61,6 @@ def test_parts_add_up_to_the_whole(
 def test_nan_is_passed_on() -> None:
     hidden = drawn(3, 4)
     hidden[1, 2] = torch.nan
-    head = logits.Head(nn.Linear(4, 9).requires_grad_(False), LanguageConfig(()).logits)
+    head = logits.LogitHead(nn.Linear(4, 9).requires_grad_(False), LanguageConfig(()).logits)
     read = logits.likelihoods(head, hidden, torch.zeros(3, dtype=torch.int64))
     assert read.losses.isnan().tolist() == [False, True, False]

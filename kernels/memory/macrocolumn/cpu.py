@@ -391,7 +391,8 @@ def run(inputs, weights, trace, results, keys, rule, learn, back_off, begin, end
             results.familiarity[f, m] = g
             if learn:
                 if others is None:
-                    stages, last = weights.stages[0][m], weights.last[0][m]
+                    stages = weights.stages[0][m]
+                    last = weights.last[0][m]
                     bind(
                         weights.u[m], stages, last, room.active, code, units, max_on[0], weights.clock[m], count
                     )  # fmt: skip

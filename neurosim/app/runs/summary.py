@@ -75,7 +75,7 @@ class RecordingsResult(Score, OtherClassifiers, DataResult, RunResult):
         real_time_factor: wall-clock seconds a simulated second of the test recordings, event by event.
         simulated_seconds: of the test recordings.
         transductive: group whose recordings were answered together, such as "speaker"; "": each was answered alone.
-        measures, energy: as `measure.measure` and `measure.energy` return them.
+        measures, energy: as `engine.measure` and `engine.energy` return them.
         shape: of the input.
         shown: the recordings whose spikes the folder keeps.
     """

@@ -21,7 +21,7 @@ LOGITS = 2**22  # that exist at a time: 16 MB
 WORDS = 2**11  # of a dense head that are read at a time
 
 
-class Head(NamedTuple):
+class LogitHead(NamedTuple):
     """The output layer of a model.
 
     Attributes:
@@ -60,12 +60,12 @@ class LogitPart(NamedTuple):
     logits: list[Tensor]
 
 
-def head_of(model: LanguageModel) -> Head:
+def head_of(model: LanguageModel) -> LogitHead:
     """Return the output layer of a model."""
-    return Head(cast(nn.Linear | SpikedLinear, model.lm_head), model.config.logits)
+    return LogitHead(cast(nn.Linear | SpikedLinear, model.lm_head), model.config.logits)
 
 
-def likelihoods(head: Head, hidden: Tensor, following: Tensor) -> Likelihoods:
+def likelihoods(head: LogitHead, hidden: Tensor, following: Tensor) -> Likelihoods:
     """Return the predictions of a head from its inputs [n, D], and the losses of the tokens [n] that follow."""
     log_sums = hidden.new_full((len(hidden),), -torch.inf)
     largest = log_sums.clone()
@@ -86,7 +86,7 @@ def likelihoods(head: Head, hidden: Tensor, following: Tensor) -> Likelihoods:
     return Likelihoods(log_sums - targets, log_sums, likeliest)
 
 
-def logit_parts(heads: Sequence[Head], hidden: Sequence[Tensor]) -> Iterator[LogitPart]:
+def logit_parts(heads: Sequence[LogitHead], hidden: Sequence[Tensor]) -> Iterator[LogitPart]:
     """Yield the logits by heads of one vocabulary, each from inputs [n, D] of its own, part by part."""
     vocabulary = heads[0].layer.out_features
     if all(isinstance(head.layer, nn.Linear) for head in heads):
@@ -103,7 +103,7 @@ def logit_parts(heads: Sequence[Head], hidden: Sequence[Tensor]) -> Iterator[Log
             yield LogitPart(rows, words, logits)
 
 
-def _logits(head: Head, inputs: Tensor, words: slice) -> Tensor:
+def _logits(head: LogitHead, inputs: Tensor, words: slice) -> Tensor:
     """Return the logits of some words; those of all words by a head in spikes."""
     layer = head.layer
     if isinstance(layer, SpikedLinear):

@@ -101,8 +101,8 @@ class AttentionSpec:
     """A stack of attention layers that reads recordings bin by bin; its answer is the mean of what it says after each.
 
     Attributes:
-        kind: of attention, a name of `attention.KINDS`, or of `grid_net.GRID_KINDS` for layers over the pixels of a
-            recording's counts, which are not converted into spikes; None: no such network, in a config.
+        kind: of attention, a name of `attention.kinds.KINDS`, or of `grid_net.GRID_KINDS` for layers over the pixels of
+            a recording's counts, which are not converted into spikes; None: no such network, in a config.
         options: of that kind.
         layers: number of layers.
         width, hidden: channels of the residual stream and of the feed-forward layers; hidden 0: no such layers.

@@ -1,5 +1,5 @@
 """A trained Expressive Leaky Memory neuron (Spieler et al., ICLR 2024) as a windowed population: events select rows of
-weights, and a small network writes leaky memories once a window. `layers.ELM` trains it."""
+weights, and a small network writes leaky memories once a window. `learning.layers.elm.ELM` trains it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         def numpy(self) -> NDArray[Any]: ...
 
     class TrainedELM(Protocol):
-        """Attributes of a `layers.ELM` that are used here."""
+        """Attributes of a `learning.layers.elm.ELM` that are used here."""
 
         dt: float
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class ELMUnits(WindowModel):
-    """The neuron of `layers.ELM` with its trained weights, one window being one step of `dt`.
+    """The neuron of `learning.layers.elm.ELM` with its trained weights, one window being one step of `dt`.
 
         d = k_s d + sum of rows[i] over the events of input i       drive of the hidden layer by the branches
         h = relu(d + hidden_bias + (keep m) inner)
@@ -97,7 +97,7 @@ class ELMUnits(WindowModel):
 
     @classmethod
     def of(cls, elm: TrainedELM) -> ELMUnits:
-        """Return the trained `layers.ELM` for a network; its outputs agree with `ELM.forward` to float32 rounding."""
+        """Return a trained `ELM` for a network; its outputs agree with `ELM.forward` to float32 rounding."""
         arrays = {name: tensor.detach().numpy() for name, tensor in elm.folded().items()}
         return cls(elm.dt, float(arrays.pop("decay")), **arrays)
 

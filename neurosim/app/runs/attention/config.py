@@ -36,8 +36,8 @@ class ProbeSettings:
     """The models.
 
     Attributes:
-        kinds: a name of `attention.KINDS`, a preset of `attention.patterns` ("based") or a hybrid of both, bottom to
-            top ("gla*3+window"), for each model.
+        kinds: a name of `attention.kinds.KINDS`, a preset of `attention.patterns` ("based") or a hybrid of both, bottom
+            to top ("gla*3+window"), for each model.
         options: of these kinds, by kind; they replace those of a preset.
         layers: number of layers, over which a hybrid is repeated. Default: once the hybrid.
         width: channels of the residual stream.

@@ -28,8 +28,8 @@ class TaskWork(Record):
         task: its name.
         updates: numbers written into weights while it was learned (`Learner.updates`), the mean over seeds.
         memory: bytes that the learner then holds, by part (`Learner.memory_bytes`), the largest over seeds.
-        measures: of answering, as `measure.measure` returns them; the layers are summed over seeds.
-        energy: of answering an item, as `measure.energy` returns it; None in the results of a trial.
+        measures: of answering, as `engine.measure` returns them; the layers are summed over seeds.
+        energy: of answering an item, as `engine.energy` returns it; None in the results of a trial.
         reasons: why a figure is None, by its name.
     """
 

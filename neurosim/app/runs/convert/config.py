@@ -215,7 +215,7 @@ class Layers:
     """Layers of one kind in a hybrid.
 
     Attributes:
-        kind: of attention, a name of `attention.KINDS`.
+        kind: of attention, a name of `attention.kinds.KINDS`.
         options: of that kind; where none are given, those that suit it.
         count: number of such layers, one above the other.
     """
@@ -230,7 +230,7 @@ class Model:
     """The language model that is trained.
 
     Attributes:
-        kind: of attention, a name of `attention.KINDS`.
+        kind: of attention, a name of `attention.kinds.KINDS`.
         options: of that kind.
         pattern: kinds of a hybrid, bottom to top, instead of `kind`: "gla*3,window".
         stack: the same as a list of tables [[model.stack]], each with options of its own.

@@ -126,7 +126,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
         entries: number of counts that were compared.
         layers: costs of each linear layer.
         processes: the estimates of `baselines` in other processes.
-        measures, energy: as `measure.measure` and `measure.energy` return them, of the linear layers and of the states
+        measures, energy: as `engine.measure` and `engine.energy` return them, of the linear layers and of the states
             between them; the operations and energies by layer, and beside dense networks, are of the linear layers.
         alone: losses with each layer alone in spikes, by its name, on `alone_tokens` tokens.
         execution: the same text with rows of weights added.

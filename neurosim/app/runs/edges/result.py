@@ -48,7 +48,7 @@ class EdgesResult(RunResult):
         table: name of the table of rates in the run folder.
         rows: of this table.
         highest: the neurons with the highest rates among them.
-        measures, energy: as `measure.measure` and `measure.energy` return them, of the first trial.
+        measures, energy: as `engine.measure` and `engine.energy` return them, of the first trial.
     """
 
     kind: str = "edges"

@@ -122,7 +122,7 @@ class MemoryResult(Score, OtherClassifiers, RunResult):
         operations: of a recall: of the items of the split ("recall") and of stored items ("stored_recall").
         outside_bounds: items with too few or too many active bits for the column.
         digest: SHA-256 of stored and new items, and of their codes.
-        measures, energy: of the recall, as `measure.measure` and `measure.energy` return them.
+        measures, energy: of the recall, as `engine.measure` and `engine.energy` return them.
         growth: while the dataset was stored; `random`, the same with random items beyond the capacity.
         noise: with bits moved.
         warnings: messages for the user.

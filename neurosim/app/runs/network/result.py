@@ -52,7 +52,7 @@ class NetworkResult(RunResult):
         simulated_seconds: biological time.
         real_time_factor: wall-clock seconds a simulated second.
         build_s, run_s: wall-clock seconds of preparing and of running the network.
-        measures, energy: as `measure.measure` and `measure.energy` return them; None where no layer did any work.
+        measures, energy: as `engine.measure` and `engine.energy` return them; None where no layer did any work.
         probes: the variables that were recorded.
     """
 

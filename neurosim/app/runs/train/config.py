@@ -197,7 +197,7 @@ class TrainConfig(RunConfig):
         network: the network of spiking neurons that is trained, unless `attention.kind` or `elm.memory` is given; see
             `training.NetworkSpec`.
         attention: attention layers that are trained in its place where `attention.kind` is given, then converted into
-            spikes; see `training.AttentionSpec`.
+            spikes; see `learning.AttentionSpec`.
         elm: an ELM neuron that is trained in its place where `elm.memory` is given; see `training.ELMSpec`.
         training: how it learns; see `training.TrainingSpec`.
         validation: the recordings that decide when it stops.

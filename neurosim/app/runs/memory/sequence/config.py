@@ -47,7 +47,7 @@ class WindowStream:
 
 @dataclass(frozen=True)
 class Pooler:
-    """The spatial pooler; see `dendrites.SpatialPooler`.
+    """The spatial pooler; see `memory.SpatialPooler`.
 
     Attributes:
         columns, density, boost: as there.
