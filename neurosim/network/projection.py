@@ -1,4 +1,4 @@
-"""What joins populations: projections of synapses onto neurons, and links onto windowed populations."""
+"""Connections of populations: projections of synapses onto neurons, and links onto windowed populations."""
 
 from __future__ import annotations
 

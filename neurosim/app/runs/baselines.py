@@ -39,7 +39,7 @@ SMOOTHING = 0.1
 
 @dataclass(frozen=True, eq=False)
 class CountedEvents:
-    """What simple classifiers see of some recordings and are trained on, and of those that they answer.
+    """Counted events: of recordings that simple classifiers learn, and of those that they answer.
 
     Attributes:
         x, z: `features` of both.

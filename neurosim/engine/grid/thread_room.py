@@ -23,7 +23,7 @@ DUE_ROWS = 1024
 
 
 class ThreadRoom(Uncopied):
-    """What one thread of the run loop works in.
+    """Memory that one thread of the run loop works in.
 
     Attributes:
         task, stepping, places: [1] of the records of `kernels.engine.clocked.views`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from ....base.errors import NeurosimInputError, lookup
 from ....base.json_toml import read_toml
@@ -134,8 +134,8 @@ def table_in(settings: Mapping[str, object], name: str) -> Mapping[str, object]:
 class RunConfig:
     """Base of the settings that decide the results of a run; each kind of run derives its own."""
 
-    # Whether runs learn a part of the datasets of `FIRST_LOOK` by default. No annotation: it is no setting.
-    has_first_look = False
+    # Whether runs learn a part of the datasets of `FIRST_LOOK` by default.
+    has_first_look: ClassVar[bool] = False
 
     @classmethod
     def configure(

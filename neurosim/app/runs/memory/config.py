@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from ....base.errors import require
 from ....base.rules import Count, Fraction, Natural, Positive, Rule, Seed
@@ -187,7 +187,7 @@ class MemoryConfig(RunConfig):
         baselines: what the answers of `store` are compared with.
     """
 
-    has_first_look = True
+    has_first_look: ClassVar[bool] = True
 
     seed: Seed = 0
     data: Data

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from ....base.errors import NeurosimInputError, require
 from ....base.plain import from_plain
@@ -205,7 +205,7 @@ class TrainConfig(RunConfig):
         baselines: what the run is compared with.
     """
 
-    has_first_look = True
+    has_first_look: ClassVar[bool] = True
 
     seed: Seed = 0
     members: Count = 1

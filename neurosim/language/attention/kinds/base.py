@@ -211,7 +211,7 @@ class Mixer(nn.Module, ABC):
 
     @property
     def sees_everything(self) -> bool:
-        """Whether a token sees all earlier ones, also at distances that training has not shown."""
+        """Say whether a token sees all earlier ones, also at distances that training has not shown."""
         return False
 
     def tokens_to_keep(self, inputs: Inputs) -> Tensor | None:

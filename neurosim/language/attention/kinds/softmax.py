@@ -165,7 +165,7 @@ class SoftmaxAttention(CachedAttention):
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is softmax over the tokens so far or the last ones, by no algorithm of a subclass."""
+        """Say whether this is softmax over the tokens so far or the last ones, by no algorithm of a subclass."""
         return type(self).chunked is CachedAttention.chunked
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from .....base.rules import Count, NotEmpty, Rule
 from ..config import MemoryConfig
@@ -38,7 +38,7 @@ class EpisodesConfig(MemoryConfig):
     episodes: Episodes = Episodes()
 
     # Episodes are few items each, whatever the number to draw from.
-    has_first_look = False
+    has_first_look: ClassVar[bool] = False
 
 
 # The kind of run finds its settings by this name.
