@@ -203,6 +203,29 @@ def test_calibration_names_experts_that_no_token_reached(tmp_path: Path) -> None
         convert(read_model(tmp_path), Coding("calibrated"), torch.zeros(40, dtype=torch.int64), windows=1, length=8)
 
 
+@pytest.mark.parametrize(
+    ("case", "parts"),
+    [("mixtral", ("w1", "w3", "w2")), ("qwen3-next", ("gate_proj", "up_proj", "down_proj"))],
+)
+def test_experts_of_a_state_dict_in_one_tensor(tmp_path: Path, case: str, parts: tuple[str, str, str]) -> None:
+    """What transformers 5 has in memory and saves with `save_original_format=False`."""
+    from safetensors.torch import load_file, save_file
+
+    write_folder(case, tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    made = {name: value for name, value in stored.items() if ".experts." not in name}
+    for place in {name.partition(".experts.")[0] for name in set(stored) - set(made)}:
+        count = len(stored[f"{place}.gate.weight"])
+        gates, ups, downs = ([stored[f"{place}.experts.{k}.{part}.weight"] for k in range(count)] for part in parts)
+        inside = f"{place.replace('block_sparse_moe', 'mlp')}.experts"
+        made[f"{inside}.gate_up_proj"] = torch.cat([torch.stack(gates), torch.stack(ups)], 1)
+        made[f"{inside}.down_proj"] = torch.stack(downs)
+    save_file(made, tmp_path / "model.safetensors")
+    expected = recorded_logits(case)
+    with torch.no_grad():
+        assert float((read_model(tmp_path)(tokens())[0] - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+
+
 def test_experts_of_granite_in_one_tensor(tmp_path: Path) -> None:
     """Those of Mixtral, and an expert that every token passes, whose gates lie above their values."""
     from safetensors.torch import load_file, save_file

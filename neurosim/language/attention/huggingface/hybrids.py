@@ -15,7 +15,7 @@ from ..experts import ExpertsSpec
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options, require
 from .llama import BLOCK, OUTER, activation, positions
-from .mixtures import MIXTRAL_PARTS, either, expert, qwen_experts, some_layers
+from .mixtures import MIXTRAL_PARTS, either, expert, experts_apart, qwen_experts, some_layers
 from .reader import CheckpointReader, Tensors
 
 KINDS = {"full_attention": "softmax", "linear_attention": "linear"}
@@ -111,7 +111,7 @@ _PROJECTIONS = {"in_proj_z": "g_proj", "in_proj_b": "b_proj", "in_proj_a": "a_pr
 def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Cut the tensors that hold several projections; norms, except of outputs, have weights about 0 there."""
     changed: Tensors = {}
-    for name, value in tensors.items():
+    for name, value in experts_apart(tensors).items():
         path = name.split(".")
         part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
         options: dict[str, Any] = dict(config.layers[int(path[1])].options) if part else {}
@@ -252,7 +252,7 @@ _LOW_RANK = {"f_a_proj": "f_proj.0", "f_b_proj": "f_proj.1", "g_a_proj": "g_proj
 def _change_kimi(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Rename low-rank maps and experts; the gate of outputs has a bias here, which is 0 then."""
     changed: Tensors = {}
-    for name, value in tensors.items():
+    for name, value in experts_apart(tensors).items():
         path = name.split(".")
         part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
         place = ".".join(path[:3])

@@ -14,7 +14,7 @@ from typing import Any
 from ..experts import ExpertsSpec
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options, require
-from .mixtures import granite_experts, mixtral_experts, name_experts, part_experts, qwen_experts
+from .mixtures import experts_apart, granite_experts, mixtral_experts, name_experts, part_experts, qwen_experts
 from .reader import CheckpointReader, Tensors
 
 # Whether a layer of a kind sees a window.
@@ -340,7 +340,7 @@ def _change(tensors: Tensors, config: LanguageConfig, family: Family) -> Tensors
     if family.norms_about_one:
         tensors = _about_one(tensors, config)
     if config.experts is not None:
-        tensors = family.name_experts(tensors, config)
+        tensors = family.name_experts(experts_apart(tensors), config)
     return tensors
 
 

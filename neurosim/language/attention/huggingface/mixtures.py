@@ -77,6 +77,23 @@ def expert(name: str, parts: Mapping[str, str], inside: Mapping[str, str] | None
 MIXTRAL_PARTS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
 
 
+def experts_apart(tensors: Tensors) -> Tensors:
+    """Cut the tensors that hold all experts of a layer in models of transformers 5, whose state dict has no others.
+
+    `experts.gate_up_proj` is [experts, rows, channels] with the gate above the values, `experts.down_proj` likewise.
+    """
+    apart: Tensors = {}
+    for name, value in tensors.items():
+        place, _, part = name.partition(".mlp.experts.")
+        if part not in ("gate_up_proj", "down_proj"):
+            apart[name] = value
+            continue
+        rest = "output_linear.weight" if part == "down_proj" else "input_linear.weight"
+        for number, one in enumerate(value):
+            apart |= _gated(f"{place}.mlp.experts.{number}", rest, one)
+    return apart
+
+
 def name_experts(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Rename the router, and the layers of experts where they have Mixtral's names."""
     return {expert(name, {"gate": "router"}, MIXTRAL_PARTS): value for name, value in tensors.items()}
