@@ -1,6 +1,6 @@
 """The experiments that made attention kinds known, small, each printing its table.
 
-    python benchmarks/kinds.py [regression] [outliers] [shares] [entropy] [newton] [needles] [--seeds 3] [--json]
+    python benchmarks/kinds.py [regression] [outliers] [shares] [entropy] [newton] [--seeds 3] [--json]
 
 regression: values v = W k + noise, W and the region of the keys switched every 64 tokens; each token's value is
     predicted from those before it by local linear, softmax and linear attention, without training, each at the
@@ -13,9 +13,6 @@ entropy: nats of the weights of 256 normal keys of 16 channels, seen by 64 queri
     softmax and of maps of linear attention as they begin; 5.55 where all weights are alike.
 newton: a gated recurrent unit of 64 units, trained-size weights: rounds and CPU time of Newton's method against the
     loop, forward and back, by number of tokens; the same for smooth spikes.
-needles: four names with a value each at random places among 4 to 64 tokens of filler, asked for at the end, 600 updates
-    of 32 sequences; share of right answers among 64, 256 and 1,024 tokens, one of 16 by guessing. Windows, segments and
-    spans of 16 tokens; the memories of Titans are one matrix a head with steps of up to 1.
 """
 
 from __future__ import annotations
@@ -27,8 +24,7 @@ from typing import Any
 import frame
 import numpy as np
 import torch
-from attention import trained
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from neurosim.kernels.layers.newton.solve import newton_scan
@@ -243,83 +239,6 @@ def _newton(name: str, tokens: int, seed: int) -> tuple[int, float, float]:
     return rounds, middle - start, time.process_time() - middle
 
 
-NAMES = 16
-FILLERS = 32
-NEEDLES = 4
-HIDDEN = 32
-AMONG = (64, 256, 1024)
-MEMORY = {"num_heads": 2, "memory_depth": 1, "max_step": 1.0}
-WINDOW = {"num_heads": 2, "window_size": 16}
-STACKS: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "window": [("window", WINDOW)],
-    "window, gla": [("window", WINDOW), ("gla", {"num_heads": 2})],
-    "titans": [("titans", MEMORY)],
-    "titans_gate": [("titans_gate", MEMORY | {"window_size": 16})],
-    "titans_layer": [("titans_layer", WINDOW | {"memory": MEMORY})],
-    "titans_context": [("titans_context", MEMORY | {"span": 16})],
-}
-
-
-class Finder(nn.Module):
-    """Mixers in a row with residuals, between embeddings of names and values and scores of values."""
-
-    def __init__(self, stack: list[tuple[str, dict[str, Any]]]) -> None:
-        super().__init__()
-        self.names = nn.Embedding(NAMES + FILLERS, HIDDEN)
-        self.values = nn.Embedding(NAMES + 2, HIDDEN)
-        self.mixers = nn.ModuleList(build(kind, HIDDEN, Depth(), options) for kind, options in stack)
-        self.norms = nn.ModuleList(nn.RMSNorm(HIDDEN) for _ in range(len(stack) + 1))
-        self.head = nn.Linear(HIDDEN, NAMES)
-
-    def forward(self, names: Tensor, values: Tensor) -> Tensor:
-        """Return scores [B, NEEDLES, NAMES] of the last tokens, which ask."""
-        x = self.names(names) + self.values(values)
-        for norm, mixer in zip(self.norms[:-1], self.mixers, strict=True):
-            x = x + mixer(norm(x))[0]
-        scores: Tensor = self.head(self.norms[-1](x[:, -NEEDLES:]))
-        return scores
-
-
-def _hidden(batch: int, length: int, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Names and values [B, length + NEEDLES], the answers [B, NEEDLES]."""
-    names = NAMES + torch.randint(FILLERS, (batch, length + NEEDLES), generator=draws)
-    # Value NAMES is none, NAMES + 1 the question.
-    values = torch.full_like(names, NAMES)
-    own = torch.rand(batch, NAMES, generator=draws).argsort(1)[:, :NEEDLES]
-    answers = torch.randint(NAMES, own.shape, generator=draws)
-    places = torch.rand(batch, length, generator=draws).argsort(1)[:, :NEEDLES]
-    names.scatter_(1, places, own)
-    values.scatter_(1, places, answers)
-    order = torch.rand(own.shape, generator=draws).argsort(1)
-    names[:, -NEEDLES:] = own.gather(1, order)
-    values[:, -NEEDLES:] = NAMES + 1
-    return names, values, answers.gather(1, order)
-
-
-def _right(name: str, seed: int, updates: int = 600) -> list[float]:
-    """Share of right answers at each of `AMONG`."""
-    torch.manual_seed(seed)
-    model = Finder(STACKS[name])
-
-    def loss_of(draws: torch.Generator) -> Tensor:
-        length = int(torch.randint(NEEDLES, AMONG[0] + 1, (), generator=draws))
-        names, values, answers = _hidden(32, length, draws)
-        return functional.cross_entropy(model(names, values).flatten(0, 1), answers.flatten())
-
-    trained(model, loss_of, updates, seed, 5e-3)
-    draws = torch.Generator().manual_seed(10**6)
-    scores = []
-    with torch.no_grad():
-        for length in AMONG:
-            names, values, answers = _hidden(64, length, draws)
-            scores.append(float((model(names, values).argmax(-1) == answers).double().mean()))
-    return scores
-
-
-def needles(seeds: int) -> list[dict[str, Any]]:
-    return [{"layers": name, "right": [_right(name, seed) for seed in range(seeds)]} for name in STACKS]
-
-
 def spread(values: list[float]) -> str:
     return f"{np.mean(values):8.3g} ({min(values):.2g} to {max(values):.2g})"
 
@@ -330,7 +249,6 @@ def show(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         ("outliers", FACTORS),
         ("shares", FACTORS),
         ("entropy", NORMS),
-        ("needles", AMONG),
     )
     for name, columns in parts:
         if name in found:
@@ -354,7 +272,6 @@ PARTS = {
     "shares": shares,
     "entropy": entropy,
     "newton": newton,
-    "needles": needles,
 }
 
 

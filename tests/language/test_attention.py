@@ -62,6 +62,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("paragru", {"units": 10, "rounds": None, "blocks": 2}),
     ("plstm", {"num_heads": 2, "conv_size": 2, "states": 3}),
     ("plstm", {"num_heads": 2, "states": 2, "value_parts": 4, "passthrough": True}),
+    ("plstm", {"num_heads": 2, "states": 2, "conv_size": 4, "conv_inputs": True, "passthrough": True}),
     ("plstm", {"num_heads": 2, "closed": True, "gate_fn": None}),
     ("sea", {"num_heads": 2, "topk": 5, "columns": 6, "hidden": 7, "learnt_positions": 9}),
     ("moneta", {"num_heads": 1, "head_dim": 4, "memory_depth": 1, "span": 4, "retain": "span"}),

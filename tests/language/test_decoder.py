@@ -81,6 +81,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("plstm", {"num_heads": 2, "conv_size": 3, "gate_fn": None}),
     ("plstm", {"num_heads": 2, "conv_size": 3, "states": 3}),
     ("plstm", {"num_heads": 4, "states": 1, "closed": True}),
+    ("plstm", {"num_heads": 2, "states": 3, "conv_size": 3, "conv_inputs": True, "passthrough": True}),
     ("plstm", {"num_heads": 2, "states": 3, "value_parts": 2, "closed": True, "passthrough": True}),
     ("sea", {"num_heads": 4, "num_kv_heads": 2, "topk": 4, "columns": 6, "hidden": 7, "learnt_positions": 5}),
     ("retention", {"num_heads": 4, "num_kv_heads": 2, "trained_angles": True}),

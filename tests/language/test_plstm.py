@@ -119,11 +119,32 @@ def test_a_closed_chain_begins_as_in_the_sources_code(states: int | None) -> Non
     [
         ({"value_parts": 2}, r"PLSTM.value_parts: must be 1 without states \(got 2\)"),
         ({"states": 2, "value_parts": 3}, r"PLSTM.value_parts: must divide the 4 channels of a head \(got 3\)"),
+        ({"conv_inputs": True}, r"PLSTM.conv_size: must be > 0 tokens with conv_inputs \(got 0\)"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(options: dict[str, Any], words: str) -> None:
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(NeurosimInputError, match=words):
         build("plstm", 8, Depth(), {"num_heads": 2, **options})
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("states", [None, 2])
+def test_the_convolution_of_the_inputs_is_seen_by_all_but_the_values(states: int | None) -> None:
+    """As in the source's layer of sequences: torch's convolution, then the layer without one, but for v."""
+    options = {"num_heads": 2, "states": states, "gate_fn": None, "passthrough": True}
+    more = {"conv_size": 3, "conv_inputs": True, "conv_bias": True}
+    plain, convolved = (build("plstm", 8, Depth(), options | others).double() for others in ({}, more))
+    layer: Any = convolved
+    layer.conv1d.bias.copy_(noise(8))
+    plain.load_state_dict({name: value for name, value in layer.state_dict().items() if "conv1d" not in name})
+    x = noise(2, 9, 8)
+    weight = layer.conv1d.weight
+    seen = F.conv1d(F.pad(x.mT, (2, 0)), weight, layer.conv1d.bias, groups=8).mT
+    inputs, _ = plain.project(seen, plain.initial(x), {})
+    of_values, _ = plain.project(x, plain.initial(x), {})
+    inputs["v"] = of_values["v"]
+    _, out = plain.chunked(plain.initial(x)["memory"], inputs)
+    torch.testing.assert_close(layer(x)[0], plain.finish(out, x, inputs), rtol=0, atol=1e-12)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from .base import Inputs, Shared, State
 from .compiled import Groups, Heads, Step
 from .linear_system import LinearSystem, decays
 from .matrix_memory import decayed, read
-from .modules import divide, linear, split_heads
+from .modules import ShortConv, divide, linear, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
 from .tracing import compiles, leaf
 
@@ -96,6 +96,9 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         gate_fn: activation of the output gate; None for no gate.
         states: J; None: one state, whose transition is a sigmoid.
         value_parts: P; needs `states`.
+        conv_inputs: one convolution of x, without an activation, in place of those of q, k and v. q, k, the gates and
+            the path past the layer see it; v and the output gate see x. So does the source's layer of sequences, with
+            4 tokens and a bias.
         passthrough: add each channel of x to y times a weight, 1 at first.
         closed: sources and marks begin at sigmoid(-5) in place of 1/2, the same for all tokens, and d is a sigmoid of a
             weight, sigmoid(-5) at first, in place of 1.
@@ -107,6 +110,7 @@ class PLSTM(ConvolvedMixer, GatedMixer):
     gate_fn: str | None = "swish"
     states: Annotated[int, Rule("> 0")] | None = None
     value_parts: Annotated[int, Rule("> 0")] = 1
+    conv_inputs: bool = False
     passthrough: bool = False
     closed: bool = False
 
@@ -114,7 +118,11 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         self.heads = self.num_heads
         self.k_size = self.v_size = divide(self.width, self.num_heads, self.name("width"))
         self.project_qkv(self.width, self.width, self.width)
-        self.convolve()
+        if self.conv_inputs:
+            require(self.conv_size > 0, self.name("conv_size"), "must be > 0 tokens with conv_inputs", self.conv_size)
+            self.conv1d = ShortConv(self.width, self.conv_size, self.conv_bias, None)
+        else:
+            self.convolve()
         parts = self.value_parts
         require(parts == 1 or self.states is not None, self.name("value_parts"), "must be 1 without states", parts)
         rule = f"must divide the {self.v_size} channels of a head"
@@ -130,7 +138,8 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         # Of one part d is a number a head, of several it begins as the identity.
         direct = torch.ones(self.heads) if parts == 1 else torch.eye(parts).repeat(self.heads, 1, 1)
         self.direct = nn.Parameter(direct)
-        self.through = nn.Parameter(torch.ones(self.width)) if self.passthrough else None
+        if self.passthrough:
+            self.through = nn.Parameter(torch.ones(self.width))
         if self.closed:
             self._close()
         self.output()
@@ -146,23 +155,33 @@ class PLSTM(ConvolvedMixer, GatedMixer):
         self.edge_proj.bias[-count:] = CLOSED
 
     def initial(self, x: Tensor) -> State:
-        state = super().initial(x)
-        if self.states is not None:
-            rows = self.states * self.k_size
-            state["memory"] = x.new_zeros(len(x), self.heads, rows, self.v_size // self.value_parts)
-        return state
+        rows = (self.states or 1) * self.k_size
+        memory = x.new_zeros(len(x), self.heads, rows, self.v_size // self.value_parts)
+        if self.conv_inputs:
+            return {"memory": memory, "tail": self.conv1d.initial(x)}
+        return super().initial(x) | {"memory": memory}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        values, tails = self.convolved(x, state)
+        if self.conv_inputs:
+            seen, tail = self.conv1d(x, state["tail"])
+            values = [self.q_proj(seen), self.k_proj(seen), self.v_proj(x)]
+            tails = {"tail": tail}
+        else:
+            seen = x
+            values, tails = self.convolved(x, state)
         q, k, v = (split_heads(value, self.k_size) for value in values)
+        inputs = {"q": q * self.k_size**-0.5, "k": k, "v": v} | self._project_gates(seen)
+        if self.passthrough:
+            inputs["passed"] = self.through * seen
+        return inputs, tails
+
+    def _project_gates(self, x: Tensor) -> Inputs:
+        """Return source and mark of each head, and its transition, or the log `g` of it."""
         if self.transitions is not None:
-            gates = self.edge_proj(x).sigmoid().unflatten(-1, (2, self.heads, -1))
-            source, mark = gates.unbind(-3)
-            inputs = {"q": q * self.k_size**-0.5, "k": k, "v": v, "transition": self.transitions(x)}
-            return inputs | {"source": source, "mark": mark}, tails
+            source, mark = self.edge_proj(x).sigmoid().unflatten(-1, (2, self.heads, -1)).unbind(-3)
+            return {"source": source, "mark": mark, "transition": self.transitions(x)}
         source, transition, mark = self.edge_proj(x).chunk(3, -1)
-        inputs = {"q": q * self.k_size**-0.5, "k": k, "v": v, "g": F.logsigmoid(transition)}
-        return inputs | {"source": source.sigmoid(), "mark": mark.sigmoid()}, tails
+        return {"source": source.sigmoid(), "mark": mark.sigmoid(), "g": F.logsigmoid(transition)}
 
     def own(self, inputs: Inputs) -> Tensor:
         """Return d (q . k) v [.., H, V], the share of a token in its own output."""
@@ -249,7 +268,7 @@ class PLSTM(ConvolvedMixer, GatedMixer):
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         y = super().finish(out, x, inputs)
-        return y if self.through is None else y + self.through * x
+        return y + inputs["passed"] if self.passthrough else y
 
     def system(self, inputs: Inputs, memory: Tensor) -> LinearSystem:
         """Return Lambda = diag(t), B = s k, u = v, with y = m C h of the token before, and d (q . k) v."""
