@@ -179,7 +179,9 @@ def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResu
 @click.command(cls=Command)
 @_name
 @click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
-@click.option("--megabytes", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="Of a shard.")
+@click.option(
+    "--megabytes", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="Size of a shard."
+)
 @common(without=("config", "seed", "out", "threads"))
 def shard(options: CommandOptions, name: str, target: Path, megabytes: int) -> CommandResult:
     """Write dataset NAME, or the recordings in the folder NAME, into shards in the folder OUT.

@@ -25,14 +25,29 @@ BETWEEN = 1.0
 @click.argument("source", metavar="SOURCE")
 @click.option("--model", "run", type=click.Path(path_type=Path), required=True, metavar="RUN", help="Run that answers.")
 @click.option("--packet", type=float, default=0.02, show_default=True, metavar="SECONDS", help="Time between answers.")
+@click.option("--window", type=float, metavar="SECONDS", help="How far back an answer looks; default by the run.")
 @click.option(
-    "--window", type=float, metavar="SECONDS", help="Latest time that an answer looks at; default by the run."
+    "--speed",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="How fast a file plays: 2 twice as fast, 0 without pauses.",
 )
-@click.option("--speed", type=float, default=1.0, show_default=True, metavar="X", help="Of a file; 0: without pauses.")
 @click.option(
-    "--max-behind", type=float, default=0.2, show_default=True, metavar="SECONDS", help="Packets later than that drop."
+    "--max-behind",
+    type=float,
+    default=0.2,
+    show_default=True,
+    metavar="SECONDS",
+    help="Drop packets that come later than that.",
 )
-@click.option("--page", type=click.IntRange(0, 65535), metavar="PORT", help="Show the answers there; 0: a free port.")
+@click.option(
+    "--page",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Show the answers on a page at this port; 0: a free port.",
+)
 @click.option(
     "--shape",
     callback=numbers_of("P,Y,X, e.g. 2,480,640"),

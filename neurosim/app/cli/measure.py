@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from ..runs.frame.arguments import run_argument, setting
+from ..runs.frame.arguments import COSTS, run_argument, setting
 from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 
 @click.command(cls=Command)
 @run_argument("run")
-@setting("--profile", "energy.profile", metavar="NAME", help="Energy profile; the run's own when left out.")
+@setting("--profile", "energy.profile", metavar="NAME", help=f"{COSTS} Left out: the run's own.")
 @common(without=("seed", "threads"))
 def command(options: CommandOptions, run: Path) -> CommandResult:
     """Print the measures and energy estimates of RUN again, or under another energy profile.

@@ -191,8 +191,8 @@ def open_page(options: CommandOptions, run: Path) -> CommandResult:
 def compare(options: CommandOptions, runs: tuple[Path, ...]) -> Kind[Any, Any, Any]:
     """Compare RUNS of one kind: their figures, the settings that differ, and versions, machines and data that differ.
 
-    The comparison is a run folder with a page and comparison.csv. Of continual runs it has the learners of all, with
-    accuracy matrices, paired tests, pictures, and the table as CSV and LaTeX.
+    The comparison is a run folder with a page and comparison.csv. Of runs of 'continual' it has the learners of all,
+    with accuracy matrices, paired tests, pictures, and the table as CSV and LaTeX.
     """
     from ..runs.comparison import ComparisonKind
     from ..runs.frame.folder import open_run

@@ -22,10 +22,17 @@ MEGABYTE = 1 << 20
 @click.option("--name", metavar="NAME", help="Name of the model for clients; default: the name of its folder.")
 @click.option("--batch", type=int, default=16, show_default=True, metavar="N", help="Texts written side by side.")
 @click.option("--queue", type=int, default=64, show_default=True, metavar="N", help="Requests that may wait.")
-@click.option("--context", type=int, default=4096, show_default=True, metavar="N", help="Tokens of prompt and text.")
-@click.option("--seconds", type=float, default=300.0, show_default=True, metavar="S", help="Time of a request.")
 @click.option(
-    "--prefix-memory", type=int, default=256, show_default=True, metavar="MB", help="For read prompts; 0: none."
+    "--context", type=int, default=4096, show_default=True, metavar="N", help="Most tokens of prompt and text together."
+)
+@click.option("--seconds", type=float, default=300.0, show_default=True, metavar="S", help="Longest time of a request.")
+@click.option(
+    "--prefix-memory",
+    type=int,
+    default=256,
+    show_default=True,
+    metavar="MB",
+    help="Memory for prompts that were read; 0: none.",
 )
 @common(without=("config", "sets", "seed", "out"))
 def command(

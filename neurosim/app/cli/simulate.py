@@ -30,28 +30,35 @@ SPLIT = "Split to simulate; the readout always learns on the training split."
     "--set edges.pre=COLUMN.",
 )
 @setting("--neurons", "edges.neurons", metavar="FILE", help="The table of the neurons of --edges: ids and properties.")
-@several("--activate", "activate.neurons", CHOSEN, "Neurons of --edges that get Poisson spikes or a current.")
-@setting("--rate", "activate.rate", type=float, metavar="HZ", help="Of the Poisson spikes of each of them.")
-@setting("--weight", "activate.weight", type=float, metavar="W", help="Of these spikes.")
-@setting("--current", "activate.current", type=float, metavar="A", help="Into each of them.")
+@several(
+    "--activate",
+    "activate.neurons",
+    CHOSEN,
+    "Neurons of --edges that get Poisson spikes (--rate) or a current (--current).",
+)
+@setting(
+    "--rate", "activate.rate", type=float, metavar="HZ", help="Rate of the Poisson spikes of each activated neuron."
+)
+@setting("--weight", "activate.weight", type=float, metavar="W", help="Weight of these spikes.")
+@setting("--current", "activate.current", type=float, metavar="A", help="Current into each activated neuron.")
 @several("--silence", "silence", CHOSEN, "Neurons of --edges whose spikes reach no other neuron.")
 @several("--readout", "readout", CHOSEN, "Neurons of --edges in the table of rates; default all that fired.")
 @count("--trials", "trials", "Runs of --edges, each with random input of its own.", "run")
-@setting("--duration", "duration", type=float, metavar="SECONDS", help="Of each trial of --edges; default 1.")
+@setting("--duration", "duration", type=float, metavar="SECONDS", help="Duration of each trial of --edges; default 1.")
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="FILE.py:CLASS",
-    help="A neuron of your own that the network in --config names; runs the file as Python. Repeatable. With --edges "
-    "the neuron of the network, of your own or a NAME of the package such as lif.",
+    help="A neuron of your own that the network in --config names; runs the file as Python. Repeatable. With --edges: "
+    "the neuron of all units, of your own or a NAME of the package such as lif.",
 )
 @click.option(
     "--checkpoint-every",
     type=float,
     metavar="SECONDS",
-    help="Of biological time, after which a network's run can be resumed whatever happens. Ctrl-C leaves a resumable "
-    "run in any case.",
+    help="Save a network's run after so much biological time, so that it can be resumed after a kill, too. After "
+    "Ctrl-C it can be resumed in any case.",
 )
 @click.option(
     "--nir",
@@ -75,8 +82,9 @@ def command(
     neurosim simulate --edges connectome.parquet --model lif --activate 17 --rate 100      a network with your own ids
     neurosim simulate --resume runs/x      continue a run that was interrupted
 
-    DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
-    and the other options. In a network --set calls the entries by name: --set population.E.tau_mem=0.01.
+    The config may name the dataset, too, as data.name. Where two say the same setting, the later of these counts:
+    defaults, the dataset's own, --config, --set, the other options. In a network --set calls the entries by name:
+    --set population.E.tau_mem=0.01.
     """
     from ...engine.processes import launched, processes_of
     from ..runs.edges import EdgesKind

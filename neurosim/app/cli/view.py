@@ -33,8 +33,10 @@ _crop = numbers_of("X,Y,W,H, e.g. 0,0,640,480", count=4)
 # One option for each field of `ReadOptions`, and by its name.
 READING = (
     click.option("--format", metavar="NAME", help="Format of the file; default by its first bytes or suffix."),
-    click.option("--clock", metavar="NAME", help="Of an EVT3 recording: camera (default) or running."),
-    click.option("--camera", metavar="NAME", help="Of an AEDAT2 recording, e.g. dvs128-tonic; default by its header."),
+    click.option("--clock", metavar="NAME", help="How an EVT3 recording counts time: camera (default) or running."),
+    click.option(
+        "--camera", metavar="NAME", help="Camera of an AEDAT2 recording, e.g. dvs128-tonic; default by its header."
+    ),
     click.option("--tick", type=float, metavar="SECONDS", help="Unit of time of a table."),
     click.option("--columns", metavar="ORDER", help="Order of the columns of a table, e.g. xypt."),
     click.option("--shape", callback=_sensor, metavar="P,Y,X", help="Sensor: polarities, height, width; or channels."),
@@ -43,11 +45,14 @@ READING = (
         "--crop", callback=_crop, metavar="X,Y,W,H", help="Part of the sensor: left, top, width, height, in pixels."
     ),
     click.option(
-        "--noise-filter", type=float, metavar="SECONDS", help="Drop events without a neighbour's that recent."
+        "--noise-filter",
+        type=float,
+        metavar="SECONDS",
+        help="Drop events without an event of a neighbouring pixel in the time before.",
     ),
-    click.option("--downsample", type=int, metavar="N", help="Join N x N pixels."),
+    click.option("--downsample", type=int, metavar="N", help="Join N x N pixels into one."),
     click.option("--refractory", type=float, metavar="SECONDS", help="Silence of a pixel after an event."),
-    click.option("--population", metavar="NAME", help="Of a SONATA file."),
+    click.option("--population", metavar="NAME", help="Population of a SONATA file, or topic of a bag."),
 )
 
 

@@ -73,7 +73,7 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 @run_command(CONVERT, short_help="Convert MODEL (the word may be left out).", devices=CPU_OR_CUDA)
 @MODEL
 @setting("--scheme", "coding.scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
-@setting("--k", "coding.k", type=float, metavar="K", help="Counts that a mean input is worth (ternary).")
+@setting("--k", "coding.k", type=float, metavar="K", help="Thresholds in a mean input (ternary); larger: less loss.")
 @setting("--levels", "coding.levels", type=int, metavar="L", help="Largest count (qcfs, stbif).")
 @setting("--spikes", "coding.spikes", type=float, metavar="S", help="Mean spikes a channel (calibrated, learned).")
 @setting("--expansion", "coding.expansion", metavar="NAME", help=EXPANSION)
@@ -94,9 +94,11 @@ def model_command(options: CommandOptions, model: Path) -> ConversionKind:
     owner/name:Q4_K_M for the GGUF file with that in its name. A name on the hub is looked up in the cache first.
     Text goes through its tokenizer (tokenizer.json, tokenizer.model, or the .gguf's own); a model of 256 words reads
     bytes.
+
     The coding is chosen for at most 1% more perplexity (--loss), unless --k, --levels or --spikes says how fine it is.
     Then each group of layers that read the same values has a k of its own (--set coding.balance=false: one k), and
     counts are rounded by the price of their spikes (--set coding.price=0: to the nearest).
+
     Loss and agreement are of the last tenth of the text, 8,192 tokens of it at most (--tokens), which calibration and
     fine-tuning do not see, nor the choice of the coding: that reads the fifth before it. The time of a token is
     measured with --set report.timed_tokens=64, and by 'neurosim convert generate'.
@@ -127,7 +129,7 @@ def curve(options: CommandOptions, model: Path) -> CurveKind:
 @MODEL
 @click.option("--prompt", default="\n", metavar="TEXT", help="What the text starts with.")
 @click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Tokens to write.")
-@click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest.")
+@click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest token.")
 @click.option("--top", type=int, default=0, metavar="N", help="Draw among the N likeliest; 0: all.")
 @click.option(
     "--top-p", type=float, default=1.0, metavar="P", help="Draw among the likeliest of probability P; 1: all."

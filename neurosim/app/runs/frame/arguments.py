@@ -174,7 +174,8 @@ def complete_dataset(context: click.Context, parameter: click.Parameter, incompl
 show_config = click.option(
     "--show-config", is_flag=True, help="Print all settings of the run as TOML (with --json: as JSON), and stop."
 )
-PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
+COSTS = "Costs of operations for estimates of energy: horowitz45 (45 nm, the default), jouppi7, loihi2 or FILE.toml."
+PROFILE = setting("--profile", "energy.profile", metavar="NAME", help=COSTS)
 # Fields of `CommandOptions` with an option in every command, and fields with one in some commands only.
 COMMON = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")
 OPTIONAL = ("show_config", "resumed", "logs")
@@ -208,7 +209,7 @@ def common_options(devices: Sequence[str], without: Sequence[str]) -> tuple[Call
             name="seed",
             type=int,
             callback=at_least(0, "must be >= 0"),
-            help="Seed of everything random: same seed, same run.",
+            help="Key of every random draw: the same seed gives the same run.",
         ),
         option("--out", name="out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for what is written."),
         plugin_option(),

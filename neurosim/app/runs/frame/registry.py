@@ -33,7 +33,7 @@ KINDS: Mapping[str, KindEntry] = {
     "edges": KindEntry("edges"),  # neurosim simulate --edges
     "pipeline": KindEntry("pipeline"),  # neurosim simulate --config, with a table [data]
     "train": KindEntry("train", "Train a spiking network on a dataset and run it event by event."),
-    "memory": KindEntry("memory", "Store a dataset in a single-trial memory and recall from it."),
+    "memory": KindEntry("memory", "Store each item of a dataset once, and recall it."),
     "sequence": KindEntry("memory.sequence"),
     "anomaly": KindEntry("memory.anomaly"),
     "episodes": KindEntry("memory.episodes"),

@@ -25,7 +25,8 @@ CODE = setting(
     "--code",
     "code.kind",
     type=click.Choice(["counts", "patches"]),
-    help="What bits sum: smoothed counts, or the answers of one dictionary of seen patches; default by the sensor.",
+    help="What makes the bits of an item: smoothed counts of events, or answers of a dictionary of patches that were "
+    "seen. Default by the sensor.",
 )
 ITEMS = count("--items", "data.train_limit", "Store at most N items.", "item")
 
@@ -33,12 +34,17 @@ ITEMS = count("--items", "data.train_limit", "Store at most N items.", "item")
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Store a dataset in a single-trial memory, one pass, and recall from it.
+    """Store a dataset in a memory that sees each item once, and recall from it.
 
     \b
-    Every item becomes a sparse code of active bits; a macrocolumn stores it at once, in a time that does not depend
-    on how many are stored already. Without DATASET: the embedded digits, of which 1,000 are stored for a first look
-    (--items 1497 stores all). DATASET may be a folder of your own recordings.
+    neurosim memory store digits               stores 1,000 of 1,497 digits; --items 1497 stores all
+    neurosim memory store recordings/          the same with a folder of your own recordings
+    neurosim memory recall RUN                 recalls others from what RUN stored
+    neurosim memory recognise digits           stores every item once and names new ones
+    neurosim memory anomaly FILE.csv           finds what is unusual in a table over time
+
+    Every item becomes a sparse code of active bits; a macrocolumn stores it at once, in a time that does not depend on
+    how many are stored already. Without DATASET: the embedded digits.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -29,18 +29,19 @@ PATTERN = (
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @setting("--pattern", "student.pattern", metavar="KINDS", help=PATTERN)
 @setting("--text", "text.file", metavar="FILE", help="Text to learn from; else the prose that ships with Python.")
-@setting("--match", "stages.match.steps", type=click.IntRange(0), metavar="N", help="Updates of the first stage.")
-@setting("--layer", "stages.layer.steps", type=click.IntRange(0), metavar="N", help="Updates of the second stage.")
-@setting("--tune", "stages.tune.steps", type=click.IntRange(0), metavar="N", help="Updates of the third stage.")
+@setting("--match", "stages.match.steps", type=click.IntRange(0), metavar="N", help="Updates of the new parameters.")
+@setting("--layer", "stages.layer.steps", type=click.IntRange(0), metavar="N", help="Updates of all of a layer.")
+@setting("--tune", "stages.tune.steps", type=click.IntRange(0), metavar="N", help="Updates of the whole model.")
 @count("--tokens", "text.tokens", "Compare on at most N held-out tokens.")
 @PROFILE
 def command(options: CommandOptions, model: Path | None) -> LineariseKind:
     """Replace the softmax attention of MODEL by linear kinds, then convert it into spikes; writes a run folder.
 
-    \b
     First the new parameters of each layer learn the outputs of the layer it replaces, then (with --layer) all of its
     parameters, and at last low-rank changes of all linear layers learn the predictions of MODEL. The page says what
     each stage cost in loss, state, spikes and time.
+
+    \b
     neurosim convert linearise MODEL --text FILE --pattern "window_linear*3,keep"
     neurosim convert linearise MODEL --text FILE --pattern gla --layer 300
     neurosim convert linearise MODEL --text FILE --pattern linear --set stages.match.attention=1

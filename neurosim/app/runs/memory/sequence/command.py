@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     default_dataset="digits",
 )
 @dataset_argument()
-@count("--recordings", "stream.recordings", "Learn N training recordings.")
-@count("--passes", "stream.passes", "Play each N times.")
+@count("--recordings", "stream.recordings", "Training recordings to learn.")
+@count("--passes", "stream.passes", "Times that each of them is played.")
 @setting("--split", "data.split", metavar="NAME", help="Split of the new recordings; default test.")
 @count("--limit", "data.limit", "At most N of them.", "item")
 @PROFILE
