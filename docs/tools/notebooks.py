@@ -9,6 +9,7 @@ repository's examples that a command needs is written by a cell before it.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
@@ -22,7 +23,9 @@ import programs
 
 TUTORIALS = programs.ROOT / "docs" / "tutorials"
 # `!pip` is that of the shell, which may be of another environment than the notebook's kernel.
-INSTALL = "# Where neurosim or one of these extras is missing:\n%pip install --quiet 'neurosim-spiking[train,plot]'"
+INSTALL = "# Where neurosim or one of these extras is missing:\n%pip install --quiet 'neurosim-spiking[{extras}]'"
+# torch takes up to 5 GB on the disk: only the notebooks of pages that say so install it.
+NEEDS_TORCH = "Needs torch"
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 # Pages of the repository that tutorials link to; a notebook lies somewhere else.
 EXAMPLE = re.compile(r"examples/([\w.]+)")
@@ -56,7 +59,8 @@ def notebook(page: str, outputs: Mapping[str, Mapping[str, Any]], pictures: Mapp
         cells.append(_code(EXAMPLE.sub(r"\1", source), len(cells), output, pictures))
     _add_text(cells, page[last:])
     # After the title: what a machine without the package needs.
-    cells.insert(1, _code(INSTALL, len(cells), NOTHING, {}))
+    extras = "train,plot" if NEEDS_TORCH in page else "plot"
+    cells.insert(1, _code(INSTALL.format(extras=extras), len(cells), NOTHING, {}))
     return {"cells": cells, "metadata": KERNEL, "nbformat": 4, "nbformat_minor": 5}
 
 
@@ -66,10 +70,19 @@ def _source(block: programs.Block) -> str | None:
     if block.title:
         return f"%%writefile {block.title}\n{text}"
     if block.language == "python":
-        return text
+        return _without_out(text)
     if block.language == "sh":
         return "\n".join(f"!{line}" for line in text.splitlines())
     return None
+
+
+def _without_out(program: str) -> str:
+    """Return a program whose last line shows no value under the pictures or the text that it makes."""
+    last = ast.parse(program).body[-1]
+    is_print = isinstance(last, ast.Expr) and ast.unparse(last).startswith("print(")
+    if isinstance(last, ast.Expr) and not is_print:
+        return f"{program};"
+    return program
 
 
 def _add_text(cells: list[dict[str, Any]], text: str) -> None:

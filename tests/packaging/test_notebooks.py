@@ -37,7 +37,7 @@ def test_a_notebook_has_every_program_of_its_page_in_order(path: Path) -> None:
     page = path.read_text()
     found = notebooks.programs.blocks(page)
     programs = [b.text.rstrip("\n") for b in found if b.language == "python" and not b.title]
-    cells = sources(notebooks.notebook(page, {}, {}), "code")
+    cells = [cell.removesuffix(";") for cell in sources(notebooks.notebook(page, {}, {}), "code")]
     assert [cell for cell in cells if cell in programs] == programs
     files = {b.title for b in found if b.title}
     assert files <= {cell.split("\n")[0].removeprefix("%%writefile ") for cell in cells}
@@ -50,6 +50,13 @@ def test_a_notebook_shows_the_text_and_the_pictures_of_the_run() -> None:
     assert text["source"] == "# Title\n\nWords, and a link." and end["source"] == "End."
     assert "\n%pip install" in install["source"] and program["source"] == "print(1)"
     assert [output["output_type"] for output in program["outputs"]] == ["stream", "display_data"]
+
+
+def test_a_notebook_installs_torch_only_where_its_page_says_so_and_shows_no_value_of_a_picture() -> None:
+    program = "```python\naxes.set_title('x')\n```\n"
+    for words, extras in (("", "[plot]"), ("Needs torch.", "[train,plot]")):
+        install, drawn = sources(notebooks.notebook(f"# Title\n\n{words}\n\n{program}", {}, {}), "code")
+        assert extras in install and drawn == "axes.set_title('x');"
 
 
 def test_the_gallery_has_a_picture_and_a_program_of_each_example_that_draws() -> None:
@@ -70,7 +77,7 @@ def test_a_kernel_runs_a_notebook(name: str, tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     tree = notebooks.notebook((ROOT / "docs" / "tutorials" / f"{name}.md").read_text(), {}, {})
-    tree["cells"] = [cell for cell in tree["cells"] if not cell["source"].startswith("!pip")]
+    tree["cells"] = [cell for cell in tree["cells"] if "%pip" not in cell["source"]]
     for cell in tree["cells"]:
         # The command is not installed in the environment of the tests.
         cell["source"] = cell["source"].replace("!neurosim ", f"!{sys.executable} -m neurosim ")
