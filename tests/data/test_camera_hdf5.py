@@ -200,7 +200,7 @@ def change(name: str, values: object) -> Callable[[h5py.File], None]:
         (change("events/t", None), "/events: expected datasets t, x, y and p, got p, x, y"),
         (change("events/x", X[1:]), "/events x: expected 3000 entries, as t, got 2999"),
         (change("events/t", T[::-1]), "/events t, entry 1: expected times in ascending order"),
-        (change("events/p", P + 2), r"/events p, entry \d: expected polarities 0 and 1, or -1 and 1"),
+        (change("events/p", P + 2), r"/events p, entry \d: expected polarities 0 and 1, -1 and 1"),
         (change("events/p", h5py.Empty("u1")), "/events/p: expected data, got an empty dataspace"),
         (change("events/x", h5py.SoftLink("/ms_to_idx")), "/events/x: expected data inside the file, got a SoftLink"),
         (change("t_offset", [1, 2]), r"/t_offset: expected one number, got \[2\]"),

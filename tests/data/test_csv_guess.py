@@ -131,7 +131,7 @@ def test_reading_says_what_it_guessed(tmp_path: Path) -> None:
         ("# a\n1,2,3,1\n5,6\n", "line 3: expected 4 numbers, got '5,6'; correct or remove the line"),
         ("t;x;y;p\n1.000,5;1;2;1\n", "line 2: expected 4 numbers, got '1.000,5;1;2;1'"),
         ("t,x,y,p\n40,3,1,0\n10,3,1,0\n", "line 3: expected times in ascending order, got 10.0 after 40.0"),
-        ("t,x,y,p\n40,3,1,7\n", "line 2: expected polarities 0 and 1, or -1 and 1, got 7"),
+        ("t,x,y,p\n40,3,1,7\n", "line 2: expected polarities 0 and 1, -1 and 1, 1 and 2, or 0 and 255, got 7"),
         ("t,x\n1,inf\n", "x, y: expected places below 2.31"),
         ("#\n" * 200, "line 101: expected numbers after at most 100 comments"),
         ("1" * 2000, "line 1: expected numbers after at most 100 comments, in lines of at most 1000 characters"),

@@ -10,6 +10,7 @@ import pytest
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError, raw
 from neurosim.data import read
+from neurosim.data.files.numpy_files import open_npy
 
 N = 200
 RNG = np.random.default_rng(8)
@@ -76,6 +77,33 @@ def test_tables_that_count_from_one(tmp_path: Path) -> None:
     assert read(tmp_path / "a.npz").report.changed == {"places and polarities counted from 0, not 1": N}
 
 
+@pytest.mark.parametrize("kind", [np.uint32, np.int32, np.int64])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_counter_of_32_bits_that_starts_again(
+    kind: type, named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = 1 << (31 if kind is np.int32 else 32)
+    times = (T + behind - 500_000).astype(np.int64)
+    shown = times.astype(np.uint32).astype(kind)
+    path = tmp_path / "a.npz"
+    if named:
+        np.savez(path, t=shown, x=X, y=Y, p=P)
+    else:
+        np.savez(path, events=np.stack([shown, X, Y, P], axis=1))
+    spikes = read(path)
+    assert np.array_equal(np.rint(spikes.times * 1e6).astype(np.int64), times)
+    moved = np.count_nonzero(times >= behind)
+    assert spikes.report.changed == {"times go on where the counter of 32 bits starts again": moved}
+    monkeypatch.setattr("neurosim.data.files.array_blocks.BLOCK", 7)
+    pieces = np.concatenate([piece.times for piece in open_npy(path)])
+    assert np.array_equal(pieces, spikes.times)
+
+
+def test_polarities_as_in_pictures(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", t=T, x=X, y=Y, p=(P * 255).astype(np.uint8))
+    check(tmp_path / "a.npz")
+
+
 def test_a_table_that_counts_from_one_and_has_on_alone(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", t=T, x=X + 1, y=Y + 1, p=np.full(N, 2))
     spikes = read(tmp_path / "a.npz")
@@ -137,8 +165,9 @@ def table(**changes: object) -> np.ndarray:
         (saved(table(t=[1.0, np.nan, 2])), "t, entry 1: expected times in ascending order"),
         (saved(table(t=[-1, 3, 4])), "t, entry 0: expected a finite time >= 0, got -1"),
         (saved(table(t=[1, 3, np.inf])), "t, entry 2: expected a finite time >= 0, got inf"),
-        (saved(table(p=[0, 1, 3])), "p, entry 2: expected polarities 0 and 1, or -1 and 1, got 3"),
-        (saved(table(p=[0, -1, 1])), "p, entry 0: expected polarities 0 and 1, or -1 and 1"),
+        (saved(table(p=[0, 1, 3])), "p, entry 2: expected polarities 0 and 1, -1 and 1, 1 and 2, or 0 and 255, got 3"),
+        (saved(table(p=[0, -1, 1])), "p, entry 0: expected polarities 0 and 1, -1 and 1"),
+        (saved(table(p=[0, 1, 255])), "p, entry 0: expected polarities 0 and 1, -1 and 1"),
         (saved(table(x=[0, 1.5, 1])), r"entry 1: expected an event inside shape \(2, 10, 2\), got 1.5"),
         (saved(table(x=[0, -1, 1])), r"entry 1: expected an event inside shape \(2, 10, 2\), got -1; for another"),
         (saved(table(x=[0, 1 << 40, 1])), "x, y: expected places below 2.31"),

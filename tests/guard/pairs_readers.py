@@ -39,7 +39,7 @@ def reasons() -> dict[frozenset[str], str]:
             del apart["in s"], apart["in ms"]
             apart["starts again"] = apart["in ns"] = "times are real numbers, of s or ms"
         if name not in WRAPS and name != "SONATA":
-            apart["starts again"] = "times are whole numbers that do not start again, or differences of times"
+            apart["starts again"] = "tables that do are in test_tables; other times are of 64 bits, or differences"
         if name not in WRITERS:
             apart["files.write"] = "the package reads this format and does not write it"
         if name.startswith("AEDAT2, DVS128"):
@@ -57,7 +57,7 @@ def reasons() -> dict[frozenset[str], str]:
         found[frozenset((feature, "files.write"))] = tables
     for polarity in list(POLARITIES)[1:]:
         found[frozenset((polarity, "starts again"))] = (
-            "times of tables do not start again, cameras have a bit of polarity"
+            "tables that start again are in test_tables, cameras have a bit of polarity"
         )
     return found
 

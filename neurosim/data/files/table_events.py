@@ -19,15 +19,19 @@ from ...base.raw import format_error
 from ..read_report import ReadReport
 from ..spikes import Spikes
 from .decoding import FileEvents
-from .tables import LAYOUT, Columns, EventTable
+from .tables import LAYOUT, Columns, EventTable, RowClock
 
 MICROSECOND = 1e-6
+# Polarities off and on: also as in MATLAB, where all counts from 1, and as in pictures.
+PAIRS = ({0, 1}, {-1, 1}, {1, 2}, {0, 255})
+POLARITIES = (-1, 0, 1, 2, 255)
 
 
 def spikes_of(table: EventTable, shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
     """Return the events of a table, in the order of its rows.
 
-    Polarities are 0 and 1, or -1 and 1. Places and polarities that count from 1, as in MATLAB, have polarities 1 and 2.
+    Polarities are 0 and 1, -1 and 1, or 0 and 255 as in pictures. Places and polarities that count from 1, as in
+    MATLAB, have polarities 1 and 2. Times of a counter of 32 bits go on where it starts again.
 
     Raises:
         NeurosimInputError: a tick that is not > 0, or a shape for another number of columns.
@@ -52,18 +56,18 @@ class TableScan:
     Attributes:
         rows: their number.
         are_integers: whether all times are.
-        polarities: the lowest and the highest.
-        has_zero: whether a polarity is 0.
+        polarities: the values that occur.
         highest: the largest place of each column of places, y before x.
         last: time of the last row.
+        clock: of the times.
     """
 
     rows: int = 0
     are_integers: bool = True
-    polarities: tuple[int, int] | None = None
-    has_zero: bool = False
+    polarities: set[int] = field(default_factory=set)
     highest: list[float] = field(default_factory=list)
     last: float | None = None
+    clock: RowClock = field(default_factory=RowClock)
 
     def add(self, table: EventTable) -> Columns:
         """Return the columns of the next rows as numbers.
@@ -73,7 +77,8 @@ class TableScan:
                 are negative or run backwards.
         """
         columns = {key: _numbers(table, key, array) for key, array in table.columns.items()}
-        t = columns["t"]
+        t = self.clock.go_on(columns["t"])
+        columns["t"] = t
         for key, array in columns.items():
             if len(array) != len(t):
                 raise format_error(table.path, f"{table.prefix}{key}", f"{len(t)} entries, as t", len(array), LAYOUT)
@@ -97,15 +102,15 @@ class TableScan:
         default = MICROSECOND if self.are_integers else 1.0
         unit = tick or default
         changed: dict[str, int] = {}
-        low, high = self.polarities or (0, 0)
+        if self.clock.moved:
+            changed["times go on where the counter of 32 bits starts again"] = self.clock.moved
         # A polarity of 2 is ON in a file that counts from 1; such a file has no 0, and may have ON events alone.
-        counts_from_1 = high == 2
+        counts_from_1 = 2 in self.polarities
         highest = self.highest
         if counts_from_1:
             highest = [max(place - 1, 0) for place in highest]
             changed["places and polarities counted from 0, not 1"] = self.rows
-        # -1 is 0.
-        if len(highest) == 1 and max(low, 0) != max(high, 0):
+        if len(highest) == 1 and len(self.polarities) > 1:
             step = "without y, all polarities must be equal"
             raise format_error(table.path, f"{table.prefix}columns", "a column y beside p", "none", step)
         sensor = _sensor(table, highest, shape)
@@ -120,22 +125,19 @@ class TableScan:
         return TableLayout(unit, counts_from_1, sensor, report)
 
     def _add_polarities(self, table: EventTable, p: NDArray[Any] | None, count: int) -> None:
-        """Widen the range of polarities by those of a block; raise where they are no pair that is known."""
+        """Add the polarities of a block; raise where they are no pair that is known."""
         if not count:
             return
         if p is None:
-            self.polarities = (0, 0)
+            self.polarities.add(0)
             return
-        allowed = (p == 0) | (p == 1) | (p == -1) | (p == 2)
-        known = self.polarities or (2, -1)
-        self.polarities = int(min(known[0], p.min())), int(max(known[1], p.max()))
-        self.has_zero |= bool((p == 0).any())
-        low, high = self.polarities
-        # The pairs are 0 and 1, -1 and 1, or 1 and 2: neither -1 nor 2 goes with 0, nor with each other.
-        mixed = (low < 0 and self.has_zero) or (high == 2 and low < 1)
-        if not allowed.all() or mixed:
-            at = int(np.argmin(allowed))
-            raise format_error(table.path, table.row(at, "p"), "polarities 0 and 1, or -1 and 1", p[at], LAYOUT)
+        # Comparisons with five values are faster than sorting all of them.
+        present = {value: np.count_nonzero(p == value) for value in POLARITIES}
+        self.polarities |= {value for value, times in present.items() if times}
+        if sum(present.values()) < count or not any(self.polarities <= pair for pair in PAIRS):
+            at = int(np.argmin(np.isin(p, POLARITIES)))
+            rule = "polarities 0 and 1, -1 and 1, 1 and 2, or 0 and 255"
+            raise format_error(table.path, table.row(at, "p"), rule, p[at], LAYOUT)
 
     def _add_times(self, table: EventTable, t: NDArray[Any]) -> None:
         # The comparisons refuse NaN too.
@@ -184,9 +186,8 @@ class TableLayout:
         t = columns["t"]
         places = [columns[key] for key in ("y", "x") if key in columns]
         p = columns.get("p")
-        polarity = np.zeros(len(t), np.int8) if p is None else np.maximum(p, 0).astype(np.int8)
+        polarity = np.zeros(len(t), np.int8) if p is None else (p > int(self.counts_from_1)).astype(np.int8)
         if self.counts_from_1:
-            polarity = polarity - 1
             places = [place - 1 for place in places]
         if len(self.sensor) == 3:
             coordinates = [polarity, *places]

@@ -25,6 +25,10 @@ KEYS: Mapping[str, str] = {name: key for key, names in NAMES.items() for name in
 # Orders of columns without names that are tried.
 ORDERS = ("txyp", "xytp", "xypt")
 LAYOUT = "is this a table of events?"
+# Ticks after which a counter of 32 bits starts again, and how far a fall of times may be from them: while the counter
+# runs over, a camera is hardly silent for longer.
+CLOCK_PERIOD = 1 << 32
+CLOCK_SILENCE = 1 << 29
 Columns = Mapping[str, NDArray[Any]]
 
 
@@ -177,6 +181,7 @@ class OrderScan:
 
     def __init__(self) -> None:
         self._fitting = list(ORDERS)
+        self._clocks = {letters: RowClock() for letters in ORDERS}
         # Of each order the last time, and whether a polarity was 0 and -1.
         self._last = dict.fromkeys(ORDERS, -math.inf)
         self._off: dict[str, set[int]] = {letters: set() for letters in ORDERS}
@@ -199,7 +204,7 @@ class OrderScan:
 
     def _fits(self, letters: str, rows: NDArray[Any]) -> bool:
         columns = dict(zip(letters, rows.T, strict=True))
-        t = columns["t"]
+        t = self._clocks[letters].go_on(columns["t"])
         p = columns["p"]
         with np.errstate(invalid="ignore"):
             are_places = all(((v >= 0) & (v < 1 << 15) & (v % 1 == 0)).all() for v in (columns["x"], columns["y"]))
@@ -210,3 +215,37 @@ class OrderScan:
         if len(t):
             self._last[letters] = float(t[-1])
         return bool(are_places and are_polarities and are_rising)
+
+
+class RowClock:
+    """Times of rows by a counter of 32 bits, with a sign or not: where it starts again, they go on.
+
+    Attributes:
+        periods: that the counter has passed.
+        moved: number of rows behind a start of the counter.
+    """
+
+    def __init__(self) -> None:
+        self.periods = 0
+        self.moved = 0
+        # What the counter showed in the last row.
+        self._shown = -math.inf
+
+    def go_on(self, times: NDArray[Any]) -> NDArray[Any]:
+        """Return the times of the next rows, as they are where the counter did not start again."""
+        if not len(times):
+            return times
+        shown = times.astype(np.float64)
+        before = np.concatenate([[self._shown], shown[:-1]])
+        self._shown = shown[-1]
+        # The comparisons refuse NaN; other clocks than counters of 32 bits show larger times.
+        with np.errstate(invalid="ignore"):
+            starts = (before < CLOCK_PERIOD) & (before - shown > CLOCK_PERIOD - CLOCK_SILENCE)
+        if not self.periods and not starts.any():
+            return times
+        periods = self.periods + np.cumsum(starts)
+        self.periods = int(periods[-1])
+        self.moved += int(np.count_nonzero(periods))
+        if times.dtype.kind in "iu":
+            times = times.astype(np.int64)
+        return times + periods * CLOCK_PERIOD
