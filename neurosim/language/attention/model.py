@@ -161,16 +161,27 @@ class ResidualBlock(nn.Module):
         # Kinds with an activation behind the residual read the stream itself.
         shared["stream"] = x
         mixed, after = self.mixer(self.norm(x), state, shared)
-        x = x + self.out_norm(mixed)
+
+        def before(inner: Tensor) -> Tensor:
+            return torch.zeros_like(inner[:, :1]) if state is None else state["mlp_tail"]
+
+        out, tail = self.feed(x + self.out_norm(mixed), before)
+        return out, after | tail
+
+    def feed(self, x: Tensor, before: Callable[[Tensor], Tensor]) -> tuple[Tensor, State]:
+        """Return x through the feed-forward layer, and what it adds to the state.
+
+        Args:
+            before: function from the layer's inputs [B, T, D] to the token before them [B, 1, D].
+        """
         if self.mlp is None:
-            return x, after
+            return x, {}
         inner = self.mlp_norm(x)
         if isinstance(self.mlp, ChannelMix):
             # RWKV mixes each token with the one before it here, too: the last one is state.
-            tail = torch.zeros_like(x[:, :1]) if state is None else state["mlp_tail"]
-            out, tail = self.mlp(inner, tail)
-            return x + self.mlp_out_norm(out), after | {"mlp_tail": tail}
-        return x + self.mlp_out_norm(self.mlp(inner)), after
+            out, tail = self.mlp(inner, before(inner))
+            return x + self.mlp_out_norm(out), {"mlp_tail": tail}
+        return x + self.mlp_out_norm(self.mlp(inner)), {}
 
 
 class LanguageModel(nn.Module):

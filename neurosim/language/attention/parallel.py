@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ...base.errors import NeurosimInputError
 from .kinds.base import Inputs, Mixer, Shared
-from .kinds.rwkv import ChannelMix
 from .kinds.slices import Slices
 from .model import LanguageModel, ResidualBlock
 
@@ -69,12 +68,8 @@ def _block(block: ResidualBlock, x: Tensor, shared: Shared, slices: Slices) -> T
     if block.pre_norm is not None:
         x = block.pre_norm(x)
     x = x + block.out_norm(_mix(block.mixer, block.norm(x), shared, slices))
-    if block.mlp is None:
-        return x
-    inner = block.mlp_norm(x)
-    if isinstance(block.mlp, ChannelMix):
-        return x + block.mlp_out_norm(block.mlp(inner, slices.before(inner, 1))[0])
-    return x + block.mlp_out_norm(block.mlp(inner))
+    out, _ = block.feed(x, lambda inner: slices.before(inner, 1))
+    return out
 
 
 def _mix(mixer: Mixer, x: Tensor, shared: Shared, slices: Slices) -> Tensor:
