@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from ..huggingface.config import Options
 from ..huggingface.reader import Tensors
 from ..model import LanguageConfig, MixerSpec
@@ -99,30 +101,34 @@ def _change(tensors: Tensors, config: LanguageConfig, mixes: str, every: int) ->
     options: Mapping[str, Any] = config.layers[0].options
     changed: Tensors = {}
     for name, value in tensors.items():
-        path = name.split(".")
-        place = ".".join(path[:2])
-        part = path[2] if len(path) > 2 else ""
-        if part == "time_mix_lerp_fused":
-            changed |= {f"{place}.mixer.x_{mix}": row.flatten() for mix, row in zip(mixes, value, strict=True)}
-        elif part == "time_mix_w2" and value.dim() == 3:
-            changed |= {f"{place}.mixer.mix_out.{i}.weight": matrix for i, matrix in enumerate(value.unbind(0))}
-        elif part in _BIASES:
-            changed[f"{place}.mixer.{_BIASES[part]}_lora.lora.2.bias"] = value.flatten()
-        elif part in _BY_HEAD:
-            changed[f"{place}.{_VECTORS[part]}"] = value.view(-1, options["head_dim"])
-        elif part in _VECTORS:
-            changed[f"{place}.{_VECTORS[part]}"] = value.flatten()
-        elif every and name.endswith(("mixer.o_proj.weight", "mlp.value.weight")):
-            # Exact: a power of two moves the exponent alone.
-            changed[name] = value.float() * 2.0 ** (int(path[1]) // every)
-        else:
-            changed[name] = value
+        changed |= _changed_one(name, value, mixes, every, options["head_dim"])
     # Layer 0 provides the values that later layers mix in; a file repeats other maps there, which are not used.
     changed = {name: value for name, value in changed.items() if not name.startswith("layers.0.mixer.v_lora")}
     if config.layers[0].kind != "rwkv7":
         return changed
     # The mixes of RWKV-7 have axes for sequences and tokens.
     return {name: value.view(1, 1, -1) if ".mixer.x_" in name else value for name, value in changed.items()}
+
+
+def _changed_one(name: str, value: Tensor, mixes: str, every: int, head_dim: int) -> Tensors:
+    """Return the tensors that one of theirs holds."""
+    path = name.split(".")
+    place = ".".join(path[:2])
+    part = path[2] if len(path) > 2 else ""
+    if part == "time_mix_lerp_fused":
+        return {f"{place}.mixer.x_{mix}": row.flatten() for mix, row in zip(mixes, value, strict=True)}
+    if part == "time_mix_w2" and value.dim() == 3:
+        return {f"{place}.mixer.mix_out.{i}.weight": matrix for i, matrix in enumerate(value.unbind(0))}
+    if part in _BIASES:
+        return {f"{place}.mixer.{_BIASES[part]}_lora.lora.2.bias": value.flatten()}
+    if part in _BY_HEAD:
+        return {f"{place}.{_VECTORS[part]}": value.view(-1, head_dim)}
+    if part in _VECTORS:
+        return {f"{place}.{_VECTORS[part]}": value.flatten()}
+    if every and name.endswith(("mixer.o_proj.weight", "mlp.value.weight")):
+        # Exact: a power of two moves the exponent alone.
+        return {name: value.float() * 2.0 ** (int(path[1]) // every)}
+    return {name: value}
 
 
 def change_of(mixes: str) -> Callable[[Metadata], Callable[[Tensors, LanguageConfig], Tensors]]:

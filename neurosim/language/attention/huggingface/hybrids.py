@@ -105,7 +105,14 @@ def _qwen3_5(source: CheckpointConfig) -> LanguageConfig:
     )
 
 
-_PROJECTIONS = {"in_proj_z": "g_proj", "in_proj_b": "b_proj", "in_proj_a": "a_proj"}
+# Our names of the parts of a mixer that keep their weights.
+_QWEN_NAMES = {
+    "in_proj_z": "g_proj",
+    "in_proj_b": "b_proj",
+    "in_proj_a": "a_proj",
+    "norm": "o_norm",
+    "out_proj": "o_proj",
+}
 
 
 def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
@@ -113,32 +120,41 @@ def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
     changed: Tensors = {}
     for name, value in experts_apart(tensors).items():
         path = name.split(".")
-        part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
-        options: dict[str, Any] = dict(config.layers[int(path[1])].options) if part else {}
-        place = ".".join(path[:3])
-        if part in ("in_proj_qkvz", "in_proj_ba"):
-            changed |= _cut_groups(place, part, value, options)
-        elif part in ("conv1d", "in_proj_qkv"):
-            keys = options["num_heads"] * options["head_dim"]
-            parts = value.split([keys, keys, len(value) - 2 * keys])
-            kind = "conv1d" if part == "conv1d" else "proj"
-            changed |= {f"{place}.{n}_{kind}.weight": p for n, p in zip("qkv", parts, strict=True)}
-        elif part in _PROJECTIONS:
-            changed[f"{place}.{_PROJECTIONS[part]}.weight"] = value
-        elif part == "q_proj":
-            # Of each head first the query, then the output gate.
-            queries, gates = value.unflatten(0, (options["num_heads"], 2, -1)).unbind(1)
-            changed |= {f"{place}.q_proj.weight": queries.flatten(0, 1), f"{place}.g_proj.weight": gates.flatten(0, 1)}
-        elif part == "norm":
-            changed[f"{place}.o_norm.weight"] = value
-        elif part == "out_proj":
-            changed[f"{place}.o_proj.weight"] = value
-        elif part in ("q_norm", "k_norm") or path[-2:] in (["norm", "weight"], ["mlp_norm", "weight"]):
-            # Weights of these norms are stored as their difference from 1.
-            changed[name] = value.float() + 1
+        if len(path) > 3 and path[2] == "mixer":
+            changed |= _changed_in_mixer(name, value, dict(config.layers[int(path[1])].options))
+        elif path[-2:] in (["norm", "weight"], ["mlp_norm", "weight"]):
+            changed[name] = _from_one(value)
         else:
             changed[expert(name, {"gate": "router", "shared_expert": "shared"})] = value
     return changed
+
+
+def _from_one(value: Tensor) -> Tensor:
+    """Return the weights of a norm that are stored as their difference from 1."""
+    return value.float() + 1
+
+
+def _changed_in_mixer(name: str, value: Tensor, options: dict[str, Any]) -> Tensors:
+    """Return the tensors of a mixer with these options that one of theirs holds."""
+    path = name.split(".")
+    part = path[3]
+    place = ".".join(path[:3])
+    if part in ("in_proj_qkvz", "in_proj_ba"):
+        return _cut_groups(place, part, value, options)
+    if part in ("conv1d", "in_proj_qkv"):
+        keys = options["num_heads"] * options["head_dim"]
+        parts = value.split([keys, keys, len(value) - 2 * keys])
+        kind = "conv1d" if part == "conv1d" else "proj"
+        return {f"{place}.{n}_{kind}.weight": p for n, p in zip("qkv", parts, strict=True)}
+    if part == "q_proj":
+        # Of each head first the query, then the output gate.
+        queries, gates = value.unflatten(0, (options["num_heads"], 2, -1)).unbind(1)
+        return {f"{place}.q_proj.weight": queries.flatten(0, 1), f"{place}.g_proj.weight": gates.flatten(0, 1)}
+    if part in ("q_norm", "k_norm"):
+        return {name: _from_one(value)}
+    if part in _QWEN_NAMES:
+        return {f"{place}.{_QWEN_NAMES[part]}.weight": value}
+    return {name: value}
 
 
 def _cut_groups(place: str, part: str, value: Tensor, options: dict[str, Any]) -> Tensors:

@@ -71,31 +71,35 @@ def _change(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Turn the mixes and low-rank maps of RWKV-5 and 6 into ours."""
     changed: Tensors = {}
     for name, value in tensors.items():
-        path = name.rpartition(".")[0]
-        part = name.rpartition(".")[2]
         inside = ".mixer" in name or ".mlp" in name
-        if inside and part.startswith("time_mix_"):
-            changed[f"{path}.x_{part[9]}"] = 1 - value.float().flatten()  # theirs is the share of the token itself
-        elif inside and part in ("time_maa_w1", "time_decay_w1"):
-            layer = "mix_in" if "maa" in part else "w_lora.lora.0"
-            changed[f"{path}.{layer}.weight"] = value.T
-        elif inside and part == "time_maa_w2":
-            changed |= {f"{path}.mix_out.{i}.weight": matrix.T for i, matrix in enumerate(value)}
-        elif inside and part == "time_decay_w2":
-            changed[f"{path}.w_lora.lora.2.weight"] = value.T
-        elif inside and part.startswith("time_maa_"):
-            changed[f"{path}.x_{part[9:]}"] = value.flatten()
-        elif inside and part == "time_decay":
-            # RWKV-6 adds a low-rank map to the decay, whose bias it then is; RWKV-5 has the decay alone.
-            if f"{path}.time_decay_w1" in tensors:
-                changed[f"{path}.w_lora.lora.2.bias"] = value.flatten()
-            else:
-                changed[f"{path}.w"] = _as(value, tensors[f"{path}.time_faaaa"].shape)
-        elif inside and part == "time_faaaa":
-            changed[f"{path}.u"] = value
-        else:
-            changed[name] = value
+        changed |= _changed_inside(name, value, tensors) if inside else {name: value}
     return changed
+
+
+# Our names of the matrices of low-rank maps.
+_LOW_RANK = {"time_maa_w1": "mix_in", "time_decay_w1": "w_lora.lora.0", "time_decay_w2": "w_lora.lora.2"}
+
+
+def _changed_inside(name: str, value: Tensor, tensors: Tensors) -> Tensors:
+    """Return the tensors that one of a mixer or feed-forward layer holds."""
+    path, _, part = name.rpartition(".")
+    if part.startswith("time_mix_"):
+        # Theirs is the share of the token itself.
+        return {f"{path}.x_{part[9]}": 1 - value.float().flatten()}
+    if part in _LOW_RANK:
+        return {f"{path}.{_LOW_RANK[part]}.weight": value.T}
+    if part == "time_maa_w2":
+        return {f"{path}.mix_out.{i}.weight": matrix.T for i, matrix in enumerate(value)}
+    if part.startswith("time_maa_"):
+        return {f"{path}.x_{part[9:]}": value.flatten()}
+    if part == "time_decay":
+        # RWKV-6 adds a low-rank map to the decay, whose bias it then is; RWKV-5 has the decay alone.
+        if f"{path}.time_decay_w1" in tensors:
+            return {f"{path}.w_lora.lora.2.bias": value.flatten()}
+        return {f"{path}.w": _as(value, tensors[f"{path}.time_faaaa"].shape)}
+    if part == "time_faaaa":
+        return {f"{path}.u": value}
+    return {name: value}
 
 
 def _as(value: Tensor, shape: Any) -> Tensor:

@@ -11,7 +11,6 @@ from .bmojo import BMojo
 from .comba import Comba
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from .gam import GatedAssociativeMemory
-from .gated_attention import TCNCA, SeqBoat
 from .hax import HAX
 from .hgrn import HGRN, HGRN2
 from .hippo import HippoSSM
@@ -28,10 +27,12 @@ from .rwkv import RWKV7
 from .rwkv6 import RWKV5, RWKV6
 from .scout import CheckpointAttention
 from .sea import SEA
+from .seqboat import SeqBoat
 from .slots import GatedSlotAttention
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .sparse_expansion import SSE
 from .state_space import AlmostLinearRNN, DiagonalSSM
+from .tcnca import TCNCA
 from .titans import TitansContext, TitansGate, TitansLayer
 from .window_linear import WindowLinearAttention
 
