@@ -96,6 +96,18 @@ def test_a_first_step_in_which_kernels_are_compiled_says_nothing_of_the_rest(mon
     assert log.getvalue() == "learning: 1% of 100 updates, loss 2\nlearning: 20% of 100 updates, 80 s left, loss 2\n"
 
 
+def test_a_stage_that_begins_anew_says_what_is_left_of_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    clock = iter([0.0, 1.0, 2.0, 1000.0, 1020.0])
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar("matching", "updates", quiet=False) as report:
+        assert report is not None
+        for done in (1, 2, 1, 51):
+            report(done, 101)
+    assert log.getvalue() == "matching: 1% of 101 updates\nmatching: 50% of 101 updates, 20 s left\n"
+
+
 def test_the_first_run_says_what_is_compiled() -> None:
     @click.command()
     @common()

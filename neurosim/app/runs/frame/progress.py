@@ -20,15 +20,20 @@ FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{
 
 
 class _Rest:
-    """Estimate of the seconds that are left. The first step is left out: kernels are compiled in it."""
+    """Estimate of the seconds that are left. The first step is left out: kernels are compiled in it.
+
+    Work in stages is reported from the start again in each: the estimate is of the stage.
+    """
 
     def __init__(self) -> None:
         self.first: tuple[float, float] | None = None
+        self.last = 0.0
 
     def seconds(self, now: float, done: float, total: float) -> float | None:
         """Return the estimate at a report of progress, None at the first one; `now` is a time of a clock, s."""
-        if self.first is None:
+        if self.first is None or done < self.last:
             self.first = now, done
+        self.last = done
         start, begin = self.first
         # Linear extrapolation from the second report on.
         if done > begin:
