@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 
 from ....base.errors import NeurosimInputError, lookup, require
+from .almost_linear import AlmostLinearRNN
 from .base import Depth, Mixer
 from .bmojo import BMojo
 from .comba import Comba
@@ -31,7 +32,7 @@ from .seqboat import SeqBoat
 from .slots import GatedSlotAttention
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .sparse_expansion import SSE
-from .state_space import AlmostLinearRNN, DiagonalSSM
+from .state_space import DiagonalSSM
 from .tcnca import TCNCA
 from .titans import TitansContext, TitansGate, TitansLayer
 from .window_linear import WindowLinearAttention

@@ -14,7 +14,6 @@ from .base import Inputs, Mixer, Shared, State
 from .compiled import Routed, Routing, Step
 from .linear_system import LinearSystem, additive_system, delta_system
 from .matrix_memory import decayed, delta_step
-from .mixture_of_memories import RoutedMixer
 from .modules import (
     ShortConv,
     divide,
@@ -27,6 +26,7 @@ from .modules import (
     repeat_heads,
     split_heads,
 )
+from .routed_memories import RoutedMixer
 
 UPDATES = ("gla", "gdn")
 
