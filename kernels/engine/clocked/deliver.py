@@ -5,7 +5,7 @@ whole blocks own ranges of slots and share the work evenly. Some blocks make a p
 which two bytes name a target. A row's targets are in order of slots, so that each block's are together:
 those of block b of row r lie from cuts[r, b] to cuts[r, b + 1], if blocks are counted from the first of the process.
 
-Forms of rows, chosen in `neurosim.engine.compile.row_tables` (one weight and one delay unless said):
+Forms of rows, chosen in `neurosim.engine.compile.row_forms` (one weight and one delay unless said):
 
     BITS    a bit for every slot; rows are summed as bit planes, see `bits`
     COUNTS  targets; a byte for every slot counts the arrivals
@@ -25,7 +25,7 @@ form: the others are held to it in tests.
 from __future__ import annotations
 
 import numpy as np
-from numba import from_dtype, types, uint64
+from numba import from_dtype, njit, types, uint64
 
 from ...tools.compiled import compiled
 from ...tools.elementary import widest_vectors
@@ -93,7 +93,7 @@ def schedule(tables, request, log, log_offsets):
     """List the rows due in some steps of BITS, COUNTS, SUMS and JOINT, as they are read.
 
     Those of table p in step S_FIRST + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
-    with the row of zeros, else numbers. Nothing is listed if they need more room than there is.
+    with the row of zeros, else numbers. Where they need more room than there is, the list has gaps.
 
     Args:
         tables: the row tables.
@@ -102,55 +102,21 @@ def schedule(tables, request, log, log_offsets):
         log_offsets: int64 [blocks, ...]; the spikes of population p in step s are log[b, a:z], where a is
             log_offsets[b, (s - S_LOG_START) * S_ENTRIES + e], z the next offset, and e the population's entry.
     """
-    entries = request[S_ENTRIES]
-    log_start = request[S_LOG_START]
-    first = request[S_FIRST]
-    steps = request[S_STEPS]
     n = tables.shape[0]
     rows = vector(request[S_ROWS], request[S_ROOM], np.int64(0))
-    begin = matrix(request[S_BEGIN], steps, n + 1, np.int64(0))
-    # With types: of literal numbers numba would compile `_list_parts` once more each.
-    nowhere = np.int64(-1)
+    begin = matrix(request[S_BEGIN], request[S_STEPS], n + 1, np.int64(0))
     k = np.int64(0)
-    # With room for the rows of zeros that fill up each list to eights, and the last to 32.
-    total = 8 * n * steps + 64
-    for q in range(steps):
-        for p in range(n):
-            if tables[p, FORM] == JOINT:
-                total += _list_parts(tables[p], log, log_offsets, entries, log_start, first + q, rows, nowhere)
-                continue
-            at = _place(tables, p, log_start, entries, first + q)
-            if at < 0:
-                continue
-            for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
-                total += log_offsets[b, at + 1] - log_offsets[b, at]
-    request[S_NEED] = total
-    if total > rows.size:
-        return
-    for q in range(steps):
+    for q in range(request[S_STEPS]):
+        now = request[S_FIRST] + q
         for p in range(n):
             begin[q, p] = k
             if tables[p, FORM] == JOINT:
-                k += _list_parts(tables[p], log, log_offsets, entries, log_start, first + q, rows, k)
-                continue
-            at = _place(tables, p, log_start, entries, first + q)
-            if at < 0:
-                continue
-            bits = tables[p, FORM] == BITS
-            base = tables[p, MATRIX]
-            stride = tables[p, STRIDE]
-            for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
-                for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
-                    rows[k] = base + log[b, j] * stride if bits else log[b, j]
-                    k += 1
-            if bits:
-                while (k - begin[q, p]) % 8:
-                    rows[k] = request[S_ZERO_ROW]
-                    k += 1
+                k = _list_parts(tables[p], request, log, log_offsets, now, rows, k)
+            elif tables[p, FORM] <= SUMS:
+                k = _list_rows(tables[p], request, log, log_offsets, now, rows, k)
         begin[q, n] = k
     # Rows are read ahead of the loop that adds them, beyond the last one.
-    for i in range(k, k + 32):
-        rows[i] = request[S_ZERO_ROW]
+    request[S_NEED] = _pad(rows, k, k + 32, request[S_ZERO_ROW])
 
 
 def address_of_schedule() -> int:
@@ -160,37 +126,56 @@ def address_of_schedule() -> int:
     return address_of(schedule, tables, request, types.Array(types.int32, 2, "C"), tables)
 
 
-@compiled(inline="always")
-def _place(tables, p, log_start, entries, now):
-    """Return the place in `log_offsets` of the spikes of table p that are due in step `now`; -1 if none can be."""
-    step = now - tables[p, DELAY]
-    if tables[p, FORM] > SUMS or step < max(log_start, tables[p, SINCE]) or step >= tables[p, UNTIL]:
-        return np.int64(-1)
-    return (step - log_start) * entries + tables[p, SOURCE]
+@compiled
+def _list_rows(table, request, log, log_offsets, now, rows, k):
+    """List from rows[k] on the rows of a table that are due in step `now`; return the place after them."""
+    step = now - table[DELAY]
+    if step < max(request[S_LOG_START], table[SINCE]) or step >= table[UNTIL]:
+        return k
+    bits = table[FORM] == BITS
+    at = (step - request[S_LOG_START]) * request[S_ENTRIES] + table[SOURCE]
+    first = k
+    for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
+        stride = table[STRIDE] if bits else 1
+        k = _append(rows, k, log, b, log_offsets[b, at], log_offsets[b, at + 1], table[MATRIX], stride)
+    if bits:
+        k = _pad(rows, k, first + (k - first + 7) // 8 * 8, request[S_ZERO_ROW])
+    return k
 
 
 @compiled
-def _list_parts(table, log, log_offsets, entries, log_start, now, rows, k):
-    """List from rows[k] on the rows of JOINT that are due in step `now`, table by table; return their number.
-
-    Args:
-        k: -1 to list nothing.
-    """
+def _list_parts(table, request, log, log_offsets, now, rows, k):
+    """List from rows[k] on the rows of JOINT that are due in step `now`; return the place after them."""
     parts = matrix(table[PARTS], table[PART_COUNT], PART_COLUMNS, np.int64(0))
-    total = 0
+    log_start = request[S_LOG_START]
+    entries = request[S_ENTRIES]
     for i in range(parts.shape[0]):
         step = now - parts[i, PART_DELAY]
         if step < log_start:
             continue
         at = (step - log_start) * entries + parts[i, PART_SOURCE]
         for b in range(parts[i, PART_BEGIN_BLOCK], parts[i, PART_END_BLOCK]):
-            a = log_offsets[b, at]
-            z = log_offsets[b, at + 1]
-            if k >= 0:
-                for j in range(a, z):
-                    rows[k + total + j - a] = parts[i, PART_FIRST] + log[b, j]
-            total += z - a
-    return total
+            k = _append(rows, k, log, b, log_offsets[b, at], log_offsets[b, at + 1], parts[i, PART_FIRST], 1)
+    return k
+
+
+@njit(inline="always")
+def _append(rows, k, log, b, begin, end, base, stride):
+    """List base + stride * unit of the spikes log[b, begin:end], if there is room; return the place after them."""
+    after = k + end - begin
+    if after <= rows.size:
+        for j in range(begin, end):
+            rows[k + j - begin] = base + stride * log[b, j]
+    return after
+
+
+@njit(inline="always")
+def _pad(rows, k, end, row):
+    """List one row as often as it takes to reach place `end`, if there is room; return `end`."""
+    if end <= rows.size:
+        for i in range(k, end):
+            rows[i] = row
+    return end
 
 
 @compiled
