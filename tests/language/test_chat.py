@@ -11,7 +11,7 @@ import torch
 from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.language import LanguageConfig, LanguageModel, MixerSpec
 from neurosim.language.attention.chat import ChatTemplate, plain_chat_template, read_chat_template, read_ends
-from neurosim.language.attention.tokenizer import ByteTokenizer, read_tokenizer
+from neurosim.language.attention.tokenizer import ByteTokenizer, copy_tokenizer, read_tokenizer
 from neurosim.language.conversion.generate import Sampling, draw_token, generate_tokens
 
 CHATML = (
@@ -74,6 +74,11 @@ def test_what_a_template_refuses_and_what_is_none() -> None:
 
 def test_tokens_that_end_a_text(tmp_path: Path) -> None:
     assert read_ends(tmp_path, ByteTokenizer()) == frozenset()
+    (tmp_path / "config.json").write_text('{"eos_token_id": 8}')
+    assert read_ends(tmp_path, ByteTokenizer()) == {8}
+    (tmp_path / "run").mkdir()
+    copy_tokenizer(tmp_path, tmp_path / "run")
+    assert read_ends(tmp_path / "run", ByteTokenizer()) == {8}
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9]}))
     assert read_ends(tmp_path, ByteTokenizer()) == {7, 9}
     pytest.importorskip("tokenizers")

@@ -109,6 +109,12 @@ def test_a_prompt_begins_as_the_template_of_the_file_says(folders: dict[str, Pat
     (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": true}')
     (tmp_path / "special_tokens_map.json").write_text('{"bos_token": "<s>"}')
     assert read_tokenizer(tmp_path, 400).first == (0,)
+    # A class whose tokenizers of transformers 4 put it first; files of transformers 5 say it in their template.
+    config = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    assert read_tokenizer(tmp_path, 400).first == (0,)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | {"backend": "tokenizers"}))
+    assert read_tokenizer(tmp_path, 400).first == ()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000])

@@ -96,8 +96,8 @@ def read_configuration(folder: Path) -> Configuration:
     add_bos = config.get("add_bos_token")
     if not isinstance(add_bos, bool):
         name = str(config.get("tokenizer_class")).removesuffix("Fast")
-        # None leaves it to the template in tokenizer.json.
-        add_bos = True if name in BOS_CLASSES else None
+        # None leaves it to the template in tokenizer.json, as transformers 5 does, which writes its backend.
+        add_bos = True if name in BOS_CLASSES and "backend" not in config else None
     return Configuration(added, bos, add_bos)
 
 

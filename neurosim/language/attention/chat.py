@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError
 from .added_tokens import CONFIG, SPECIAL_MAP, decode_utf8, read_object, text_of
-from .tokenizer import CHAT, GENERATION, Tokenizer, tokenizer_folder
+from .tokenizer import CHAT, Tokenizer, read_generation, tokenizer_folder
 
 Message = Mapping[str, str]
 """Entries `role` and `content`."""
@@ -117,7 +117,7 @@ def read_ends(model: str | os.PathLike[str], tokenizer: Tokenizer) -> frozenset[
     """
     with tokenizer_folder(model) as folder:
         entries = {**read_object(folder / SPECIAL_MAP), **read_object(folder / CONFIG)}
-        listed = read_object(folder / GENERATION).get("eos_token_id")
+        listed = read_generation(folder).get("eos_token_id")
     ends: set[int] = set()
     for name in ("eos_token", "eot_token"):
         text = text_of(entries.get(name))

@@ -6,6 +6,7 @@ with the tokens that the tokenizer's configuration puts first.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -22,7 +23,17 @@ from torch import Tensor
 from ...base.distribution import install
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ...base.raw import read_bytes
-from .added_tokens import ADDED, CONFIG, SPECIAL_MAP, AddedToken, AddedTokens, damaged, decode_utf8, read_configuration
+from .added_tokens import (
+    ADDED,
+    CONFIG,
+    SPECIAL_MAP,
+    AddedToken,
+    AddedTokens,
+    damaged,
+    decode_utf8,
+    read_configuration,
+    read_object,
+)
 from .gguf.file import SUFFIX, read_gguf
 from .gguf.vocabulary import tokenizer_files
 from .text import read_text
@@ -289,6 +300,22 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
         for name in FILES:
             if (own / name).is_file():
                 shutil.copyfile(own / name, folder / name)
+        # The other model has a config.json of its own.
+        generation = read_generation(own)
+        if generation and not (own / GENERATION).is_file():
+            (folder / GENERATION).write_text(json.dumps(generation))
+
+
+def read_generation(folder: Path) -> dict[str, Any]:
+    """Return the entries of `generation_config.json`; without one, the end of texts that `config.json` names.
+
+    Raises:
+        NeurosimFormatError: the file is damaged.
+    """
+    if (folder / GENERATION).is_file():
+        return read_object(folder / GENERATION)
+    end = read_object(folder / "config.json").get("eos_token_id")
+    return {} if end is None else {"eos_token_id": end}
 
 
 @contextmanager
