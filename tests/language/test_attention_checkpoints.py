@@ -254,7 +254,7 @@ CONFIGS: list[tuple[dict[str, Any], str]] = [
     ({"model_type": "gated_deltnet"}, "model_type: unknown name 'gated_deltnet'; did you mean 'gated_deltanet'"),
     ({"attnres_block_size": 4}, "attnres_block_size: residuals by attention are not supported"),
     ({"hidden_act": "gelu"}, "hidden_act: must be 'swish'"),
-    ({"hidden_size": "wide"}, r"hidden_size: must be an integer > 0 \(got wide\)"),
+    ({"hidden_size": "wide"}, r"hidden_size: must be an integer > 0 \(got 'wide'\)"),
     ({"attn": {"layers": [5], "num_heads": 2}}, r"attn.layers: must be different layers of 0 to 1 \(got 5\)"),
     ({"attn": {"layers": [1]}}, "attn.num_heads: must be an integer > 0"),
     ({"attn": {"layers": [1], "num_heads": 2, "sink": 1}}, "option of a hybrid layer: unknown name 'sink'"),

@@ -203,6 +203,27 @@ def test_calibration_names_experts_that_no_token_reached(tmp_path: Path) -> None
         convert(read_model(tmp_path), Coding("calibrated"), torch.zeros(40, dtype=torch.int64), windows=1, length=8)
 
 
+def test_a_head_beside_a_tied_embedding_is_taken(tmp_path: Path) -> None:
+    """As transformers 5 does where the two differ; one that repeats the embedding is tied to it."""
+    write_folder("mixtral", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.warns(
+        CheckpointWarning, match="tie_word_embeddings is true, but 'lm_head.weight' is not the embedding"
+    ):
+        model = read_model(tmp_path)
+    expected = recorded_logits("mixtral")
+    with torch.no_grad():
+        assert float((model(tokens())[0] - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+
+
+def test_an_adapter_beside_a_model_is_refused(tmp_path: Path) -> None:
+    write_folder("mixtral", tmp_path)
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(NeurosimInputError, match=r"adapter_config.json: adapters are not read.*merge_and_unload"):
+        read_model(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("case", "parts"),
     [("mixtral", ("w1", "w3", "w2")), ("qwen3-next", ("gate_proj", "up_proj", "down_proj"))],

@@ -5,15 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...base.atomic import replacing
-from ...base.errors import NeurosimFormatError, NeurosimMissingError, require
+from ...base.errors import (
+    CheckpointWarning,
+    NeurosimFormatError,
+    NeurosimInputError,
+    NeurosimMissingError,
+    require,
+)
 from ...base.json_toml import read_json
 from .gguf.families import reader_of_gguf, tensors_of
 from .gguf.file import SUFFIX, read_gguf
@@ -26,6 +34,7 @@ from .model import LanguageConfig, LanguageModel
 from .pth import read_pth
 from .tensors import (
     DeferredTensor,
+    MappedFiles,
     StoredTensor,
     read_headers,
     read_metadata,
@@ -130,8 +139,11 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
         source = _checkpoint_config({}, stored)
         built = _with_norm_eps(PTH.config(source), norm_eps)
         return load_model(built, stored, PTH, where).eval()
+    _refuse_adapter(folder)
     config = read_about(folder)
-    kind = str(config.get("model_type"))
+    kind = config.get("model_type")
+    rule = "must name the kind of model; fetch the checkpoint's own config.json"
+    require(isinstance(kind, str), f"{folder / 'config.json'}: model_type", rule, kind)
     stored = read_headers(folder)
     where = f"{folder / 'config.json'}"
     # Our own folders need no names changed, and are read with the bits that they were saved with.
@@ -146,8 +158,43 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
         source = _checkpoint_config(config, stored)
         built = reader.config(source)
         source.warn(where)
+        built = _with_own_head(built, stored, reader, where)
     built = _with_norm_eps(built, norm_eps)
     return load_model(built, stored, reader, str(folder), aligned=kind == OWN).eval()
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Raise `NeurosimInputError` for a folder with weights that belong on top of a model's, as of LoRA."""
+    if (folder / "adapter_config.json").is_file():
+        raise NeurosimInputError(
+            f"{folder}: adapter_config.json: adapters are not read, with their model or alone; merge them: "
+            "merge_and_unload() of peft, then save_pretrained(FOLDER)"
+        )
+
+
+def _with_own_head(
+    config: LanguageConfig, stored: Mapping[str, StoredTensor], reader: CheckpointReader, where: str
+) -> LanguageConfig:
+    """Return a config with a head of its own where it says tied and the file has another head, as transformers 5 does.
+
+    Warns of it with a `CheckpointWarning`.
+    """
+    ours = {reader.ours(name): entry for name, entry in stored.items()}
+    head = ours.get("lm_head.weight")
+    words = ours.get("embeddings.weight")
+    if not config.tied or head is None or words is None or head.shape != words.shape:
+        return config
+    files = MappedFiles()
+    values = files.load(words)
+    if torch.equal(files.load(head).to(values.dtype), values):
+        return config
+    warnings.warn(
+        f"{where}: tie_word_embeddings is true, but '{head.name}' is not the embedding: it is taken as it is; set "
+        "tie_word_embeddings to false, or remove it from the file",
+        CheckpointWarning,
+        stacklevel=3,
+    )
+    return replace(config, tied=False)
 
 
 def _unwrapped(name: str, stored: Collection[str]) -> str:

@@ -261,6 +261,12 @@ def _files(folder: Path) -> Mapping[Path, list[str] | None]:
     """Return the files of a checkpoint and the names of the tensors in each; None for all."""
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
+    others = sorted(file.name for file in folder.glob("*.safetensors"))
+    if others and not single.is_file() and not index.is_file():
+        raise NeurosimMissingError(
+            f"{single}: no such file, and no index that names {others[0]}; fetch {index.name}, or the "
+            "checkpoint in the layout of transformers"
+        )
     if single.is_file() or not index.is_file():
         return {single: None}
     content = read_json(index)

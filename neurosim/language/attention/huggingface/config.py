@@ -86,7 +86,7 @@ class CheckpointConfig:
         value = self.get(name, default)
         # `type(..) is int`: true and false would be integers, too.
         rule = "must be an integer > 0" if at_least == 1 else f"must be an integer >= {at_least}"
-        require(type(value) is int and value >= at_least, self.prefix + name, rule, value)
+        require(type(value) is int and value >= at_least, self.prefix + name, rule, _quoted(value))
         require(value <= MAX_INTEGER, self.prefix + name, f"must be an integer <= {MAX_INTEGER}", value)
         return value
 
@@ -97,7 +97,7 @@ class CheckpointConfig:
             NeurosimInputError: it is something else.
         """
         value = self.get(name, default)
-        require(type(value) in (int, float), self.prefix + name, "must be a number", value)
+        require(type(value) in (int, float), self.prefix + name, "must be a number", _quoted(value))
         require(abs(value) <= 1e30, self.prefix + name, "must be finite and at most 1e30", value)
         return float(value)
 
@@ -228,3 +228,8 @@ def layer_numbers(names: frozenset[str]) -> Iterator[int]:
             if part in ("layers", "blocks") and number.isascii() and number.isdigit() and len(number) < 8:
                 yield int(number)
                 break
+
+
+def _quoted(value: object) -> object:
+    """Return a value for an error: a text in quotes, so that it is no number."""
+    return repr(value) if isinstance(value, str) else value
