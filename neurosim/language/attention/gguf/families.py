@@ -12,7 +12,7 @@ from typing import Any
 
 from ....base.errors import NeurosimInputError, lookup
 from ..huggingface.config import CheckpointConfig
-from ..huggingface.llama import split_fused
+from ..huggingface.family import split_fused
 from ..huggingface.reader import CheckpointReader, Tensors
 from ..model import LanguageConfig
 from . import experts, mamba, qwen35, relatives, rwkv, softmax

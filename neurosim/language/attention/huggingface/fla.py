@@ -16,8 +16,8 @@ from typing import Any
 from ....base.errors import lookup
 from ..model import LanguageConfig
 from .config import CheckpointConfig, Options, require
+from .family import activation
 from .fla_stacks import feed_forward_stack, mamba_eps, mamba_stack, part_gates, rwkv6_stack, rwkv_stack
-from .llama import activation
 from .reader import CheckpointReader
 from .rwkv import change_fla_rwkv6
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..experts import ExpertsSpec
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options, require
-from .llama import BLOCK, OUTER, activation, positions
+from .family import BLOCK, OUTER, activation, positions
 from .mixtures import MIXTRAL_PARTS, either, expert, experts_apart, qwen_experts, some_layers
 from .reader import CheckpointReader, Tensors
 

@@ -10,8 +10,8 @@ from functools import partial
 
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options
+from .family import activation
 from .fla import MAMBA as BLOCK
-from .llama import activation
 from .reader import CheckpointReader
 
 # Entries of training, or that choose among equal algorithms.
