@@ -34,7 +34,8 @@ from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .sparse_expansion import SSE
 from .state_space import DiagonalSSM
 from .tcnca import TCNCA
-from .titans import TitansContext, TitansGate, TitansLayer
+from .titans import TitansGate, TitansLayer
+from .titans_context import TitansContext
 from .window_linear import WindowLinearAttention
 
 KINDS: dict[str, type[Mixer]] = {
