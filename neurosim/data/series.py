@@ -81,7 +81,8 @@ def read_series(
         name: of the file, for errors.
         time: column of times; None: the first column of dates, or one whose name says so.
         numbers: columns of numbers; none: all columns whose first cell that is not empty is a number, but for one
-            that numbers the rows, by its name, or in a whole table without times as the first and by its values.
+            that numbers the rows, by its name, or in a whole table without times as the first and by its values, and
+            for labels of the records, by their names.
         texts: columns of categories.
         whole: the table is complete: all of its dates with slashes may say which number is the day, not only the first.
 

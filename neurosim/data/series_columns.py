@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
 
-from ..base.errors import NeurosimInputError, lookup
+from ..base.errors import GuessWarning, NeurosimInputError, lookup
 from .cells import is_number
 from .moments import (
     PARTS,
@@ -28,7 +29,7 @@ from .moments import (
 )
 
 # Names of a column of times that holds numbers.
-TIME_NAMES = ("time", "timestamp", "date", "datetime", "t", "ts", "ds", "epoch", "unix", "unixtime")
+TIME_NAMES = ("time", "timestamp", "timestamps", "date", "datetime", "t", "ts", "ds", "epoch", "unix", "unixtime")
 # Names of a column that numbers the rows, as pandas and databases write it.
 INDEX_NAMES = ("", "unnamed: 0", "index", "id", "row")
 # Names of columns in which a number of five digits is a spreadsheet's date, in which 201407 is a month, and in which
@@ -39,6 +40,8 @@ DECIMAL_NAMES = ("date", *(f"decimal{sign}{word}" for sign in ("", " ", "_") for
 DATE_NAMES = (*SERIAL_NAMES, *MONTH_NAMES, *DECIMAL_NAMES)
 # Names of a column of whole hours beside one of dates.
 HOUR_NAMES = ("hour", "hr", "hours", "stunde", "hora", "heure")
+# Names of columns that say of a record what a detector should find: read with the values, they would be the answer.
+LABEL_NAMES = ("label", "anomaly", "is_anomaly", "isanomaly", "outlier", "is_outlier", "changepoint", "ground_truth")
 MIN_COUNTED = 10  # rows from which a column that counts up evenly numbers them
 # Seconds of the units that follow a name of `TIME_NAMES`, as in time_ms, Time (s) and t [min].
 TIME_UNITS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -94,7 +97,7 @@ def choose_columns(
     clock = _guess_clock(sample, time)
     if not numbers:
         others = [key for key in sample if key not in (time, clock, *parts, *texts) and key.lower() not in INDEX_NAMES]
-        numbers = [key for key in others if is_number(sample[key])]
+        numbers = _without_labels([key for key in others if is_number(sample[key])], name)
     if not numbers and not texts:
         shown = ", ".join(f"{key}: {cell!r:.30}" for key, cell in sample.items())
         step = "name one with --value; columns are parted by one of , ; | or tabs, lines in front of names begin with #"
@@ -104,6 +107,19 @@ def choose_columns(
     if match:
         unit = TIME_UNITS[match[1]]
     return SeriesColumns(time=time, numbers=tuple(numbers), texts=tuple(texts), clock=clock, unit=unit, parts=parts)
+
+
+def _without_labels(numbers: Sequence[str], name: str) -> Sequence[str]:
+    """Return columns of numbers without labels, which a warning names; all where there are no others."""
+    labels = [key for key in numbers if key.lower().replace(" ", "_") in LABEL_NAMES]
+    if not labels or len(labels) == len(numbers):
+        return numbers
+    warnings.warn(
+        f"{name}: {', '.join(labels)} is taken for labels of the records and not read; a column that is named is read",
+        GuessWarning,
+        stacklevel=2,
+    )
+    return [key for key in numbers if key not in labels]
 
 
 def _guess_time(sample: Mapping[str, str]) -> str:

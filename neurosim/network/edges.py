@@ -130,7 +130,7 @@ class Edges(Shown):
             elif equals:
                 values = lookup(self.columns, column, f"{name}: column")
                 matching = np.flatnonzero(_equal(values, value))
-                some = ", ".join(map(str, np.unique(values)[:EXAMPLES]))
+                some = ", ".join(str(known) or "'' (empty)" for known in np.unique(values)[:EXAMPLES])
                 require(
                     matching.size > 0, f"{name}: {column}", f"must be a value of this column, such as {some}", value
                 )
@@ -223,7 +223,7 @@ def _equal(values: NDArray[Any], text: str) -> NDArray[np.bool_]:
 
 
 def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return ids as int64 or as texts."""
+    """Return ids as int64, or as texts where one is of 2^63 or more."""
     array = np.asarray(values)
     if array.dtype.kind == "O":
         array = np.array(array.tolist())
@@ -240,8 +240,8 @@ def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
     require(valid, name, "must be a vector of integers or texts", f"{array.dtype} {list(array.shape)}")
     if kind == "U":
         return array
-    fits = array.size == 0 or int(array.max()) < 2**63
-    require(fits, name, "must be below 2^63, or texts", array.max(initial=0))
+    if array.size and int(array.max()) >= 2**63:
+        return array.astype(np.str_)
     return np.ascontiguousarray(array, np.int64)
 
 

@@ -15,7 +15,8 @@ from neurosim.app import RunOptions
 from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.app.runs.series import KIND, run
 from neurosim.app.runs.series.config import SeriesConfig
-from neurosim.base import NeurosimInterruptedError
+from neurosim.app.runs.series.data import read_inputs
+from neurosim.base import GuessWarning, NeurosimInterruptedError
 from neurosim.learning.liquid.regression import TrainedRegression
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -51,6 +52,16 @@ def test_a_computed_series_is_forecast_with_a_page() -> None:
     assert "forecast 17 ahead" in page and "Errors by horizon" in page and "readout" in page
     assert "Memory capacity" not in page
     assert TrainedRegression.load("a/readout.safetensors").weights.shape == (81, 5)
+
+
+def test_times_that_are_not_evenly_spaced_are_said() -> None:
+    wave(300)
+    lines = Path("wave.csv").read_text().splitlines()
+    Path("gap.csv").write_text("\n".join([*lines[:100], *lines[140:]]) + "\n")
+    config = KIND.configure(values={"series.name": "gap.csv"})
+    with pytest.warns(GuessWarning, match=r"in 1 of 259 places the time to the next record is not the usual 86400 s"):
+        read_inputs(config)
+    read_inputs(KIND.configure(values={"series.name": "wave.csv"}))
 
 
 def test_a_table_is_forecast_from_the_columns_that_are_named() -> None:

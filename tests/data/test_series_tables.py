@@ -432,3 +432,15 @@ def test_arrays_are_rows() -> None:
     assert rows[1].values == {"v": 2.0, "kind": "b"}
     with pytest.raises(NeurosimInputError, match="must have columns of one length"):
         list(rows_of({"a": np.zeros(2), "b": np.zeros(3)}))
+
+
+def test_columns_of_labels_are_not_read_with_the_values() -> None:
+    lines = ["timestamp,value,is_anomaly,KPI ID\n", "2014-07-01,1,0,x\n", "2014-07-02,9,1,x\n"]
+    with pytest.warns(GuessWarning, match="is_anomaly is taken for labels of the records and not read"):
+        columns, rows = read_series(lines, "a.csv")
+    assert columns.numbers == ("value",)
+    assert [row.values for row in rows] == [{"value": 1.0}, {"value": 9.0}]
+    columns, _ = read_series(lines, "a.csv", numbers=("is_anomaly",))
+    assert columns.numbers == ("is_anomaly",)
+    columns, _ = read_series(["time,label\n", "1,3\n"], "a.csv")
+    assert columns.numbers == ("label",)

@@ -131,6 +131,16 @@ def test_a_table_is_read_with_its_scales(tmp_path: Path) -> None:
     assert one.weight == 2.0 and one.delay == 1e-3 and one.ids.tolist() == [7, 9]
 
 
+def test_ids_above_the_integers_are_texts(tmp_path: Path) -> None:
+    high = 2**63 + 5
+    (tmp_path / "edges.csv").write_text(f"pre,post,weight\n{high},{high + 1},3\n7,{high},1\n")
+    edges = read_edges(tmp_path / "edges.csv")
+    assert set(edges.ids) == {"7", str(high), str(high + 1)}
+    pairs = [(edges.ids[a], edges.ids[b]) for a, b in zip(edges.pre, edges.post, strict=True)]
+    assert pairs == [(str(high), str(high + 1)), ("7", str(high))]
+    assert edges.ids[edges.units([high])].tolist() == [str(high)]
+
+
 @pytest.mark.parametrize("parted", [",", ";", "\t"])
 def test_tables_of_spreadsheets(parted: str, tmp_path: Path) -> None:
     """A mark of the encoding, tabs or semicolons, and ids that became floats."""

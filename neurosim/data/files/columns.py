@@ -217,11 +217,12 @@ def _typed(blocks: Sequence[NDArray[np.str_]]) -> NDArray[Any]:
     texts = np.concatenate(blocks)
     empty = texts == ""
     some = texts[~empty]
-    try:
-        whole = some.astype(np.int64)
-        return texts if empty.any() else whole
-    except (ValueError, OverflowError):
-        pass
+    for kind in (np.int64, np.uint64):
+        try:
+            whole = some.astype(kind)
+            return texts if empty.any() else whole
+        except (ValueError, OverflowError):
+            pass
     try:
         values = np.full(len(texts), np.nan)
         values[~empty] = some.astype(np.float64)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import NeurosimMissingError, require
+from ....base.errors import GuessWarning, NeurosimMissingError, require
 from ....data.series import decode_text, read_series
 from ....data.series_order import in_time
 from ....data.standard_series import STANDARD, standard_series
@@ -117,7 +118,9 @@ def _table(
         require(name in columns.numbers, "series.inputs", f"must be of {', '.join(columns.numbers)}", name)
     cells = []
     texts = []
-    for row in in_time(columns, rows, own.name):
+    ordered = in_time(columns, rows, own.name)
+    _doubt_uneven(np.array([row.time for row in ordered]), own.name)
+    for row in ordered:
         cells.append([float(row.values[name]) for name in read])
         texts.append(row.text)
     values = np.array(cells, np.float64).reshape(-1, len(read))
@@ -125,6 +128,23 @@ def _table(
     complete = filled(values)
     place = [read.index(name) for name in names]
     return tuple(names), target_name, complete[:, place], complete[:, 0], tuple(texts), missing
+
+
+def _doubt_uneven(times: NDArray[np.float64], name: str) -> None:
+    """Warn where records are not evenly spaced in time, NaN without times: a forecast counts records."""
+    if len(times) < 2 or np.isnan(times).any():
+        return
+    steps = np.diff(times)
+    usual = float(np.median(steps))
+    # Months differ by less.
+    uneven = int(np.count_nonzero(np.abs(steps - usual) > usual / 2))
+    if uneven:
+        warnings.warn(
+            f"{name}: in {uneven:,} of {len(steps):,} places the time to the next record is not the usual "
+            f"{usual:.6g} s; values are forecast as if they were evenly spaced",
+            GuessWarning,
+            stacklevel=2,
+        )
 
 
 def filled(values: NDArray[np.float64]) -> NDArray[np.float64]:

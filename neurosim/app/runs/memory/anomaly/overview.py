@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .....base.shown import counted
 from ....report import numbers
 from ...frame.facts import Fact, Overview, Table, digest
 from .config import STDIN
@@ -22,7 +23,7 @@ def overview_of(result: AnomalyResult) -> Overview:
     """Return what page and terminal show of a run."""
     named = result.watched or "the table"
     source = "standard input" if result.table == STDIN else Path(result.table).name
-    lead = [f"{numbers.plain(result.records)} records of {source}"]
+    lead = [f"{counted(result.records, 'record')} of {source}"]
     if result.earlier:
         lead.append(f"after {numbers.plain(result.earlier)} of an earlier run")
     times = f"times of {result.time}" if result.time else "without times"
