@@ -88,6 +88,8 @@ def parse_toml(text: str, name: str) -> PlainTree:
         known = isinstance(error, tomllib.TOMLDecodeError) or "parts" in str(error)
         if known:
             reason = str(error)
+            if reason.startswith("Invalid value"):
+                reason += ", where texts stand in quotes"
         else:
             reason = "nested or an integer too long"
         raise NeurosimFormatError(f"{name}: expected TOML: {reason}; correct or restore the file") from None

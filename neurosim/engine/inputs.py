@@ -99,9 +99,13 @@ def match_sources(network: Network, inputs: object) -> dict[int, object]:
         rule = f"must be a mapping by name for sources {sorted(sources)}"
         require(len(sources) == 1, "simulate.inputs", rule, inputs)
         named = dict.fromkeys(sources, inputs)
+    strange = [name for name in named if name not in sources]
     for name in sources:
         if name not in named:
-            raise NeurosimInputError(f"simulate.inputs: population '{name}' is a SpikeSource and has no recording")
+            reason = f"population '{name}' is a SpikeSource and has no recording"
+            if strange:
+                reason += f"; '{strange[0]}', which has one, is no SpikeSource"
+            raise NeurosimInputError(f"simulate.inputs: {reason}")
     for name in named:
         require(name in sources, "simulate.inputs", f"must name spike sources {sorted(sources)}", name)
     return {sources[name]: item for name, item in named.items()}

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, final, overload
+from typing import TypeVar as TypingTypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import NeurosimInputError, escaped, lookup
+from ..base.errors import NeurosimInputError, escaped, lookup, nearest
 from ..base.measure.work import LayerCounts
 from ..base.shown import Shown, html_table
 from ..data.spikes import GRID_SLACK, Recordings, Spikes
@@ -120,6 +121,20 @@ def _number(count: int | None) -> str:
     return f"{count:,}"
 
 
+_Entry = TypingTypeVar("_Entry")
+
+
+@final
+class ByName(dict[str, _Entry]):
+    """Entries of a result by name; the error of an unknown name has the nearest one and all."""
+
+    def __missing__(self, name: str) -> _Entry:
+        near = nearest(str(name), self)
+        hint = f"did you mean '{near}'? " if near else ""
+        choice = f"choose from {', '.join(self)}" if self else "there is none"
+        raise KeyError(f"unknown name '{name}'; {hint}{choice}")
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Result(Shown, Generic[S_co, A_co]):
@@ -158,6 +173,10 @@ class Result(Shown, Generic[S_co, A_co]):
     learned: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
     start: float = field(default=0.0)
     probes: tuple[Probe, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spikes", ByName(self.spikes))
+        object.__setattr__(self, "states", ByName(self.states))
 
     def facts(self) -> Mapping[str, object]:
         """Return times, numbers of spikes by population, and the shapes of samples."""

@@ -217,7 +217,11 @@ def test_rewarded_weights_are_those_that_were_set() -> None:
         ("cells", {"tau_mem": Uniform(1.0, 2.0)}, r"cells.tau_mem: must be a number or an array"),
         ("in->cells", {"p_transmit": 1.0}, r"Projection\['in->cells'\]: parameter: unknown name 'p_transmit'"),
         ("in->out", {"delay": 1e-3}, r"delay: cannot be set of synapses that learn or transmit by chance"),
-        ("in->cells", {"delay": 1e-5}, r"delay: must round to at least one step of 0.001 s \(got 1e-05\)"),
+        (
+            "in->cells",
+            {"delay": 1e-5},
+            r"delay: must round to at least one step of 0.001 s; give a longer delay or a",
+        ),
         ("in->cells", {"delay": 600.0}, r"delay: must be <= 65535 steps of 0.001 s \(got 600.0\)"),
         ("cells->out", {"weight": np.ones(3)}, r"weight: must hold \d+ values"),
         ("in->out", {"weight": 7.0}, r"weight: must lie in \[0, 1\] of its STDP \(got 7.0\)"),

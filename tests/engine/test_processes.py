@@ -189,7 +189,7 @@ def test_an_error_of_one_process_is_one_of_all() -> None:
     )
     found = shared.in_threads(2, lambda each: _error_of(network, each))
     assert len(found) == 2 and len(set(found)) == 1
-    assert "in->cells'].delay: must round to at least one step of 0.001 s (got 1e-05)" in found[0]
+    assert "in->cells'].delay: must round to at least one step of 0.001 s; give a longer" in found[0]
 
 
 def test_the_first_text_of_any_process_is_that_of_all() -> None:

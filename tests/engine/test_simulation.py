@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -308,7 +309,10 @@ def windows_of(*windows: object) -> Simulation:
     ("run", "message"),
     [
         (lambda: Simulation(small()), "population 'input' is a SpikeSource and has no recording"),
-        (lambda: Simulation(small(), {"other": recording()}), "population 'input' is a SpikeSource and has no"),
+        (
+            lambda: Simulation(small(), {"other": recording()}),
+            "population 'input' is a SpikeSource and has no recording; 'other', which has one, is no SpikeSource",
+        ),
         (lambda: Simulation(small(), recording(size=21)), "['input']: must have the population's 20 units (got 21)"),
         (lambda: Simulation(small(), 1.0), "must be Spikes, an iterable of them or a SONATA file (got float)"),  # type: ignore[arg-type]
         (lambda: Simulation(small(), recording(), clock=None), "Simulation.clock: must be > 0 s (got None)"),
@@ -381,3 +385,15 @@ def test_present_weights_cannot_be_written() -> None:
 def test_rates_of_sources_are_numbers() -> None:
     with pytest.raises(NeurosimInputError, match=r"PoissonSource.rate: must be >= 0 spikes/s"):
         PoissonSource("fast")  # type: ignore[arg-type]
+
+
+def test_an_unknown_name_of_a_result_is_answered_with_the_names_there_are() -> None:
+    result = simulate(small(), recording())
+    name = next(iter(result.spikes))
+    with pytest.raises(KeyError, match=f"unknown name '{name}s'; did you mean '{name}'"):
+        result.spikes[f"{name}s"]
+    with pytest.raises(KeyError, match="there is none"):
+        result.states["cells.v"]
+    assert result.spikes.get("nobody") is None
+    copied = pickle.loads(pickle.dumps(result))
+    assert copied.spikes[name].digest() == result.spikes[name].digest()

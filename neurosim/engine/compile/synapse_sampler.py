@@ -183,7 +183,8 @@ def to_steps(projection: Projection, delays: NDArray[np.float64], clock: float) 
     # The extremes in seconds only for the message: to look for them took as long as the conversion.
     if len(delays) and not 1 <= low <= high <= MAX_DELAY:
         name = f"{projection}.delay"
-        rule = f"must round to at least one step of {clock:g} s{_hint(projection.delay)}"
+        hint = _hint(projection.delay) or "; give a longer delay or a shorter clock"
+        rule = f"must round to at least one step of {clock:g} s{hint}"
         require(low >= 1, name, rule, float(np.min(delays)))
         require(high <= MAX_DELAY, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", float(np.max(delays)))
     return steps
