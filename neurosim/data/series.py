@@ -25,9 +25,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from ..base.errors import GuessWarning, NeurosimFormatError, require
 from . import month_table
@@ -280,34 +278,3 @@ def decode_text(content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace")
-
-
-def rows_of(frame: Any, time: str | None = None) -> Iterator[SeriesRow]:
-    """Yield the records of a pandas DataFrame, or of a dictionary of arrays [n] by name.
-
-    Args:
-        frame: its columns of numbers and texts are values.
-        time: column of times: datetime64, or seconds since 1970; None: the first column of datetime64, if there is one.
-
-    Raises:
-        NeurosimInputError: columns of different lengths.
-    """
-    # A DataFrame iterates over the names of its columns, as a dictionary does.
-    arrays = {str(key): np.asarray(frame[key]) for key in frame}
-    lengths = {len(array) for array in arrays.values()}
-    require(len(lengths) == 1, "frame", "must have columns of one length", sorted(lengths))
-    if time is None:
-        time = next((key for key, array in arrays.items() if array.dtype.kind == "M"), None)
-    times = None if time is None else arrays.pop(time)
-    if times is not None and times.dtype.kind == "M":
-        times = times.astype("datetime64[us]").astype(np.int64) / 1e6
-    for k in range(lengths.pop()):
-        values = {key: _plain(array[k]) for key, array in arrays.items()}
-        moment = math.nan if times is None else float(times[k])
-        yield SeriesRow(moment, str(k), values)
-
-
-def _plain(value: Any) -> float | str:
-    if isinstance(value, str):
-        return value
-    return float(value)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neurosim.base import GuessWarning, NeurosimFormatError, NeurosimInputError
-from neurosim.data.series import decode_text, read_series, rows_of
+from neurosim.data.series import decode_text, read_series
 from neurosim.data.series_order import in_time
 
 TABLE = "timestamp,value,kind\n2014-07-01 00:00:00,1.5,a\n2014-07-01T00:30:00+02:00,,b\n"
@@ -423,15 +423,6 @@ def test_a_first_column_that_counts_is_no_value() -> None:
     assert read_series(uneven, "t.csv", whole=True)[0].numbers == ("minute", "load")
     alone = [line.split(",")[0] + "\n" for line in lines]
     assert read_series(alone, "t.csv", whole=True)[0].numbers == ("minute",)
-
-
-def test_arrays_are_rows() -> None:
-    times = np.array(["2014-07-01T00:00", "2014-07-01T00:30"], "datetime64[m]")
-    rows = list(rows_of({"when": times, "v": np.array([1, 2]), "kind": np.array(["a", "b"])}))
-    assert [row.time for row in rows] == [1404172800.0, 1404174600.0]
-    assert rows[1].values == {"v": 2.0, "kind": "b"}
-    with pytest.raises(NeurosimInputError, match="must have columns of one length"):
-        list(rows_of({"a": np.zeros(2), "b": np.zeros(3)}))
 
 
 def test_columns_of_labels_are_not_read_with_the_values() -> None:

@@ -153,7 +153,7 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
         reader = CheckpointReader(LanguageConfig.from_json, root="", block={})
         built = own_config(config, stored)
     else:
-        reader = reader_of(kind, _checkpoint_config(config, stored), f"{where}: model_type")
+        reader = reader_of(str(kind), _checkpoint_config(config, stored), f"{where}: model_type")
         stored = {_unwrapped(name, stored): entry for name, entry in stored.items() if reader.takes(name)}
         source = _checkpoint_config(config, stored)
         built = reader.config(source)

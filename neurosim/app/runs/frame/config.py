@@ -136,6 +136,8 @@ class RunConfig:
 
     # Whether runs learn a part of the datasets of `FIRST_LOOK` by default.
     has_first_look: ClassVar[bool] = False
+    # Settings that were chosen for a dataset, by its name.
+    chosen: ClassVar[Mapping[str, Mapping[str, object]]] = {}
 
     @classmethod
     def configure(
@@ -191,7 +193,7 @@ class RunConfig:
     @classmethod
     def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
         """Return the settings that were chosen for the dataset of this name, {} where none were."""
-        return {}
+        return cls.chosen.get(dataset.name, {})
 
     @classmethod
     def by_rule(cls, dataset: catalog.Dataset) -> Suited:

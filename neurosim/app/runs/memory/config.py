@@ -188,6 +188,7 @@ class MemoryConfig(RunConfig):
     """
 
     has_first_look: ClassVar[bool] = True
+    chosen: ClassVar[Mapping[str, Mapping[str, object]]] = DEFAULTS
 
     seed: Seed = 0
     data: Data
@@ -198,10 +199,6 @@ class MemoryConfig(RunConfig):
     sweep: Sweep = Sweep()
     energy: Energy = Energy()
     baselines: Baselines = Baselines()
-
-    @classmethod
-    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset.name, {})
 
     @classmethod
     def suited(cls, tree: Mapping[str, object], dataset: Dataset) -> Suited:

@@ -206,6 +206,7 @@ class TrainConfig(RunConfig):
     """
 
     has_first_look: ClassVar[bool] = True
+    chosen: ClassVar[Mapping[str, Mapping[str, object]]] = DEFAULTS
 
     seed: Seed = 0
     members: Count = 1
@@ -276,10 +277,6 @@ class TrainConfig(RunConfig):
                 current = getattr(getattr(config, table), key)
                 require(current == value, f"{table}.{key}", rule, current)
         return config
-
-    @classmethod
-    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset.name, {})
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:

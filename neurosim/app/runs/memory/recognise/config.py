@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from .....base.errors import require
 from .....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
@@ -98,6 +98,8 @@ class RecogniseConfig(RunConfig):
         baselines: what the answers are compared with.
     """
 
+    chosen: ClassVar[Mapping[str, Mapping[str, object]]] = DEFAULTS
+
     seed: Seed = 0
     data: Data
     view: View = View()
@@ -105,10 +107,6 @@ class RecogniseConfig(RunConfig):
     readout: ClassReadout = ClassReadout()
     energy: Energy = Energy()
     baselines: Baselines = Baselines()
-
-    @classmethod
-    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset.name, {})
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:

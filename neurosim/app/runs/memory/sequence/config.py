@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from .....base.errors import NeurosimInputError
 from .....base.rules import Count, Fraction, Positive, Rule, Seed
@@ -86,16 +86,14 @@ class SequenceConfig(RunConfig):
         energy: settings of the estimates.
     """
 
+    chosen: ClassVar[Mapping[str, Mapping[str, object]]] = DEFAULTS
+
     seed: Seed = 0
     data: Data
     stream: WindowStream = WindowStream()
     pooler: Pooler = Pooler()
     memory: Memory = Memory()
     energy: Energy = Energy()
-
-    @classmethod
-    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset.name, {})
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:
