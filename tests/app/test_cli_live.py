@@ -247,6 +247,17 @@ def test_errors_of_a_source_reach_the_answers() -> None:
         list(answers(Slow(), Receiver(Source(broken(), "held"), 1.0, 1.0), LiveTotals()))
 
 
+def test_packets_before_a_fault_are_answered() -> None:
+    def breaks_off() -> Iterator[Spikes]:
+        yield from packets(6)
+        raise NeurosimError("the stream ends within its packet 6")
+
+    totals = LiveTotals()
+    with pytest.raises(NeurosimError, match="within its packet 6"):
+        list(answers(Slow(), Receiver(Source(breaks_off(), "held"), 1.0, 1.0), totals))
+    assert totals.packets == 6
+
+
 def test_delays_by_hand() -> None:
     delays = Delays()
     assert delays.percentiles() == {}

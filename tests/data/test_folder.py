@@ -303,6 +303,10 @@ def test_pictures_are_read_as_viewers_show_them(tmp_path: Path) -> None:
         NeurosimFormatError, match=r"floats.tif: .*pixels are of 32 bits, and which is white is not kno"
     ):
         read_image(tmp_path / "floats.tif", None)
+    for name in ("moving.gif", "pages.tif"):
+        plain.save(tmp_path / name, save_all=True, append_images=[Image.fromarray(255 - grey)])
+        with pytest.raises(NeurosimFormatError, match=f"{name}: .*it holds 2 pictures, an animation or pages"):
+            read_image(tmp_path / name, None)
 
 
 def test_a_picture_of_one_grey_gives_no_events() -> None:

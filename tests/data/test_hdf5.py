@@ -160,9 +160,18 @@ BAD = {
         replaced("spikes/times", (5,), VLEN, chunks=(1 << 24,), maxshape=(None,)),
         "/spikes/times: expected at most [0-9]+ bytes, as the file could hold",
     ),
-    "times of text": (replaced("spikes/times", (5,), h5py.string_dtype()), "/spikes/times: expected rows of numbers"),
-    "times of one length": (replaced("spikes/times", data=np.zeros(5, "f2")), "expected rows of numbers of variable"),
-    "times of integers": (replaced("spikes/times", (5,), h5py.vlen_dtype(np.dtype("i4"))), "expected rows of numbers"),
+    "times of text": (
+        replaced("spikes/times", (5,), h5py.string_dtype()),
+        "/spikes/times: expected rows of real numbers",
+    ),
+    "times of one length": (
+        replaced("spikes/times", data=np.zeros(5, "f2")),
+        "expected rows of real numbers of variable",
+    ),
+    "times of integers": (
+        replaced("spikes/times", (5,), h5py.vlen_dtype(np.dtype("i4"))),
+        "expected rows of real numbers",
+    ),
     "rows that differ": (row("spikes/units", 0, [1, 2]), "/spikes/units: expected as many units as times in every"),
     "times backwards": (row("spikes/times", 3, [0.5, 0.25] * 3 + [1]), "event 15: expected times >= 0 s in asc"),
     "times below 0": (row("spikes/times", 4, [-1]), "a first event: expected times >= 0 s in ascending order"),

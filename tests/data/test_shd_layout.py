@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 from helpers.command import neurosim
 
-from neurosim.base import NeurosimInputError
+from neurosim.base import GuessWarning, NeurosimInputError
 from neurosim.data import catalog, read
+from neurosim.data.files.shd import read_shd
 
 
-def write(path: Path, highest: int, n: int = 6, classes: tuple[str, ...] = ("low", "high")) -> None:
-    """Write recordings whose highest channel is `highest`."""
+def write(path: Path, highest: int, n: int = 6, classes: tuple[str, ...] = ("low", "high"), unit: float = 1.0) -> None:
+    """Write recordings of a second whose highest channel is `highest`; `unit` of their times is in s."""
     rng = np.random.default_rng(highest)
     times = h5py.vlen_dtype(np.float16)
     units = h5py.vlen_dtype(np.uint16)
     with h5py.File(path, "w") as root:
         events = root.create_dataset("spikes/times", (n,), times), root.create_dataset("spikes/units", (n,), units)
         for k in range(n):
-            events[0][k] = np.sort(rng.uniform(0, 1, 20)).astype(np.float16)
+            events[0][k] = np.sort(rng.uniform(0, 1 / unit, 20)).astype(np.float16)
             events[1][k] = np.append(rng.integers(0, highest, 19), highest).astype(np.uint16)
         root["labels"] = np.arange(n) % len(classes)
         root["extra/speaker"] = np.arange(n) % 3
@@ -45,6 +46,14 @@ def test_both_files_have_the_channels_of_the_larger(train: int, test: int, chann
     assert catalog.describe("shd", root, given).shape == catalog.load("shd", "test", root, given).shape == (900,)
     train_part, test_part = catalog.hold_out("shd", "speaker", 1, root, given)
     assert train_part.shape == test_part.shape == (900,)
+
+
+def test_times_in_milliseconds_are_doubted(tmp_path: Path) -> None:
+    write(tmp_path / "train.h5", 700, unit=1e-3)
+    with pytest.warns(GuessWarning, match="for times of this layout are seconds; if these are milliseconds"):
+        read_shd(tmp_path / "train.h5")
+    write(tmp_path / "train.h5", 700)
+    read_shd(tmp_path / "train.h5")
 
 
 def test_too_few_channels_are_refused(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class Receiver:
         self.dropped_events = 0
 
     def __iter__(self) -> Iterator[Arrival]:
-        """Yield the packets that are answered.
+        """Yield the packets that are answered; those that came before a fault of the source are, too.
 
         Raises:
             NeurosimError: as the source.
@@ -107,11 +107,19 @@ class Receiver:
         self._thread.start()
         waiting: deque[Arrival] = deque()
         ended = False
+        fault: BaseException | None = None
         try:
             while True:
                 # All that is here, so that the age of the first is known to matter; if nothing is, the next one.
                 while not ended and not (waiting and self._queue.empty()):
-                    ended = not self._take(waiting)
+                    item = self._queue.get()
+                    if isinstance(item, Arrival):
+                        waiting.append(item)
+                    else:
+                        ended = True
+                        fault = item
+                if not waiting and fault is not None:
+                    raise fault
                 if not waiting:
                     return
                 first = waiting.popleft()
@@ -122,15 +130,6 @@ class Receiver:
                 yield first
         finally:
             self._stopped.set()
-
-    def _take(self, waiting: deque[Arrival]) -> bool:
-        """Move the next packet from the queue to those that wait for an answer; return False at the end."""
-        item = self._queue.get()
-        if isinstance(item, BaseException):
-            raise item
-        if item is not None:
-            waiting.append(item)
-        return item is not None
 
     def _receive(self) -> None:
         """Put the packets of the source into the queue, each when it is due."""

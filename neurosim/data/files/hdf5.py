@@ -189,7 +189,8 @@ class HDF5File:
         node = self.dataset(name)
         kind = h5py.check_vlen_dtype(node.dtype)
         if not isinstance(kind, np.dtype) or kind.kind not in kinds:
-            raise self.error(f"/{name}", "rows of numbers of variable length", kind or node.dtype, LAYOUT)
+            words = "real numbers" if kinds == "f" else "integers"
+            raise self.error(f"/{name}", f"rows of {words} of variable length", kind or node.dtype, LAYOUT)
         data, lengths = self._rows(name, self._elements(name, node, ROW), kind.itemsize)
         values = data.view(kind).astype(kind.newbyteorder("="), copy=False)
         return values, np.concatenate([[0], np.cumsum(lengths)])

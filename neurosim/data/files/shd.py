@@ -8,16 +8,19 @@ networks".
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import require
+from ...base.errors import GuessWarning, require
 from ..spikes import Recordings
 from .hdf5 import HDF5File, open_hdf5
 
 CHANNELS = 700
+# Words last a second: files whose recordings last longer than this hardly count seconds, s.
+LONGEST = 60.0
 
 
 def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recordings:
@@ -58,6 +61,14 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
     durations = np.zeros(recordings)
     full = np.diff(offsets) > 0
     durations[full] = times[offsets[1:][full] - 1]
+    usual = float(np.median(durations[full])) if full.any() else 0.0
+    if usual > LONGEST:
+        warnings.warn(
+            f"{path}: half of the recordings last over {usual:.0f} s, for times of this layout are seconds; if these "
+            "are milliseconds, divide them by 1,000",
+            GuessWarning,
+            stacklevel=2,
+        )
     # uint16 if it fits, whatever the type in the file.
     units = units.astype(np.uint16 if size <= 1 << 16 else np.int32, copy=False)
     return Recordings(

@@ -49,6 +49,10 @@ def read_image(path: Path, index: int | None) -> NDArray[np.uint8]:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} pixels, more than {MAX_PIXELS:,}")
+            # The second picture of a telephone's JPEG (MPO) is the first one again, for a screen or in other light.
+            frames = getattr(picture, "n_frames", 1)
+            if frames > 1 and picture.format != "MPO":
+                raise ValueError(f"it holds {frames} pictures, an animation or pages, and an item is one of them")
             return _grey_levels(picture)
     except Exception as error:  # Pillow passes on every error of its decoders
         reason = printable(" ".join(str(error).split()))[:120] or type(error).__name__
