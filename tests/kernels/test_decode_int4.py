@@ -61,17 +61,18 @@ def test_sums_are_those_of_the_specification(
     counts[1, 32:96] = 0
     counts[2] = 0
     rows, stride = packed(q, steps, minima)
+    weights = int4.Weights(rows.ctypes.data, stride, inputs, has_minima)
     quads = np.full(int4.list_size(inputs), -1, np.int32)
     wanted = block_rows_reference(counts, q, steps, minima)
     for own, sums in zip(counts, wanted, strict=True):
         channels = np.full(room(inputs), -1, np.int32)
         values = np.full(room(inputs), -1, np.int8)
         number, _ = list_active(np.concatenate([own, np.zeros(-own.size % 64, np.int8)]), channels, values)
-        int4.list_quads(channels, values, number, inputs, stride, has_minima, quads.ctypes.data)
+        int4.list_quads(channels, values, number, weights, quads.ctypes.data)
         out = aligned((stride,), np.float32)
         # Strips one after the other, as two threads add them.
         for strip in range(stride // int4.STRIP):
-            add(rows.ctypes.data, stride, inputs, has_minima, quads.ctypes.data, strip, strip + 1, out.ctypes.data)
+            add(weights, quads.ctypes.data, strip, strip + 1, out.ctypes.data)
         assert (out[:outputs] == sums).all()
         # Outputs that fill up the last strip have steps of 0.
         assert not out[outputs:].any()
@@ -98,10 +99,11 @@ def test_all_rows_of_a_batch(outputs: int, inputs: int, tokens: int, has_minima:
     totals = words + BATCH * groups * inputs
     int4.spread_blocks(channels, values, heads, inputs, words, totals)
     out = aligned((groups * BATCH, stride), np.float32)
-    places = [rows.ctypes.data, stride, inputs, has_minima, words, totals, groups, spare.ctypes.data]
+    weights = int4.Weights(rows.ctypes.data, stride, inputs, has_minima)
+    block_counts = int4.BlockCounts(words, totals, groups)
     # In parts, as two threads add them.
     for begin, end in ((0, 1), (1, stride // int4.STRIP)):
-        int4.add_all_strips_vnni(*places, begin, end, out.ctypes.data)
+        int4.add_all_strips_vnni(weights, block_counts, spare.ctypes.data, begin, end, out.ctypes.data)
     assert (out[:tokens, :outputs] == block_rows_reference(counts, q, steps, minima)).all()
     assert not out[:, outputs:].any()
     assert not out[tokens:].any()

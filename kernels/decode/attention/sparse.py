@@ -8,23 +8,23 @@ from numba import float32, njit
 
 from ...tools.compiled import compiled
 from ...tools.pointers import copy_into, matrix, vector
-from ..matrix_states.cpu import head_of
+from ..matrix_states.cpu import add, head_of
 from ..program import FLOAT, WORD, operation, position_of
-from .windows import CACHE, add, dot, softmax
+from .windows import CACHE, Stored, dot, softmax, store, stored_head
 
 PLANES = 8  # of HAX: bits of a bucket
 BUCKETS = 1 << PLANES
 
 
 @compiled
-def _attend(q, scale, keys, values, width, picks, weights, out):
-    """Fill out [V] with softmax attention over the picked rows, keys and values at addresses, `width` apart."""
+def _attend(q, scale, stored, picks, weights, out):
+    """Fill out [V] with softmax attention over the picked keys and values."""
     for n in range(picks.size):
-        weights[n] = scale * dot(q, vector(keys + 4 * picks[n] * width, q.size, FLOAT))
+        weights[n] = scale * dot(q, vector(stored.keys + 4 * picks[n] * stored.width, q.size, FLOAT))
     softmax(weights)
     out[:] = 0
     for n in range(picks.size):
-        add(weights[n], vector(values + 4 * picks[n] * width, out.size, FLOAT), out)
+        add(weights[n], vector(stored.values + 4 * picks[n] * stored.width, out.size, FLOAT), out)
 
 
 @compiled
@@ -67,18 +67,14 @@ def attend_best_parts(p, context, begin, end):
     keys = p.keys
     values = p.values
     parts = p.parts
-    few = heads // p.group
-    width = few * (keys + values)
     spare = vector(p.picks, parts + p.picked, WORD)
     for i in range(p.tokens):
         position = position_of(context, i)
-        start = p.memory + 4 * i * p.capacity * width
+        memory = p.memory + 4 * i * p.capacity * (heads // p.group) * (keys + values)
         for n in range(begin, end):
-            own_keys = start + 4 * n * keys
-            own_values = start + 4 * (few * keys + n * values)
+            stored = stored_head(p, memory, n)
             # The token joins the memory first: it may be among the tokens that it attends to.
-            copy_into(head_of(p.k, i, few, n, 1, keys), vector(own_keys + 4 * position * width, keys, FLOAT))
-            copy_into(head_of(p.v, i, few, n, 1, values), vector(own_values + 4 * position * width, values, FLOAT))
+            store(p, i, n, stored, position)
             for h in range(n * p.group, (n + 1) * p.group):
                 wanted = head_of(p.part_values, i, heads, h, 1, parts)
                 count = _in_best_parts(wanted, position + 1, spare[:parts], spare[parts:])
@@ -86,7 +82,7 @@ def attend_best_parts(p, context, begin, end):
                 weights = vector(p.weights, count, FLOAT)
                 q = head_of(p.q, i, heads, h, 1, keys)
                 out = head_of(p.out, i, heads, h, 1, values)
-                _attend(q, float32(p.scale), own_keys, own_values, width, picks, weights, out)
+                _attend(q, float32(p.scale), stored, picks, weights, out)
 
 
 @njit(inline="always")
@@ -193,7 +189,7 @@ def attend_picks(p, context, begin, end):
                 count += 1
         weights = vector(p.weights, count, FLOAT)
         out = vector(p.out + 4 * i * values, values, FLOAT)
-        _attend(q, float32(p.scale), start, start + 4 * keys, width, picks[:count], weights, out)
+        _attend(q, float32(p.scale), Stored(start, start + 4 * keys, width), picks[:count], weights, out)
 
 
 @operation("x width ring length out")

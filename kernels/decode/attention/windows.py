@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import float32, njit
@@ -10,12 +11,41 @@ from numba import float32, njit
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from ...tools.pointers import copy_into, matrix, vector
-from ..matrix_states.cpu import STATE, head_of
+from ..matrix_states.cpu import STATE, add, head_of
 from ..program import DOUBLE, FLOAT, operation, position_of, skipped, state_of
 
 TINY = np.float32(np.finfo(np.float32).tiny)
 # Operands of attention over keys and values [tokens, capacity, H / group (K + V)].
 CACHE = "q k v heads keys values group tokens capacity memory scale:real weights out"
+
+
+class Stored(NamedTuple):
+    """Keys and values of a head in the memory of a sequence.
+
+    Attributes:
+        keys, values: addresses of the first key and of the first value.
+        width: floats from one to the next.
+    """
+
+    keys: int
+    values: int
+    width: int
+
+
+@njit(inline="always")
+def stored_head(p, memory, n):
+    """Return the `Stored` of head n of k and v in a memory [capacity, H / group (K + V)] at an address."""
+    few = p.heads // p.group
+    return Stored(memory + 4 * n * p.keys, memory + 4 * (few * p.keys + n * p.values), few * (p.keys + p.values))
+
+
+@njit(inline="always")
+def store(p, row, n, stored, t):
+    """Copy head n of a row of k and v to place t of the memory."""
+    few = p.heads // p.group
+    behind = 4 * t * stored.width
+    copy_into(head_of(p.k, row, few, n, 1, p.keys), vector(stored.keys + behind, p.keys, FLOAT))
+    copy_into(head_of(p.v, row, few, n, 1, p.values), vector(stored.values + behind, p.values, FLOAT))
 
 
 # Sums in any order, so that they become vectors.
@@ -41,12 +71,6 @@ def softmax(x):
     for j in range(x.size):
         x[j] /= total
     return most + float32(math.log(total))
-
-
-@njit(inline="always")
-def add(weight, v, out):
-    for j in range(out.size):
-        out[j] += weight * v[j]
 
 
 @njit(inline="always")
@@ -82,11 +106,8 @@ def window(p, context, begin, end):
     heads = p.heads
     keys = p.keys
     values = p.values
-    few = heads // p.group
-    width = few * (keys + values)
+    width = heads // p.group * (keys + values)
     for n in range(begin, end):
-        own_keys = 4 * n * keys
-        own_values = 4 * (few * keys + n * values)
         # A head's keys stay in the cache while the tokens of a prompt pass over them.
         for i in range(p.tokens):
             if skipped(p.mask, i):
@@ -96,31 +117,22 @@ def window(p, context, begin, end):
             here, seen = slot(_position(p, sequence, n, in_text), p.capacity, p.interval, p.restarts)
             if p.positions:
                 vector(p.positions, (sequence + 1) * p.capacity, FLOAT)[sequence * p.capacity + here] = in_text
-            memory = p.memory + 4 * sequence * p.capacity * p.rows * width
-            # Kept before they are read: a token sees its own key.
+            stored = stored_head(p, p.memory + 4 * sequence * p.capacity * p.rows * width, n)
+            # Stored before they are read: a token sees its own key.
             for row in range(p.rows):
-                place = memory + 4 * (here * p.rows + row) * width
-                copy_into(head_of(p.k, i * p.rows + row, few, n, 1, keys), vector(place + own_keys, keys, FLOAT))
-                copy_into(head_of(p.v, i * p.rows + row, few, n, 1, values), vector(place + own_values, values, FLOAT))
+                store(p, i * p.rows + row, n, stored, here * p.rows + row)
             seen *= p.rows
             weights = vector(p.weights, seen + p.learnt_count, FLOAT)
             of_seen = vector(p.weights, seen, FLOAT)
             of_learnt = vector(p.weights + 4 * seen, p.learnt_count, FLOAT)
             # All heads of q that share this head of k and v.
             for h in range(n * p.group, (n + 1) * p.group):
-                _score(p, head_of(p.q, i, heads, h, 1, keys), memory + own_keys, width, of_seen)
+                _score(p, head_of(p.q, i, heads, h, 1, keys), stored, of_seen)
                 _bound(p, of_seen)
                 _add_bias(p, sequence, here, in_text, of_seen)
                 _score_learnt(p, i, h, of_learnt)
-                mass = _normalise(p, weights)
-                out = head_of(p.out, i, heads, h, 1, values)
-                out[:] = 0
-                for t in range(seen):
-                    add(of_seen[t], vector(memory + 4 * t * width + own_values, values, FLOAT), out)
-                for m in range(p.learnt_count):
-                    add(of_learnt[m], head_of(p.learnt, m, heads, h, 1, keys + values)[keys:], out)
-                if p.mass:
-                    vector(p.mass, (i + 1) * heads, FLOAT)[i * heads + h] = mass
+                _normalise(p, i * heads + h, weights)
+                _sum_values(p, h, stored, of_seen, of_learnt, head_of(p.out, i, heads, h, 1, values))
 
 
 @njit(inline="always")
@@ -136,11 +148,11 @@ def _position(p, sequence, n, in_text):
 
 
 @njit(inline="always")
-def _score(p, q, rows, width, weights):
-    """Fill weights with the scaled products of q and keys, which lie `width` floats apart from an address on."""
+def _score(p, q, stored, weights):
+    """Fill weights with the scaled products of q and keys."""
     scale = float32(p.scale)
     for t in range(weights.size):
-        weights[t] = scale * dot(q, vector(rows + 4 * t * width, q.size, FLOAT))
+        weights[t] = scale * dot(q, vector(stored.keys + 4 * t * stored.width, q.size, FLOAT))
 
 
 @njit(inline="always")
@@ -176,14 +188,27 @@ def _score_learnt(p, i, h, weights):
 
 
 @njit(inline="always")
-def _normalise(p, weights):
-    """Turn scores into weights; return the logarithm of the sum of e^score, 0 with `squared`."""
-    if not p.squared:
-        return softmax(weights)
-    for t in range(weights.size):
-        above = max(weights[t], float32(0))
-        weights[t] = above * above
-    return float32(0)
+def _normalise(p, place, weights):
+    """Turn scores into weights; note the logarithm of the sum of e^score, 0 with `squared`, where `mass` is wanted."""
+    mass = float32(0)
+    if p.squared:
+        for t in range(weights.size):
+            above = max(weights[t], float32(0))
+            weights[t] = above * above
+    else:
+        mass = softmax(weights)
+    if p.mass:
+        vector(p.mass, place + 1, FLOAT)[place] = mass
+
+
+@njit(inline="always")
+def _sum_values(p, h, stored, of_seen, of_learnt, out):
+    """Fill out [V] with the weighted sum of values, those of learnt tokens too."""
+    out[:] = 0
+    for t in range(of_seen.size):
+        add(of_seen[t], vector(stored.values + 4 * t * stored.width, out.size, FLOAT), out)
+    for m in range(of_learnt.size):
+        add(of_learnt[m], head_of(p.learnt, m, p.heads, h, 1, p.keys + p.values)[p.keys :], out)
 
 
 @operation(f"{CACHE} ridge spare")
@@ -197,64 +222,58 @@ def regression(p, context, begin, end):
     """
     heads = p.heads
     keys = p.keys
-    values = p.values
     group = p.group
-    scale = float32(p.scale)
-    few = heads // group
-    width = heads // group * (keys + values)
-    ridge = vector(p.ridge, p.heads, FLOAT)
+    width = heads // group * (keys + p.values)
+    ridge = vector(p.ridge, heads, FLOAT)
     spread = matrix(p.spare, keys, keys, DOUBLE)
     centre = vector(p.spare + 8 * keys * keys, keys, DOUBLE)
     r = vector(p.spare + 8 * keys * (keys + 1), keys, DOUBLE)
     for i in range(p.tokens):
         here, seen = slot(position_of(context, i), p.capacity, 1, False)
         weights = vector(p.weights, seen, FLOAT)
-        start = p.memory + 4 * i * p.capacity * width
-        for n in range(begin, end):
-            own_keys = start + 4 * n * keys
-            own_values = start + 4 * (few * keys + n * values)
-            copy_into(head_of(p.k, i, few, n, 1, keys), vector(own_keys + 4 * here * width, keys, FLOAT))
-            copy_into(head_of(p.v, i, few, n, 1, values), vector(own_values + 4 * here * width, values, FLOAT))
-            for h in range(n * group, (n + 1) * group):
-                q = head_of(p.q, i, heads, h, 1, keys)
-                out = head_of(p.out, i, heads, h, 1, values)
-                most = -np.inf
-                for t in range(seen):
-                    weights[t] = scale * dot(q, vector(own_keys + 4 * t * width, keys, FLOAT))
-                    most = max(most, weights[t])
-                # The ridge is in units of the sum of e^(score - largest score).
-                total = math.exp(softmax(weights) - most)
-                _moments(weights, own_keys, width, centre, spread)
-                for a in range(keys):
-                    spread[a, a] += ridge[h] / total
-                    r[a] = q[a] - centre[a]
-                _solve(spread, r)
-                _predict(weights, own_keys, own_values, width, centre, r, out)
+        for h in range(begin * group, end * group):
+            stored = stored_head(p, p.memory + 4 * i * p.capacity * width, h // group)
+            # The heads of q that share a head of k and v come one after the other.
+            if h % group == 0:
+                store(p, i, h // group, stored, here)
+            q = head_of(p.q, i, heads, h, 1, keys)
+            _score(p, q, stored, weights)
+            most = -np.inf
+            for t in range(seen):
+                most = max(most, weights[t])
+            # The ridge is in units of the sum of e^(score - largest score).
+            total = math.exp(softmax(weights) - most)
+            _moments(weights, stored, centre, spread)
+            for a in range(keys):
+                spread[a, a] += ridge[h] / total
+                r[a] = q[a] - centre[a]
+            _solve(spread, r)
+            _predict(weights, stored, centre, r, head_of(p.out, i, heads, h, 1, p.values))
 
 
 @compiled
-def _predict(weights, own_keys, own_values, width, centre, r, out):
-    """Fill out [V] with v' + sum p (k - k') . r v = sum p (1 + (k - k') . r) v, of keys and values at addresses."""
+def _predict(weights, stored, centre, r, out):
+    """Fill out [V] with v' + sum p (k - k') . r v = sum p (1 + (k - k') . r) v."""
     out[:] = 0
     for t in range(weights.size):
-        k = vector(own_keys + 4 * t * width, r.size, FLOAT)
+        k = vector(stored.keys + 4 * t * stored.width, r.size, FLOAT)
         along = 0.0
         for a in range(r.size):
             along += (k[a] - centre[a]) * r[a]
-        add(weights[t] * float32(1 + along), vector(own_values + 4 * t * width, out.size, FLOAT), out)
+        add(weights[t] * float32(1 + along), vector(stored.values + 4 * t * stored.width, out.size, FLOAT), out)
 
 
 @compiled
-def _moments(weights, rows, width, centre, spread):
-    """Fill the mean [K] and the covariance [K, K] of weighted rows at an address."""
+def _moments(weights, stored, centre, spread):
+    """Fill the mean [K] and the covariance [K, K] of weighted keys."""
     centre[:] = 0
     spread[:] = 0
     for t in range(weights.size):
-        k = vector(rows + 4 * t * width, centre.size, FLOAT)
+        k = vector(stored.keys + 4 * t * stored.width, centre.size, FLOAT)
         for a in range(centre.size):
             centre[a] += weights[t] * k[a]
     for t in range(weights.size):
-        k = vector(rows + 4 * t * width, centre.size, FLOAT)
+        k = vector(stored.keys + 4 * t * stored.width, centre.size, FLOAT)
         for a in range(centre.size):
             part = weights[t] * (k[a] - centre[a])
             # The lower half is enough: the matrix is symmetric.
@@ -331,6 +350,13 @@ def share(p, context, begin, end):
                 out[j] = part * seen[j] + factor * sums[j]
 
 
+@njit(inline="always")
+def _mix_in(keep, x, mean):
+    """Keep a part of a mean, and let x be the rest."""
+    for j in range(x.size):
+        mean[j] = keep * mean[j] + (float32(1) - keep) * x[j]
+
+
 @operation(f"{STATE} q k v g k_group v_group g_group slots weights out")
 def slots(p, context, begin, end):
     """K = diag(e^g) K + s k^T, V = diag(e^g) V + s v^T, s = 1 - e^g; o = V^T softmax(K q): a row for each of M slots.
@@ -353,14 +379,11 @@ def slots(p, context, begin, end):
             rows = matrix(p.state + 4 * (i * heads + h) * count * width, count, width, FLOAT)
             out = head_of(p.out, i, heads, h, 1, values)
             for m in range(count):
-                row = rows[m]
                 # A slot takes in as much of the token as it forgets: it stays a weighted mean of tokens.
                 keep = exp(g[m])
-                for j in range(keys):
-                    row[j] = keep * row[j] + (float32(1) - keep) * k[j]
-                for j in range(values):
-                    row[keys + j] = keep * row[keys + j] + (float32(1) - keep) * v[j]
-                weights[m] = dot(q, row[:keys])
+                _mix_in(keep, k, rows[m, :keys])
+                _mix_in(keep, v, rows[m, keys:])
+                weights[m] = dot(q, rows[m, :keys])
             softmax(weights)
             out[:] = 0
             for m in range(count):

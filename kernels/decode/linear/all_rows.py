@@ -88,6 +88,35 @@ def spread_counts(channels, counts, heads, size, words):
             flat[((first + k // 4) * BATCH + i % BATCH) * 4 + k % 4] += counts[i, j]
 
 
+@njit(inline="always")
+def _interleave_four(rows, stride, size, k, columns, out, strip):
+    """Store rows k to k + 3 of `size` interleaved, 16 columns at `out` and every `strip` bytes behind it."""
+    # In place of rows beyond the last, whose counts are 0, the last one is read.
+    a = rows + k * stride
+    b = rows + min(k + 1, size - 1) * stride
+    c = rows + min(k + 2, size - 1) * stride
+    d = rows + min(k + 3, size - 1) * stride
+    for i in range(0, columns, BLOCK):
+        interleave(a + i, b + i, c + i, d + i, out + i // 16 * strip, strip)
+
+
+@njit(inline="always")
+def _ask_for_next(row, stride, columns, left, at):
+    """Ask for the lines of the next rows that come while a strip is multiplied: as many for each strip.
+
+    Returns: the row, how many rows are left, and the place in the row, from which the next call goes on.
+    """
+    for _ in range(TOGETHER // 4):
+        if left > 0:
+            prefetch_second(row + at)
+        at += LINE
+        if at == columns:
+            row = row + stride
+            left = left - 1
+            at = 0
+    return row, left, at
+
+
 @compiled
 def add_all_rows_vnni(rows, stride, size, columns, words, groups, spare, sums, step):
     """Add `columns` (a multiple of 64) of all rows, for tokens, to int32 sums in the order of `vnni`.
@@ -103,26 +132,12 @@ def add_all_rows_vnni(rows, stride, size, columns, words, groups, spare, sums, s
     for first in range(0, size, TOGETHER):
         quads = -(-min(TOGETHER, size - first) // 4)
         for n in range(quads):
-            k = first + 4 * n  # of rows beyond the last the counts are 0
-            a = rows + k * stride
-            b = rows + min(k + 1, size - 1) * stride
-            c = rows + min(k + 2, size - 1) * stride
-            d = rows + min(k + 3, size - 1) * stride
-            for i in range(0, columns, BLOCK):
-                interleave(a + i, b + i, c + i, d + i, spare + LINE * (i // 16 * quads + n), LINE * quads)
+            _interleave_four(rows, stride, size, first + 4 * n, columns, spare + LINE * n, LINE * quads)
         following = rows + (first + TOGETHER) * stride
         left = size - first - TOGETHER
         at = 0
         for strip in range(columns // 16):
-            # The next rows come while these are multiplied: as many lines for each strip.
-            for _ in range(TOGETHER // 4):
-                if left > 0:
-                    prefetch_second(following + at)
-                at += LINE
-                if at == columns:
-                    following = following + stride
-                    left = left - 1
-                    at = 0
+            following, left, at = _ask_for_next(following, stride, columns, left, at)
             place = spare + LINE * strip * quads
             for group in range(groups):
                 own = words + 4 * BATCH * (group * -(-size // 4) + first // 4)
@@ -157,13 +172,7 @@ def add_all_rows_amx(rows, stride, size, columns, flat, groups, spare, sums, ste
     for first in range(0, size, TOGETHER_AMX):
         number = min(TOGETHER_AMX, size - first)
         for n in range(-(-number // 4)):
-            k = first + 4 * n  # of rows beyond the last the counts are 0
-            a = rows + k * stride
-            b = rows + min(k + 1, size - 1) * stride
-            c = rows + min(k + 2, size - 1) * stride
-            d = rows + min(k + 3, size - 1) * stride
-            for i in range(0, columns, BLOCK):
-                interleave(a + i, b + i, c + i, d + i, spare + i // 16 * strip + LINE * n, strip)
+            _interleave_four(rows, stride, size, first + 4 * n, columns, spare + LINE * n, strip)
         blocks = -(-number // CHANNELS)
         for i in range(0, columns, BLOCK):
             place = spare + i // 16 * strip

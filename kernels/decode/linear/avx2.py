@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ...tools.intrinsics import BYTE, INT32, INT64, processor_has
-from .vnni import unpacked
+from .vnni import EIGHT_ROWS, columns_at, unpacked
 
 SHORT = ir.IntType(16)
 INDEX = ir.VectorType(INT32, 16)
@@ -78,40 +78,43 @@ def _wide(builder, pairs, counts):
     return found
 
 
-def _add(builder, addresses, words, sums, small):
+def _add(builder, addresses, words, sums, *, small):
     """Add 64 columns of the eight rows at `addresses` to the sums at an address."""
     counts = _counts(builder, words)
+    multiply = _small if small else _wide
     for start in (0, 32):
         rows = [builder.load(_at(builder, address, start, BYTES), align=1) for address in addresses]
         if small:
             rows = [builder.xor(row, FLIP) for row in rows]
         for upper in (0, 1):
             pairs = [unpacked(builder, *rows[i : i + 2], 16, upper) for i in range(0, 8, 2)]
-            for lane, total in enumerate((_small if small else _wide)(builder, pairs, counts)):
+            for lane, total in enumerate(multiply(builder, pairs, counts)):
                 place = _at(builder, sums, 4 * (start + 16 * lane + 8 * upper), SUMS)
                 builder.store(builder.add(builder.load(place, align=4), total), place, align=4)
 
 
 @intrinsic
-def add_eight_small(typing, a, b, c, d, e, f, g, h, first, second, sums):
-    """Add 64 columns of eight rows, 128 added to each weight, times their counts to int32 [64] at `sums`.
+def add_eight_small(typing, rows, column, first, second, sums):
+    """Add 64 columns of eight rows, 128 added to each weight, times their counts, as `vnni.add_eight`.
 
-    The counts are four int8 each in two words; their sizes sum to `SMALL` at most.
+    The sizes of the counts sum to `SMALL` at most.
     """
 
     def emit(context, builder, signature, arguments):
-        _add(builder, arguments[:8], arguments[8:10], arguments[10], True)
+        rows, column, first, second, sums = arguments
+        _add(builder, columns_at(builder, rows, column), (first, second), sums, small=True)
         return context.get_dummy_value()
 
-    return types.void(*(types.intp,) * 8, types.int32, types.int32, types.intp), emit
+    return types.void(EIGHT_ROWS, types.intp, types.int32, types.int32, types.intp), emit
 
 
 @intrinsic
-def add_eight_wide(typing, a, b, c, d, e, f, g, h, first, second, sums):
-    """Add 64 columns of eight rows, as they are, times any counts, as `add_eight_small`."""
+def add_eight_wide(typing, rows, column, first, second, sums):
+    """Add 64 columns of eight rows, as they are, times any counts, as `vnni.add_eight`."""
 
     def emit(context, builder, signature, arguments):
-        _add(builder, arguments[:8], arguments[8:10], arguments[10], False)
+        rows, column, first, second, sums = arguments
+        _add(builder, columns_at(builder, rows, column), (first, second), sums, small=False)
         return context.get_dummy_value()
 
-    return types.void(*(types.intp,) * 8, types.int32, types.int32, types.intp), emit
+    return types.void(EIGHT_ROWS, types.intp, types.int32, types.int32, types.intp), emit

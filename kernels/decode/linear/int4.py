@@ -15,6 +15,8 @@ are active, one thread of an Intel Xeon (family 6, model 167), where int8 rows t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import float32, int32, int64, njit, uint32
 from numba.extending import register_jitable
@@ -33,6 +35,7 @@ from .int4_vectors import (
     LANE,
     MIDDLE,
     STRIP,
+    Quads,
     add_avx2,
     add_avx2_minima,
     add_vnni,
@@ -56,6 +59,36 @@ MANY = 5
 COLUMNS = np.array([16 * (byte % LANE // 4) + byte // LANE * 4 + byte % 4 for byte in range(BYTES)])
 VNNI, AVX2, PLAIN = range(3)
 OPERANDS = f"rows stride size tokens {LIST} has_levels has_minima parts part_count sums quads list_size spare?"
+
+
+class Weights(NamedTuple):
+    """Int4 weights of layers that read the same list.
+
+    Attributes:
+        rows: address of what `pack` has filled.
+        stride: outputs of a row, a multiple of 128.
+        size: channels, a multiple of 32.
+        has_minima: whether a block has m beside d.
+    """
+
+    rows: int
+    stride: int
+    size: int
+    has_minima: bool
+
+
+class BlockCounts(NamedTuple):
+    """Counts of a batch, as `spread_blocks` fills them.
+
+    Attributes:
+        words: address of int32 [groups, size / 4, BATCH], four counts of a token each.
+        totals: address of int32 [groups, blocks, BATCH], their sums.
+        groups: number of groups of `BATCH` tokens.
+    """
+
+    words: int
+    totals: int
+    groups: int
 
 
 @register_jitable
@@ -91,33 +124,33 @@ def list_size(size):
 
 
 @njit(inline="always")
-def _parts_of(place, size):
-    """Return addresses in the quads of a token: first quads [blocks + 1], sums of counts, counts, offsets."""
+def _quads_at(place, size):
+    """Return the `Quads` of a token, which begin at an address."""
     blocks = size // CHANNELS
     totals = place + 4 * (blocks + 1)
     words = totals + 4 * blocks
-    return totals, words, words + 4 * (CHANNELS // 4 * blocks)
+    return Quads(blocks, place, totals, words, words + 4 * (CHANNELS // 4 * blocks))
 
 
 @compiled
-def list_quads(channels, counts, number, size, stride, has_minima, place):
+def list_quads(channels, counts, number, weights, place):
     """List the active channels of a token by blocks, in fours, the last four of a block filled up with counts of 0.
 
     Args:
         channels, counts: of the list, see `encode`, ascending.
         number: of listed channels.
-        size: of all channels, a multiple of 32.
-        stride: outputs of a row.
+        weights: `Weights` whose rows the fours name.
         place: address of int32 [`list_size`] that is filled: the first four of each block, and the end; the sum of each
             block's counts; four counts a word; then the bytes from the first row to those of the fours.
     """
-    blocks = size // CHANNELS
-    block = block_bytes(stride, has_minima)
-    totals_at, words_at, offsets_at = _parts_of(place, size)
-    first = vector(place, blocks + 1, WORD)
-    totals = vector(totals_at, blocks, WORD)
-    bytes_of = vector(words_at, CHANNELS * blocks, BYTE)
-    offsets = vector(offsets_at, CHANNELS * blocks + 4 * AHEAD_QUADS, WORD)
+    row_bytes = weights.stride // 2
+    block = block_bytes(weights.stride, weights.has_minima)
+    quads = _quads_at(place, weights.size)
+    blocks = quads.blocks
+    first = vector(quads.first, blocks + 1, WORD)
+    totals = vector(quads.totals, blocks, WORD)
+    bytes_of = vector(quads.words, CHANNELS * blocks, BYTE)
+    offsets = vector(quads.offsets, CHANNELS * blocks + 4 * AHEAD_QUADS, WORD)
     at = 0
     j = 0
     for b in range(blocks):
@@ -125,7 +158,7 @@ def list_quads(channels, counts, number, size, stride, has_minima, place):
         total = 0
         end = (b + 1) * CHANNELS
         while j < number and channels[j] < end:
-            offsets[at] = b * block + (channels[j] - b * CHANNELS) * (stride // 2)
+            offsets[at] = b * block + (channels[j] - b * CHANNELS) * row_bytes
             bytes_of[at] = counts[j]
             total += counts[j]
             at += 1
@@ -159,76 +192,82 @@ def spread_blocks(channels, counts, heads, size, words, totals):
 
 
 @njit(inline="always")
-def _unpack_strip(row, half, block, spare):
+def _unpack_strip(row, row_bytes, block, spare):
     """Unpack the rows of a strip of a block, four at a time; ask for the strip of the next block meanwhile."""
     for quad in range(CHANNELS // 4):
         for i in range(4):
-            prefetch_second(row + (4 * quad + i) * half + block)
-        unpack_four(row + 4 * quad * half, half, spare + 64 * quad, 64 * (CHANNELS // 4))
+            prefetch_second(row + (4 * quad + i) * row_bytes + block)
+        unpack_four(row + 4 * quad * row_bytes, row_bytes, spare + 64 * quad, 64 * (CHANNELS // 4))
 
 
 @njit(inline="always")
-def _multiply_strip(weights, words, totals, steps, stride, has_minima, out):
+def _multiply_strip(weights, unpacked, words, totals, steps, out):
     """Add an unpacked strip of a block, times the counts of a group of tokens, to their sums; 16 outputs at a time."""
+    stride = weights.stride
     for n in range(STRIP // 16):
-        if has_minima:
-            multiply_batch_minima(weights, words, totals, steps + 32 * n, stride, out + 64 * n, 4 * stride)
+        if weights.has_minima:
+            multiply_batch_minima(unpacked, words, totals, steps + 32 * n, stride, out + 64 * n, 4 * stride)
         else:
-            multiply_batch(weights, words, totals, steps + 32 * n, stride, out + 64 * n, 4 * stride)
-        weights += 64 * (CHANNELS // 4)
+            multiply_batch(unpacked, words, totals, steps + 32 * n, stride, out + 64 * n, 4 * stride)
+        unpacked += 64 * (CHANNELS // 4)
+
+
+@njit(inline="always")
+def _add_strip(weights, counts, b, strip, spare, out):
+    """Add a strip of block b, for all groups of tokens: it is unpacked once, into `spare`."""
+    stride = weights.stride
+    block = block_bytes(stride, weights.has_minima)
+    row_bytes = stride // 2
+    place = weights.rows + b * block
+    _unpack_strip(place + BYTES * strip, row_bytes, block, spare)
+    steps = place + CHANNELS * row_bytes + 2 * STRIP * strip
+    for group in range(counts.groups):
+        at = 4 * BATCH * (group * (weights.size // CHANNELS) + b)
+        words = counts.words + at * (CHANNELS // 4)
+        target = out + 4 * (group * BATCH * stride + STRIP * strip)
+        _multiply_strip(weights, spare, words, counts.totals + at, steps, target)
 
 
 @compiled
-def add_all_strips_vnni(rows, stride, size, has_minima, words, totals, groups, spare, begin, end, out):
+def add_all_strips_vnni(weights, counts, spare, begin, end, out):
     """Add all rows of strips `begin` to `end`, for groups of tokens, to float32 [groups, BATCH, stride] at `out`.
 
-    A strip of a block is unpacked once for all groups. Sums are the bits of `add_strips_vnni`.
+    Sums are the bits of `add_strips_vnni`.
 
     Args:
-        words, totals: of `spread_blocks`.
+        weights: `Weights`.
+        counts: `BlockCounts`.
         spare: address of `UNPACKED` bytes, at a cache line.
     """
-    blocks = size // CHANNELS
-    block = block_bytes(stride, has_minima)
-    half = stride // 2
     for start in range(begin, end, TOGETHER):
-        for b in range(blocks):
-            place = rows + b * block
+        for b in range(weights.size // CHANNELS):
             for strip in range(start, min(start + TOGETHER, end)):
-                _unpack_strip(place + BYTES * strip, half, block, spare)
-                steps = place + CHANNELS * half + 2 * STRIP * strip
-                for group in range(groups):
-                    own = words + 4 * BATCH * (group * blocks + b) * (CHANNELS // 4)
-                    total = totals + 4 * BATCH * (group * blocks + b)
-                    target = out + 4 * (group * BATCH * stride + STRIP * strip)
-                    _multiply_strip(spare, own, total, steps, stride, has_minima, target)
+                _add_strip(weights, counts, b, strip, spare, out)
 
 
 @compiled
-def add_strips_vnni(rows, stride, size, has_minima, quads, begin, end, out):
+def add_strips_vnni(weights, place, begin, end, out):
     """Add the rows of strips `begin` to `end` for a token to float32 [stride] at `out`.
 
     Args:
-        rows: address of `pack`, of `stride` outputs and `size` channels.
-        quads: address of the lists of `list_quads`.
+        weights: `Weights`.
+        place: address of the lists of `list_quads`.
     """
-    totals, words, offsets = _parts_of(quads, size)
-    blocks = size // CHANNELS
-    if has_minima:
-        add_vnni_minima(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
+    quads = _quads_at(place, weights.size)
+    if weights.has_minima:
+        add_vnni_minima(weights.rows, weights.stride, quads, begin, end, out)
     else:
-        add_vnni(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
+        add_vnni(weights.rows, weights.stride, quads, begin, end, out)
 
 
 @compiled
-def add_strips_avx2(rows, stride, size, has_minima, quads, begin, end, out):
+def add_strips_avx2(weights, place, begin, end, out):
     """Add the rows of strips as `add_strips_vnni`."""
-    totals, words, offsets = _parts_of(quads, size)
-    blocks = size // CHANNELS
-    if has_minima:
-        add_avx2_minima(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
+    quads = _quads_at(place, weights.size)
+    if weights.has_minima:
+        add_avx2_minima(weights.rows, weights.stride, quads, begin, end, out)
     else:
-        add_avx2(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
+        add_avx2(weights.rows, weights.stride, quads, begin, end, out)
 
 
 @njit(inline="always")
@@ -249,76 +288,90 @@ def _half_at(place):
     return _widened(uint32(both[0]) | uint32(both[1]) << uint32(8))
 
 
-@compiled
-def add_strips_plain(rows, stride, size, has_minima, quads, begin, end, out):
-    """Add the rows of strips as `add_strips_vnni`."""
-    totals_at, words, offsets_at = _parts_of(quads, size)
-    blocks = size // CHANNELS
-    block = block_bytes(stride, has_minima)
-    first = vector(quads, blocks + 1, WORD)
-    totals = vector(totals_at, blocks, WORD)
-    counts = vector(words, CHANNELS * blocks, BYTE)
-    offsets = vector(offsets_at, CHANNELS * blocks, WORD)
-    # Behind the list, see `list_size`.
-    low = vector(offsets_at + 4 * (CHANNELS * blocks + 4 * AHEAD_QUADS), BYTES, WORD)
-    high = vector(low.ctypes.data + 4 * BYTES, BYTES, WORD)
-    for b in range(blocks):
-        steps = rows + b * block + CHANNELS * stride // 2
-        for strip in range(begin, end):
-            y = vector(out + 4 * STRIP * strip, STRIP, FLOAT)
-            start = 0 if has_minima else -MIDDLE * totals[b]
-            low[:] = start
-            high[:] = start
-            for j in range(4 * first[b], 4 * first[b + 1]):
-                row = vector(rows + offsets[j] + BYTES * strip, BYTES, FLAG)
-                count = int32(counts[j])
-                for n in range(BYTES):
-                    low[n] += count * int32(row[n] & 15)
-                    high[n] += count * int32(row[n] >> 4)
-            for n in range(BYTES):
-                for output, total in ((COLUMNS[n], low[n]), (BYTES + COLUMNS[n], high[n])):
-                    place = steps + 2 * (STRIP * strip + output)
-                    y[output] += float32(total) * _half_at(place)
-                    if has_minima:
-                        y[output] += float32(totals[b]) * _half_at(place + 2 * stride)
+@njit(inline="always")
+def _sum_strip(rows, offsets, counts, low, high):
+    """Add the listed rows of a strip of a block, times their counts: outputs of the low and high halves of bytes."""
+    for j in range(counts.size):
+        row = vector(rows + offsets[j], BYTES, FLAG)
+        count = int32(counts[j])
+        for n in range(BYTES):
+            low[n] += count * int32(row[n] & 15)
+            high[n] += count * int32(row[n] >> 4)
 
 
 @njit(inline="always")
-def _weight(rows, stride, has_minima, channel, output):
+def _scale_strip(sums, first, weights, total, steps, y):
+    """Add sums [BYTES] of a block, times their steps, to outputs y [STRIP], from output `first` on in `COLUMNS`."""
+    for n in range(BYTES):
+        output = first + COLUMNS[n]
+        y[output] += float32(sums[n]) * _half_at(steps + 2 * output)
+        if weights.has_minima:
+            y[output] += float32(total) * _half_at(steps + 2 * (weights.stride + output))
+
+
+@compiled
+def add_strips_plain(weights, place, begin, end, out):
+    """Add the rows of strips as `add_strips_vnni`."""
+    quads = _quads_at(place, weights.size)
+    block = block_bytes(weights.stride, weights.has_minima)
+    first = vector(quads.first, quads.blocks + 1, WORD)
+    totals = vector(quads.totals, quads.blocks, WORD)
+    counts = vector(quads.words, CHANNELS * quads.blocks, BYTE)
+    offsets = vector(quads.offsets, CHANNELS * quads.blocks, WORD)
+    # Behind the list, see `list_size`.
+    low = vector(quads.offsets + 4 * (CHANNELS * quads.blocks + 4 * AHEAD_QUADS), BYTES, WORD)
+    high = vector(low.ctypes.data + 4 * BYTES, BYTES, WORD)
+    for b in range(quads.blocks):
+        steps = weights.rows + b * block + CHANNELS * weights.stride // 2
+        start = 0 if weights.has_minima else -MIDDLE * totals[b]
+        own_counts = counts[4 * first[b] : 4 * first[b + 1]]
+        own_offsets = offsets[4 * first[b] : 4 * first[b + 1]]
+        for strip in range(begin, end):
+            low[:] = start
+            high[:] = start
+            _sum_strip(weights.rows + BYTES * strip, own_offsets, own_counts, low, high)
+            y = vector(out + 4 * STRIP * strip, STRIP, FLOAT)
+            own_steps = steps + 2 * STRIP * strip
+            _scale_strip(low, 0, weights, totals[b], own_steps, y)
+            _scale_strip(high, BYTES, weights, totals[b], own_steps, y)
+
+
+@njit(inline="always")
+def _weight(weights, channel, output):
     """Return a weight as float32."""
+    stride = weights.stride
     column = output % BYTES
     # The byte of a column: `COLUMNS`, the other way round.
     byte = column % 16 // 4 * LANE + column // 16 * 4 + column % 4
-    block = rows + channel // CHANNELS * block_bytes(stride, has_minima)
+    block = weights.rows + channel // CHANNELS * block_bytes(stride, weights.has_minima)
     place = block + channel % CHANNELS * (stride // 2) + output // STRIP * BYTES + byte
     both = int64(vector(place, 1, FLAG)[0])
     q = both >> 4 if output % STRIP >= BYTES else both & 15
     steps = block + CHANNELS * stride // 2 + 2 * output
-    if has_minima:
+    if weights.has_minima:
         return float32(q) * _half_at(steps) + _half_at(steps + 2 * stride)
     return float32(q - MIDDLE) * _half_at(steps)
 
 
 @njit(inline="always")
-def _listed_rows(p, channels, counts, heads, has_minima, begin, end, form):
+def _listed_rows(p, weights, channels, counts, heads, begin, end, form):
     """Add the listed rows of strips for each token on its own."""
-    stride = p.stride
     list_bytes = 4 * p.list_size
     for i in range(p.tokens):
-        list_quads(channels[i], counts[i], heads[i, NUMBER], p.size, stride, has_minima, p.quads + i * list_bytes)
+        list_quads(channels[i], counts[i], heads[i, NUMBER], weights, p.quads + i * list_bytes)
     # Tokens share the strips of a group while these are in cache; one token alone passes over all at once.
     strips = TOGETHER if p.tokens > 1 else end - begin
     for start in range(begin, end, strips):
         last = min(start + strips, end)
         for i in range(p.tokens):
             quads = p.quads + i * list_bytes
-            out = p.sums + 4 * i * stride
+            out = p.sums + 4 * i * p.stride
             if form == VNNI:
-                add_strips_vnni(p.rows, stride, p.size, has_minima, quads, start, last, out)
+                add_strips_vnni(weights, quads, start, last, out)
             elif form == AVX2:
-                add_strips_avx2(p.rows, stride, p.size, has_minima, quads, start, last, out)
+                add_strips_avx2(weights, quads, start, last, out)
             else:
-                add_strips_plain(p.rows, stride, p.size, has_minima, quads, start, last, out)
+                add_strips_plain(weights, quads, start, last, out)
 
 
 # Called, not inlined: a loop over so few arrays becomes vector instructions.
@@ -329,9 +382,16 @@ def _scale(total, level, out):
 
 
 @njit(inline="always")
-def _finish_parts(p, heads, sums, begin, end):
+def _add_excess(weights, escaped, excess, first, total):
+    """Add to sums of outputs from `first` on what the counts of escaped channels have beyond 127."""
+    for e in range(escaped.size):
+        for j in range(total.size):
+            total[j] += float32(excess[e]) * _weight(weights, escaped[e], first + j)
+
+
+@njit(inline="always")
+def _finish_parts(p, weights, heads, sums, begin, end):
     """Turn the sums of the strips `begin` to `end` into outputs, layer by layer."""
-    has_minima = p.has_minima != 0
     parts = matrix(p.parts, p.part_count, PART, LONG)
     level = vector(p.level, p.tokens, FLOAT)
     escaped = matrix(p.escaped, p.tokens, p.size, WORD)
@@ -344,10 +404,8 @@ def _finish_parts(p, heads, sums, begin, end):
         for i in range(p.tokens):
             # The level scales sums and excess alike, so the excess of large counts is added first.
             total = sums[i, first : first + columns]
-            for e in range(heads[i, ESCAPES]):
-                for j in range(columns):
-                    weight = _weight(p.rows, p.stride, has_minima, escaped[i, e], first + j)
-                    total[j] += float32(excess[i, e]) * weight
+            number = heads[i, ESCAPES]
+            _add_excess(weights, escaped[i, :number], excess[i, :number], first, total)
             place = behind + 4 * i * part[WIDTH]
             out = vector(part[OUT] + place, columns, FLOAT)
             _scale(total, level[i] if p.has_levels else float32(1), out)
@@ -362,16 +420,15 @@ def _block_rows(p, begin, end, form):
     `parts`; `sums` float32 [tokens, stride]; `quads`, int32 [tokens, list_size] for this thread; `spare`,
     `batch_size` bytes for this thread: there are then sums of whole groups of tokens. Parts are strips.
     """
-    stride = p.stride
     tokens = p.tokens
     size = p.size
-    has_minima = p.has_minima != 0
+    weights = Weights(p.rows, p.stride, size, p.has_minima != 0)
     room = -(-size // 8) * 8 + AHEAD
     channels = matrix(p.channels, tokens, room, WORD)
     counts = matrix(p.counts, tokens, room, BYTE)
     heads = matrix(p.head, tokens, HEAD, LONG)
     groups = groups_of(tokens) if p.spare else 0
-    sums = matrix(p.sums, max(groups * BATCH, tokens), stride, FLOAT)
+    sums = matrix(p.sums, max(groups * BATCH, tokens), p.stride, FLOAT)
     sums[:, begin * STRIP : end * STRIP] = 0
     active = 0
     for i in range(tokens):
@@ -381,12 +438,10 @@ def _block_rows(p, begin, end, form):
         words = p.spare + UNPACKED
         totals = words + BATCH * groups * size
         spread_blocks(channels, counts, heads, size, words, totals)
-        add_all_strips_vnni(
-            p.rows, stride, size, has_minima, words, totals, groups, p.spare, begin, end, sums.ctypes.data
-        )
+        add_all_strips_vnni(weights, BlockCounts(words, totals, groups), p.spare, begin, end, p.sums)
     elif begin < end:
-        _listed_rows(p, channels, counts, heads, has_minima, begin, end, form)
-    _finish_parts(p, heads, sums, begin, end)
+        _listed_rows(p, weights, channels, counts, heads, begin, end, form)
+    _finish_parts(p, weights, heads, sums, begin, end)
 
 
 @operation(OPERANDS)

@@ -5,6 +5,8 @@ The code is made by LLVM for 16 outputs a vector (AVX-512 VNNI) or 8 (AVX2): num
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -22,6 +24,24 @@ LANE = 16  # bytes within which vectors are interleaved
 AHEAD_QUADS = 8  # of rows that are fetched ahead of time: 4 and 16 took as long
 FLOAT32 = ir.FloatType()
 HALF = ir.HalfType()
+
+
+class Quads(NamedTuple):
+    """Active channels of a token by blocks, in fours; see `int4.list_quads`, which fills the lists.
+
+    Attributes:
+        blocks: their number.
+        first: address of the first four of each block, and the end, int32 [blocks + 1].
+        totals: address of the sum of each block's counts, int32 [blocks].
+        words: address of four counts a word.
+        offsets: address of the bytes from the first row to those of the fours.
+    """
+
+    blocks: int
+    first: int
+    totals: int
+    words: int
+    offsets: int
 
 
 def _pointer(builder, address, kind):
@@ -83,32 +103,30 @@ class RowAdder:
         self.floats = ir.VectorType(FLOAT32, lanes)
         self.halves = ir.VectorType(HALF, lanes)
 
-    def emit(self, rows, stride, first, totals, words, offsets, blocks, begin, end, out):
+    def emit(self, rows, stride, quads, begin, end, out):
+        """Add the rows of the strips `begin` to `end` to float32 sums at `out`; the types are those of `row_adder`."""
         builder = self.builder
         steps_in_block = builder.mul(stride, INT64(CHANNELS // 2))
         self.minima_behind = builder.mul(stride, INT64(2))
         block_size = builder.add(steps_in_block, builder.mul(self.minima_behind, INT64(1 + self.has_minima)))
         # Variables in memory, which LLVM turns into registers.
-        sums = [cgutils.alloca_once(builder, self.words) for _ in range(8)]
-        with cgutils.for_range(builder, blocks) as block:
+        self.sums = [cgutils.alloca_once(builder, self.words) for _ in range(8)]
+        with cgutils.for_range(builder, quads.blocks) as block:
             number = builder.mul(block.index, INT64(4))
-            total = self._load(builder.add(totals, number), INT32)
-            first_quad = builder.sext(self._load(builder.add(first, number), INT32), INT64)
-            end_quad = builder.sext(self._load(builder.add(first, number), INT32, 4), INT64)
+            total = self._load(builder.add(quads.totals, number), INT32)
+            first = builder.sext(self._load(builder.add(quads.first, number), INT32), INT64)
+            behind = builder.sext(self._load(builder.add(quads.first, number), INT32, 4), INT64)
             # Weights are q - 8 but q is stored: 8 times the sum of the counts is taken off before the sums begin.
             start = _splat(builder, builder.mul(total, INT32(0 if self.has_minima else -MIDDLE)), self.lanes)
             counted = _splat(builder, builder.sitofp(total, FLOAT32), self.lanes)
             steps = builder.add(rows, builder.add(builder.mul(block.index, block_size), steps_in_block))
             with cgutils.for_range_slice(builder, begin, end, INT64(1)) as (strip, _):
+                own_rows = builder.add(rows, builder.mul(strip, INT64(BYTES)))
+                own_steps = builder.add(steps, builder.mul(strip, INT64(2 * STRIP)))
+                own_out = builder.add(out, builder.mul(strip, INT64(4 * STRIP)))
                 for half in range(16 // self.lanes):
-                    for place in sums:
-                        builder.store(start, place)
-                    here = builder.add(rows, builder.mul(strip, INT64(BYTES)))
-                    with cgutils.for_range_slice(builder, first_quad, end_quad, INT64(1)) as (quad, _):
-                        self._add_quad(here, words, offsets, quad, sums, half)
-                    own_steps = builder.add(steps, builder.mul(strip, INT64(2 * STRIP)))
-                    own_out = builder.add(out, builder.mul(strip, INT64(4 * STRIP)))
-                    self._scale(own_steps, counted, sums, own_out, half)
+                    self._sum(own_rows, quads, (first, behind), start, half)
+                    self._scale(own_steps, counted, own_out, half)
 
     def emit_four(self, rows, size, out, group):
         """Store a strip of four rows, `size` bytes apart, for `emit_batch`: 16 outputs at `out`, and every `group`
@@ -154,10 +172,18 @@ class RowAdder:
         place = self.builder.add(address, INT64(offset))
         return self.builder.load(_pointer(self.builder, place, kind), align=1)
 
-    def _add_quad(self, rows, words, offsets, quad, sums, half):
+    def _sum(self, rows, quads, span, start, half):
+        """Set the sums of a block to `start`, and add the rows of a strip, of the fours from the first up to an end."""
+        builder = self.builder
+        for place in self.sums:
+            builder.store(start, place)
+        with cgutils.for_range_slice(builder, *span, INT64(1)) as (quad, _):
+            self._add_quad(rows, quads, quad, half)
+
+    def _add_quad(self, rows, quads, quad, half):
         """Add four rows of a strip, times their counts, to the sums of a block."""
         builder = self.builder
-        at = builder.add(offsets, builder.mul(quad, INT64(16)))
+        at = builder.add(quads.offsets, builder.mul(quad, INT64(16)))
         four = []
         for i in range(4):
             row = builder.add(rows, builder.sext(self._load(at, INT32, 4 * i), INT64))
@@ -165,10 +191,10 @@ class RowAdder:
             if not half:
                 later = self._load(at, INT32, 16 * AHEAD_QUADS + 4 * i)
                 _prefetch(builder, builder.add(rows, builder.sext(later, INT64)))
-        counts = _splat(builder, self._load(builder.add(words, builder.mul(quad, INT64(4))), INT32), self.lanes)
+        counts = _splat(builder, self._load(builder.add(quads.words, builder.mul(quad, INT64(4))), INT32), self.lanes)
         counts = builder.bitcast(counts, self.bytes)
         for j, parts in enumerate(self._halves(four)):
-            for place, q in zip((sums[j], sums[4 + j]), parts, strict=True):
+            for place, q in zip((self.sums[j], self.sums[4 + j]), parts, strict=True):
                 builder.store(_dot(builder, builder.load(place), q, counts), place)
 
     def _halves(self, four):
@@ -182,13 +208,13 @@ class RowAdder:
             high = builder.and_(builder.lshr(packed, shift), mask)
             yield builder.bitcast(low, self.bytes), builder.bitcast(high, self.bytes)
 
-    def _scale(self, steps, counted, sums, out, half):
+    def _scale(self, steps, counted, out, half):
         """Add the sums of a block times their steps to outputs, and the minima times the sum of counts."""
         builder = self.builder
         for j in range(8):
             behind = 16 * j + 8 * half
             step = builder.fpext(self._load(steps, self.halves, 2 * behind), self.floats)
-            product = builder.fmul(builder.sitofp(builder.load(sums[j]), self.floats), step)
+            product = builder.fmul(builder.sitofp(builder.load(self.sums[j]), self.floats), step)
             after = builder.fadd(self._load(out, self.floats, 4 * behind), product)
             if self.has_minima:
                 minima = builder.add(steps, self.minima_behind)
@@ -199,14 +225,17 @@ class RowAdder:
 
 def row_adder(lanes, has_minima):
     """Return the intrinsic that adds the rows of some strips, with vectors of so many outputs."""
+    quads_type = types.NamedUniTuple(types.intp, len(Quads._fields), Quads)
 
     @intrinsic
-    def add(typing, rows, stride, first, totals, words, offsets, blocks, begin, end, out):
+    def add(typing, rows, stride, quads, begin, end, out):
         def emit(context, builder, signature, arguments):
-            RowAdder(builder, lanes, has_minima).emit(*arguments)
+            rows, stride, quads, begin, end, out = arguments
+            lists = Quads(*cgutils.unpack_tuple(builder, quads, len(Quads._fields)))
+            RowAdder(builder, lanes, has_minima).emit(rows, stride, lists, begin, end, out)
             return context.get_dummy_value()
 
-        return types.void(*(types.intp,) * 10), emit
+        return types.void(types.intp, types.intp, quads_type, types.intp, types.intp, types.intp), emit
 
     return add
 

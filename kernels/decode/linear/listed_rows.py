@@ -46,6 +46,34 @@ def _sizes(counts, j):
 
 
 @njit(inline="always")
+def _eight_rows(rows, stride, channels, j):
+    """Return the addresses of eight rows, of the channels from entry j of a list on."""
+    return (
+        rows + channels[j] * stride,
+        rows + channels[j + 1] * stride,
+        rows + channels[j + 2] * stride,
+        rows + channels[j + 3] * stride,
+        rows + channels[j + 4] * stride,
+        rows + channels[j + 5] * stride,
+        rows + channels[j + 6] * stride,
+        rows + channels[j + 7] * stride,
+    )
+
+
+@njit(inline="always")
+def _ask_for(rows, column):
+    """Ask for a line of each of eight rows in the second cache."""
+    prefetch_second(rows[0] + column)
+    prefetch_second(rows[1] + column)
+    prefetch_second(rows[2] + column)
+    prefetch_second(rows[3] + column)
+    prefetch_second(rows[4] + column)
+    prefetch_second(rows[5] + column)
+    prefetch_second(rows[6] + column)
+    prefetch_second(rows[7] + column)
+
+
+@njit(inline="always")
 def _add_rows(rows, stride, channels, counts, number, columns, sums, form):
     """Add rows in the form `VNNI` or `AVX2`; return, for AVX2, the sum of counts whose weights had 128 added.
 
@@ -56,44 +84,22 @@ def _add_rows(rows, stride, channels, counts, number, columns, sums, form):
     words = _words(counts)
     flipped = 0
     for j in range(0, number, 8):
-        # Addresses of the eight rows to add, and of the eight to fetch meanwhile (from k on).
-        a = rows + channels[j] * stride
-        b = rows + channels[j + 1] * stride
-        c = rows + channels[j + 2] * stride
-        d = rows + channels[j + 3] * stride
-        e = rows + channels[j + 4] * stride
-        f = rows + channels[j + 5] * stride
-        g = rows + channels[j + 6] * stride
-        h = rows + channels[j + 7] * stride
+        own = _eight_rows(rows, stride, channels, j)
+        following = _eight_rows(rows, stride, channels, j + AHEAD - 8)
         first = words[j // 4]
         second = words[j // 4 + 1]
-        k = rows + channels[j + AHEAD - 8] * stride
-        m = rows + channels[j + AHEAD - 7] * stride
-        n = rows + channels[j + AHEAD - 6] * stride
-        o = rows + channels[j + AHEAD - 5] * stride
-        p = rows + channels[j + AHEAD - 4] * stride
-        q = rows + channels[j + AHEAD - 3] * stride
-        r = rows + channels[j + AHEAD - 2] * stride
-        s = rows + channels[j + AHEAD - 1] * stride
         small = form == AVX2 and _sizes(counts, j) <= SMALL
         if small:
             for i in range(8):
                 flipped += int64(counts[j + i])
-        for i in range(0, columns, BLOCK):
-            prefetch_second(k + i)
-            prefetch_second(m + i)
-            prefetch_second(n + i)
-            prefetch_second(o + i)
-            prefetch_second(p + i)
-            prefetch_second(q + i)
-            prefetch_second(r + i)
-            prefetch_second(s + i)
+        for column in range(0, columns, BLOCK):
+            _ask_for(following, column)
             if form == VNNI:
-                add_eight(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+                add_eight(own, column, first, second, sums + 4 * column)
             elif small:
-                add_eight_small(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+                add_eight_small(own, column, first, second, sums + 4 * column)
             else:
-                add_eight_wide(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+                add_eight_wide(own, column, first, second, sums + 4 * column)
     return flipped
 
 

@@ -25,6 +25,7 @@ INT64 = ir.IntType(64)
 BYTES = ir.VectorType(BYTE, 64)
 PAIRS = ir.VectorType(ir.IntType(16), 32)
 SUMS = ir.VectorType(INT32, 16)
+EIGHT_ROWS = types.UniTuple(types.intp, 8)  # their addresses
 FLIP = ir.Constant(BYTES, [-128] * 64)
 
 
@@ -67,6 +68,11 @@ def _spread(builder, word):
     return builder.shuffle_vector(first, first, ir.Constant(SUMS, [0] * 16))
 
 
+def columns_at(builder, rows, column):
+    """Return the addresses of a column of eight rows."""
+    return [builder.add(row, column) for row in cgutils.unpack_tuple(builder, rows, EIGHT_ROWS.count)]
+
+
 def _add(builder, addresses, words, sums):
     """Add 64 columns of rows at `addresses`, four for each word of counts, to the sums at an address."""
     rows = [builder.xor(builder.load(_at(builder, a, BYTES), align=1), FLIP) for a in addresses]
@@ -80,14 +86,20 @@ def _add(builder, addresses, words, sums):
 
 
 @intrinsic
-def add_eight(typing, a, b, c, d, e, f, g, h, first, second, sums):
-    """Add 64 columns of eight rows times their counts, four int8 in each of two words, to int32 [64] at `sums`."""
+def add_eight(typing, rows, column, first, second, sums):
+    """Add 64 columns of eight rows times their counts, four int8 in each of two words, to int32 [64] at `sums`.
+
+    Args:
+        rows: addresses of the rows.
+        column: the first of the 64.
+    """
 
     def emit(context, builder, signature, arguments):
-        _add(builder, arguments[:8], arguments[8:10], arguments[10])
+        rows, column, first, second, sums = arguments
+        _add(builder, columns_at(builder, rows, column), (first, second), sums)
         return context.get_dummy_value()
 
-    return types.void(*(types.intp,) * 8, types.int32, types.int32, types.intp), emit
+    return types.void(EIGHT_ROWS, types.intp, types.int32, types.int32, types.intp), emit
 
 
 @intrinsic

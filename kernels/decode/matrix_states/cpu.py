@@ -15,7 +15,7 @@ from numba import float32, njit
 
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import copy_into, matrix, vector
 from ..program import FLOAT, IN_ORDER, LONG, operation, skipped, state_of
 from .reference import HEAD_DECAY, KEY_DECAY, NO_DECAY
 
@@ -31,6 +31,12 @@ def head_of(address, i, heads, h, group, size):
 
 
 @njit(inline="always")
+def add(factor, x, out):
+    for j in range(out.size):
+        out[j] += factor * x[j]
+
+
+@njit(inline="always")
 def turn(context, t, tokens, begin, end):
     """Return the token and the head that come as number t.
 
@@ -40,6 +46,13 @@ def turn(context, t, tokens, begin, end):
     if vector(context, IN_ORDER + 1, LONG)[IN_ORDER]:
         return t % tokens, begin + t // tokens
     return t // (end - begin), begin + t % (end - begin)
+
+
+@njit(inline="always")
+def _rows_of(p, context, i, h, height):
+    """Return the state [height, V] of head h of the sequence of token i."""
+    place = state_of(context, i) * p.heads + h
+    return matrix(p.state + 4 * place * height * p.values, height, p.values, FLOAT)
 
 
 @njit(inline="always")
@@ -163,13 +176,12 @@ def additive(p, context, begin, end):
         i, h = turn(context, t, p.tokens, begin, end)
         if skipped(p.mask, i):
             continue
-        own = state_of(context, i)
         _factors(p.g, p.decay, i, heads, h, p.g_group, keep)
         q = head_of(p.q, i, heads, h, p.q_group, keys)
         k = head_of(p.k, i, heads, h, p.k_group, keys)
         v = head_of(p.v, i, heads, h, p.v_group, values)
         out = head_of(p.out, i, heads, h, 1, values)
-        rows = matrix(p.state + 4 * (own * heads + h) * keys * values, keys, values, FLOAT)
+        rows = _rows_of(p, context, i, h, keys)
         _add_and_read(rows, keep, k, v, q, scale, out)
 
 
@@ -190,8 +202,7 @@ def delta(p, context, begin, end):
         i, h = turn(context, t, p.tokens, begin, end)
         if skipped(p.mask, i):
             continue
-        own = state_of(context, i)
-        rows = matrix(p.state + 4 * (own * heads + h) * keys * values, keys, values, FLOAT)
+        rows = _rows_of(p, context, i, h, keys)
         q = head_of(p.q, i, heads, h, p.q_group, keys)
         out = head_of(p.out, i, heads, h, 1, values)
         _factors(p.g, p.decay, i, heads, h, p.g_group, keep)
@@ -236,8 +247,7 @@ def rank_one(p, context, begin, end):
     u = vector(p.change, values, FLOAT)
     for t in range(p.tokens * (end - begin)):
         i, h = turn(context, t, p.tokens, begin, end)
-        own = state_of(context, i)
-        rows = matrix(p.state + 4 * (own * heads + h) * keys * values, keys, values, FLOAT)
+        rows = _rows_of(p, context, i, h, keys)
         q = head_of(p.q, i, heads, h, 1, keys)
         k = head_of(p.k, i, heads, h, 1, keys)
         v = head_of(p.v, i, heads, h, 1, values)
@@ -262,8 +272,7 @@ def bonus(p, context, begin, end):
     keep = vector(p.keep, p.keys, FLOAT)
     for t in range(p.tokens * (end - begin)):
         i, h = turn(context, t, p.tokens, begin, end)
-        own = state_of(context, i)
-        rows = matrix(p.state + 4 * (own * heads + h) * keys * values, keys, values, FLOAT)
+        rows = _rows_of(p, context, i, h, keys)
         q = head_of(p.q, i, heads, h, 1, keys)
         k = head_of(p.k, i, heads, h, 1, keys)
         v = head_of(p.v, i, heads, h, 1, values)
@@ -283,32 +292,22 @@ def bonus(p, context, begin, end):
 @compiled(fastmath={"contract"})
 def _mix(rows, keys, q, k, v, transition, source, mark, change, out):
     """out_p = sum_j m_pj S_j^T q, then S_i = sum_j t_ij S_j + k (sum_p s_ip v_p)^T; S_j are rows j K to j K + K."""
-    states, parts = source.shape
-    size = v.shape[1]
+    states = len(source)
     out[:] = 0
     for n in range(keys):
         for i in range(states):
             into = change[i]
             into[:] = 0
-            for part in range(parts):
-                written = source[i, part] * k[n]
-                for j in range(size):
-                    into[j] += written * v[part, j]
+            for part in range(len(v)):
+                add(source[i, part] * k[n], v[part], into)
             # Row n of every state goes into row n of state i.
             for m in range(states):
-                share = transition[i, m]
-                before = rows[m * keys + n]
-                for j in range(size):
-                    into[j] += share * before[j]
+                add(transition[i, m], rows[m * keys + n], into)
         for i in range(states):
             own = rows[i * keys + n]
-            into = change[i]
-            for part in range(parts):
-                seen = mark[part, i] * q[n]
-                for j in range(size):
-                    out[part, j] += seen * own[j]
-            for j in range(size):
-                own[j] = into[j]
+            for part in range(len(v)):
+                add(mark[part, i] * q[n], own, out[part])
+            copy_into(change[i], own)
 
 
 @operation(f"{STATE} q k v transition source mark mixed parts change out", in_order=True)
@@ -326,8 +325,7 @@ def several_states(p, context, begin, end):
     change = matrix(p.change, count, values, FLOAT)
     for t in range(p.tokens * (end - begin)):
         i, h = turn(context, t, p.tokens, begin, end)
-        own = state_of(context, i)
-        rows = matrix(p.state + 4 * (own * heads + h) * count * keys * values, count * keys, values, FLOAT)
+        rows = _rows_of(p, context, i, h, count * keys)
         q = head_of(p.q, i, heads, h, 1, keys)
         k = head_of(p.k, i, heads, h, 1, keys)
         at = 4 * (i * heads + h)

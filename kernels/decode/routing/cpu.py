@@ -29,19 +29,10 @@ def route(p, context, begin, end):
     choice = vector(p.choice, memories, FLOAT)
     for i in range(begin, end):
         scores = vector(p.scores + 4 * i * memories, memories, FLOAT)
-        most = scores[0]
+        total = _weigh(p.sigmoid, scores, choice)
         for m in range(memories):
-            most = max(most, scores[m])
-        total = float32(0)
-        for m in range(memories):
-            if p.sigmoid:
-                weight = float32(1 / (1 + math.exp(-scores[m])))
-            else:
-                weight = float32(math.exp(scores[m] - most))
-            weights[m, i] = weight
-            choice[m] = weight
+            weights[m, i] = choice[m]
             masks[m, i] = 0
-            total += weight
         if p.bias:
             more = vector(p.bias, memories, FLOAT)
             for m in range(memories):
@@ -65,6 +56,22 @@ def route(p, context, begin, end):
             weights[m, i] *= factor
             if p.shares:
                 matrix(p.shares, memories, p.tokens, FLOAT)[m, i] = masks[m, i]
+
+
+@njit(inline="always")
+def _weigh(by_sigmoid, scores, weights):
+    """Fill weights with the sigmoids of scores, or with e^(score - largest score); return their sum."""
+    most = scores[0]
+    for m in range(scores.size):
+        most = max(most, scores[m])
+    total = float32(0)
+    for m in range(scores.size):
+        if by_sigmoid:
+            weights[m] = float32(1 / (1 + math.exp(-scores[m])))
+        else:
+            weights[m] = float32(math.exp(scores[m] - most))
+        total += weights[m]
+    return total
 
 
 @njit(inline="always")

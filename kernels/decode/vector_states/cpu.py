@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from numba import float32
+from numba import float32, njit
 
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
@@ -47,6 +47,14 @@ def diagonal(p, context, begin, end):
             out[j] = float32(2) * total + vector(p.d, width, FLOAT)[j] * u[j]
 
 
+@njit(inline="always")
+def _plus_product(total, x, y):
+    """Return total + x . y, added in order."""
+    for n in range(x.size):
+        total += x[n] * y[n]
+    return total
+
+
 @operation("u width states outputs tokens a b c d state before out")
 def linear_filter(p, context, begin, end):
     """s = A s + B u, y = C s + D u, for each channel, with a matrix A of its own and `outputs` numbers y (LSSL).
@@ -68,18 +76,12 @@ def linear_filter(p, context, begin, end):
             # All entries of the next state read the whole state before.
             copy_into(s, before)
             for n in range(states):
-                after = b[n] * u[j]
-                for m in range(states):
-                    after += a[n, m] * before[m]
-                s[n] = after
+                s[n] = _plus_product(b[n] * u[j], a[n], before)
             c = matrix(p.c + 4 * j * count * states, count, states, FLOAT)
             skip = head_of(p.d, 0, width, j, 1, count)
             out = head_of(p.out, i, width, j, 1, count)
             for m in range(count):
-                total = float32(0)
-                for n in range(states):
-                    total += c[m, n] * s[n]
-                out[m] = total + skip[m] * u[j]
+                out[m] = _plus_product(float32(0), c[m], s) + skip[m] * u[j]
 
 
 @operation("u units tokens states weights state out")

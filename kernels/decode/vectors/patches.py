@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from numba import njit
+
 from ...tools.pointers import vector
 from ..program import FLOAT, operation
+
+
+@njit(inline="always")
+def _copy_row(x, first, pixel, out):
+    """Copy the entries of x from `first` on, `pixel` apart."""
+    for j in range(out.size):
+        out[j] = x[first + j * pixel]
 
 
 @operation("x planes height width rows columns down across together out")
@@ -21,7 +30,14 @@ def patches(p, context, begin, end):
     positions = ((height - p.rows) // p.down + 1) * wide
     size = planes * p.rows * p.columns
     # Distances in x of neighbours in a row, in a column, and of planes.
-    pixel, row, plane = (planes, planes * width, 1) if p.together else (1, width, height * width)
+    if p.together:
+        pixel = planes
+        row = planes * width
+        plane = 1
+    else:
+        pixel = 1
+        row = width
+        plane = height * width
     for i in range(begin, end):
         place = i % positions
         x = vector(p.x + 4 * (i // positions) * planes * height * width, planes * height * width, FLOAT)
@@ -30,6 +46,5 @@ def patches(p, context, begin, end):
         at = 0
         for c in range(planes):
             for y in range(p.rows):
-                for j in range(p.columns):
-                    out[at] = x[first + c * plane + y * row + j * pixel]
-                    at += 1
+                _copy_row(x, first + c * plane + y * row, pixel, out[at : at + p.columns])
+                at += p.columns
