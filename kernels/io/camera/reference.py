@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 
@@ -71,21 +72,14 @@ def watch_reference(
         for p in range(pixels):
             before = film[k - 1, p]
             after = film[k, p]
+            if opens[p] > end:
+                continue
             if opens[p] > begin:
-                if opens[p] > end:
-                    continue
                 # It opens between the two frames: the light of that moment becomes the level.
                 level[p] = before + (after - before) * ((opens[p] - begin) / step)
             # A large change crosses several thresholds between two frames.
-            while True:
-                if after - level[p] >= on[p]:
-                    polarity = 1
-                    crossed = level[p] + on[p]
-                elif level[p] - after >= off[p]:
-                    polarity = 0
-                    crossed = level[p] - off[p]
-                else:
-                    break
+            polarity, crossed = _next_threshold(after, level[p], on[p], off[p])
+            while polarity >= 0 and opens[p] <= end:
                 # Log-light is linear between the frames, which gives the time of the crossing; rounding may leave them.
                 moment = min(max(begin + (crossed - before) / (after - before) * step, begin), end)
                 if count < len(ticks):
@@ -95,7 +89,16 @@ def watch_reference(
                 level[p] = crossed
                 if refractory > 0.0:
                     opens[p] = moment + refractory
-                    if opens[p] > end:
-                        break
                     level[p] = before + (after - before) * ((opens[p] - begin) / step)
+                polarity, crossed = _next_threshold(after, level[p], on[p], off[p])
     return count
+
+
+@register_jitable
+def _next_threshold(light, level, on, off):
+    """Return polarity and level of the next threshold that the light has crossed; -1 and the level for none."""
+    if light - level >= on:
+        return 1, level + on
+    if level - light >= off:
+        return 0, level - off
+    return -1, level

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 # Places of the counts in `tally`.
@@ -75,12 +76,7 @@ def filter_reference(
             tally[OUTSIDE_CROP] += 1
             continue
         if settings.support > 0.0:
-            latest = -np.inf
-            for dy in range(3):
-                for dx in range(3):
-                    # The pixel itself does not count: a hot pixel would support its own events.
-                    if dy != 1 or dx != 1:
-                        latest = max(latest, seen[y + dy, x + dx])
+            latest = _latest_of_neighbours(seen, y, x)
             seen[y + 1, x + 1] = t
             if t - latest > settings.support:
                 tally[ALONE] += 1
@@ -95,3 +91,15 @@ def filter_reference(
         out_units[count] = polarity * rows * columns + place
         count += 1
     return count
+
+
+@register_jitable
+def _latest_of_neighbours(seen, y, x):
+    """Return the time of the latest event of the eight neighbours of a pixel; `seen` has a margin of one pixel."""
+    latest = -np.inf
+    for dy in range(3):
+        for dx in range(3):
+            # The pixel itself does not count: a hot pixel would support its own events.
+            if dy != 1 or dx != 1:
+                latest = max(latest, seen[y + dy, x + dx])
+    return latest

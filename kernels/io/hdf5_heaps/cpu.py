@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ...tools.compiled import compiled
 from .reference import HEAD
+
+
+class Objects(NamedTuple):
+    """Objects of heaps: the number of the heap, the object's index in it, first byte and number of bytes."""
+
+    heap: np.ndarray
+    index: np.ndarray
+    position: np.ndarray
+    size: np.ndarray
 
 
 @compiled
@@ -24,6 +35,7 @@ def walk(raw, starts, heap, index, position, size):
         the number of objects, and the address of the first invalid heap or -1. A heap that begins inside the one
         before it is invalid too: each byte is read at most once.
     """
+    objects = Objects(heap, index, position, size)
     count = 0
     previous = np.int64(0)
     for h in range(starts.size):
@@ -34,29 +46,36 @@ def walk(raw, starts, heap, index, position, size):
             length = np.uint64(0)
         if start < previous or length < HEAD or length > np.uint64(raw.size - start):
             return count, start
-        end = start + np.int64(length)
-        at = start + HEAD
-        while at + HEAD <= end:
-            number = _number(raw, at, 2)
-            bytes_ = _number(raw, at + 8, 8)
-            # Compared before it is padded: near 2^64 the padding would wrap.
-            if bytes_ > np.uint64(end - at):
-                return count, start
-            taken = np.int64(bytes_)
-            if number:
-                taken = HEAD + (taken + 7) // 8 * 8
-            if taken < HEAD or at + taken > end:
-                return count, start
-            if number:
-                if count < heap.size:
-                    heap[count] = h
-                    index[count] = number
-                    position[count] = at + HEAD
-                    size[count] = bytes_
-                count += 1
-            at += taken
-        previous = end
+        previous = start + np.int64(length)
+        count, is_sound = _list_objects(raw, h, start + HEAD, previous, objects, count)
+        if not is_sound:
+            return count, start
     return count, np.int64(-1)
+
+
+@compiled
+def _list_objects(raw, h, at, end, objects, count):
+    """List the objects of heap h, from byte `at` to `end`; return the number of objects, and whether all are valid."""
+    while at + HEAD <= end:
+        number = _number(raw, at, 2)
+        length = _number(raw, at + 8, 8)
+        # Compared before it is padded: near 2^64 the padding would wrap.
+        if length > np.uint64(end - at):
+            return count, False
+        taken = np.int64(length)
+        if number:
+            taken = HEAD + (taken + 7) // 8 * 8
+        if taken < HEAD or at + taken > end:
+            return count, False
+        # Number 0 is the free space of a heap.
+        if number and count < objects.heap.size:
+            objects.heap[count] = h
+            objects.index[count] = number
+            objects.position[count] = at + HEAD
+            objects.size[count] = length
+        count += number != 0
+        at += taken
+    return count, True
 
 
 @compiled

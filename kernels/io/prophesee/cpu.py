@@ -87,6 +87,29 @@ def evt2(words, height, width, tick, times, units, state):
     return count, SOUND, words.size
 
 
+@nb.njit(inline="always")
+def _ones(bits):
+    """Return the number of ones of a word, one step for each."""
+    count = 0
+    while bits:
+        bits &= bits - 1
+        count += 1
+    return count
+
+
+@nb.njit(inline="always")
+def _write_ones(bits, seconds, unit, times, units, count):
+    """Write an event for each one of a mask from entry `count` on; return the number of events then."""
+    while bits:
+        if bits & 1:
+            times[count] = seconds
+            units[count] = unit
+            count += 1
+        bits >>= 1
+        unit += 1
+    return count
+
+
 @compiled
 def evt21_count(words):
     """Return the number of events in EVT2.1 words; those before the first time are still included."""
@@ -96,9 +119,7 @@ def evt21_count(words):
             bits = words[i] & np.uint64(0xFFFFFFFF)
         else:
             bits = np.uint64(0)
-        while bits:
-            bits &= bits - np.uint64(1)
-            count += 1
+        count += _ones(np.int64(bits))
     return count
 
 
@@ -122,25 +143,24 @@ def evt21(words, height, width, tick, times, units, state):
             if upper - new > EVT2_LOOP // 2:
                 loops += EVT2_LOOP
             upper = new
-        elif kind <= 1 and bits:
-            x = word >> 11 & 0x7FF
-            y = word & 0x7FF
-            t = loops + upper + (word >> 22 & 63)
-            if upper >= 0 and t < previous:
-                return count, BACKWARDS, i
-            while bits:
-                if bits & 1:
-                    if upper < 0:
-                        state[UNTIMED] += 1
-                    elif x >= width or y >= height:
-                        return count, OUTSIDE, i
-                    else:
-                        previous = t
-                        times[count] = t * tick
-                        units[count] = (kind * height + y) * width + x
-                        count += 1
-                bits >>= 1
-                x += 1
+            continue
+        if kind > 1 or bits == 0:
+            continue
+        if upper < 0:
+            state[UNTIMED] += _ones(bits)
+            continue
+        x = word >> 11 & 0x7FF
+        y = word & 0x7FF
+        t = loops + upper + (word >> 22 & 63)
+        if t < previous:
+            return count, BACKWARDS, i
+        previous = t
+        # Events up to the first one outside.
+        inside = min(max(width - x, 0), 32) if y < height else 0
+        within = bits & ((np.int64(1) << inside) - 1)
+        count = _write_ones(within, t * tick, (kind * height + y) * width + x, times, units, count)
+        if within != bits:
+            return count, OUTSIDE, i
     state[PREVIOUS] = previous
     state[LOOPS] = loops
     state[UPPER] = upper
@@ -256,10 +276,9 @@ def evt3(words, height, width, tick, times, units, state, running):  # noqa: PLR
         if new_time:
             t = loops + (upper << 12) + lower
             late = t < previous
-            if late:
-                if running or t >> 12 != previous >> 12:
-                    return count, BACKWARDS, i
-                t = previous
+            if late and (running or t >> 12 != previous >> 12):
+                return count, BACKWARDS, i
+            t = max(t, previous)
             previous = t
             seconds = t * tick
             new_time = False

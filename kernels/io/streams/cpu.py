@@ -5,6 +5,8 @@ A kernel decodes the complete records of a piece and returns the byte where the 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba as nb
 import numpy as np
 
@@ -26,6 +28,21 @@ from .reference import (
 )
 
 
+class Sensor(NamedTuple):
+    """Height and width, pixels, 0 for any; and seconds of a tick of the clock."""
+
+    height: int
+    width: int
+    tick: float
+
+
+class Events(NamedTuple):
+    """Events to be filled: times, s, and numbers of units."""
+
+    times: np.ndarray
+    units: np.ndarray
+
+
 @compiled
 def event_stream(raw, last, kind, height, width, tick, times, units, clock, tally):
     """Decode Event Stream 2: DVS or ATIS events of 5 bytes, and single bytes that move the clock.
@@ -41,7 +58,12 @@ def event_stream(raw, last, kind, height, width, tick, times, units, clock, tall
         tally: [1], counts measurements of exposure.
     """
     # A time of all ones, and the number of bits below the time.
-    step, rest = (np.int64(127), 1) if kind == DVS else (np.int64(63), 2)
+    if kind == DVS:
+        step = np.int64(127)
+        rest = 1
+    else:
+        step = np.int64(63)
+        rest = 2
     count = 0
     t = clock[0]
     i = np.int64(0)
@@ -107,10 +129,12 @@ def aedat31(raw, remaining, height, width, tick, times, units, state, tally, ext
             events of other sources.
         extent: [2], receives the largest y and x.
     """
+    sensor = Sensor(height, width, tick)
+    events = Events(times, units)
     count = 0
     i = np.int64(0)
     while True:
-        count, fault, i = _events_of_packet(raw, i, count, height, width, tick, times, units, state, tally, extent)
+        count, fault, i = _events_of_packet(raw, i, sensor, events, count, state, tally, extent)
         # A packet may go on in the next piece.
         if fault != SOUND or state[LEFT] > 0:
             return count, fault, i
@@ -129,8 +153,10 @@ def aedat31(raw, remaining, height, width, tick, times, units, state, tally, ext
 
 
 @compiled
-def _events_of_packet(raw, i, count, height, width, tick, times, units, state, tally, extent):
+def _events_of_packet(raw, i, sensor, events, count, state, tally, extent):
     """Decode the LEFT events of a packet, or those that lie in this piece; return count, fault and the place after."""
+    height, width, tick = sensor
+    times, units = events
     size = state[SIZE]
     offset = state[OFFSET]
     overflow = state[OVERFLOW]
