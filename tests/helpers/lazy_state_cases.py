@@ -33,46 +33,47 @@ def inputs(shape: tuple[int, int, int, int], density: float = 0.3) -> dict[str, 
     return {name: a.astype(np.float32) for name, a in found.items()}
 
 
-def check(device: str, per_key: bool | None, delta: bool) -> None:
+def check(device: str, decays: str, *, delta: bool) -> None:
+    """Compare with the dense recurrence; `decays` are "none", of each "head" or of each "key"."""
     for shape in SHAPES:
         heads, keys, width, _ = shape
         a = inputs(shape)
-        if per_key is None:
-            decay = None
-        elif per_key:
-            decay = a["decay"]
-        else:
-            decay = a["decay"][..., 0].copy()
+        decay = {"none": None, "head": a["decay"][..., 0].copy(), "key": a["decay"]}[decays]
         beta = a["beta"] if delta else None
         rows = np.zeros((heads, keys, width), np.float32)
         expected = dense_scan_reference(rows, a["q"], a["k"], a["v"], decay, beta, 0.7)
         state = LazyState(*(torch.from_numpy(part).to(device) for part in new_state(heads, keys, width)))
-        on_device = [
-            None if x is None else torch.from_numpy(x).to(device) for x in (a["q"], a["k"], a["v"], decay, beta)
-        ]
         # In two runs, so that what is owed is carried over.
-        first, second = [[None if x is None else x[part] for x in on_device] for part in (slice(3), slice(3, None))]
-        found = torch.cat([lazy_state_triton.lazy_scan(state, *x, 0.7) for x in (first, second)])
+        outputs = []
+        for part in (slice(3), slice(3, None)):
+            tokens = [_on_device(x, part, device) for x in (a["q"], a["k"], a["v"], decay, beta)]
+            outputs.append(lazy_state_triton.lazy_scan(state, *tokens, 0.7))
+        found = torch.cat(outputs)
         np.testing.assert_allclose(found.cpu().numpy(), expected, rtol=1e-5, atol=2e-5 * np.abs(expected).max())
         dense = (state.rows * state.owed.exp()[..., None]).cpu().numpy()
         np.testing.assert_allclose(dense, rows, rtol=1e-5, atol=2e-5 * np.abs(rows).max())
 
 
+def _on_device(x: np.ndarray | None, part: slice, device: str) -> torch.Tensor | None:
+    """Return some tokens of an input on a device; None of none."""
+    return None if x is None else torch.from_numpy(x[part]).to(device)
+
+
 def case_no_decay(device: str) -> None:
-    check(device, None, delta=False)
+    check(device, "none", delta=False)
 
 
 def case_decay_of_a_head(device: str) -> None:
-    check(device, False, delta=False)
+    check(device, "head", delta=False)
 
 
 def case_decay_of_each_key(device: str) -> None:
-    check(device, True, delta=False)
+    check(device, "key", delta=False)
 
 
 def case_delta_rule(device: str) -> None:
-    check(device, None, delta=True)
-    check(device, True, delta=True)
+    check(device, "none", delta=True)
+    check(device, "key", delta=True)
 
 
 def case_untouched_rows_are_neither_read_nor_written(device: str) -> None:

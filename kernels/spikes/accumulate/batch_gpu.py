@@ -19,6 +19,8 @@ def escaped(acc, lists_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, st
 
     Args:
         lists_ptr: pointers to number, channels and excess of `Escapes`.
+        b, n: numbers of rows and of outputs; those beyond the last have empty lists, and weights of 0.
+        step_k, step_n: entries of the weights from channel to channel, and from output to output.
     """
     number_ptr, channels_ptr, excess_ptr = lists_ptr
     number = tl.load(number_ptr + b, mask=b < rows, other=0)
@@ -63,7 +65,16 @@ def batch_kernel(
     rows, inputs, outputs, words, step_k, step_n,
     ESCAPES: tl.constexpr, PLANES: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    """Program (i, j): rows BLOCK_B i, outputs BLOCK_N j of the product; spikes are counts, or words with PLANES."""
+    """Program (i, j): the product of BLOCK_B rows from BLOCK_B i on with BLOCK_N outputs from BLOCK_N j on.
+
+    Args:
+        spikes_ptr: counts int8 [rows, inputs] or, with PLANES, words int32 [rows, 1 + PLANES, words].
+        number_ptr, channels_ptr, excess_ptr: `Escapes`, read with ESCAPES alone.
+        weights_ptr: [inputs, outputs] of any strides, `step_k` from channel to channel, `step_n` from output to output.
+        out_ptr: [rows, outputs] int32 for int8 weights, else float32.
+
+    Rows, channels and outputs beyond the last are read as 0, which adds nothing, and not written.
+    """
     b = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
     n = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     whole: tl.constexpr = weights_ptr.dtype.element_ty == tl.int8

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
@@ -63,7 +63,7 @@ def accumulate_active(chosen, weights, threads=1):
     def part(a, b):
         first = 64 * a
         last = min(outputs, 64 * b)
-        _gather(chosen.ends, chosen.channels, chosen.values, weights, first, last, TILE if rows > 1 else outputs, out)
+        _gather(chosen, weights, first, last, TILE if rows > 1 else outputs, out)
 
     spread(part, bounds, threads, PRODUCTS_PER_THREAD)
     return out
@@ -135,53 +135,68 @@ def _largest(ends, values):
     return largest
 
 
+@njit(inline="always")
+def _add_eight(weights, chosen, j, begin, acc):
+    """Add the rows of eight entries from j on, columns `begin` onwards, times their values, to sums."""
+    channels = chosen.channels
+    values = chosen.values
+    kind = acc.dtype.type
+    end = begin + acc.size
+    # Names, not a list of them: LLVM then sees that the sums are apart from all of them.
+    a = weights[channels[j], begin:end]
+    b = weights[channels[j + 1], begin:end]
+    c = weights[channels[j + 2], begin:end]
+    d = weights[channels[j + 3], begin:end]
+    e = weights[channels[j + 4], begin:end]
+    f = weights[channels[j + 5], begin:end]
+    g = weights[channels[j + 6], begin:end]
+    h = weights[channels[j + 7], begin:end]
+    p = kind(values[j])
+    q = kind(values[j + 1])
+    r = kind(values[j + 2])
+    s = kind(values[j + 3])
+    t = kind(values[j + 4])
+    u = kind(values[j + 5])
+    v = kind(values[j + 6])
+    w = kind(values[j + 7])
+    for n in range(acc.size):
+        lower = (p * _widen(a[n]) + q * _widen(b[n])) + (r * _widen(c[n]) + s * _widen(d[n]))
+        upper = (t * _widen(e[n]) + u * _widen(f[n])) + (v * _widen(g[n]) + w * _widen(h[n]))
+        acc[n] += lower + upper
+
+
+@njit(inline="always")
+def _add_one(weights, chosen, j, begin, acc):
+    """Add the row of entry j as `_add_eight`."""
+    row = weights[chosen.channels[j], begin : begin + acc.size]
+    value = acc.dtype.type(chosen.values[j])
+    for n in range(acc.size):
+        acc[n] += value * _widen(row[n])
+
+
 # A product and a sum in one rounding where the processor has that: half the instructions.
 @compiled(fastmath={"contract"})
-def _gather(ends, channels, values, weights, first, last, tile, out):
+def _gather(chosen, weights, first, last, tile, out):
     """Fill columns `first` to `last` of the sums, by eights: then a sum is read and written once for eight rows.
 
     Entries are grouped by their place in their row's list, so neither blocks nor tiles change a sum.
     """
-    rows = out.shape[0]
-    inputs = weights.shape[0]
-    kind = out.dtype.type
-    place = np.empty(rows, np.int64)
+    place = np.empty(out.shape[0], np.int64)
     for begin in range(first, last, tile):
         end = min(last, begin + tile)
-        copy_into(ends, place)
-        for block in range(BLOCK, inputs + BLOCK, BLOCK):
-            for i in range(rows):
-                j = place[i]
-                full = ends[i + 1] - 8
-                acc = out[i, begin:end]
-                while j <= full and channels[j] < block:
-                    # Names, not a list of them: LLVM then sees that the sums are apart from all of them.
-                    a = weights[channels[j], begin:end]
-                    b = weights[channels[j + 1], begin:end]
-                    c = weights[channels[j + 2], begin:end]
-                    d = weights[channels[j + 3], begin:end]
-                    e = weights[channels[j + 4], begin:end]
-                    f = weights[channels[j + 5], begin:end]
-                    g = weights[channels[j + 6], begin:end]
-                    h = weights[channels[j + 7], begin:end]
-                    p = kind(values[j])
-                    q = kind(values[j + 1])
-                    r = kind(values[j + 2])
-                    s = kind(values[j + 3])
-                    t = kind(values[j + 4])
-                    u = kind(values[j + 5])
-                    v = kind(values[j + 6])
-                    w = kind(values[j + 7])
-                    for n in range(acc.size):
-                        lower = (p * _widen(a[n]) + q * _widen(b[n])) + (r * _widen(c[n]) + s * _widen(d[n]))
-                        upper = (t * _widen(e[n]) + u * _widen(f[n])) + (v * _widen(g[n]) + w * _widen(h[n]))
-                        acc[n] += lower + upper
-                    j += 8
-                place[i] = j
-        for i in range(rows):
-            acc = out[i, begin:end]
-            for j in range(place[i], ends[i + 1]):
-                a = weights[channels[j], begin:end]
-                p = kind(values[j])
-                for n in range(acc.size):
-                    acc[n] += p * _widen(a[n])
+        copy_into(chosen.ends, place)
+        for limit in range(BLOCK, weights.shape[0] + BLOCK, BLOCK):
+            for i in range(out.shape[0]):
+                place[i] = _add_eights(weights, chosen, place[i], chosen.ends[i + 1], limit, begin, out[i, begin:end])
+        for i in range(out.shape[0]):
+            for j in range(place[i], chosen.ends[i + 1]):
+                _add_one(weights, chosen, j, begin, out[i, begin:end])
+
+
+@njit(inline="always")
+def _add_eights(weights, chosen, j, end, limit, begin, acc):
+    """Add the entries from j on in whole eights, while they begin below channel `limit`; return the next entry."""
+    while j + 8 <= end and chosen.channels[j] < limit:
+        _add_eight(weights, chosen, j, begin, acc)
+        j += 8
+    return j

@@ -15,7 +15,14 @@ def finish_kernel(
     rows, outputs,
     SPLITS: tl.constexpr, STEPS: tl.constexpr, SCALED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Sum the parts [SPLITS, rows, outputs] of row b in order, scale and store, in program (b, j)."""
+    """Program (b, j): BLOCK outputs from BLOCK j on of row b, summed over the parts in order, scaled and stored.
+
+    Args:
+        parts_ptr: [SPLITS, rows, outputs] int32 or float32.
+        steps_ptr: float32 [outputs], read with STEPS.
+        thresholds_ptr: float32 [rows], read with SCALED.
+        out_ptr: [rows, outputs].
+    """
     row = tl.program_id(0).to(tl.int64)
     n = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     total = tl.load(parts_ptr + row * outputs + n, mask=n < outputs, other=0)
@@ -32,11 +39,8 @@ def finish(parts, thresholds=None, steps=None):
     """Sum parts [splits, B, N] to [B, N]; then times steps [N], then times thresholds [B], where they are given."""
     splits, rows, outputs = parts.shape
     scaled = thresholds is not None or steps is not None
-    if parts.dtype == torch.int32 and not scaled:
-        kind = torch.int32
-    else:
-        kind = torch.float32
-    out = torch.empty((rows, outputs), dtype=kind, device=parts.device)
+    dtype = torch.float32 if scaled else parts.dtype
+    out = torch.empty((rows, outputs), dtype=dtype, device=parts.device)
     # Where an argument is absent, `parts` takes its place: it is not read.
     finish_kernel[(rows, triton.cdiv(outputs, BLOCK))](
         parts, parts if steps is None else steps, parts if thresholds is None else thresholds, out, rows, outputs,

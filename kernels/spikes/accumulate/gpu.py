@@ -48,7 +48,16 @@ def decode_kernel(
     shrink, max_count, factor, price, inputs, outputs, part, share,
     KIND: tl.constexpr, GIVEN: tl.constexpr, TILE: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    """Program (j, s): outputs BLOCK_N j onwards of x [inputs] times weights, channels part s to part (s + 1)."""
+    """Program (j, s): BLOCK_N outputs from BLOCK_N j on, summed over channels part s to part (s + 1).
+
+    Args:
+        x_ptr: [inputs] of any float type.
+        thresholds_ptr: float32; with GIVEN [inputs], read, else [1], filled by the first program.
+        weights_ptr: [inputs, outputs], row after row. A row is loaded only if its channel is active.
+        out_ptr: [splits, outputs] int32 for int8 weights, else float32.
+        edges_ptr, levels_ptr: see `round_count`.
+        share: inputs times k.
+    """
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     split = tl.program_id(1)
     if not GIVEN:
@@ -79,7 +88,14 @@ def few_kernel(
     rows, inputs, outputs, part,
     ESCAPES: tl.constexpr, ROWS: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    """Program (j, s) as in `decode_kernel`, for counts int8 [rows, inputs] with rows <= ROWS."""
+    """Program (j, s) as in `decode_kernel`, for counts of at most ROWS rows.
+
+    Args:
+        counts_ptr: int8 [rows, inputs].
+        number_ptr, channels_ptr, excess_ptr: `Escapes`, read with ESCAPES alone, by the first split.
+        weights_ptr: [inputs, outputs], row after row. A row is loaded only if its channel is active in some row.
+        out_ptr: [splits, rows, outputs] int32 for int8 weights, else float32.
+    """
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     split = tl.program_id(1)
     b = tl.arange(0, ROWS)

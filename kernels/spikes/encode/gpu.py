@@ -82,8 +82,24 @@ def priced_count(size, price):
 
 
 @triton.jit
+def looked_up_count(size, edges_ptr, levels_ptr):
+    """Return the counts of sizes by a table: the level behind the edges that are at most the size."""
+    at = (size * 0.0).to(tl.int32)  # number of edges <= size, by bisection
+    for bit in tl.static_range(7):
+        higher = at + (64 >> bit)
+        at = tl.where(size >= tl.load(edges_ptr + higher - 1), higher, at)
+    return tl.load(levels_ptr + at).to(tl.float32)
+
+
+@triton.jit
 def round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, price, KIND: tl.constexpr):
-    """Return a count as float32, by any `Rounding`; KIND < 0 is `NEAREST`."""
+    """Return counts of x as float32 integers, by any `Rounding`; KIND < 0 is `NEAREST`.
+
+    Args:
+        x: [n] float32; 0 gives 0, so that channels beyond the last may be read as 0.
+        threshold: [n] or one number.
+        edges_ptr, levels_ptr: float32 [127] and int8 [128], the table of KIND SEARCH, read by it alone.
+    """
     quotient = tl.minimum(tl.maximum(tl.div_rn(x, threshold), -MAX_COUNT), MAX_COUNT)
     if KIND < 0:
         whole = (quotient + MAGIC) - MAGIC
@@ -100,11 +116,7 @@ def round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, price, K
             elif KIND == PRICED:
                 whole = priced_count(size, price)
             else:
-                at = (size * 0.0).to(tl.int32)  # number of edges <= size, by bisection
-                for bit in tl.static_range(7):
-                    higher = at + (64 >> bit)
-                    at = tl.where(size >= tl.load(edges_ptr + higher - 1), higher, at)
-                whole = tl.load(levels_ptr + at).to(tl.float32)
+                whole = looked_up_count(size, edges_ptr, levels_ptr)
             whole = tl.where(quotient < 0, -whole, whole)
         whole = tl.minimum(tl.maximum(whole, -max_count), max_count)
     return whole
@@ -118,12 +130,33 @@ def pack_words(bits, WORDS: tl.constexpr):
 
 
 @triton.jit
+def store_planes(words_ptr, inside, counts, step, PLANES: tl.constexpr, WORDS: tl.constexpr):
+    """Store counts [32 WORDS] as bits: words_ptr [WORDS] of the signs, and each plane `step` words behind the other."""
+    tl.store(words_ptr, pack_words((counts < 0).to(tl.int32), WORDS), mask=inside)
+    size = tl.abs(counts)
+    for p in tl.static_range(PLANES):
+        tl.store(words_ptr + (1 + p) * step, pack_words((size >> p) & 1, WORDS), mask=inside)
+
+
+@triton.jit
 def encode_kernel(
     x_ptr, thresholds_ptr, out_ptr, number_ptr, channels_ptr, excess_ptr, edges_ptr, levels_ptr,
     shrink, max_count, factor, price, inputs, words, share,
     KIND: tl.constexpr, LIMIT: tl.constexpr, GIVEN: tl.constexpr, PLANES: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """Encode x [B, inputs] to counts int8 [B, inputs], or with PLANES to words int32 [B, 1 + PLANES, words]."""
+    """Encode the row of this program, TILE channels at a time.
+
+    Args:
+        x_ptr: [B, inputs] of any float type, row after row.
+        thresholds_ptr: float32; with GIVEN [inputs], read, else [B], filled.
+        out_ptr: counts int8 [B, inputs] or, with PLANES, words int32 [B, 1 + PLANES, words], see `planes`.
+        number_ptr, channels_ptr, excess_ptr: `Escapes` to fill, int32 [B], [B, inputs] and [B, inputs].
+        edges_ptr, levels_ptr: see `round_count`.
+        words: ceil(inputs / 32).
+        share: inputs times k.
+
+    Channels beyond the last are read as 0 and not written; words beyond the last are not written.
+    """
     row = tl.program_id(0).to(tl.int64)
     x_ptr += row * inputs
     channels_ptr += row * inputs
@@ -132,7 +165,7 @@ def encode_kernel(
         own = token_threshold(x_ptr, inputs, share, TILE)
         tl.store(thresholds_ptr + row, own)
     at = tl.arange(0, TILE)
-    found = tl.zeros((), tl.int32)
+    listed = tl.zeros((), tl.int32)
     for first in range(0, inputs, TILE):
         channel = first + at
         inside = channel < inputs
@@ -149,38 +182,42 @@ def encode_kernel(
         beyond = ((excess != 0) & inside).to(tl.int32)
         several = tl.sum(beyond)
         if several > 0:
-            place = found + tl.cumsum(beyond, 0) - 1
+            place = listed + tl.cumsum(beyond, 0) - 1
             tl.store(channels_ptr + place, channel, mask=beyond > 0)
             tl.store(excess_ptr + place, excess, mask=beyond > 0)
-            found += several
+            listed += several
         if PLANES == 0:
             tl.store(out_ptr + row * inputs + channel, clipped.to(tl.int8), mask=inside)
         else:
             word = first // 32 + tl.arange(0, TILE // 32)
-            base = out_ptr + row * (1 + PLANES) * words + word
-            tl.store(base, pack_words((clipped < 0).to(tl.int32), TILE // 32), mask=word < words)
-            size = tl.abs(clipped)
-            for p in tl.static_range(PLANES):
-                tl.store(base + (1 + p) * words, pack_words((size >> p) & 1, TILE // 32), mask=word < words)
-    tl.store(number_ptr + row, found)
+            store_planes(out_ptr + row * (1 + PLANES) * words + word, word < words, clipped, words, PLANES, TILE // 32)
+    tl.store(number_ptr + row, listed)
 
 
 def launch(x, k, thresholds, limit, planes, rounding):
-    """Encode [B, K]; return counts or words, thresholds and escapes."""
+    """Encode [B, K] with one program for each row; return counts or words, thresholds and escapes.
+
+    Args:
+        thresholds: [K] of channels; None: each row has its own.
+        limit: largest size of a count; the rest of larger ones escapes.
+        planes: bits of a size; 0 for counts.
+    """
     x = x.contiguous()
     rows, inputs = x.shape
-    where = {"device": x.device}
+    device = x.device
     words = -(-inputs // 32)
-    shape, kind = ((rows, 1 + planes, words), torch.int32) if planes else ((rows, inputs), torch.int8)
-    out = torch.empty(shape, dtype=kind, **where)
+    if planes:
+        out = torch.empty((rows, 1 + planes, words), dtype=torch.int32, device=device)
+    else:
+        out = torch.empty((rows, inputs), dtype=torch.int8, device=device)
     given = thresholds is not None
     if given:
         used = thresholds.float().contiguous()
     else:
-        used = torch.empty(rows, dtype=torch.float32, **where)
-    number = torch.empty(rows, dtype=torch.int32, **where)
-    channels = torch.empty((rows, inputs), dtype=torch.int32, **where)
-    excess = torch.empty((rows, inputs), dtype=torch.int32, **where)
+        used = torch.empty(rows, dtype=torch.float32, device=device)
+    number = torch.empty(rows, dtype=torch.int32, device=device)
+    channels = torch.empty((rows, inputs), dtype=torch.int32, device=device)
+    excess = torch.empty((rows, inputs), dtype=torch.int32, device=device)
     tile = tile_of(inputs)
     rule, kind = rounding_of(rounding, x)
     encode_kernel[(rows,)](

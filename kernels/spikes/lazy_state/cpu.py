@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from ...tools.compiled import compiled
 from .reference import EMPTY
@@ -71,18 +72,32 @@ def _read(rows, owed, q, scale, out):
 def _write(rows, owed, k, u):
     """Pay the decay that rows active in k owe, and add k u^T."""
     for i in range(k.size):
-        if k[i] != 0:
-            value = k[i]
-            row = rows[i]
-            # Below EMPTY nothing is left of a row, and what is in memory may be anything.
-            if owed[i] >= EMPTY:
-                keep = row.dtype.type(math.exp(owed[i]))
-                for j in range(u.size):
-                    row[j] = keep * row[j] + value * u[j]
-            else:
-                for j in range(u.size):
-                    row[j] = value * u[j]
-            owed[i] = 0
+        if k[i] == 0:
+            continue
+        value = k[i]
+        row = rows[i]
+        # Below EMPTY nothing is left of a row, and what is in memory may be anything.
+        if owed[i] >= EMPTY:
+            keep = row.dtype.type(math.exp(owed[i]))
+            for j in range(u.size):
+                row[j] = keep * row[j] + value * u[j]
+        else:
+            for j in range(u.size):
+                row[j] = value * u[j]
+        owed[i] = 0
+
+
+@njit(inline="always")
+def _owe(decays, owed):
+    for i in range(owed.size):
+        owed[i] += decays[i]
+
+
+@njit(inline="always")
+def _correct(beta, v, u):
+    """Replace what the state says of a key by beta times what it lacks of v."""
+    for j in range(u.size):
+        u[j] = beta * (v[j] - u[j])
 
 
 @compiled
@@ -99,14 +114,12 @@ def scan(rows, owed, tokens, scale, first, last, out):
                 _read(rows[h], owed[h], a[t, h], one, removed)
             # A decay touches no row: it is owed until the row is written.
             if g.shape[0] > 0:
-                for i in range(q.shape[2]):
-                    owed[h, i] += g[t, h, i]
+                _owe(g[t, h], owed[h])
             if a.shape[0] > 0:
                 _write(rows[h], owed[h], b[t, h], removed)
             u[:] = v[t, h]
             if beta.shape[0] > 0:
                 _read(rows[h], owed[h], k[t, h], one, u)
-                for j in range(u.size):
-                    u[j] = beta[t, h] * (v[t, h, j] - u[j])
+                _correct(beta[t, h], v[t, h], u)
             _write(rows[h], owed[h], k[t, h], u)
             _read(rows[h], owed[h], q[t, h], scale, out[t, h])

@@ -24,7 +24,19 @@ def lazy_kernel(
     tokens, heads, keys, width, scale, decay_token, decay_head, decay_key,
     DECAY: tl.constexpr, DELTA: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
-    """Program (h, j). q, k [tokens, heads, keys], v and out [tokens, heads, width]; log decays by their strides."""
+    """Program (h, j): BLOCK_V columns from BLOCK_V j on of the state of head h, token after token. All is float32.
+
+    Args:
+        rows_ptr: [heads, keys, width] the state, updated in place.
+        owed_ptr, left_ptr: [heads, keys] log decays that rows owe, before and after.
+        q_ptr, k_ptr: [tokens, heads, keys].
+        v_ptr, out_ptr: [tokens, heads, width].
+        decay_ptr: log decays, read with DECAY, `decay_token`, `decay_head` and `decay_key` entries from one to the
+            next; 0 for `decay_key` where a head has one for all keys.
+        beta_ptr: [tokens, heads], read with DELTA.
+
+    BLOCK_K is at least `keys`. Keys and columns beyond the last are read as 0 and not written.
+    """
     head = tl.program_id(0).to(tl.int64)
     j = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)
     i = tl.arange(0, BLOCK_K)
@@ -81,10 +93,12 @@ def lazy_scan(state, q, k, v, log_decay, beta, scale):
     q, k, v = (a.float().contiguous() for a in (q, k, v))
     out = torch.empty_like(v)
     left = torch.empty_like(owed)
+    # Where an argument is absent, q takes its place: it is not read.
     decays, steps = (q, (0, 0, 0)) if log_decay is None else _decays(log_decay)
+    betas = q if beta is None else beta.float().contiguous()
     block_k, block_v, warps = blocks(keys, width)
     lazy_kernel[(heads, triton.cdiv(width, block_v))](
-        rows, owed, left, q, k, v, decays, q if beta is None else beta.float().contiguous(), out,
+        rows, owed, left, q, k, v, decays, betas, out,
         len(q), heads, keys, width, float(scale), *steps,
         DECAY=log_decay is not None, DELTA=beta is not None, BLOCK_K=block_k, BLOCK_V=block_v,
         num_warps=warps, enable_fp_fusion=True,

@@ -43,7 +43,8 @@ def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1, t
     q, k, v = (np.ascontiguousarray(a, dtype) for a in (q, k, v))
     # Arrays of no tokens stand for options that are off: a compiled loop takes one type for each argument.
     none = np.empty((0, heads, keys), dtype)
-    a, b = (none, none) if turn is None else (np.ascontiguousarray(x, dtype) for x in turn)
+    a = none if turn is None else np.ascontiguousarray(turn[0], dtype)
+    b = none if turn is None else np.ascontiguousarray(turn[1], dtype)
     if beta is None:
         strengths = np.empty((0, heads), dtype)
     else:
