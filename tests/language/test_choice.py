@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -83,7 +84,8 @@ def test_text_for_trials_is_not_that_of_thresholds() -> None:
 def test_the_chosen_coding_loses_what_was_stated(dense: LanguageModel, scheme: str) -> None:
     text = split_for_choice(TOKENS, 512)
     finest = "k" if scheme == "ternary" else "levels"
-    coding, choice = choose_coding(dense, Coding(scheme, levels=3), text, 0.04, windows=4, length=32)
+    converter = partial(convert, dense, tokens=text.learn, windows=4, length=32)
+    coding, choice = choose_coding(dense, Coding(scheme, levels=3), text, 0.04, converter=converter)
     assert choice.met and getattr(coding, finest) == choice.strength and choice.tokens == 512
     # The chosen strength, measured anew.
     again = convert(dense, coding, text.learn, windows=4, length=32)

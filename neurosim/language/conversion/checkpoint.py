@@ -132,58 +132,86 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
         NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
     """
     folder = Path(folder)
-    name = str(folder / "config.json")
-    config = read_about(folder)
-    kind = config.get("model_type")
-    version = config.get("format")
-    require(kind == SPIKING, f"{name}: model_type", f"must be {SPIKING}", kind)
-    require(version == FORMAT, f"{name}: format", f"must be {FORMAT}: upgrade neurosim", version)
+    saved = _read_settings(folder)
     stored = read_headers(folder)
-    # Layers with int8 weights have steps beside them; their weights lie as [K, N].
-    coded = {f"{entry.removesuffix('.steps')}.weight" for entry in stored if entry.endswith(".steps")}
-
-    def fitting(name: str, tensor: Tensor) -> Tensor:
-        """Return a tensor as its layer has it."""
-        if name in kinds:
-            return _of_blocks(tensor, kinds[name], name)
-        if name in channels and tensor.dtype == torch.uint8:
-            return stored_blocks(tensor, channels[name], name)
-        if name in coded and tensor.dim() == 2:
-            return tensor.T
-        return tensor
-
     with saved_values(folder / "config.json"):
-        saved = from_plain(_SavedModel, config)
-        require(math.isfinite(saved.price), "price", "must be finite", saved.price)
         types = {kind.name: kind for kind in BLOCKS.values()}
-        kinds = {each: lookup(types, kind, f"blocks.{each}") for each, kind in saved.blocks.items()}
+        kinds = {name: lookup(types, kind, f"blocks.{name}") for name, kind in saved.blocks.items()}
         model = empty_model(own_config({"config": saved.config}, stored), str(folder))
-    # Input channels of the weights that may lie in blocks of 4 bits.
-    channels: dict[str, int] = {}
-    if saved.coding.weights == "int4":
-        layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
-        channels = {f"{name}.weight": layers[name].in_features for name in saved.coders if name in layers}
-    dense = {name: fitting(name, entry.empty()) for name, entry in stored.items() if not _of_coder(name)}
+    forms = _StoredForms(kinds, _int4_channels(model, saved), _coded_weights(stored))
+    dense = {name: forms.of_layer(name, entry.empty()) for name, entry in stored.items() if not _of_coder(name)}
     # Check before coders are made: they take their sizes from the weights.
     match_tensors(model, dense, str(folder))
     with saved_values(folder / "config.json"):
-        coders = {each: _coder(model, each, saved.coding.scheme, saved.coders[each]) for each in saved.coders}
+        coders = {name: _coder(model, name, saved.coding.scheme, own) for name, own in saved.coders.items()}
         converted = Converted(model, saved.coding, coders, saved.remarks)
     converted.price = saved.price
-    for each, layer in converted.layers.items():
-        if f"{each}.steps" in stored:
+    for name, layer in converted.layers.items():
+        if f"{name}.steps" in stored:
             layer.steps = nn.Parameter(torch.empty(layer.out_features, device="meta"))
-        weight = stored.get(f"{each}.weight")
-        layer.has_blocks = f"{each}.weight" in channels and weight is not None and weight.dtype == torch.uint8
-    match_tensors(model, {name: fitting(name, entry.empty()) for name, entry in stored.items()}, str(folder))
+        weight = stored.get(f"{name}.weight")
+        layer.has_blocks = f"{name}.weight" in forms.channels and weight is not None and weight.dtype == torch.uint8
+    match_tensors(model, {name: forms.of_layer(name, entry.empty()) for name, entry in stored.items()}, str(folder))
     _check_types(stored, converted, set(kinds))
-    values = {name: fitting(name, model.files.load(entry, aligned=True)) for name, entry in stored.items()}
-    blocks = {f"{each}.weight" for each, layer in converted.layers.items() if layer.has_blocks} | set(kinds)
+    values = {name: forms.of_layer(name, model.files.load(entry, aligned=True)) for name, entry in stored.items()}
+    blocks = {f"{name}.weight" for name, layer in converted.layers.items() if layer.has_blocks} | set(kinds)
     assign_tensors(model, match_tensors(model, values, str(folder)), blocks)
     model.tie()
     _check_scales(folder, converted)
     model.eval()
     return converted
+
+
+def _read_settings(folder: Path) -> _SavedModel:
+    """Return the contents of config.json."""
+    path = folder / "config.json"
+    config = read_about(folder)
+    kind = config.get("model_type")
+    version = config.get("format")
+    require(kind == SPIKING, f"{path}: model_type", f"must be {SPIKING}", kind)
+    require(version == FORMAT, f"{path}: format", f"must be {FORMAT}: upgrade neurosim", version)
+    with saved_values(path):
+        saved = from_plain(_SavedModel, config)
+        require(math.isfinite(saved.price), "price", "must be finite", saved.price)
+    return saved
+
+
+@dataclass(frozen=True)
+class _StoredForms:
+    """Tensors that lie in the file in another form than in their layer, by their names.
+
+    Attributes:
+        kinds: types of blocks of tensors in blocks, as in a GGUF file.
+        channels: input channels of weights that may lie in blocks of 4 bits.
+        coded: int8 weights, which lie as [K, N].
+    """
+
+    kinds: Mapping[str, BlockType]
+    channels: Mapping[str, int]
+    coded: Collection[str]
+
+    def of_layer(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a tensor as its layer has it."""
+        if name in self.kinds:
+            return _of_blocks(tensor, self.kinds[name], name)
+        if name in self.channels and tensor.dtype == torch.uint8:
+            return stored_blocks(tensor, self.channels[name], name)
+        if name in self.coded and tensor.dim() == 2:
+            return tensor.T
+        return tensor
+
+
+def _coded_weights(stored: Mapping[str, StoredTensor]) -> set[str]:
+    """Return the names of int8 weights: those that have steps beside them."""
+    return {f"{name.removesuffix('.steps')}.weight" for name in stored if name.endswith(".steps")}
+
+
+def _int4_channels(model: LanguageModel, saved: _SavedModel) -> dict[str, int]:
+    """Return the input channels of the weights that may lie in blocks of 4 bits, by their names."""
+    if saved.coding.weights != "int4":
+        return {}
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    return {f"{name}.weight": layers[name].in_features for name in saved.coders if name in layers}
 
 
 def _of_coder(name: str) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from ...base.errors import require
 from ..attention.model import LanguageModel
 from .coding import SCHEMES
 from .comparison import WindowComparison
-from .convert import Calibration, check_coding, convert
+from .convert import check_coding, convert
 from .costs import spike_totals
 from .decoder.program import NotCompiledError
 from .model import Converted
@@ -86,11 +87,8 @@ def choose_coding(
     text: ChoiceText,
     limit: float,
     *,
+    converter: Callable[[Coding], Converted] | None = None,
     max_trials: int = 6,
-    seed: int = 0,
-    windows: int = 64,
-    length: int = 128,
-    calibration: Calibration | None = None,
     threads: int = 1,
     timed: int = TIMED,
     on_trial: Callable[[Trial], None] | None = None,
@@ -101,8 +99,8 @@ def choose_coding(
     Args:
         coding: its scheme; its strength is where the search begins.
         limit: increase of perplexity, .01 for one percent.
+        converter: returns the model in a coding; None: `convert` with the text for thresholds.
         max_trials: number of strengths that are tried at most.
-        seed, windows, length, calibration: see `convert`.
         threads: of the compiled step that is timed on a CPU.
         timed: steps that are timed; 0 times none.
         on_trial: called with each trial.
@@ -114,43 +112,19 @@ def choose_coding(
         NeurosimInputError: a limit that is not positive; see also `convert`.
     """
     require(0 < limit < math.inf, "choice.loss", "must be finite and > 0", limit)
-    name = SCHEMES[coding.scheme].strength
-    comparison = WindowComparison(dense, text.windows, on_progress)
-    # The model of the last trial, converted in place where another strength needs no other thresholds.
-    made: list[Converted] = []
-
-    def at_strength(strength: float) -> Converted:
-        """Return the model at a strength; without thresholds from text it is the same model with another k."""
-        changed = _at(coding, name, strength)
-        if made and not SCHEMES[coding.scheme].text:
-            check_coding(dense, changed)
-            made[0].set_k(strength)
-        else:
-            made[:] = [convert(dense, changed, text.learn, seed, windows, length, calibration=calibration)]
-        return made[0]
+    if converter is None:
+        converter = partial(convert, dense, tokens=text.learn)
+    measurement = _Measurement(dense, coding, text.windows, converter, threads, timed, on_progress)
 
     def measure(strength: float) -> Trial:
-        """Convert at a strength and read the windows."""
-        # The search moves on real numbers; levels are counted.
-        value = round(strength) if name == "levels" else strength
-        converted = at_strength(value)
-        rises, divergences, totals = _read(converted, comparison, on_progress)
-        trial = Trial(
-            strength=value,
-            spikes=totals.spikes,
-            active=1.0 - totals.silent,
-            divergence=float(divergences.mean()),
-            rise=float(rises.mean()),
-            error=rise_error(rises, float(divergences.mean()), text.windows[:, 1:].numel()),
-            seconds=_step_seconds(converted, text.windows[0, :timed], threads) if timed else None,
-        )
+        trial = measurement.at(strength)
         if on_trial is not None:
             on_trial(trial)
         return trial
 
-    trials = search_strength(
-        measure, limit, start=float(getattr(coding, name)), bounds=BOUNDS[name], max_trials=max_trials
-    )
+    name = SCHEMES[coding.scheme].strength
+    start = float(getattr(coding, name))
+    trials = search_strength(measure, limit, start, BOUNDS[name], max_trials)
     # The rise of a trial has a large error, its divergence a small one: with the ratio of both over all trials, the
     # divergence says how much each loses.
     ratio = divergence_ratio(trials)
@@ -170,6 +144,72 @@ def choose_coding(
         met=bool(good),
     )
     return _at(coding, name, chosen.strength), choice
+
+
+class _Measurement:
+    """Conversion of a model at strengths of a coding, and its loss and its spikes on windows.
+
+    The arguments are those of `choose_coding`.
+    """
+
+    def __init__(
+        self,
+        dense: LanguageModel,
+        coding: Coding,
+        windows: Tensor,
+        converter: Callable[[Coding], Converted],
+        threads: int,
+        timed: int,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.dense = dense
+        self.coding = coding
+        self.windows = windows
+        self.converter = converter
+        self.threads = threads
+        self.timed = timed
+        self.on_progress = on_progress
+        self.strength = SCHEMES[coding.scheme].strength
+        self.comparison = WindowComparison(dense, windows, on_progress)
+        self.converted: Converted | None = None  # of the last trial
+
+    def at(self, strength: float) -> Trial:
+        """Convert at a strength and read the windows."""
+        # The search moves on real numbers; levels are counted.
+        value = round(strength) if self.strength == "levels" else strength
+        converted = self._convert(value)
+        rises, divergences, totals = self._read(converted)
+        divergence = float(divergences.mean())
+        seconds = None
+        if self.timed:
+            seconds = _step_seconds(converted, self.windows[0, : self.timed], self.threads)
+        return Trial(
+            strength=value,
+            spikes=totals.spikes,
+            active=1.0 - totals.silent,
+            divergence=divergence,
+            rise=float(rises.mean()),
+            error=rise_error(rises, divergence, self.windows[:, 1:].numel()),
+            seconds=seconds,
+        )
+
+    def _convert(self, strength: float) -> Converted:
+        """Return the model at a strength; without thresholds from text it is the model of the last trial, changed."""
+        changed = _at(self.coding, self.strength, strength)
+        if self.converted is not None and not SCHEMES[self.coding.scheme].text:
+            check_coding(self.dense, changed)
+            self.converted.set_k(strength)
+        else:
+            # Two converted models need not exist at a time.
+            self.converted = None
+            self.converted = self.converter(changed)
+        return self.converted
+
+    def _read(self, converted: Converted) -> tuple[Tensor, Tensor, SpikeTotals]:
+        """Return rises and divergences of windows, see `WindowComparison.read`, and the spikes of reading them."""
+        with converted.counting() as histograms:
+            rises, divergences = self.comparison.read(converted.model, self.on_progress)
+        return rises, divergences, spike_totals(converted, histograms)
 
 
 def rise_error(rises: Tensor, divergence: float, tokens: int) -> float:
@@ -269,15 +309,6 @@ def _outside(edge: float, increases: Mapping[float, float], limit: float, bounds
 def _is_close(a: float, b: float, factor: float = CLOSE) -> bool:
     """Return whether two strengths are one within a factor."""
     return max(a, b) <= factor * min(a, b)
-
-
-def _read(
-    converted: Converted, comparison: WindowComparison, on_progress: Callable[[int, int], None] | None
-) -> tuple[Tensor, Tensor, SpikeTotals]:
-    """Return rises and divergences of windows, see `WindowComparison.read`, and the spikes of reading them."""
-    with converted.counting() as histograms:
-        rises, divergences = comparison.read(converted.model, on_progress)
-    return rises, divergences, spike_totals(converted, histograms)
 
 
 def _step_seconds(converted: Converted, tokens: Tensor, threads: int) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from ...base.errors import require
 from ...base.heap import trim_heap
+from ...kernels.spikes.lazy_state.reference import StateTraffic
 from ..attention.kinds.base import Shared
 from ..attention.model import LanguageModel
 from ..attention.train import stream_windows
 from .blockwise import hidden_by_block, pass_block, release
 from .linear import SpikedLinear
-from .logits import head_of, likelihoods, logit_parts
+from .logits import LogitHead, head_of, likelihoods, logit_parts
 from .model import Converted
 from .records import Comparison, ExecutionCheck
 from .spiked_mixer import record_traffic, recorded_traffic
@@ -327,47 +328,71 @@ def check_execution(
     Args:
         on_progress: called with (forms run, 2).
     """
-    model = converted.model
-    tokens = tokens.to(model.device)
-    hidden = []
-    heads = []
-    seconds = []
-    moved = {}
-    for on in (False, True):
-        # Rounded weights of a whole model take half of its memory: those of one block exist at a time.
-        with converted.in_turn(on, threads) as rounded:
-            model.hidden(model.embed(tokens[:1, :8]))  # compiles
-            rounded.clear()
-            start = time.perf_counter()
-            hidden.append(model.hidden(model.embed(tokens), None)[0].flatten(0, 1))
-            seconds.append(time.perf_counter() - start - sum(rounded))
-            # A copy of a head in spikes stays as it is when the model changes its form.
-            head = head_of(model)
-            heads.append(head._replace(layer=copy.copy(head.layer)))
-            if on and converted.coding.qk:
-                # States are updated lazily. A third pass, not timed: to count the traffic takes time itself.
-                record_traffic(model)
-                model.hidden(model.embed(tokens))
-                moved = recorded_traffic(model)
-        model.files.release()
-        trim_heap()
+    tokens = tokens.to(converted.model.device)
+    forms = []
+    for executed in (False, True):
+        forms.append(_run_form(converted, tokens, threads, executed=executed))
         if on_progress is not None:
-            on_progress(len(seconds), 2)
+            on_progress(len(forms), 2)
+    heads = [form.head for form in forms]
+    hidden = [form.hidden for form in forms]
     following = torch.zeros(tokens.numel(), dtype=torch.int64, device=tokens.device)
     likeliest = [likelihoods(*each, following).likeliest for each in zip(heads, hidden, strict=True)]
     largest = torch.zeros((), device=tokens.device)
     difference = torch.zeros((), device=tokens.device)
-    for _, _, (simulated, executed) in logit_parts(heads, hidden):
+    for _, _, (simulated, executed_logits) in logit_parts(heads, hidden):
         # Unlike `max`, `maximum` passes NaN on.
         largest = torch.maximum(largest, simulated.abs().max())
-        difference = torch.maximum(difference, executed.sub_(simulated).abs_().max())
-    model.files.release()
+        difference = torch.maximum(difference, executed_logits.sub_(simulated).abs_().max())
+    converted.model.files.release()
     trim_heap()
     return ExecutionCheck(
         tokens=tokens.numel(),
         largest=float(difference / largest),
         agreement=float((likeliest[0] == likeliest[1]).double().mean()),
-        executed_seconds=seconds[1],
-        simulated_seconds=seconds[0],
-        state={name: {k: v / tokens.numel() for k, v in each._asdict().items()} for name, each in moved.items()},
+        executed_seconds=forms[1].seconds,
+        simulated_seconds=forms[0].seconds,
+        state={
+            name: {k: v / tokens.numel() for k, v in each._asdict().items()} for name, each in forms[1].traffic.items()
+        },
     )
+
+
+class _Form(NamedTuple):
+    """A converted model, simulated or executed, on tokens.
+
+    Attributes:
+        hidden: [tokens, D] inputs of the head.
+        head: the head in this form.
+        seconds: time of the blocks.
+        traffic: bytes of states by mixer, where they are updated lazily.
+    """
+
+    hidden: Tensor
+    head: LogitHead
+    seconds: float
+    traffic: Mapping[str, StateTraffic]
+
+
+def _run_form(converted: Converted, tokens: Tensor, threads: int, *, executed: bool) -> _Form:
+    """Run tokens [B, T] through the blocks in one form."""
+    model = converted.model
+    traffic: Mapping[str, StateTraffic] = {}
+    # Rounded weights of a whole model take half of its memory: those of one block exist at a time.
+    with converted.in_turn(executed, threads) as rounded:
+        model.hidden(model.embed(tokens[:1, :8]))  # compiles
+        rounded.clear()
+        start = time.perf_counter()
+        hidden = model.hidden(model.embed(tokens), None)[0].flatten(0, 1)
+        seconds = time.perf_counter() - start - sum(rounded)
+        # A copy of a head in spikes stays as it is when the model changes its form.
+        head = head_of(model)
+        head = head._replace(layer=copy.copy(head.layer))
+        if executed and converted.coding.qk:
+            # A third pass, not timed: to count the traffic takes time itself.
+            record_traffic(model)
+            model.hidden(model.embed(tokens))
+            traffic = recorded_traffic(model)
+    model.files.release()
+    trim_heap()
+    return _Form(hidden, head, seconds, traffic)

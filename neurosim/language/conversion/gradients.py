@@ -116,7 +116,8 @@ class _Passes:
             embedded = embedded.detach().requires_grad_()
         loss = loss_of(self.model.through(embedded)[0].flatten(0, 1))
         if loss.requires_grad:
-            torch.autograd.grad(loss, [*sources, *([] if sources else [embedded])], allow_unused=True)
+            leaves: Sequence[Tensor] = sources if sources else [embedded]
+            torch.autograd.grad(loss, leaves, allow_unused=True)
 
     def _watch(self, name: str) -> torch.utils.hooks.RemovableHandle:
         """Call the observer in the backward pass of a layer."""

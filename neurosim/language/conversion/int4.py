@@ -242,12 +242,13 @@ def _round_blocks(
             for shared in shares:
                 shared["lower_bound"] = bounds[i]
         # The block is read twice: before its layers are rounded for their moments, and then for the stream of the next.
+        read = list(zip(streams, shares, strict=True))
         if own:
             with _observed(own) as moments:
-                for x, shared in zip(streams, shares, strict=True):
+                for x, shared in read:
                     block(x, None, dict(shared))
             _round(own, moments)
-        streams = [block(x, None, shared)[0] for x, shared in zip(streams, shares, strict=True)]
+        streams = [block(x, None, shared)[0] for x, shared in read]
         if on_progress is not None:
             on_progress(i + 1, len(model.layers))
     # Layers outside of blocks: of an embedding of events.

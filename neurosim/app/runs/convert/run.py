@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -112,16 +113,22 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice, 
             calibration = calibrate_channels(*arguments)
         elif config.coding.balance:
             calibration = calibrate_groups(*arguments)
+        converter = partial(
+            convert,
+            source.model,
+            tokens=text.learn,
+            seed=config.seed,
+            windows=sizes.windows,
+            length=sizes.length,
+            calibration=calibration,
+        )
         coding, choice = choose_coding(
             source.model,
             config.coding,
             text,
             limit,
+            converter=converter,
             max_trials=config.choice.trials,
-            seed=config.seed,
-            windows=sizes.windows,
-            length=sizes.length,
-            calibration=calibration,
             threads=options.threads or 1,
             timed=config.report.timed_tokens,
             on_trial=tell,
