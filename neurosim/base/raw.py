@@ -138,14 +138,18 @@ def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileBlock]:
                     continue
                 # The buffer is full: hand out the complete files and go on with the current one.
                 start = bounds[-1]
-                if len(bounds) > 1:
-                    yield FileBlock(room[:start], np.array(bounds))
+                yield from _complete(room, bounds)
                 room = _from_front(room, start)
                 bounds = [0]
                 used -= start
         bounds.append(used)
+    yield from _complete(room, bounds)
+
+
+def _complete(room: NDArray[np.uint8], bounds: list[int]) -> Iterator[FileBlock]:
+    """Yield the block of the files that end within the buffer, if there are any."""
     if len(bounds) > 1:
-        yield FileBlock(room[:used], np.array(bounds))
+        yield FileBlock(room[: bounds[-1]], np.array(bounds))
 
 
 @contextmanager

@@ -70,26 +70,30 @@ class Population(Shown):
         require(fits, f"{label}.shape", "must be integers > 0", self.shape)
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         require(self.size <= MAX_UNITS, f"{label}.shape", f"must unfold to <= {MAX_UNITS} units", self.size)
-        models = (Neuron, SpikeSource, PoissonSource, Windowed)
-        require(isinstance(self.model, models), f"{label}.model", "must be a neuron, a source or Windowed", self.model)
-        if isinstance(self.model, Windowed):
-            units = self.model.outputs
-            rule = f"must unfold to the {units} units of its {type(self.model.model).__name__}"
-            require(self.size == units, f"{label}.shape", rule, self.size)
-        if isinstance(self.model, Neuron):
-            for name, values in varied(self.model).items():
-                # A distribution is drawn for each unit later.
-                if isinstance(values, np.ndarray):
-                    rule = f"must hold {self.size} values, one a unit"
-                    require(values.size == self.size, f"{label}.model.{name}", rule, values.size)
-        if isinstance(self.model, PoissonSource):
-            check_rate_size(self.model, f"{label}.model", self.size)
+        self._check_model(label)
         self._check_initial(label)
         if self.positions is not None:
             positions = np.asarray(self.positions, np.float64)
             fits = positions.ndim == 2 and len(positions) == self.size
             require(fits, f"{label}.positions", f"must be [{self.size}, dims]", positions.shape)
             require(bool(np.isfinite(positions).all()), f"{label}.positions", "must be finite", "NaN or infinity")
+
+    def _check_model(self, label: str) -> None:
+        """Raise unless the model is one of a population, of as many units."""
+        models = (Neuron, SpikeSource, PoissonSource, Windowed)
+        require(isinstance(self.model, models), f"{label}.model", "must be a neuron, a source or Windowed", self.model)
+        if isinstance(self.model, Windowed):
+            units = self.model.outputs
+            rule = f"must unfold to the {units} units of its {type(self.model.model).__name__}"
+            require(self.size == units, f"{label}.shape", rule, self.size)
+        elif isinstance(self.model, PoissonSource):
+            check_rate_size(self.model, f"{label}.model", self.size)
+        elif isinstance(self.model, Neuron):
+            # Distributions are drawn for each unit later.
+            vectors = {name: v for name, v in varied(self.model).items() if isinstance(v, np.ndarray)}
+            for name, values in vectors.items():
+                rule = f"must hold {self.size} values, one a unit"
+                require(values.size == self.size, f"{label}.model.{name}", rule, values.size)
 
     def _check_initial(self, label: str) -> None:
         if isinstance(self.model, Neuron):

@@ -35,7 +35,8 @@ def write_packets(
     else:
         writer = rosbag2.Writer(path, version=8, storage_plugin=rosbag2.StoragePlugin.SQLITE3)
     types = store.types
-    time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
+    time = types["builtin_interfaces/msg/Time"]
+    header = types["std_msgs/msg/Header"]
     serialize = store.serialize_ros1 if kind == ".bag" else store.serialize_cdr
     with writer:
         connection = writer.add_connection("/camera/events", ros.PACKET, typestore=store)
@@ -90,8 +91,10 @@ def write_arrays(
         plugin = rosbag2.StoragePlugin.MCAP if kind == ".mcap" else rosbag2.StoragePlugin.SQLITE3
         writer = rosbag2.Writer(path, version=8, storage_plugin=plugin)
     types = store.types
-    time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
-    event, array = types[f"{package}/msg/Event"], types[f"{package}/msg/EventArray"]
+    time = types["builtin_interfaces/msg/Time"]
+    header = types["std_msgs/msg/Header"]
+    event = types[f"{package}/msg/Event"]
+    array = types[f"{package}/msg/EventArray"]
     name = f"{package}/msg/EventArray"
     serialize = store.serialize_ros1 if kind == ".bag" else store.serialize_cdr
     with writer:

@@ -19,7 +19,8 @@ def bar(way: int, seed: int, seconds: float = 0.08) -> Spikes:
         line = at if way % 2 == 0 else 7 - at
         for polarity, lag in ((1, 0.0), (0, 0.01)):
             along = places[draw.random(8) < 0.8]
-            y, x = (along, line) if way < 2 else (line, along)
+            y = along if way < 2 else line
+            x = line if way < 2 else along
             units.append((polarity * 8 + np.broadcast_to(y, along.shape)) * 8 + np.broadcast_to(x, along.shape))
             times.append(np.clip(at * seconds / 9 + lag * draw.random(len(along)), 0, seconds))
     units.append(draw.integers(0, 128, 10))

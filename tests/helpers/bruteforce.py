@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 def count(
     weights: NDArray, inputs: NDArray, outputs: NDArray, potentials: NDArray | None = None
 ) -> dict[str, int | bool]:
-    """The counts of one layer, by the names of `neurosim.base.measure.Layer`; arrays as in `neurosim.engine.count`."""
+    """Return the counts of one layer, by the names of `LayerCounts`; arrays as in `neurosim.engine.count`."""
     found = dict.fromkeys(
         ("weights", "nonzero_weights", "input_events", "output_events", "output_entries", "steps"), 0
     ) | dict.fromkeys(("synaptic_operations", "dense_operations", "membrane_updates", "dense_membrane_updates"), 0)
@@ -21,22 +21,21 @@ def count(
         for weight in row:
             found["weights"] += 1
             found["nonzero_weights"] += weight != 0
-    for sample in range(len(inputs)):
-        for step in range(len(inputs[sample])):
-            found["steps"] += 1
-            for i, entry in enumerate(inputs[sample][step]):
-                found["input_events"] += entry != 0
-                found["binary_input"] &= entry in (-1, 0, 1)
-                for weight in weights[i]:
-                    found["dense_operations"] += 1
-                    found["synaptic_operations"] += entry != 0 and weight != 0
-            for j, entry in enumerate(outputs[sample][step]):
-                found["output_entries"] += 1
-                found["output_events"] += entry != 0
-                if potentials is not None:
-                    now = potentials[sample][step][j]
-                    found["dense_membrane_updates"] += 1
-                    found["membrane_updates"] += step == 0 or now != potentials[sample][step - 1][j]
+    for sample, step in np.ndindex(*inputs.shape[:2]):
+        found["steps"] += 1
+        for i, entry in enumerate(inputs[sample][step]):
+            found["input_events"] += entry != 0
+            found["binary_input"] &= entry in (-1, 0, 1)
+            for weight in weights[i]:
+                found["dense_operations"] += 1
+                found["synaptic_operations"] += entry != 0 and weight != 0
+        for j, entry in enumerate(outputs[sample][step]):
+            found["output_entries"] += 1
+            found["output_events"] += entry != 0
+            if potentials is not None:
+                now = potentials[sample][step][j]
+                found["dense_membrane_updates"] += 1
+                found["membrane_updates"] += step == 0 or now != potentials[sample][step - 1][j]
     return {name: value if isinstance(value, bool) else int(value) for name, value in found.items()}
 
 

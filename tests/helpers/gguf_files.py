@@ -52,9 +52,12 @@ def write_gguf(path: Path, metadata: Mapping[str, object], tensors: Mapping[str,
     body = b""
     for name, tensor in tensors.items():
         if isinstance(tensor, Tensor):
-            kind, raw, shape = FLOAT32, tensor.float().contiguous().numpy().tobytes(), tuple(tensor.shape)
+            kind = FLOAT32
+            raw = tensor.float().contiguous().numpy().tobytes()
+            shape = tuple(tensor.shape)
         else:
-            kind, raw, shape = tensor[0], tensor[1].tobytes(), tensor[2]
+            kind, blocks, shape = tensor
+            raw = blocks.tobytes()
         head += _string(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *reversed(shape))
         head += struct.pack("<IQ", kind, len(body))
         body += raw + b"\0" * (-len(raw) % 32)

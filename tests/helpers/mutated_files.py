@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import h5py
@@ -302,6 +302,11 @@ def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
 
 
 def examine(result: object) -> None:
-    """Whatever a reader returns keeps the container's own rules."""
-    for spikes in (result,) if isinstance(result, Spikes) else result if isinstance(result, Recordings) else ():
+    """Check that what a reader returns keeps the container's own rules."""
+    recordings: Iterable[Spikes] = ()
+    if isinstance(result, Spikes):
+        recordings = (result,)
+    elif isinstance(result, Recordings):
+        recordings = result
+    for spikes in recordings:
         Spikes(spikes.times, spikes.units, spikes.size, spikes.duration, spikes.shape)

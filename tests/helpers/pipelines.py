@@ -145,18 +145,22 @@ def changed(**tables: Any) -> dict[str, Any]:
     tree = {key: dict(v) if isinstance(v, dict) else [dict(e) for e in v] for key, v in TREE.items()}
     for table, changes in tables.items():
         for key, value in changes.items():
-            place = tree[table]
-            if isinstance(place, list):
-                entry = next(e for e in place if key in (e.get("name"), f"{e.get('source')}->{e.get('target')}"))
-                if value is None:
-                    place.remove(entry)
-                else:
-                    entry.update(value)
+            if isinstance(tree[table], list):
+                _change_entry(tree[table], key, value)
             elif value is None:
-                del place[key]
+                del tree[table][key]
             else:
-                place[key] = value
+                tree[table][key] = value
     return tree
+
+
+def _change_entry(entries: list[dict[str, Any]], name: str, value: dict[str, Any] | None) -> None:
+    """Update the entry of a name, or of an arrow from source to target; None removes it."""
+    entry = next(e for e in entries if name in (e.get("name"), f"{e.get('source')}->{e.get('target')}"))
+    if value is None:
+        entries.remove(entry)
+    else:
+        entry.update(value)
 
 
 def write(path: str, more: Mapping[str, list[Any]] | None = None, **tables: Any) -> Path:

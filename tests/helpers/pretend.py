@@ -90,23 +90,24 @@ def manifest() -> dict[str, Any]:
     }
 
 
-def spikes(found: dict[str, Any], seed: int = 0) -> dict[str, Spikes]:
+def spikes(figures: dict[str, Any], seed: int = 0) -> dict[str, Spikes]:
     """Populations of every recording that the metrics list as shown."""
     rng = np.random.default_rng(seed)
-    shape = tuple(found["shape"])
+    shape = tuple(figures["shape"])
     populations = {}
-    for k, entry in enumerate(found["shown"]):
+    for k, entry in enumerate(figures["shown"]):
         populations[f"input_{k}"] = events(rng, 400, int(np.prod(shape)), entry["duration"], shape)
         populations[f"liquid_{k}"] = events(rng, 300, 50, entry["duration"])
     return populations
 
 
-def write(run: Path, found: dict[str, Any] | None = None) -> Path:
-    """The folder of a whole run."""
-    found = metrics() if found is None else found
+def write(run: Path, figures: dict[str, Any] | None = None) -> Path:
+    """Write the folder of a whole run with these metrics, or those of `metrics`."""
+    if figures is None:
+        figures = metrics()
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "metrics.json", found)
+    write_json(run / "metrics.json", figures)
     write_json(run / "manifest.json", manifest())
     write_toml(run / "config.toml", {"seed": 3, "data": {"name": "made-up"}})
-    write_sonata(run / "spikes.h5", spikes(found))
+    write_sonata(run / "spikes.h5", spikes(figures))
     return run

@@ -132,7 +132,8 @@ def compile_for(build: Build, chip: Chip) -> Resources:
     )
     if chip.backend == "hip":
         return _of_amd(compiled.asm["amdgcn"], compiled.metadata.shared)
-    ptx, usage, machine_code = compiled.asm["ptx"], *_dump(compiled.asm["cubin"])
+    ptx = compiled.asm["ptx"]
+    usage, machine_code = _dump(compiled.asm["cubin"])
     return Resources(
         shared=compiled.metadata.shared,
         registers=int(_one(r"REG:(\d+)", usage)),

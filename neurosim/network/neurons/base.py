@@ -254,10 +254,9 @@ def _balance(a: NDArray[np.float64]) -> NDArray[np.float64]:
             is_changed = True
             factor = 2.0**power
             scale[k] *= factor
-            for j in every:
-                if j != k:
-                    sizes[k][j] /= factor
-                    sizes[j][k] *= factor
+            for j in (j for j in every if j != k):
+                sizes[k][j] /= factor
+                sizes[j][k] *= factor
         if not is_changed:
             break
     return np.array(scale)

@@ -87,13 +87,13 @@ class _Saver:
         """Return the node of a population, with what NIR lacks in its metadata."""
         model = population.model
         shape = self.shape(population)
-        about: Metadata = {"shape": np.array(population.shape)} if shape != population.shape else {}
+        about: Metadata = {}
+        if shape != population.shape:
+            about["shape"] = np.array(population.shape)
+        if isinstance(model, PoissonSource):
+            about |= {"model": "PoissonSource", "rate": _rate(model, population.name)}
         if isinstance(model, (SpikeSource, PoissonSource)):
-            if isinstance(model, PoissonSource):
-                rate = {"model": "PoissonSource", "rate": _rate(model, population.name)}
-            else:
-                rate = {}
-            return self.nir.Input({"input": np.array(shape)}, metadata={**about, **rate})
+            return self.nir.Input({"input": np.array(shape)}, metadata=about)
         model = drawn(model, self.seed, population.name, population.size)
         kind = node_of(model, population.name)
         initial = {f"initial_{name}": self.initial(population, name, v) for name, v in population.initial.items()}
@@ -220,13 +220,12 @@ class _Saver:
         target = self.network.population(stimulus.target)
         shape = self.shape(target)
         about = {"model": "PoissonInput", "rate": _rate(stimulus, str(stimulus.name))}
+        of_weight: Metadata = {}
         if self.network.receptor(stimulus) and stimulus.receptor:
-            metadata = {"receptor": stimulus.receptor}
-        else:
-            metadata = {}
+            of_weight["receptor"] = stimulus.receptor
         name = str(stimulus.name)
         self.add(name, self.nir.Input({"input": np.array(shape)}, metadata=about))
-        scale = self.nir.Scale(np.full(shape, float(stimulus.weight)), metadata=metadata)
+        scale = self.nir.Scale(np.full(shape, float(stimulus.weight)), metadata=of_weight)
         self.edges += [(name, self.add(f"{name}.weight", scale)), (f"{name}.weight", stimulus.target)]
 
     def outputs(self) -> None:

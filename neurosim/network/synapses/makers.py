@@ -6,20 +6,23 @@ A part of the targets, `onto`, is half-open: the first target and the one after 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .base import Maker, Rows
 
+Onto: TypeAlias = "tuple[int, int] | None"
 
-def offsets_of(degrees) -> NDArray[np.int64]:
+
+def offsets_of(degrees: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return where each row begins, and the end of the last, from the numbers of synapses of the rows."""
     return np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
 
 
-def grown_rows(expected, sources, fill) -> Rows:
+def grown_rows(expected: float, sources: int, fill: Callable[[NDArray[Any], NDArray[Any]], int]) -> Rows:
     """Return rows of an unknown number of synapses: `fill(offsets, out)` returns it, or -1 if `out` is too short."""
     # Six standard deviations above the mean of a Poisson number: almost never too short.
     offsets = np.empty(sources + 1, np.int64)
@@ -32,8 +35,12 @@ def grown_rows(expected, sources, fill) -> Rows:
         room *= 2
 
 
-def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
-    """Return the maker of `n` different pairs, drawn at once and marked by one bit for each pair."""
+def distinct_maker(key: int, n: int, sources: int, targets: int, skip: bool, onto: Onto) -> Maker:
+    """Return the maker of `n` different pairs, drawn at once and marked by one bit for each pair.
+
+    Args:
+        skip: no pair of a unit with itself.
+    """
     from ...kernels.engine.connect.fixed.cpu import bit_rows, distinct_bits
     from ...kernels.engine.connect.views import RowRange
 
@@ -58,8 +65,14 @@ def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
     return Maker(lambda first, last: rows(first, last, part), first_synapse)
 
 
-def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) -> Maker:
-    """Return the maker of rows in which source i chooses first_synapse[i + 1] - first_synapse[i] targets."""
+def choosing_maker(
+    key: int, first_synapse: NDArray[np.int64], targets: int, with_replacement: bool, skip: bool, onto: Onto
+) -> Maker:
+    """Return the maker of rows in which source i chooses first_synapse[i + 1] - first_synapse[i] targets.
+
+    Args:
+        skip: no source chooses itself.
+    """
     from ...kernels.engine.connect.fixed.cpu import fixed_rows, fixed_rows_part
     from ...kernels.engine.connect.views import RowRange
 
@@ -69,25 +82,27 @@ def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) ->
         fixed_rows(np.uint64(key), first, last, np.diff(offsets), targets, with_replacement, skip, out)
         return Rows(offsets, out)
 
-    def part(first: int, last: int) -> Rows:
+    def part(first: int, last: int, low: int, high: int) -> Rows:
         degrees = np.diff(first_synapse[first : last + 1])
         before = np.empty(last - first, np.int64)
+        span = RowRange(first, last, low, high)
 
         def fill(offsets: NDArray[Any], out: NDArray[Any]) -> int:
-            span = RowRange(first, last, low, high)
             return fixed_rows_part(np.uint64(key), span, degrees, targets, with_replacement, skip, before, offsets, out)
 
         # How many targets fall into a part is chance: room for their mean, and for one whole row, without which the
         # kernel does not begin a row.
-        low, high = onto
         share = (high - low) / max(targets, 1)
         grown = grown_rows(share * degrees.sum() + degrees.max(initial=0), last - first, fill)
         return Rows(grown.offsets, grown.targets, before=before)
 
-    return Maker(rows if onto is None else part, first_synapse)
+    if onto is None:
+        return Maker(rows, first_synapse)
+    low, high = onto
+    return Maker(lambda first, last: part(first, last, low, high), first_synapse)
 
 
-def part_of(rows: Rows, onto: tuple[int, int] | None) -> Rows:
+def part_of(rows: Rows, onto: Onto) -> Rows:
     """Return the synapses of rows that end in a part of the targets; None: all."""
     if onto is None:
         return rows
