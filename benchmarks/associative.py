@@ -116,15 +116,12 @@ def rows() -> Iterator[Row]:
         "Hebbian, forgetting .02": FastWeights(forgetting=0.02),
         "delta, momentum .5": FastWeights(delta=True, learning_rate=0.5, momentum=0.5),
     }
-    for name, rule in rules.items():
-        for kind in ("random", "orthogonal"):
-            for count in (32, 64, 256):
-                if rule.delta and rule.momentum:
-                    expected = None
-                else:
-                    expected = expected_error(rule, count, 64, kind)
-                what = f"{name}, {count} {kind} keys of 64"
-                yield Row("key-value pairs", what, expected, pair_error(rule, count, 64, kind))
+    for (name, rule), kind, count in itertools.product(rules.items(), ("random", "orthogonal"), (32, 64, 256)):
+        expected = None
+        if not (rule.delta and rule.momentum):
+            expected = expected_error(rule, count, 64, kind)
+        what = f"{name}, {count} {kind} keys of 64"
+        yield Row("key-value pairs", what, expected, pair_error(rule, count, 64, kind))
     for ratio in (0.1, 0.01):
         for way in OPTIMIZERS:
             expected = tail_expected(ratio) if way == "gradient" else None

@@ -64,6 +64,17 @@ def _now(spec):
     return seconds * 1_000_000_000 + nanoseconds
 
 
+@njit
+def _append(units, offsets, log, log_offsets):
+    """Append the units of each entry of a step to the log of a block, and note where the next entry begins."""
+    for e in range(offsets.size - 1):
+        used = log_offsets[e]
+        for j in range(offsets[e], offsets[e + 1]):
+            log[used] = units[j]
+            used += 1
+        log_offsets[e + 1] = used
+
+
 @cfunc(
     types.void(
         types.Array(types.int64, 1, "C"),
@@ -84,14 +95,10 @@ def deal(record, request, log, log_offsets):
         offsets = vector(record[OFFSETS] + step * blocks * entries * 8, blocks * entries + 1, np.int64(0))
         units = vector(record[UNITS], offsets[blocks * entries], np.int32(0))
         for b in range(blocks):
-            if record[FIRST] <= b < record[LAST]:
-                continue
-            for e in range(entries):
-                used = log_offsets[b, at + e]
-                for j in range(offsets[b * entries + e], offsets[b * entries + e + 1]):
-                    log[b, used] = units[j]
-                    used += 1
-                log_offsets[b, at + e + 1] = used
+            # Its own blocks write their logs themselves.
+            if not record[FIRST] <= b < record[LAST]:
+                own = offsets[b * entries : (b + 1) * entries + 1]
+                _append(units, own, log[b], log_offsets[b, at : at + entries + 1])
     times[2 * record[COUNT] + 1] = _now(record[SPEC])
     record[COUNT] += 1
 

@@ -23,16 +23,17 @@ import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import frame
 import numba
 import numpy as np
 import torch
-from decode_model import measure_model, rounds, shown_model
+from decode_model import Form, measure_model, rounds, shown_model
 from harness import NO_PEERS, PEERS_PYTHON
 from llama import Llama, llamas
 from machine import describe
@@ -197,48 +198,95 @@ class IntegerProducts(Products):
         self.products = list(made)
 
 
+class Coded(NamedTuple):
+    """A model in spikes, the share of its active channels, and the bytes of weights that a token reads."""
+
+    name: str
+    converted: Converted
+    density: float
+    read: float | None
+
+
+class Step(NamedTuple):
+    """A step of one token for each sequence.
+
+    Attributes:
+        call: runs it.
+        density: share of active channels; None where it is not known.
+        read: bytes of weights that it reads; None where it is not known.
+    """
+
+    name: str
+    call: Callable[[np.ndarray], object]
+    density: float | None
+    read: float | None
+
+
 def measure(size: str, options: argparse.Namespace) -> list[Row]:
     dense = model_of(size)
-    rows = []
-    row_bytes = sum(m.weight.numel() for m in dense.modules() if isinstance(m, nn.Linear))
-    spiking = [(f"spikes {density:g}", *at_density(dense, density)) for density in options.densities]
-    fours = [(f"{name}, int4", in_int4(each), density, read) for name, each, density, read in spiking]
+    spiking = [Coded(f"spikes {density:g}", *at_density(dense, density)) for density in options.densities]
+    fours = [Coded(f"{each.name}, int4", in_int4(each.converted), each.density, None) for each in spiking]
     every = convert(dense, Coding("ternary", k=DENSE_K))
+    rows = []
     for threads in options.threads:
         torch.set_num_threads(threads)
         for batch in options.batches:
-            made: dict[str, tuple[Callable[[np.ndarray], object], float | None, float | None]]
-            made = {name: (Decoder(m.model, batch, threads).step, density, read) for name, m, density, read in spiking}
-            for name, each, density, _ in fours:
-                made[name] = Decoder(each.model, batch, threads).step, density, None
-            made["dense int8"] = Decoder(every.model, batch, threads).step, 1.0, float(row_bytes)
-            made["dense float32"] = Decoder(dense, batch, threads).step, 1.0, 4.0 * row_bytes
-            made["torch float32"] = TorchStep(dense), None, None
-            for dtype in (torch.float32, torch.bfloat16):
-                made[f"torch products {str(dtype).removeprefix('torch.')}"] = Products(dense, batch, dtype), None, None
-            made["torch products int8"] = IntegerProducts(dense, batch), None, None
-            timed: dict[str, Timed | Prompt]
-            timed = {name: Timed(step, batch, threads) for name, (step, _, _) in made.items()}
-            if batch == 1:
-                for name, m, _, _ in spiking:
-                    timed[f"prompt, {name}"] = Prompt(Decoder(m.model, 1, threads, chunk=CHUNK), threads)
+            steps = [*decoders([*spiking, *fours], every, dense, batch, threads), *steps_of_torch(dense, batch)]
+            timed: dict[str, Form | None] = {step.name: Timed(step.call, batch, threads) for step in steps}
             peers: dict[str, Llama | None] = {}
             if batch == 1:
-                width, layers = SIZES[size]
-                shape = ["--width", str(width), "--layers", str(layers)]
-                models = {f"llama.cpp {kind}": [*shape, "--type", kind] for kind in ("Q8_0", "Q4_0", "Q4_1")}
-                peers = llamas(models, threads)
-            found = rounds({**timed, **peers}, options.repeats)
+                timed |= prompts(spiking, threads)
+                peers = llamas_of(size, threads)
+            times = rounds({**timed, **peers}, options.repeats)
             for peer in peers.values():
                 if peer is not None:
                     peer.close()
-            for name, all_ms in found.items():
-                _, density, read = made.get(name, (None, None, None))
-                row = Row(name, batch, threads, None, None, None, density, read)
-                if all_ms:
-                    row = replace(row, ms=statistics.median(all_ms), low=min(all_ms), high=max(all_ms))
-                rows.append(row)
+            costs = {step.name: (step.density, step.read) for step in steps}
+            for name, all_ms in times.items():
+                rows.append(row_of(name, batch, threads, all_ms, *costs.get(name, (None, None))))
     return rows
+
+
+def decoders(
+    coded: Sequence[Coded], every: Converted, dense: LanguageModel, batch: int, threads: int
+) -> Iterator[Step]:
+    """Yield the compiled steps of models in spikes, of one whose channels are all active, and of the dense model."""
+    weights = sum(m.weight.numel() for m in dense.modules() if isinstance(m, nn.Linear))
+    for name, converted, density, read in coded:
+        yield Step(name, Decoder(converted.model, batch, threads).step, density, read)
+    yield Step("dense int8", Decoder(every.model, batch, threads).step, 1.0, float(weights))
+    yield Step("dense float32", Decoder(dense, batch, threads).step, 1.0, 4.0 * weights)
+
+
+def steps_of_torch(dense: LanguageModel, batch: int) -> Iterator[Step]:
+    yield Step("torch float32", TorchStep(dense), None, None)
+    for dtype in (torch.float32, torch.bfloat16):
+        name = f"torch products {str(dtype).removeprefix('torch.')}"
+        yield Step(name, Products(dense, batch, dtype), None, None)
+    yield Step("torch products int8", IntegerProducts(dense, batch), None, None)
+
+
+def prompts(spiking: Sequence[Coded], threads: int) -> dict[str, Prompt]:
+    """Return the reading of a prompt by each model in spikes."""
+    return {
+        f"prompt, {each.name}": Prompt(Decoder(each.converted.model, 1, threads, chunk=CHUNK), threads)
+        for each in spiking
+    }
+
+
+def llamas_of(size: str, threads: int) -> dict[str, Llama | None]:
+    """Return llama.cpp on models of the size."""
+    width, layers = SIZES[size]
+    shape = ["--width", str(width), "--layers", str(layers)]
+    return llamas({f"llama.cpp {kind}": [*shape, "--type", kind] for kind in ("Q8_0", "Q4_0", "Q4_1")}, threads)
+
+
+def row_of(name: str, batch: int, threads: int, times: list[float], density: float | None, read: float | None) -> Row:
+    """Return the row of a form from its milliseconds a token."""
+    row = Row(name, batch, threads, None, None, None, density, read)
+    if not times:
+        return row
+    return replace(row, ms=statistics.median(times), low=min(times), high=max(times))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -132,12 +132,12 @@ class Form(Protocol):
 def rounds(timed: Mapping[str, Form | None], repeats: int) -> dict[str, list[float]]:
     """Return the milliseconds a token of every form, timed in turn, so that neighbours slow all of them alike."""
     times: dict[str, list[float]] = {name: [] for name in timed}
-    for repeat in range(repeats + 1):
-        for name, each in timed.items():
-            if each is not None:
-                ms = each.once()
-                if repeat:  # the first warms up
-                    times[name].append(ms)
+    present = {name: each for name, each in timed.items() if each is not None}
+    for each in present.values():
+        each.once()  # warms up
+    for _ in range(repeats):
+        for name, each in present.items():
+            times[name].append(each.once())
     return times
 
 

@@ -65,7 +65,9 @@ def events() -> float:
 
 def kinds() -> Kinds:
     """Return the groups of the synapses onto a page."""
-    shares, sizes, targets = [], [], []
+    shares = []
+    sizes = []
+    targets = []
     for place, source in enumerate(MICROCIRCUIT):
         onto = [synapses_between(source, target, target.probabilities[place]) for target in MICROCIRCUIT]
         delay = delay_from(source, CLOCK)

@@ -229,7 +229,8 @@ def run(contest: Contest, repeats: int) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> list[str]:
     cells = []
     for row in rows:
-        scale, unit = (1e6, "M ev/s") if row["unit"] == "events/s" else (1.0, "smp/s")
+        scale = 1e6 if row["unit"] == "events/s" else 1.0
+        unit = "M ev/s" if row["unit"] == "events/s" else "smp/s"
         rates = [f"{row[name] / scale:.1f}" if name in row else "-" for name in ("neurosim", "tonic")]
         ratios = [f"{row[name]:.1f}" if name in row else "-" for name in ("ratio", "ratio_best")]
         cells.append([row["task"], *rates, unit, *ratios])

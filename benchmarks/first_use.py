@@ -68,17 +68,22 @@ def command(words: list[str], folder: str, cache: str | None) -> tuple[float, fl
     return took, usage.ru_utime + usage.ru_stime
 
 
+def both(name: str) -> list[tuple[float, float]]:
+    """Return the seconds, and of the CPU, of a command with an empty cache, and of the same again."""
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "convert":
+            command(MODEL, folder, None)
+        return [command(COMMANDS[name], folder, str(Path(folder, "cache"))) for _ in range(2)]
+
+
 def first_commands(names: list[str], repeats: int) -> list[dict[str, object]]:
     """Return a row for each command: compiled in an empty cache, then run again with that cache; the least of both."""
     rows: list[dict[str, object]] = []
     for name in names or list(COMMANDS):
         times: dict[str, list[tuple[float, float]]] = {"nothing compiled": [], "kernels cached": []}
         for _ in range(repeats):
-            with tempfile.TemporaryDirectory() as folder:
-                if name == "convert":
-                    command(MODEL, folder, None)
-                for each in times.values():
-                    each.append(command(COMMANDS[name], folder, str(Path(folder, "cache"))))
+            for state, seconds in zip(times, both(name), strict=True):
+                times[state].append(seconds)
         row: dict[str, object] = {"command": " ".join(COMMANDS[name])}
         for state, each in times.items():
             row[f"{state}, s"] = min(took for took, _ in each)

@@ -16,13 +16,14 @@ it are tried as well: so checks behind checks are met. --corpus keeps the corpus
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import multiprocessing
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,36 @@ def outcomes(attempt: Any, name: str, folder: str, mutants: int, seconds: float)
             break
 
 
+def guided_trials(
+    attempt: Callable[..., Any], name: str, folder: str, options: argparse.Namespace, seconds: float
+) -> Iterator[tuple[int, str, str]]:
+    """Yield the trials of `guided`, whose corpus begins with what --corpus has kept, and is kept there afterwards."""
+    corpus = Path(folder) / "corpus"
+    stored = options.corpus / name.replace(" ", "-") if options.corpus else None
+    if stored is not None and stored.is_dir():
+        shutil.copytree(stored, corpus)
+    else:
+        corpus.mkdir()
+    keep(Path(folder) / "sound", corpus)
+    yield from guided(attempt, name, folder, options, seconds)
+    if stored is not None:
+        shutil.copytree(corpus, stored, dirs_exist_ok=True)
+
+
+def tally(name: str, trials: Iterable[tuple[int, str, str]], corpus: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return how often each outcome came, and a line for each fault."""
+    row: dict[str, Any] = {"kind": name, **dict.fromkeys(OUTCOMES, 0)}
+    faults = []
+    for trial, outcome, words in trials:
+        if outcome == "lines":
+            row |= {"lines": int(words), "corpus": len(list(corpus.iterdir()))}
+            continue
+        row[outcome] += 1
+        if outcome in FAULTS:
+            faults.append(f"    {trial}: {outcome}: {words[:300]}")
+    return row, faults
+
+
 def main() -> None:
     parser = frame.arguments(__doc__)
     parser.add_argument("--mutants", type=int, default=2000)
@@ -254,27 +285,11 @@ def main() -> None:
                 sound.write_bytes(READERS[name][0]())
             else:
                 KINDS[name].make(sound)
-            row: dict[str, Any] = {"kind": name, **dict.fromkeys(OUTCOMES, 0)}
-            faults = []
             if options.guided:
-                stored = options.corpus / name.replace(" ", "-") if options.corpus else None
-                if stored is not None and stored.is_dir():
-                    shutil.copytree(stored, Path(folder) / "corpus")
-                else:
-                    (Path(folder) / "corpus").mkdir()
-                keep(sound, Path(folder) / "corpus")
-                trials = guided(attempt, name, folder, options, options.guided / len(names))
+                trials = guided_trials(attempt, name, folder, options, options.guided / len(names))
             else:
                 trials = outcomes(attempt, name, folder, options.mutants, options.seconds)
-            for trial, outcome, words in trials:
-                if outcome == "lines":
-                    row |= {"lines": int(words), "corpus": len(list((Path(folder) / "corpus").iterdir()))}
-                    continue
-                row[outcome] += 1
-                if outcome in FAULTS:
-                    faults.append(f"    {trial}: {outcome}: {words[:300]}")
-            if options.guided and stored is not None:
-                shutil.copytree(Path(folder) / "corpus", stored, dirs_exist_ok=True)
+            row, faults = tally(name, trials, Path(folder) / "corpus")
         rows.append(row)
         # Each as it comes: thousands of mutants of a kind take minutes.
         frame.say("\n".join([str(row), *faults[:20]]))

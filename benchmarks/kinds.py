@@ -24,7 +24,7 @@ from typing import Any
 import frame
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from neurosim.kernels.layers.newton.solve import newton_scan
@@ -175,6 +175,14 @@ def entropy(seeds: int) -> list[dict[str, Any]]:
     return [{"weights": name, "nats": [_entropies(*MAPS[name], seed) for seed in range(seeds)]} for name in MAPS]
 
 
+def _map(name: str, power: float, *, is_query: bool) -> nn.Module:
+    """Return a feature map, with this power if it has one."""
+    made = feature_map(name, KEY, 1, is_query=is_query)
+    if isinstance(made, NormAware):
+        made.set_power(power, trained=False)
+    return made
+
+
 @torch.no_grad()
 def _entropies(name: str, power: float, seed: int) -> list[float]:
     draws = torch.Generator().manual_seed(seed)
@@ -184,11 +192,7 @@ def _entropies(name: str, power: float, seed: int) -> list[float]:
     for norm in NORMS:
         q = norm * directions
         if name:
-            of_q, of_k = (feature_map(name, KEY, 1, is_query=query) for query in (True, False))
-            for each in (of_q, of_k):
-                if isinstance(each, NormAware):
-                    each.set_power(power, trained=False)
-            weights = of_q(q)[:, 0] @ of_k(keys)[:, 0].mT
+            weights = _map(name, power, is_query=True)(q)[:, 0] @ _map(name, power, is_query=False)(keys)[:, 0].mT
         else:
             weights = (q[:, 0] @ keys[:, 0].mT / KEY**0.5).exp()
         shares = weights / weights.sum(1, keepdim=True)

@@ -48,53 +48,67 @@ SCORES = ("validation", "test", "speaker")
 QUALITIES = (*(field.name for field in fields(Quality)), "generalisation_rank")
 
 
-def data(name: str) -> tuple[str, Recordings, Recordings]:
+def load_both(name: str) -> tuple[str, Recordings, Recordings]:
     root = Path(os.environ.get("NEUROSIM_DATA", "")) / "FSDD-SHD"
     fsdd = name == "shd" and root.is_dir()
     train, test = (catalog.load(name, split, root if fsdd else None) for split in ("train", "test"))
     return "FSDD-SHD" if fsdd else name, train, test
 
 
-def linear(train: Recordings, test: Recordings) -> float:
+def linear_accuracy(train: Recordings, test: Recordings) -> float:
     """Accuracy of logistic regression on each input unit's event count, its penalty by cross-validation."""
     search = GridSearchCV(LogisticRegression(max_iter=200), {"C": [1e-3, 3e-3, 1e-2, 3e-2, 1e-1]}, cv=3)
     model = make_pipeline(StandardScaler(), search).fit(train.counts(), train.labels)
     return float(model.score(test.counts(), test.labels))
 
 
-def adapted(train: Recordings, seed: int, write: float = 0.0, read: float = 0.0) -> Liquid:
+def adapted_liquid(train: Recordings, seed: int, write: float = 0.0, read: float = 0.0) -> Liquid:
     every = np.arange(len(train))
     made = Liquid(train.shape, seed=seed, write_noise=write, read_noise=read)
     return made.adapt(train.select(every[:: max(1, len(every) // ADAPT)]))
 
 
-def reader(name: str, seed: int, kind: str | None = None) -> Readout:
+def readout_for(name: str, seed: int, kind: str | None = None) -> Readout:
     """The readout that `neurosim simulate` gives the dataset, or another kind of it."""
     settings = catalog.datasets()[name].defaults.get("readout", {})
     return Readout(**{**settings, "seed": seed, **({"kind": kind} if kind else {})})
 
 
-def once(readout: Readout, train: Recordings, test: Recordings, seed: int) -> dict[str, float]:
+def measure_seed(readout: Readout, train: Recordings, test: Recordings, seed: int) -> dict[str, float]:
     start = time.perf_counter()
-    every = np.arange(len(train))
-    liquid = adapted(train, seed)
+    liquid = adapted_liquid(train, seed)
     learned = liquid.run(train)
     played = liquid.run(test)
-    a = learned.spikes["liquid"]
-    b = played.spikes["liquid"]
-    accuracy = float((readout.fit(a, train.labels).predict(b) == test.labels).mean())
+    train_spikes = learned.spikes["liquid"]
+    test_spikes = played.spikes["liquid"]
+    accuracy = test_accuracy(readout, train_spikes, train, test_spikes, test)
     seconds = time.perf_counter() - start
-    held = every % 5 == 4
-    partial = readout.fit(a.select(~held), train.labels[~held])
-    validation = float((partial.predict(a.select(held)) == train.labels[held]).mean())
+    validation = validation_accuracy(readout, train_spikes, train)
     factor = (learned.run_s + played.run_s) / (learned.duration + played.duration)
-    found = {"validation": validation, "test": accuracy, "seconds": seconds, "real_time_factor": factor}
-    about = measure_quality(liquid, test, b)
-    found |= {name: value for name, value in about.to_dict().items() if value is not None}
-    found["generalisation_rank"] = generalisation_rank(liquid, test, n=about.states)
+    figures = {"validation": validation, "test": accuracy, "seconds": seconds, "real_time_factor": factor}
+    quality = measure_quality(liquid, test, test_spikes)
+    figures |= {name: value for name, value in quality.to_dict().items() if value is not None}
+    figures["generalisation_rank"] = generalisation_rank(liquid, test, n=quality.states)
     if "speaker" in train.groups:
-        return {**found, "speaker": strangers(readout, train, a)}
-    return found
+        figures["speaker"] = strangers(readout, train, train_spikes)
+    return figures
+
+
+def spikes_of(liquid: Liquid, recordings: Recordings) -> Recordings:
+    return liquid.run(recordings).spikes["liquid"]
+
+
+def validation_accuracy(readout: Readout, spikes: Recordings, train: Recordings) -> float:
+    """Return the accuracy on every fifth training recording of a readout that is fitted to the others."""
+    held_out = np.arange(len(train)) % 5 == 4
+    trained = readout.fit(spikes.select(~held_out), train.labels[~held_out])
+    return float((trained.predict(spikes.select(held_out)) == train.labels[held_out]).mean())
+
+
+def test_accuracy(
+    readout: Readout, train_spikes: Recordings, train: Recordings, test_spikes: Recordings, test: Recordings
+) -> float:
+    return float((readout.fit(train_spikes, train.labels).predict(test_spikes) == test.labels).mean())
 
 
 def strangers(readout: Readout, train: Recordings, spikes: Recordings) -> float:
@@ -111,10 +125,10 @@ def without_each(train: Recordings) -> list[tuple[int, NDArray[np.bool]]]:
 
 def left_out(trained: list[TrainedReadout], train: Recordings, spikes: Recordings) -> NDArray[np.float64]:
     """[n, classes] scores of each recording by the readout that never heard its speaker."""
-    found = np.empty((len(train), len(train.classes)))
+    scores = np.empty((len(train), len(train.classes)))
     for each, (_, rows) in zip(trained, without_each(train), strict=True):
-        found[~rows] = each.scores(spikes.select(~rows))
-    return found
+        scores[~rows] = each.scores(spikes.select(~rows))
+    return scores
 
 
 def by_speaker(train: Recordings, scores: NDArray[np.float64]) -> list[float]:
@@ -125,51 +139,53 @@ def by_speaker(train: Recordings, scores: NDArray[np.float64]) -> list[float]:
 
 
 def measure(name: str, seeds: int) -> dict:
-    title, train, test = data(name)
-    runs = [once(reader(name, seed), train, test, seed) for seed in tqdm(range(seeds), desc=title, file=sys.stderr)]
+    title, train, test = load_both(name)
+    runs = [
+        measure_seed(readout_for(name, seed), train, test, seed)
+        for seed in tqdm(range(seeds), desc=title, file=sys.stderr)
+    ]
     neurons = Liquid(train.shape).neurons
     row = {"dataset": title, "neurons": neurons, "train": len(train), "test_recordings": len(test), "seeds": seeds}
     for key in (key for key in SCORES if key in runs[0]):
         row[key] = spread([run[key] for run in runs])
     for key in (key for key in runs[0] if key not in SCORES):
         row[key] = float(np.median([run[key] for run in runs]))
-    return {**row, "linear_on_counts_test": linear(train, test)}
+    return {**row, "linear_on_counts_test": linear_accuracy(train, test)}
 
 
 def spread(values: list[float]) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0}
 
 
-def against_noise(name: str, seeds: int) -> list[dict]:
-    """Test accuracy of liquids whose weights lie in resistive memory, the readout trained on what they do."""
-    title, train, test = data(name)
+def compare_noise(name: str, seeds: int) -> list[dict]:
+    """Return test accuracies of liquids whose weights lie in resistive memory, the readout trained on their spikes."""
+    title, train, test = load_both(name)
     rows = []
     for write, read in tqdm(NOISES, desc=title, file=sys.stderr):
         scores = []
         for seed in range(seeds):
-            liquid = adapted(train, seed, write, read)
-            a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
-            scores.append(float((reader(name, seed).fit(a, train.labels).predict(b) == test.labels).mean()))
+            liquid = adapted_liquid(train, seed, write, read)
+            train_spikes = spikes_of(liquid, train)
+            scores.append(test_accuracy(readout_for(name, seed), train_spikes, train, spikes_of(liquid, test), test))
         rows.append(
             {"dataset": title, "seeds": seeds, "write_noise": write, "read_noise": read, "test": spread(scores)}
         )
     return rows
 
 
-def of_readouts(name: str, seeds: int) -> list[dict]:
-    """Validation and test accuracy of every readout on the same spikes."""
-    title, train, test = data(name)
-    held = np.arange(len(train)) % 5 == 4
+def compare_readouts(name: str, seeds: int) -> list[dict]:
+    """Return validation and test accuracy of every readout on the same spikes."""
+    title, train, test = load_both(name)
     scores: dict[str, list[tuple[float, float]]] = {}
     for seed in tqdm(range(seeds), desc=title, file=sys.stderr):
-        liquid = adapted(train, seed)
-        a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
+        liquid = adapted_liquid(train, seed)
+        train_spikes = spikes_of(liquid, train)
+        test_spikes = spikes_of(liquid, test)
         for kind in CLASSIFIERS:
-            readout = reader(name, seed, kind)
-            partial = readout.fit(a.select(~held), train.labels[~held]).predict(a.select(held))
-            whole = readout.fit(a, train.labels).predict(b)
-            pair = float((partial == train.labels[held]).mean()), float((whole == test.labels).mean())
-            scores.setdefault(kind, []).append(pair)
+            readout = readout_for(name, seed, kind)
+            validation = validation_accuracy(readout, train_spikes, train)
+            tested = test_accuracy(readout, train_spikes, train, test_spikes, test)
+            scores.setdefault(kind, []).append((validation, tested))
     return [
         {
             "dataset": title,
@@ -182,28 +198,31 @@ def of_readouts(name: str, seeds: int) -> list[dict]:
     ]
 
 
-def of_groups(name: str, seeds: int, input_groups: int = 0) -> list[dict]:
-    """Strangers and the official split by readouts with and without standardisation by speaker and second readouts of
-    each speaker, on the same spikes."""
-    title, train, test = data(name)
+def compare_standardisations(name: str, seeds: int, input_groups: int = 0) -> list[dict]:
+    """Return accuracies on strangers and on the test set, on the same spikes: readouts with and without
+    standardisation by speaker, and with and without a second readout of each speaker."""
+    title, train, test = load_both(name)
     scores: dict[tuple[str, str, bool], list[tuple[NDArray, NDArray]]] = {}
     parts: dict[str, list[list[float]]] = {}
     for seed in tqdm(range(seeds), desc=title, file=sys.stderr):
-        liquid = replace(adapted(train, seed), input_groups=input_groups)
-        a, b = (liquid.read(liquid.run(recordings).spikes["liquid"], recordings) for recordings in (train, test))
+        liquid = replace(adapted_liquid(train, seed), input_groups=input_groups)
+        train_spikes = liquid.read(spikes_of(liquid, train), train)
+        test_spikes = liquid.read(spikes_of(liquid, test), test)
         for kind, group in GROUPED:
-            pairs, fewer = of_group(replace(reader(name, seed, kind), transductive=group), train, a, b)
+            readout = replace(readout_for(name, seed, kind), transductive=group)
+            pairs, fewer = scores_of_readout(readout, train, train_spikes, test_spikes)
             for second, pair in enumerate(pairs):
                 scores.setdefault((kind, group, bool(second)), []).append(pair)
-            for words, found in fewer.items():
-                parts.setdefault(words, []).append(found)
+            for words, accuracies in fewer.items():
+                parts.setdefault(words, []).append(accuracies)
     return group_rows(title, test, train, scores, parts)
 
 
-def of_group(
+def scores_of_readout(
     readout: Readout, train: Recordings, spikes: Recordings, tested: Recordings
 ) -> tuple[list[tuple[NDArray, NDArray]], dict[str, list[float]]]:
-    """Scores of strangers and of the test recordings, without and with second readouts; and `of_fewer` of a ridge."""
+    """Return scores of strangers and of the test recordings, without and with second readouts; and of a ridge
+    `accuracy_of_fewer`."""
     each = [readout.fit(spikes.select(rows), train.labels[rows]) for _, rows in without_each(train)]
     whole = readout.fit(spikes, train.labels)
     pairs = []
@@ -211,7 +230,7 @@ def of_group(
         *left, final = (replace(t, readout=replace(readout, self_trained=second)) for t in (*each, whole))
         pairs.append((left_out(left, train, spikes), final.scores(tested)))
     some = readout.transductive and readout.kind == "ridge"
-    return pairs, of_fewer(each, train, spikes, readout.seed) if some else {}
+    return pairs, accuracy_of_fewer(each, train, spikes, readout.seed) if some else {}
 
 
 def group_rows(
@@ -223,7 +242,8 @@ def group_rows(
 ) -> list[dict]:
     rows: list[dict] = []
     for (kind, group, second), pairs in scores.items():
-        sums = sum(strange for strange, _ in pairs), sum(known for _, known in pairs)
+        strangers_sum = sum(strange for strange, _ in pairs)
+        test_sum = sum(known for _, known in pairs)
         rows.append(
             {
                 "dataset": title,
@@ -232,35 +252,37 @@ def group_rows(
                 "standardised by": group or "nothing",
                 "speaker": spread([float(np.mean(by_speaker(train, strange))) for strange, _ in pairs]),
                 "test": spread([float((known.argmax(axis=1) == test.labels).mean()) for _, known in pairs]),
-                "all seeds summed, speaker": round(float(np.mean(by_speaker(train, sums[0]))), 4),
-                "each": [round(value, 3) for value in by_speaker(train, sums[0])],
-                "all seeds summed, test": round(float((sums[1].argmax(axis=1) == test.labels).mean()), 4),
+                "all seeds summed, speaker": round(float(np.mean(by_speaker(train, strangers_sum))), 4),
+                "each": [round(value, 3) for value in by_speaker(train, strangers_sum)],
+                "all seeds summed, test": round(float((test_sum.argmax(axis=1) == test.labels).mean()), 4),
             }
         )
-    for words, found in parts.items():
-        plain, second = np.mean(found, axis=0)
+    for words, accuracies in parts.items():
+        plain, second = np.mean(accuracies, axis=0)
         rows.append({"a stranger's recordings": words, "ridge": round(plain, 3), "self-trained": round(second, 3)})
     return rows
 
 
-def of_fewer(left: list[TrainedReadout], train: Recordings, spikes: Recordings, seed: int) -> dict[str, list[float]]:
-    """Accuracy without and with second readouts where fewer recordings of a stranger come together, or half the
-    classes."""
+def accuracy_of_fewer(
+    left: list[TrainedReadout], train: Recordings, spikes: Recordings, seed: int
+) -> dict[str, list[float]]:
+    """Return accuracies without and with second readouts where fewer recordings of a stranger come together, or half
+    the classes."""
     draws = np.random.default_rng(seed)
-    found = {}
-    for words in (*FEWER, "half the classes"):
-        hits: list[list[NDArray]] = [[], []]
-        for trained, (who, _) in zip(left, without_each(train), strict=True):
-            mine = draws.permutation(np.flatnonzero(np.asarray(train.groups["speaker"]) == who))
-            if isinstance(words, int):
-                parts = [mine[k : k + words] for k in range(0, len(mine) - words + 1, words)]
+    accuracies = {}
+    for number in (*FEWER, "half the classes"):
+        hits: dict[bool, list[NDArray]] = {False: [], True: []}
+        for trained, (speaker, _) in zip(left, without_each(train), strict=True):
+            own = draws.permutation(np.flatnonzero(np.asarray(train.groups["speaker"]) == speaker))
+            if isinstance(number, int):
+                parts = [own[k : k + number] for k in range(0, len(own) - number + 1, number)]
             else:
-                parts = [mine[train.labels[mine] < len(train.classes) // 2]]
-            for second in (False, True):
+                parts = [own[train.labels[own] < len(train.classes) // 2]]
+            for second, right in hits.items():
                 judge = replace(trained, readout=replace(trained.readout, self_trained=second))
-                hits[second] += [judge.predict(spikes.select(part)) == train.labels[part] for part in parts]
-        found[str(words)] = [float(np.concatenate(each).mean()) for each in hits]
-    return found
+                right += [judge.predict(spikes.select(part)) == train.labels[part] for part in parts]
+        accuracies[str(number)] = [float(np.concatenate(right).mean()) for right in hits.values()]
+    return accuracies
 
 
 def _line(row: dict) -> str:
@@ -291,8 +313,8 @@ def main() -> None:
     parser.add_argument("--transductive", action="store_true", help="readouts standardised by speaker instead")
     parser.add_argument("--input-groups", type=int, default=0, help="with --transductive: `liquid.input_groups`")
     options = parser.parse_args()
-    transductive = partial(of_groups, input_groups=options.input_groups)
-    studies = {"noise": against_noise, "readouts": of_readouts, "transductive": transductive}
+    transductive = partial(compare_standardisations, input_groups=options.input_groups)
+    studies = {"noise": compare_noise, "readouts": compare_readouts, "transductive": transductive}
     study = next((study for name, study in studies.items() if getattr(options, name)), None)
     if study is not None:
         rows = [row for name in options.datasets for row in study(name, options.seeds)]

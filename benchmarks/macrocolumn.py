@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import frame
 import numpy as np
@@ -177,37 +178,56 @@ def items(n: int, size: int, active: int, seed: int) -> list[SDR]:
 
 
 def order(seeds: int, sequences: int = 25, frames: int = 8) -> list[Row]:
-    """A stored sequence and the same frames in another order: which is the more familiar? Ties are half right."""
+    """Compare a stored sequence with its frames in another order: which is the more familiar? Ties are half right."""
     rows = []
     for lateral in (True, False):
-        right = []
-        recalled = []
-        made = []
-        for seed in each(seeds, "sequences"):
-            column = Macrocolumn(256, 24, 16, lateral=lateral, selection=SHARP, seed=seed)
-            memory = column.memory()
-            known = [items(frames, 256, 16, 1000 * seed + s) for s in range(sequences)]
-            stored = [column.store_sequence(memory, s) for s in known]
-            chance = np.random.default_rng(seed)
-            for s, batch in zip(known, stored, strict=True):
-                heard = column.recall_sequence(memory, s)
-                other = column.recall_sequence(memory, [s[i] for i in chance.permutation(frames)])
-                a = heard.familiarity.mean()
-                b = other.familiarity.mean()
-                right.append(1.0 * (a > b) + 0.5 * (a == b))
-                recalled.append((heard.codes == batch.codes).mean())
-                if lateral:
-                    made.append((column.generate(memory, s[0], frames).codes == batch.codes).mean())
+        trials = [
+            trial
+            for seed in each(seeds, "sequences")
+            for trial in order_trials(seed, sequences, frames, lateral=lateral)
+        ]
+        generated = [trial.generated for trial in trials if trial.generated is not None]
         rows.append(
             {
                 "figure": "order told apart, " + ("with H" if lateral else "without H"),
-                "sequences": len(right),
-                "right": float(np.mean(right)),
-                "winners recalled": float(np.mean(recalled)),
-                "generated from the first frame": float(np.mean(made)) if made else None,
+                "sequences": len(trials),
+                "right": float(np.mean([trial.right for trial in trials])),
+                "winners recalled": float(np.mean([trial.recalled for trial in trials])),
+                "generated from the first frame": float(np.mean(generated)) if generated else None,
             }
         )
     return rows
+
+
+class OrderTrial(NamedTuple):
+    """Recall of a stored sequence.
+
+    Attributes:
+        right: 1 if the sequence is more familiar than its frames in another order, .5 if as familiar.
+        recalled, generated: share of winners that are those of storage; generated ones need lateral synapses.
+    """
+
+    right: float
+    recalled: float
+    generated: float | None
+
+
+def order_trials(seed: int, sequences: int, frames: int, *, lateral: bool) -> Iterator[OrderTrial]:
+    """Store sequences, and yield a trial of each."""
+    column = Macrocolumn(256, 24, 16, lateral=lateral, selection=SHARP, seed=seed)
+    memory = column.memory()
+    known = [items(frames, 256, 16, 1000 * seed + s) for s in range(sequences)]
+    stored = [column.store_sequence(memory, s) for s in known]
+    chance = np.random.default_rng(seed)
+    for s, batch in zip(known, stored, strict=True):
+        same = column.recall_sequence(memory, s)
+        other = column.recall_sequence(memory, [s[i] for i in chance.permutation(frames)])
+        a = same.familiarity.mean()
+        b = other.familiarity.mean()
+        generated = None
+        if lateral:
+            generated = float((column.generate(memory, s[0], frames).codes == batch.codes).mean())
+        yield OrderTrial(1.0 * (a > b) + 0.5 * (a == b), float((same.codes == batch.codes).mean()), generated)
 
 
 def noise(seeds: int, stored: int = 100) -> list[Row]:

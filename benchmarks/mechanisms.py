@@ -241,17 +241,24 @@ def _time(options: dict[str, Any]) -> dict[str, float]:
     """CPU time of a token in a text of 8,192 by one layer, microseconds, forward and with gradients."""
     mixer = build("tcnca", WIDTH, Depth(), options)
     x = torch.randn(1, 8192, WIDTH)
+
+    def forward() -> None:
+        with torch.no_grad():
+            mixer(x)
+
+    def with_gradients() -> None:
+        y, _ = mixer(x)
+        y.square().sum().backward()
+
     found = {}
-    for name in ("forward", "with gradients"):
-        with torch.set_grad_enabled(name != "forward"):
-            begins = []
-            for _ in range(4):
-                start = time.process_time()
-                y, _ = mixer(x)
-                if name != "forward":
-                    y.square().sum().backward()
-                begins.append(time.process_time() - start)
-        found[name] = min(begins[1:]) / x.shape[1] * 1e6
+    for name, run in (("forward", forward), ("with gradients", with_gradients)):
+        run()  # warms up
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            run()
+            times.append(time.process_time() - start)
+        found[name] = min(times) / x.shape[1] * 1e6
     return found
 
 

@@ -15,7 +15,12 @@ HEADS = ("synapses", "build s", "sim s", "ns/event", "B/syn.", "peak MB", "rate 
 def measure(synapses: float, chosen: argparse.Namespace) -> dict[str, float]:
     """Medians over the repeats of a network of this many synapses, 1,000 to a neuron."""
     passed = argparse.Namespace(
-        seconds=chosen.seconds, scale=synapses / 1e6, weights="constant", warmup=None, **common(chosen)
+        seconds=chosen.seconds,
+        scale=synapses / 1e6,
+        weights="constant",
+        warmup=None,
+        threads=chosen.threads,
+        tries=chosen.tries,
     )
     runs = harness.Runs()
     harness.prime(runs, "growing", passed)
@@ -33,10 +38,6 @@ def measure(synapses: float, chosen: argparse.Namespace) -> dict[str, float]:
         "peak_bytes_per_synapse": middle["peak_rss_mb"] * 2**20 / synapses,
         "disturbed": runs.disturbed,
     }
-
-
-def common(chosen: argparse.Namespace) -> dict[str, int]:
-    return {"threads": chosen.threads, "tries": chosen.tries}
 
 
 def spread(rows: list[dict[str, float]], key: str) -> float:

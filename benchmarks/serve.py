@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import frame
 import numpy as np
@@ -59,6 +60,20 @@ def body_of(model: str, client: int, number: int, tokens: int, size: int = 0) ->
     return body | {"stream": True, "stream_options": {"include_usage": True}}
 
 
+def parts_of(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+    """Yield the events of a stream.
+
+    Raises:
+        EOFError: the stream ends without [DONE].
+    """
+    for line in answer:
+        if line.startswith(b"data: [DONE]"):
+            return
+        if line.startswith(b"data: "):
+            yield json.loads(line[6:])
+    raise EOFError
+
+
 def ask(port: int, body: dict[str, object], *, leave: bool = False) -> Text:
     """Send a request, and read its parts; `leave` closes the connection after the first."""
     result = Text(body)
@@ -71,14 +86,7 @@ def ask(port: int, body: dict[str, object], *, leave: bool = False) -> Text:
         if answer.status != 200:
             result.problem = f"{answer.status}: {answer.read(300)!r}"
             return result
-        ended = False
-        for line in answer:
-            if not line.startswith(b"data: "):
-                continue
-            if line.startswith(b"data: [DONE]"):
-                ended = True
-                break
-            part = json.loads(line[6:])
+        for part in parts_of(answer):
             if "error" in part:
                 result.problem = str(part["error"])
                 return result
@@ -94,10 +102,10 @@ def ask(port: int, body: dict[str, object], *, leave: bool = False) -> Text:
                     result.first = now - start
                 last = now
                 result.text += text
-                if leave:
-                    return result
-        if not ended:
-            result.problem = "the stream broke off"
+            if text and leave:
+                return result
+    except EOFError:
+        result.problem = "the stream broke off"
     except OSError as error:
         result.problem = f"{type(error).__name__}: {error}"
     finally:

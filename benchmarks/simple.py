@@ -59,7 +59,11 @@ def measure(part: str, items: int) -> tuple[Mapping[str, float], int]:
         return images(part, items)
     if part == "strangers":
         return strangers()
-    train, test = speech() if part == "shd" else (catalog.load(part, "train"), catalog.load(part, "test"))
+    if part == "shd":
+        train, test = speech()
+    else:
+        train = catalog.load(part, "train")
+        test = catalog.load(part, "test")
     return measure_baselines(train, test), len(test)
 
 

@@ -64,8 +64,8 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     again: np.ndarray = np.zeros(each[0].shape)
     layers: list[LayerCounts] = []
     for member in members:
-        net, binning = member.net, member.trainer.binning
-        answers, work = in_engine(net, binning, test) if isinstance(net, SpikingNet) else in_spikes(net, binning, test)
+        run = in_engine if isinstance(member.net, SpikingNet) else in_spikes
+        answers, work = run(member.net, member.trainer.binning, test)
         again += answers
         layers += work
     said = sum(each[1:], each[0]).argmax(axis=1)

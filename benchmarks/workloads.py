@@ -207,31 +207,41 @@ def microcircuit(scale: float = 1.0) -> Workload:
     """
     dt = 0.1 * MS
     base = microcircuit_neuron()
-    sizes = {c.name: round(c.size * scale) for c in MICROCIRCUIT}
     shrink = math.sqrt(scale)
+    w_ext = current_of(PSP, base)
     populations = []
     projections = []
     drives = []
     for target in MICROCIRCUIT:
-        lost = 0.0
-        w_ext = current_of(PSP, base)
-        for source, probability in zip(MICROCIRCUIT, target.probabilities, strict=True):
-            total = synapses_between(source, target, probability)
-            mean = weight_between(source, target, base)
-            lost += mean * total / target.size * source.rate
-            if round(total * scale**2):
-                weight = Normal(mean / shrink, 0.1 * abs(mean) / shrink, *signed(mean))
-                projections.append(
-                    Projection(source.name, target.name, Total(round(total * scale**2)), weight, delay_from(source, dt))
-                )
-        lost += w_ext * target.background * BACKGROUND_RATE
-        bias = base.tau_exc * (1 - shrink) * lost
-        neuron = replace(base, bias=bias)
-        start = Normal(target.v0[0] * MV, target.v0[1] * MV)
-        populations.append(Population(target.name, sizes[target.name], neuron, start))
-        n_ext = round(target.background * scale)
-        drives.append(Drive(target.name, n_ext, BACKGROUND_RATE, w_ext / shrink, 1.5 * MS))
+        bias = base.tau_exc * (1 - shrink) * mean_input(target, base)
+        v0 = Normal(target.v0[0] * MV, target.v0[1] * MV)
+        populations.append(Population(target.name, round(target.size * scale), replace(base, bias=bias), v0))
+        projections += projections_onto(target, base, scale, dt)
+        sources = round(target.background * scale)
+        drives.append(Drive(target.name, sources, BACKGROUND_RATE, w_ext / shrink, 1.5 * MS))
     return Workload("microcircuit", dt, tuple(populations), tuple(projections), tuple(drives), warmup=0.1)
+
+
+def mean_input(target: Column, neuron: Neuron) -> float:
+    """Return the mean of the weights that arrive at a neuron of the full network in a second, A/s."""
+    total = 0.0
+    for source, probability in zip(MICROCIRCUIT, target.probabilities, strict=True):
+        synapses = synapses_between(source, target, probability)
+        total += weight_between(source, target, neuron) * synapses / target.size * source.rate
+    return total + current_of(PSP, neuron) * target.background * BACKGROUND_RATE
+
+
+def projections_onto(target: Column, neuron: Neuron, scale: float, dt: float) -> list[Projection]:
+    """Return the projections onto a population; weights grow as numbers of synapses shrink."""
+    shrink = math.sqrt(scale)
+    projections = []
+    for source, probability in zip(MICROCIRCUIT, target.probabilities, strict=True):
+        number = round(synapses_between(source, target, probability) * scale**2)
+        if number:
+            mean = weight_between(source, target, neuron)
+            weight = Normal(mean / shrink, 0.1 * abs(mean) / shrink, *signed(mean))
+            projections.append(Projection(source.name, target.name, Total(number), weight, delay_from(source, dt)))
+    return projections
 
 
 def microcircuit_neuron() -> Neuron:
@@ -345,8 +355,7 @@ def load_arrays(path: Path) -> Workload:
         sources = tuple(Source(s.name, s.size, file[f"{s.name}.steps"], file[f"{s.name}.units"]) for s in plain.sources)
         projections = []
         for p in plain.projections:
-            sources_, targets, weights, delays = (
-                file[f"{p.pre}>{p.post}.{part}"] for part in ("sources", "targets", "weights", "delays")
-            )
-            projections.append(Projection(p.pre, p.post, Pairs(sources_, targets), weights, delays))
+            key = f"{p.pre}>{p.post}"
+            pairs = Pairs(file[f"{key}.sources"], file[f"{key}.targets"])
+            projections.append(Projection(p.pre, p.post, pairs, file[f"{key}.weights"], file[f"{key}.delays"]))
     return replace(plain, projections=tuple(projections), sources=sources)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -89,6 +90,14 @@ def form_of(neuron: Neuron) -> str:
     return "one current" if alike else neuron.synapse
 
 
+class Form(NamedTuple):
+    """Equations of synapses, what an arrival does, and further arguments of `b.Synapses`."""
+
+    model: str
+    on_pre: str
+    further: dict[str, object]
+
+
 class Model:
     """The populations as slices of one group: they may differ in their bias only."""
 
@@ -147,31 +156,33 @@ class Model:
         last = self.slices[posts[-1]][1]
         whole = (first, last) == (0, self.workload.neurons)
         post = self.group if whole else self.group[first:last]
-        constant = isinstance(p.weight, float)
-        jump = JUMP[self.form, p.inhibitory].format("_post", "weight" if constant else "w")
-        namespace = {"weight": p.weight} if constant else {}
-        model = "" if constant else "w : 1 (constant)"
-        after = {}
-        if p.stdp:
-            model, jump, namespace = learning(p.stdp, self.form)
-            after = {"on_post": ON_POST}
-        synapses = b.Synapses(self.part(p.pre), post, model, on_pre=jump, namespace=namespace, **after)
-        pairs = p.rule
-        {
-            InDegree: lambda: synapses.connect(**self.in_degree(pairs.n, len(synapses.source), len(post))),
-            Probability: lambda: synapses.connect(p=pairs.p),
-            Pairs: lambda: synapses.connect(i=pairs.sources, j=pairs.targets),
-        }[type(pairs)]()
-        if not constant:
-            if isinstance(p.weight, Normal):
-                synapses.w = expression(p.weight)
-            else:
-                synapses.w = p.weight
-        if p.stdp:
+        form = self.form_of_synapses(p)
+        synapses = b.Synapses(self.part(p.pre), post, form.model, on_pre=form.on_pre, **form.further)
+        rule = p.rule
+        if isinstance(rule, InDegree):
+            synapses.connect(**self.in_degree(rule.n, len(synapses.source), len(post)))
+        elif isinstance(rule, Probability):
+            synapses.connect(p=rule.p)
+        else:
+            synapses.connect(i=rule.sources, j=rule.targets)
+        if isinstance(p.weight, Normal):
+            synapses.w = expression(p.weight)
+        elif p.stdp or not isinstance(p.weight, float):
             synapses.w = p.weight
+        if p.stdp:
             synapses.post.when = "after_thresholds"
         synapses.pre.delay = (np.asarray(p.delay) - self.workload.dt) * b.second
         return synapses
+
+    def form_of_synapses(self, p: Projection) -> Form:
+        """Return plastic synapses, one weight for all of them, or a weight for each."""
+        if p.stdp:
+            model, on_pre, namespace = learning(p.stdp, self.form)
+            return Form(model, on_pre, {"namespace": namespace, "on_post": ON_POST})
+        jump = JUMP[self.form, p.inhibitory]
+        if isinstance(p.weight, float):
+            return Form("", jump.format("_post", "weight"), {"namespace": {"weight": p.weight}})
+        return Form("w : 1 (constant)", jump.format("_post", "w"), {"namespace": {}})
 
     def in_degree(self, n: int, sources: int, targets: int) -> dict[str, np.ndarray]:
         """Ordered by source: each spike then walks along its synapses, for Brian2 numbers them in this order."""
