@@ -181,11 +181,11 @@ class Rank:
     def run(self) -> NDArray[np.float64]:
         """Run all steps; end the program if all spikes are not those of the whole network."""
         self._workspace.reset({}, np.zeros((0, PROBE_COLUMNS), np.int64), [])
-        for tally in self._workspace.tallies:
+        for tally in self._workspace.log.tallies:
             tally[:] = 0
         self._process.record[COUNT] = 0
         self._workspace.advance(self._steps, 0)
-        fired = sum(int(tally.sum()) for tally in self._workspace.tallies)
+        fired = sum(int(tally.sum()) for tally in self._workspace.log.tallies)
         if self._spikes and fired != self._spikes:
             raise SystemExit("a process fired other spikes than the whole network")
         return self._process.work

@@ -34,6 +34,7 @@ HOLDERS = {
     "language/conversion/decoder/program.py": {"DecoderProgram"},
     "engine/exact/workspace.py": {"ExactWorkspace"},
     "engine/grid/plastic_state.py": {"PlasticState"},
+    "engine/grid/silence.py": {"Silence"},
     "engine/grid/thread_room.py": {"ThreadRoom"},
     "engine/grid/workspace.py": {"GridWorkspace"},
 }

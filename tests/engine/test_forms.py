@@ -235,5 +235,5 @@ def test_a_log_that_is_full_is_emptied() -> None:
     sink = SpikeMemory(space.recorded)
     space.advance(1000, 0, sink)
     steps, units = sink.take()["busy"]
-    assert len(steps) == 3_000_000 and space.tallies[0].tolist() == [1000] * 3000
+    assert len(steps) == 3_000_000 and space.log.tallies[0].tolist() == [1000] * 3000
     np.testing.assert_array_equal(units.reshape(1000, 3000), np.broadcast_to(np.arange(3000), (1000, 3000)))

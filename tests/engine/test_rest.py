@@ -24,7 +24,7 @@ from neurosim import (
     SpikeSource,
 )
 from neurosim.engine.compile import network as compiling
-from neurosim.engine.grid import workspace
+from neurosim.engine.grid import silence, spike_log, workspace
 from neurosim.kernels.engine.clocked import columns, rest
 from neurosim.network import Neuron, Uniform, equations
 
@@ -93,12 +93,7 @@ def test_silence_is_passed_over_without_a_trace(
     short = run(model, precision, silenced=silenced)
     # Every step of every neuron: nothing is known of a piece.
     monkeypatch.setattr(compiling, "QUIET_UNITS", 1 << 40)
-    from neurosim.engine.grid.workspace import GridWorkspace
-
-    def unknown(self: GridWorkspace, *, count_updates: bool) -> np.ndarray:
-        return np.zeros(1, np.uint8)
-
-    monkeypatch.setattr(GridWorkspace, "_find_rests", unknown)
+    monkeypatch.setattr(workspace, "rows_that_may_rest", lambda *tables: [])
     plain = run(model, precision, silenced=silenced)
     assert short[0] == plain[0]
     assert short[1].tobytes() == plain[1].tobytes()
@@ -116,7 +111,7 @@ def test_pieces_that_wait_leave_spikes_and_states_as_they_are(
     late = []
 
     def outcome(wait: int) -> tuple[list[str], bytes]:
-        monkeypatch.setattr(workspace, "MAX_WAIT", wait)
+        monkeypatch.setattr(silence, "MAX_WAIT", wait)
         inputs = Projection("input", "cells", FixedProbability(0.02), 8.0, delays[0])
         own = Projection("cells", "others", FixedProbability(0.0002), 8.0, delays[1])
         back = Projection("others", "cells", FixedProbability(0.0002), 8.0, delays[1])
@@ -163,7 +158,7 @@ def test_groups_at_rest_are_left_out_without_a_trace(
             grid._units[:, columns.AWAKE] = 0
         results = [simulation.run(0.4), simulation.run(0.7)]
         # Of the pieces in which anything is awake, at the end.
-        part = grid._awake[grid._rests == rest.CALM].mean() if leaves_out else 0.0
+        part = grid._silence._awake[grid._silence.rests == rest.CALM].mean() if leaves_out else 0.0
         assert (0.0 < part < 0.3) == leaves_out
         assert all(len(result.spikes["cells"]) > 100 for result in results)
         return [result.spikes["cells"].digest() for result in results], grid.membrane(net.numbers["cells"]).tobytes()
@@ -179,7 +174,7 @@ def test_waiting_leaves_logs_small() -> None:
     net = Network([Population("input", 50_000, PoissonSource(1.0)), *silent], [drive, out])
     grid = Simulation(net, clock=CLOCK, threads=1)._runner.workspace
     assert 0 < grid._units[:, columns.WAITS].max() < 200
-    assert grid.log.size <= 2 * workspace.MAX_LOG
+    assert grid.log.spikes.size <= 2 * spike_log.MAX_LOG
     drawn = Projection("input", "cells", FixedProbability(0.001), 0.1, Uniform(0.001, 0.003), name="drawn")
     grouped = Simulation(replace(net, projections=(*net.projections, drawn)), clock=CLOCK, threads=1)
     assert grouped._runner.workspace._units[:, columns.WAITS].max() == 0
@@ -195,7 +190,7 @@ def test_spikes_of_pieces_that_wait_are_in_the_order_of_units(monkeypatch: pytes
     played = Spikes.sort(np.array([0.0105]), np.array([0]), 1, 0.1)
     spikes = {}
     for wait in (0, 200):
-        monkeypatch.setattr(workspace, "MAX_WAIT", wait)
+        monkeypatch.setattr(silence, "MAX_WAIT", wait)
         found = Simulation(net, played, clock=CLOCK, threads=1).run(0.1).spikes["cells"]
         assert np.all(np.diff(found.units)[np.diff(found.times) == 0] > 0)
         spikes[wait] = found
@@ -206,7 +201,7 @@ def test_a_network_at_rest_is_known_to_rest() -> None:
     net, played = network(LIF(tau_mem=0.01, v_threshold=0.6))
     simulation = Simulation(net, played, clock=CLOCK, threads=1)
     simulation.run(0.02)
-    rests = simulation._runner.workspace._rests
+    rests = simulation._runner.workspace._silence.rests
     assert (rests == rest.RESTING).sum() == 0
     simulation.run(2.4)
     assert (rests == rest.RESTING).all()

@@ -186,12 +186,12 @@ class Runner:
         windows = {p: totals.copy() for p, totals in self.windows.totals.items()}
         changes = self._processes.sum(workspace.changes.sum(axis=0))
         drawn = self._processes.sum(workspace.drawn.sum(axis=0))
-        return WorkCounters(workspace.all_tallies.copy(), changes, drawn, windows)
+        return WorkCounters(workspace.log.all_tallies.copy(), changes, drawn, windows)
 
     def spike_count(self) -> int:
         """Return the number of spikes of the recorded populations so far."""
         count = 0
-        for p, tally in enumerate(self.workspace.tallies):
+        for p, tally in enumerate(self.workspace.log.tallies):
             if self._names[p] not in self.recorded:
                 continue
             if p in self.windows.totals:

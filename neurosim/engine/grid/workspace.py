@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
-from ...kernels.engine.clocked import arrivals, awake, deliver, exchange, late, learners, rest, views
+from ...kernels.engine.clocked import arrivals, deliver, exchange, late, learners
 from ...kernels.engine.clocked import columns as col
-from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked.bits import STRIP
 from ...kernels.engine.clocked.calls import address_of_part
@@ -21,7 +20,6 @@ from ...kernels.engine.clocked.sample import sample
 from ...kernels.engine.clocked.windows import most_in_a_step
 from ...kernels.tools.intrinsics import APART
 from ..addresses import address
-from ..collection import without_collection
 from ..compile.network import CompiledNetwork
 from ..compile.row_tables import aligned
 from ..compile.share import share_of
@@ -30,46 +28,28 @@ from ..threads import core_count, move_to_own_core
 from .plastic_state import PlasticState
 from .population_inputs import input_table
 from .saved import check_state
+from .silence import Silence, rows_that_may_rest
 from .sinks import SpikeSink
 from .sources import GridEvents
+from .spike_log import SpikeLog
+from .states import NeuronStates
 from .tables import post_table, row_table, scheduler, set_steppers, unit_table
 from .thread_room import ThreadRoom
 
-# Steps after which spikes are taken out of the logs: as many as leave their offsets WINDOW_ENTRIES entries, in these
-# limits. Calling the loop and passing spikes on take .3 ms, a fifth of a run of 4,000 neurons if every 1,000 steps.
-MIN_WINDOW = 1000
-MAX_WINDOW = 4000
-WINDOW_ENTRIES = 1 << 15
 # Steps of neurons in an interval below which a second thread costs more than it gains.
 MIN_WORK = 6000
-# The most offsets of the log that a spike which enters it late moves, and the most steps that a silent piece waits for.
-LATE_ENTRIES = 512
-MAX_WAIT = 200
-# Neurons of a network from which on it is known which of them rest: 700 that are seldom silent take as long without.
-WATCHED = 2000
 # Spin iterations before a waiting thread yields its core: tens of microseconds.
 SPINS = 4000
-# Spikes of a block that a log holds at least; of all blocks together, for each population, where that is more, up to
-# MAX_LOG: 64 MB.
-ROOM = 1 << 14
-LOGGED = 1 << 10
-MAX_LOG = 1 << 24
-# States begin at a page, where inputs do not: see `kernels.engine.clocked.loop`.
-PAGE = 4096
-# Units whose states are together in a saved simulation.
-SAVED_PIECE = 2048
 
 
 class GridWorkspace(Uncopied):
     """State of one run at a time; `reset` returns to the initial state.
 
     Attributes:
-        state: by row of the table of populations and bundles, real [states * size]: [states, n] for each piece of
-            units, see the run loop; a population of a bundle has its state there.
+        states: those of the neurons.
         queue: real [depth, receptors * slots], future input from row tables of form QUEUE.
         plastic: the state that learns.
-        log, log_offsets: spikes of the last steps, see `kernels.engine.clocked.deliver.schedule`.
-        tallies: by population number, int64 [size], spikes of all runs so far; views of `all_tallies`.
+        log: the spikes of the last steps, and tallies of all.
         changes: [threads, populations] membrane entries that changed, of all runs so far, if counted.
         drawn: [threads, stimuli] Poisson input spikes of all runs so far.
         step: number of steps of the present run so far.
@@ -88,23 +68,14 @@ class GridWorkspace(Uncopied):
         self.recorded = recorded
         layout = compiled.layout
         populations = compiled.network.populations
-        self._names = [population.name for population in populations]
-        self._listed = np.array([name in recorded for name in self._names])
         self._share_work(threads, processes)
         self._heard: dict[int, NDArray[np.uint8]] = {}
-        self._make_state()
-        # One array, which the kernel counts into.
-        sizes = np.array([population.size for population in populations])
-        self.all_tallies = np.zeros(sizes.sum(), np.int64)
-        self._firsts = np.cumsum(sizes) - sizes
-        self.tallies = np.split(self.all_tallies, self._firsts[1:])
+        self.states = NeuronStates(compiled)
+        self.log = SpikeLog(compiled, recorded)
         self.changes = np.zeros((self.threads, len(populations)), np.int64)
         # One more: of currents, which draw no events.
         self.drawn = np.zeros((self.threads, len(compiled.noises) + 1), np.int64)
         self.step = 0
-        self._log_start = 0
-        # Spikes of the steps from this one on are in the log alone.
-        self._drained = 0
         self._queued = 0
         counters = sum(rows.form in (deliver.BITS, deliver.COUNTS) for rows in compiled.row_tables)
         self._make_arrivals(counters)
@@ -117,38 +88,8 @@ class GridWorkspace(Uncopied):
         self.plastic = PlasticState(compiled.plastic, compiled.share, self.threads, processes)
         self._make_tables(counters, count_updates=count_updates)
         self._find_parts()
-        self._least_room = self._max_without_events()
-        self._max_spikes: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
-        self.log = np.empty((layout.blocks, 0), np.int32)
-        self._window = min(max(MIN_WINDOW, WINDOW_ENTRIES // (layout.blocks * layout.width)), MAX_WINDOW)
-        columns = self._window + compiled.history + 1
-        self.log_offsets = np.zeros((layout.blocks, columns * layout.width + 1), np.int64)
         self._make_rooms(counters)
         self.reset({}, self._probes, [])
-
-    def _make_state(self) -> None:
-        """Make the arrays of states, and of each population the views [states, n] of its pieces."""
-        compiled = self.compiled
-        self.state: dict[int, NDArray[Any]] = {}
-        # By population in a bundle the row of the bundle, and its first unit there.
-        self._places: dict[int, tuple[int, int]] = {}
-        pieces: dict[int, list[NDArray[Any]]] = {}
-        for k, bundle in enumerate(compiled.bundles, len(self._names)):
-            states = len(compiled.cells[int(bundle.numbers[0])].initial)
-            state = np.empty((states, bundle.size), compiled.real)
-            self.state[k] = state.reshape(-1)
-            for p, begin, end in zip(bundle.numbers.tolist(), bundle.firsts[:-1], bundle.firsts[1:], strict=True):
-                self._places[p] = (k, int(begin))
-                pieces[p] = [state[:, begin:end]]
-        for p, cells in compiled.cells.items():
-            if p not in pieces:
-                states = len(cells.initial)
-                self.state[p] = aligned((cells.initial.size,), compiled.real, PAGE)
-                pieces[p] = [
-                    self.state[p][states * begin : states * end].reshape(states, end - begin)
-                    for begin, end in self._pieces(p)
-                ]
-        self._views = {p: pieces[p] for p in compiled.cells}
 
     def _share_work(self, threads: int, processes: Processes) -> None:
         """Cut the blocks of this process among threads, and prepare to meet the other processes."""
@@ -192,17 +133,18 @@ class GridWorkspace(Uncopied):
         self._has_cursors = False
         self._inputs = input_table(compiled, counters, self._processes, self._voltages)
         self._units = unit_table(compiled, self._inputs.ranges, self._inputs.alive, count_updates=count_updates)
-        alone = compiled.cells.keys() & self.state.keys()
-        self._constants = {p: self._by_pieces(p, compiled.cells[p].constants) for p in alone}
+        states = self.states
+        alone = compiled.cells.keys() & states.arrays.keys()
+        self._constants = {p: states.by_pieces(p, compiled.cells[p].constants) for p in alone}
         self._members = compiled.layout.members.copy()
-        for k, bundle in enumerate(compiled.bundles, len(self._names)):
+        for k, bundle in enumerate(compiled.bundles, len(compiled.network.populations)):
             self._constants[k] = np.ascontiguousarray(bundle.constants)
             first = compiled.layout.entries[bundle.numbers[0]]
             self._members[bundle.block, first] = k
             for p in bundle.numbers:
-                self._units[p, col.STATE] = address(self._views[p][0])
-        for p in self.state:
-            self._units[p, col.STATE] = address(self.state[p])
+                self._units[p, col.STATE] = address(states.views[p][0])
+        for p, state in states.arrays.items():
+            self._units[p, col.STATE] = address(state)
             self._units[p, col.CONSTANT] = address(self._constants[p])
         for row, cursors in zip(self._units, self._cursors, strict=False):
             row[col.CURSORS] = address(cursors)
@@ -210,61 +152,17 @@ class GridWorkspace(Uncopied):
             self._units[p, col.VOLTAGES] = address(voltages)
         for row, synapses in zip(self.plastic.table, compiled.plastic, strict=True):
             if synapses.model is not None:
-                row[learn.TARGET_STATE] = address(self.state[synapses.target])
+                row[learn.TARGET_STATE] = address(states.arrays[synapses.target])
                 row[learn.TARGET_STATES] = len(compiled.cells[synapses.target].initial)
-        self._rests = self._find_rests(count_updates=count_updates)
-        self._find_waits()
+        watched: list[int] = []
+        if not count_updates:
+            watched = rows_that_may_rest(compiled, self._units, self._inputs.rows)
+        self._silence = Silence(compiled, self._units, watched, log_is_shared=self._shared)
         set_steppers(self._units, compiled.real)
         self._posts = post_table(compiled, self._units)
         self._probes: NDArray[np.int64] = np.zeros((0, col.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
         self._played: tuple[object, ...] = ()
-
-    def _find_rests(self, *, count_updates: bool) -> NDArray[np.uint8]:
-        """Return a byte for each piece of neurons whose inputs are all from synapses, and set its address.
-
-        Other pieces are never silent. Make their flags of groups, too, see `kernels.engine.clocked.awake`. Small
-        networks have none: looking gains them nothing, and takes longer to compile than all else.
-        """
-        neurons = sum(cells.population.size for cells in self.compiled.cells.values())
-        blocks = self.compiled.layout.blocks
-        begins = {}
-        total = 0
-        for p, row in enumerate(self._units):
-            inputs = self._inputs.rows[row[col.FIRST_INPUT] : row[col.LAST_INPUT], col.I_KIND]
-            called = bool((inputs == col.INPUT_CALLED).any()) or bool(row[col.VOLTAGES])
-            if row[col.KIND] == col.NEURONS and not called and not count_updates and neurons >= WATCHED:
-                begins[p] = total
-                total += blocks * -(-int(row[col.PART]) // views.PIECE)
-        rests = np.zeros(max(total, 1), np.uint8)
-        self._awake = aligned((max(total, 1), awake.FLAGS), np.uint8)
-        for p, begin in begins.items():
-            self._units[p, col.RESTS] = address(rests) + begin
-            if not self._units[p, col.BY_UNIT]:
-                self._units[p, col.AWAKE] = address(self._awake) + begin * awake.FLAGS
-        return rests
-
-    def _find_waits(self) -> None:
-        """Decide how many steps silent pieces of neurons may wait for, see `kernels.engine.clocked.late`."""
-        compiled = self.compiled
-        # Spikes of targets change plastic weights in their own step.
-        self._patience = 0 if compiled.plastic else min(LATE_ENTRIES // compiled.layout.width, MAX_WAIT)
-        by_groups = any(rows.form == deliver.GROUPS for rows in compiled.row_tables)
-        if self._shared or by_groups or not self._patience:
-            # Others read the log as soon as an interval ends; groups are read from the log in every step.
-            return
-        # The logs have room for the spikes of these steps, twice.
-        spikes = self._max_without_events()
-        most = 2 * spikes.size * int(spikes.max(initial=0))
-        limit = min(self._patience, MAX_LOG // max(most, 1))
-        for p in compiled.cells:
-            delays = [
-                compiled.interval if rows.form == deliver.QUEUE else rows.delay
-                for rows in compiled.row_tables
-                if rows.source == p
-            ]
-            longest = min(delays, default=compiled.interval + limit) - compiled.interval
-            self._units[p, col.WAITS] = min(longest, limit)
 
     def _find_parts(self) -> None:
         """Set the addresses of the parts of a step; those that the network lacks are 0, and not compiled."""
@@ -307,8 +205,8 @@ class GridWorkspace(Uncopied):
             "post_count": len(self._posts),
             "members": address(self._members),
             "entries": layout.width,
-            "offsets": address(self.log_offsets),
-            "columns": self.log_offsets.shape[1],
+            "offsets": address(self.log.offsets),
+            "columns": self.log.offsets.shape[1],
             "queue": address(self.queue),
             "depth": self.queue.shape[0],
             "queue_row": self.queue.shape[1],
@@ -346,15 +244,13 @@ class GridWorkspace(Uncopied):
             keep: arrays whose addresses are in the table.
         """
         for p, cells in self.compiled.cells.items():
-            self._write(p, cells.initial)
+            self.states.write(p, cells.initial)
+        self._silence.forget()
+        self.log.reset()
         for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors):
             array[:] = 0
-        # Those of later steps are written before they are read: 80 MB for 10,000 populations.
-        self.log_offsets[:, 0] = 0
         self.plastic.reset()
         self.step = 0
-        self._log_start = 0
-        self._drained = 0
         self._queued = 0
         self._has_cursors = False
         self._show_voltages()
@@ -373,7 +269,7 @@ class GridWorkspace(Uncopied):
     def silence(self, p: int, units: NDArray[np.int64]) -> None:
         """Drop the spikes of these units of a population of neurons from the next step on, and of no others of it."""
         size = self.compiled.network.populations[p].size
-        row, first = self._places.get(p, (p, 0))
+        row, first = self.states.places.get(p, (p, 0))
         heard = self._heard.setdefault(row, np.ones(self._units[row, col.SIZE], np.uint8))
         heard[first : first + size] = 1
         heard[first + units] = 0
@@ -383,7 +279,7 @@ class GridWorkspace(Uncopied):
         """Set the events of the spike sources, of this step and later ones."""
         blocks = self.compiled.layout.blocks
         alive = []
-        self._max_spikes = self._least_room.copy()
+        max_events = np.zeros(blocks, np.int64)
         for p, recording in events.items():
             steps, units = recording
             # Each block plays its own units: sort by block, in which events stay in order.
@@ -403,13 +299,14 @@ class GridWorkspace(Uncopied):
             row[col.EVENT_BLOCKS] = address(limits)
             self._cursors[p] = 0
             for b in range(blocks):
-                self._max_spikes[b] += most_in_a_step(steps[limits[b] : limits[b + 1]])
+                max_events[b] += most_in_a_step(steps[limits[b] : limits[b + 1]])
         # Sources that play nothing have as many events as all their limits say: none.
         nothing = np.zeros(blocks + 1, np.int64)
         for p in range(len(self._units)):
             if self._units[p, col.KIND] == col.EVENTS and p not in events:
                 self._units[p, col.EVENT_BLOCKS] = address(nothing)
         self._played = (alive, nothing)
+        self.log.expect(max_events)
         self._widen()
 
     def advance(self, steps: int, trial: int, sink: SpikeSink | None = None, *, holds: bool = False) -> int:
@@ -426,36 +323,32 @@ class GridWorkspace(Uncopied):
         spikes = 0
         while self.step < last:
             before = self.step
-            self._run(min(last, self._drained + self._window), trial)
+            window_end = self.log.taken + self.log.window
+            self._run(min(last, window_end), trial)
             # The loop stops in front of an interval whose spikes could exceed the log.
             is_full = self.step == before
-            is_empty = self.step == self._drained
-            if not holds or is_full or self.step == self._drained + self._window:
+            is_empty = self.step == self.log.taken
+            if not holds or is_full or self.step == window_end:
                 spikes += self.drain(sink)
             self._check_finite(before)
-            # To pass spikes on takes some us a population: many of them have a longer log.
-            is_short = self.log.size < min(LOGGED * len(self._names), MAX_LOG) and not self._reading
+            # Rows of GROUPS have cursors for each spike that the log can hold.
+            is_short = self.log.is_short and not self._reading
             if is_full and (is_empty or is_short):
                 self._widen(2)
         return spikes
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of all that the rest of a run depends on, and of the counters, for any number of threads."""
-        width = self.compiled.layout.width
-        columns = self.step - self._log_start
-        ends = self.log_offsets[:, columns * width]
-        arrays = {f"state.{p}": self._saved_state(p) for p in self._views}
-        arrays |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
+        arrays = {f"state.{p}": self.states.save(p) for p in self.compiled.cells}
         arrays |= {f"current.{name}": state.copy() for name, state in self._processes.items()}
-        arrays |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
+        arrays |= self.log.arrays(self.step)
         arrays |= self.plastic.arrays()
         return arrays | {
             "queue": self.queue.copy(),
             "cursors": self._cursors.copy(),
-            "marks": self.log_offsets[:, : columns * width + 1].copy(),
             "changes": self.changes.sum(axis=0),
             "drawn": self.drawn[:, :-1].sum(axis=0),
-            "steps": np.array([self._log_start, self._queued], np.int64),
+            "steps": np.array([self.log.start, self._queued], np.int64),
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
@@ -469,14 +362,12 @@ class GridWorkspace(Uncopied):
             if name not in arrays or (not free and arrays[name].shape != here.shape):
                 raise NeurosimInputError(f"Workspace.restore: array '{name}' is missing or of another shape")
         check_state(self.compiled, arrays, step)
-        for p in self._views:
-            self._restore_state(p, arrays[f"state.{p}"])
-        for p, tally in enumerate(self.tallies):
-            tally[:] = arrays[f"tally.{p}"]
-        self._widen(least=max(arrays[f"log.{b}"].size for b in range(len(self.log))))
-        for b in range(len(self.log)):
-            self.log[b, : arrays[f"log.{b}"].size] = arrays[f"log.{b}"]
-        self.log_offsets[:, : arrays["marks"].shape[1]] = arrays["marks"]
+        for p in self.compiled.cells:
+            self.states.restore(p, arrays[f"state.{p}"])
+        self._silence.forget()
+        log_start, self._queued = (int(n) for n in arrays["steps"])
+        self._widen(least=max(arrays[f"log.{b}"].size for b in range(len(self.log.spikes))))
+        self.log.restore(arrays, log_start, step)
         self.plastic.restore(arrays)
         self.queue[:] = arrays["queue"]
         self._cursors[:] = arrays["cursors"]
@@ -487,19 +378,19 @@ class GridWorkspace(Uncopied):
         self.drawn[0, :-1] = arrays["drawn"]
         for name, state in self._processes.items():
             state[:] = arrays[f"current.{name}"]
-        self._log_start, self._queued = (int(n) for n in arrays["steps"])
         self.step = step
-        self._drained = step
         self._has_cursors = False
         self._show_voltages()
 
     def membrane(self, p: int) -> NDArray[Any]:
         """Return [states, size] the state of a population, in the order of units."""
-        return np.concatenate(self._views[p], axis=1)
+        return self.states.read(p)
 
     def set_membrane(self, p: int, state: NDArray[Any]) -> None:
         """Set the state of a population, [states, size] in the order of units, between two steps."""
-        self._write(p, state)
+        self.states.write(p, state)
+        # Nobody else writes to a state between two calls of the run loop.
+        self._silence.forget()
         self._show_voltages()
 
     def _show_voltages(self) -> None:
@@ -511,23 +402,23 @@ class GridWorkspace(Uncopied):
         """Run the loop in threads up to step `last`, or until a log could become full; move on to the step reached."""
         sync = aligned((self.threads * APART,), np.int64)
         # Probes read the state of every step.
-        patience = 0 if len(self._probes) else self._patience
+        patience = 0 if len(self._probes) else self._silence.patience
         task = {
             "sync": address(sync),
             "spins": 0 if self._crowded else SPINS,
             "epoch": 0,
             "first": self.step,
             "last": last,
-            "log_start": self._log_start,
+            "log_start": self.log.start,
             "queued": self._queued,
             "trial": trial,
             "patience": patience,
             "late": int(self._units[:, col.WAITS].max(initial=0)),
             "probes": address(self._probes),
             "probe_count": len(self._probes),
-            "spikes": address(self.log),
-            "room": self.log.shape[1],
-            "max_spikes": address(self._max_spikes),
+            "spikes": address(self.log.spikes),
+            "room": self.log.room,
+            "max_spikes": address(self.log.max_spikes),
             "opener": 0 if self._has_cursors else self._opener,
             "sampler": address_of_part(sample, self.compiled.real) if len(self._probes) else 0,
         }
@@ -554,7 +445,7 @@ class GridWorkspace(Uncopied):
     def _check_finite(self, first: int) -> None:
         """Raise in all processes if a state of any is not finite after the steps from `first` on.
 
-        A NaN stays, so one look at the end of at most `MAX_WINDOW` steps finds it: 2 ms for 10^7 states.
+        A NaN stays, so one look at the end of a window of steps finds it: 2 ms for 10^7 states.
         """
         fault = self._peers.first_text(self._not_finite())
         if fault:
@@ -568,67 +459,22 @@ class GridWorkspace(Uncopied):
         if first_not_finite(self._units, self.compiled.real.type(0)) < 0:
             return self.plastic.not_finite()
         # In the order of populations, whether bundles step them or not.
-        p = next(p for p in self._views if not np.isfinite(self.membrane(p)).all())
+        p = next(p for p in self.compiled.cells if not np.isfinite(self.membrane(p)).all())
         state = self.membrane(p)
         cells = self.compiled.cells[p]
         unit, row = np.argwhere(~np.isfinite(state.T))[0].tolist()
         population = cells.population.name
         return f"Population[{population!r}] unit {unit}: {cells.state[row]} must stay finite (got {state[row, unit]}"
 
-    @without_collection()
     def drain(self, sink: SpikeSink | None) -> int:
-        """Pass the spikes since the last call to `sink`, count them, and shorten the log to what is needed.
-
-        Returns:
-            the number of recorded spikes.
-        """
-        first = self._drained
-        self._drained = self.step
-        if first == self.step:
-            return 0
-        layout = self.compiled.layout
-        counts = np.empty(len(self._names), np.int64)
-        window = spike_log.LogWindow(self._log_start, first, self.step)
-        spike_log.count(self.log_offsets, window, layout.members, counts)
-        ends = np.cumsum(counts * self._listed)
-        steps, units = np.empty((2, ends[-1]), np.int32)
-        lists = spike_log.SpikeLists(self._listed, self._firsts, self.all_tallies, steps, units)
-        places = ends - counts * self._listed
-        spike_log.gather(self.log, self.log_offsets, window, layout.members, places, lists)
-        spikes: dict[str, GridEvents] = {}
-        for p in np.flatnonzero(counts * self._listed).tolist():
-            part = slice(ends[p] - counts[p], ends[p])
-            spikes[self._names[p]] = GridEvents(steps[part], units[part])
-        if sink is not None:
-            sink.add(spikes)
-        # Steps whose spikes have all arrived are dropped.
-        drop = max(0, self.step - self.compiled.history - self._log_start)
-        if drop:
-            spike_log.forget(self.log, self.log_offsets, layout.width, drop, self.step - self._log_start - drop)
-            self._log_start += drop
-        return int(ends[-1])
-
-    def _max_without_events(self) -> NDArray[np.int64]:
-        """Return [blocks] the maximum number of spikes of a block in a step, spikes of recordings left out."""
-        compiled = self.compiled
-        layout = self.compiled.layout
-        # A neuron fires at most once a step, a unit of a Poisson source as often as its table says.
-        each = np.array([int(p in compiled.cells) for p in range(len(layout.sizes))], np.int64)
-        for p, noise in compiled.poisson.items():
-            each[p] = noise.max_count
-        limits = [layout.units_in(b) for b in range(layout.blocks)]
-        return np.array([int((each * (end - begin)).sum()) for begin, end in limits], np.int64)
+        """Pass the spikes since the last call to `sink`; return the number of recorded ones."""
+        return self.log.drain(self.step, sink)
 
     def _widen(self, times: int = 1, least: int = 0) -> None:
-        """Enlarge the logs until they hold the spikes of an interval; their content stays."""
+        """Enlarge the log until it holds the spikes of an interval, and `times` as many; its content stays."""
         # Threads look at the room once in an interval: two of them must fit, the one in the log and the next.
         steps = self.compiled.interval + int(self._units[:, col.WAITS].max(initial=0))
-        intervals = 2 * int(self._max_spikes.max(initial=0)) * steps
-        room = max(ROOM, intervals, least, times * self.log.shape[1])
-        if room > self.log.shape[1]:
-            log = np.empty((len(self.log), room), np.int32)
-            log[:, : self.log.shape[1]] = self.log
-            self.log = log
+        if self.log.enlarge(2 * steps, max(least, times * self.log.room)):
             self._open_groups()
 
     def _open_groups(self) -> None:
@@ -636,7 +482,7 @@ class GridWorkspace(Uncopied):
         self._reading = []
         self._has_cursors = False
         begin, end = self.compiled.share.pages
-        capacity = 2 * self.log.size
+        capacity = 2 * self.log.spikes.size
         for row in (row for row in self._rows if row[deliver.FORM] == deliver.GROUPS):
             cursors = np.empty((end - begin, capacity), np.int64)
             ends = np.zeros((end - begin, 2), np.int64)
@@ -647,45 +493,6 @@ class GridWorkspace(Uncopied):
             row[deliver.ENDS] = ends.ctypes.data - begin * ends.strides[0]
             row[deliver.CAPACITY] = capacity
             row[deliver.BORN] = address(born)
-
-    def _pieces(self, p: int, length: int = views.PIECE) -> list[tuple[int, int]]:
-        """Return the ranges of units whose states are together in memory, `length` units at most."""
-        size = self.compiled.network.populations[p].size
-        part = int(self.compiled.layout.parts[p])
-        return [
-            (begin, min(begin + length, first + part, size))
-            for first in range(0, size, part)
-            for begin in range(first, min(first + part, size), length)
-        ]
-
-    def _saved_state(self, p: int) -> NDArray[Any]:
-        """Return the state of a population as files hold it: [states, n], one piece of units after another."""
-        state = self.membrane(p)
-        return np.concatenate([state[:, begin:end].reshape(-1) for begin, end in self._pieces(p, SAVED_PIECE)])
-
-    def _restore_state(self, p: int, saved: NDArray[Any]) -> None:
-        """Set the state of a population to one of `_saved_state`."""
-        states = len(self.compiled.cells[p].initial)
-        state = np.empty((states, saved.size // states), saved.dtype)
-        for begin, end in self._pieces(p, SAVED_PIECE):
-            state[:, begin:end] = saved[states * begin : states * end].reshape(states, end - begin)
-        self._write(p, state)
-
-    def _write(self, p: int, state: NDArray[Any]) -> None:
-        """Set the state of a population, [states, size] in the order of units."""
-        # Nothing is known of it: nobody else writes to a state between two calls of the run loop.
-        self._rests[:] = rest.BUSY
-        begin = 0
-        for view in self._views[p]:
-            end = begin + view.shape[1]
-            view[:] = state[:, begin:end]
-            begin = end
-
-    def _by_pieces(self, p: int, constants: NDArray[Any]) -> NDArray[Any]:
-        """Return the constants of a population as the run loop reads them: rows by unit in the order of the state."""
-        if constants.ndim == 1:
-            return constants
-        return np.concatenate([constants[:, begin:end].reshape(-1) for begin, end in self._pieces(p)])
 
 
 def _thread_blocks(compiled: CompiledNetwork, threads: int) -> list[int]:
