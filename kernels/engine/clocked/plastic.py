@@ -4,8 +4,8 @@ Their weights change, so an entry has its rows as a compressed sparse matrix; ta
 row, so that those in a block are together. See `plasticity` for the changes of weights, and `deliver` for blocks, the
 log and its offsets.
 
-The run loop calls `on_pre`, `on_post` and `on_soma` by the addresses that `addresses` returns, so that they are
-compiled only for networks that learn and cost nothing elsewhere.
+The run loop calls `plastic_arrivals.on_pre`, `on_post`, `on_post_modulated` and `on_soma` by the addresses that
+`address_of_rule` returns, so that they are compiled only for networks that learn and cost nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from numba import from_dtype, types, uint64
 from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
-from ...tools.intrinsics import prefetch
 from ...tools.pointers import address_of, matrix, vector
-from ...tools.random import normal_at, unit_interval, words
+from ...tools.random import normal_at
 from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike, scale, scaling_factor
 from .plasticity import (
     REWARD_ENTRIES,
@@ -29,14 +28,11 @@ from .plasticity import (
     Incoming,
     Learning,
     advance_reward,
-    after_arrival,
-    on_arrival,
     on_target_spike,
     settle,
 )
-from .short_term import SITES, USED, binomial, refilled, release
 from .views import PIECE
-from .waiting import FOUND, LINE, Waiting, catch_up, catch_up_target, forget, is_full, wait
+from .waiting import FOUND, LINE, Waiting, catch_up_target, forget, is_full, wait
 
 # Plastic synapses, int64 [entries, PLASTIC_COLUMNS]. Addresses of arrays that an entry does not have are 0.
 (
@@ -161,98 +157,19 @@ def call_plastic(typing, address, entry, context, log, log_offsets, sums):
     return types.void(types.intp, entry, context, log, log_offsets, sums), emit
 
 
-def on_pre(entry, context, log, log_offsets, sums):
-    """Process the rewards and spikes that reach the targets of this thread in this step; add to sums, real [receptors,
-    slots].
-    """
-    thread = context[THREAD]
-    step = context[STEP]
-    real = sums.dtype.type(0)
-    begin_block = context[FIRST]
-    end_block = context[LAST]
-    part = context[PART]
-    sources = entry[SOURCES]
-    synapses = entry[SYNAPSES]
-    weights = vector(entry[WEIGHTS], synapses, real)
-    learning = _learning(entry, thread)
-    waiting = _waiting(entry, thread)
-    begin_step(entry, context, log_offsets, real)
-    fired = step - entry[DELAY]
-    if fired < context[LOG_START]:
-        return
-    cuts = matrix(entry[CUTS], sources, entry[CUT_COLUMNS], np.int64(0))
-    targets = vector(entry[UNITS], synapses, np.uint32(0))
-    short = vector(entry[SHORT], 4 if entry[SHORT] else 0, 0.0)
-    resources = matrix(entry[RESOURCES] + thread * sources * 24, sources if short.size else 0, 3, 0.0)
-    by_chance = entry[RELEASED] != 0 or entry[FULL] != 0
-    ordinals = vector(entry[ORDINALS] + thread * sources * 4, sources if by_chance else 0, np.uint32(0))
-    line = sums[entry[RECEPTOR]]
-    first_cut = begin_block - entry[CUT_BLOCK]
-    last_cut = end_block - entry[CUT_BLOCK]
-    # Columns of cuts from those of a delay to those of the next, whose traces begin at this address.
-    later = entry[NEXT_DELAY]
-    later_traces = _member(entry, 1)[PRE] + thread * sources * TRACE_COLUMNS * 8 if later else 0
-    at = place_in_log(entry, context)
-    for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
-        for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
-            i = log[home, f]
-            filled = 0.0
-            gain = 1.0
-            if short.size:
-                filled = refilled(short, resources, i, fired)
-                gain = release(short, resources, i, fired)
-            # The row of the next spike is fetched while this one is read.
-            following = i
-            if f + 1 < log_offsets[home, at + 1]:
-                following = log[home, f + 1]
-            next_begin = cuts[following, first_cut]
-            if later:
-                # The part of the next delay is read soon, often in the next step.
-                _fetch(targets, weights, cuts[i, first_cut + later], cuts[i, last_cut + later])
-                prefetch(later_traces + i * TRACE_COLUMNS * 8)
-            if entry[WAITS]:
-                catch_up(learning, waiting, i, cuts[i, first_cut], cuts[i, last_cut], next_begin, targets, weights)
-            else:
-                _fetch(targets, weights, next_begin, cuts[following, last_cut])
-            for b in range(begin_block, end_block):
-                begin = cuts[i, b - entry[CUT_BLOCK]]
-                end = cuts[i, b - entry[CUT_BLOCK] + 1]
-                if begin == end:
-                    continue
-                # The slot of a unit of this block is its number and a shift.
-                row = line[b * (context[BLOCK_SLOTS] - part) + context[OFFSET] :]
-                if entry[RULE]:
-                    on_arrival(learning, step, i, begin, end, targets, weights, gain, row)
-                elif entry[RELEASED]:
-                    _transmit(entry, context, i, ordinals[i], begin, end, targets, weights, gain, row)
-                elif entry[FULL]:
-                    used = resources[i, USED]
-                    _release_quanta(
-                        entry, context, i, ordinals[i], begin, end, targets, weights, short[SITES], filled, used, row
-                    )
-                else:
-                    for s in range(begin, end):
-                        row[targets[s]] += weights[s] * line.dtype.type(gain)
-            if entry[RULE]:
-                after_arrival(learning, step, i)
-            elif by_chance:
-                ordinals[i] += np.uint32(1)
-    _clear_ordinals(entry, at, log, log_offsets, ordinals)
-
-
 def on_post(entry, context, log, log_offsets, sums):
     """Process target spikes that reach their synapses in this step: those of the first row of log from FIRST to
     LAST - 1.
 
     entry: the first of those that share the spikes.
     """
-    learning = _learning(entry, context[THREAD])
-    waiting = _waiting(entry, context[THREAD])
+    learning = learning_of(entry, context[THREAD])
+    waiting = waiting_of(entry, context[THREAD])
     for f in range(context[FIRST], context[LAST]):
         target = log[0, f]
         if is_full(waiting, target):
             for k in range(entry[SHARING]):
-                _catch_up_target(_member(entry, k), context, target, sums.dtype.type(0))
+                _catch_up_target(member(entry, k), context, target, sums.dtype.type(0))
             forget(waiting, target)
         wait(learning, waiting, context[STEP], target)
 
@@ -260,8 +177,8 @@ def on_post(entry, context, log, log_offsets, sums):
 def on_post_modulated(entry, context, log, log_offsets, sums):
     """Do the same for a rule with a reward, at once."""
     weights = vector(entry[WEIGHTS], entry[SYNAPSES], sums.dtype.type(0))
-    learning = _learning(entry, context[THREAD])
-    incoming = _incoming(entry)
+    learning = learning_of(entry, context[THREAD])
+    incoming = incoming_of(entry)
     for f in range(context[FIRST], context[LAST]):
         on_target_spike(learning, incoming, weights, context[STEP], log[0, f])
 
@@ -299,31 +216,32 @@ def target_state(entry, real, row, unit):
 
 @compiled
 def noise_at(entry, context, source, s, number):
-    """Return the standard normal number of a synapse in this step; `number` counts those of a step."""
-    # Above the number of the synapse, which is below 2^40.
-    index = uint64(number) << uint64(40) | uint64(s + _synapses_before(entry, source))
-    return normal_at(uint64(entry[KEY]), index, _draw(context))
+    """Return the standard normal number of synapse s, of `source`, in this step; `number` counts those of a step."""
+    return normal_at(uint64(entry[KEY]), first_index(entry, source, number) + uint64(s), draw_of(context))
 
 
 @compiled
-def _draw(context):
+def draw_of(context):
     """Return the number of this step among the draws of a stream: that of the trial above that of the step."""
     return uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
 
 
 @compiled
-def _synapses_before(entry, source):
-    """Return what makes the place of a synapse of `source` its number in the whole projection.
+def first_index(entry, source, number):
+    """Return the index of random draw `number` of a step of synapse 0; that of synapse s, of `source`, is s more.
 
-    Draws are keyed by that number, so that they do not depend on which process holds which targets.
+    Draws are keyed by the number of a synapse in the whole projection, so that they do not depend on which process
+    holds which targets.
     """
+    before = np.int64(0)
     if entry[BEFORE]:
-        return vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
-    return np.int64(0)
+        before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
+    # Above the number of the synapse, which is below 2^40.
+    return (uint64(number) << uint64(40)) + uint64(before)
 
 
 @compiled
-def _member(entry, k):
+def member(entry, k):
     """Return entry number k of a projection, from its first."""
     return vector(entry.ctypes.data + k * PLASTIC_COLUMNS * 8, PLASTIC_COLUMNS, np.int64(0))
 
@@ -346,7 +264,7 @@ def _begin_step(entry, context, log_offsets, real):
     """
     if entry[ELIGIBILITY]:
         for k in range(entry[GROUP]):
-            _advance_reward(_member(entry, k), context, log_offsets, real)
+            _advance_reward(member(entry, k), context, log_offsets, real)
     if entry[HOME]:
         _hold(entry, context, real)
 
@@ -357,7 +275,7 @@ def _advance_reward(entry, context, log_offsets, real):
     first, last = _own_targets(entry, context)
     count = _fired(context, log_offsets, context[STEP] - entry[REWARD_DELAY], entry)
     weights = vector(entry[WEIGHTS], entry[SYNAPSES], real)
-    advance_reward(_learning(entry, context[THREAD]), _incoming(entry), weights, context[STEP], count, first, last)
+    advance_reward(learning_of(entry, context[THREAD]), incoming_of(entry), weights, context[STEP], count, first, last)
 
 
 @compiled
@@ -373,7 +291,7 @@ def _hold(entry, context, real):
         # All delays of the projection come before any is scaled: the factor is of their sum.
         total = 0.0
         for k in range(entry[GROUP]):
-            total += _weight_onto(_member(entry, k), context, target, real)
+            total += _weight_onto(member(entry, k), context, target, real)
         factor = scaling_factor(rule, activity, target, step)
         # NaN, unequal to itself: no total is held, and the factor is that of the rates.
         if rule[TOTAL] == rule[TOTAL]:
@@ -383,30 +301,30 @@ def _hold(entry, context, real):
             else:
                 factor = 1.0
         for k in range(entry[GROUP]):
-            each = _member(entry, k)
+            each = member(entry, k)
             weights = vector(each[WEIGHTS], each[SYNAPSES], real)
-            incoming = _incoming(each)
+            incoming = incoming_of(each)
             scale(rule, incoming.offsets, incoming.synapses, weights, target, factor)
             if each[WAITS]:
-                forget(_waiting(each, context[THREAD]), target)
+                forget(waiting_of(each, context[THREAD]), target)
 
 
 @compiled
 def _weight_onto(entry, context, target, real):
     """Bring the weights of an entry onto a target up to date, and return their sum."""
     weights = vector(entry[WEIGHTS], entry[SYNAPSES], real)
-    incoming = _incoming(entry)
+    incoming = incoming_of(entry)
     if entry[WAITS]:
         _catch_up_target(entry, context, target, real)
     elif entry[ELIGIBILITY]:
-        learning = _learning(entry, context[THREAD])
+        learning = learning_of(entry, context[THREAD])
         for i in range(incoming.offsets[target], incoming.offsets[target + 1]):
             settle(learning, weights, incoming.synapses[i])
     return incoming_sum(incoming.offsets, incoming.synapses, weights, target)
 
 
 @compiled
-def _incoming(entry):
+def incoming_of(entry):
     """Return the synapses of an entry by target."""
     return Incoming(
         vector(entry[IN_OFFSETS], entry[TARGETS] + 1, np.int64(0)),
@@ -416,17 +334,7 @@ def _incoming(entry):
 
 
 @compiled
-def _fetch(targets, weights, begin, end):
-    """Ask for the synapses `begin` to `end - 1`, which are read next."""
-    target = targets.ctypes.data
-    weight = weights.ctypes.data
-    for s in range(begin, end, 16):
-        prefetch(target + s * targets.itemsize)
-        prefetch(weight + s * weights.itemsize)
-
-
-@compiled
-def _learning(entry, thread):
+def learning_of(entry, thread):
     """Return the arrays of a rule as this thread sees them; all empty without a rule."""
     learns = entry[RULE] != 0
     modulated = entry[ELIGIBILITY] != 0
@@ -442,7 +350,7 @@ def _learning(entry, thread):
 
 
 @compiled
-def _waiting(entry, thread):
+def waiting_of(entry, thread):
     """Return the spikes of targets that wait for their synapses; all empty where none do."""
     size = entry[TARGETS] * LINE if entry[WAITS] else 0
     return Waiting(
@@ -456,58 +364,8 @@ def _waiting(entry, thread):
 def _catch_up_target(entry, context, target, real):
     """Apply the spikes of a target that wait to its synapses of an entry."""
     weights = vector(entry[WEIGHTS], entry[SYNAPSES], real)
-    learning = _learning(entry, context[THREAD])
-    catch_up_target(learning, _waiting(entry, context[THREAD]), _incoming(entry), weights, target)
-
-
-@compiled
-def _transmit(entry, context, source, ordinal, begin, end, targets, weights, gain, row):
-    """Add the weights of those synapses of a row that transmit this spike: each draws for itself.
-
-    ordinal: number of spikes of the source before this one in its step.
-    """
-    share = vector(entry[RELEASED], 1, 0.0)[0]
-    real = row.dtype.type(gain)
-    draw = _draw(context)
-    before = _synapses_before(entry, source)
-    # Above the number of the synapse, which is below 2^40.
-    spike = uint64(ordinal) << uint64(40)
-    for s in range(begin, end):
-        high, low, _, _ = words(uint64(entry[KEY]), spike | uint64(s + before), draw)
-        if unit_interval(high, low) < share:
-            row[targets[s]] += weights[s] * real
-
-
-@compiled
-def _release_quanta(entry, context, source, ordinal, begin, end, targets, weights, sites, filled, used, row):
-    """Fill the empty sites of synapses of a row with probability `filled`, empty full ones with probability `used`, and
-    add the weights by the part of the sites that released.
-
-    ordinal: number of spikes of the source before this one in its step.
-    """
-    full = vector(entry[FULL], entry[SYNAPSES], np.uint8(0))
-    count = np.int64(sites)
-    draw = _draw(context)
-    before = _synapses_before(entry, source)
-    # Above the number of the synapse, which is below 2^40.
-    spike = uint64(ordinal) << uint64(40)
-    for s in range(begin, end):
-        a, b, c, d = words(uint64(entry[KEY]), spike | uint64(s + before), draw)
-        ready = np.int64(full[s])
-        ready += binomial(count - ready, filled, unit_interval(a, b))
-        released = binomial(ready, used, unit_interval(c, d))
-        full[s] = np.uint8(ready - released)
-        row[targets[s]] += weights[s] * row.dtype.type(released / sites)
-
-
-@compiled
-def _clear_ordinals(entry, at, log, log_offsets, ordinals):
-    """Set the ordinals of the sources that fired in a step, whose place in the offsets is `at`, to 0."""
-    if ordinals.size == 0:
-        return
-    for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
-        for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
-            ordinals[log[home, f]] = 0
+    learning = learning_of(entry, context[THREAD])
+    catch_up_target(learning, waiting_of(entry, context[THREAD]), incoming_of(entry), weights, target)
 
 
 @compiled

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import Uncopied, require
 from ...kernels.engine.clocked import plastic as table
+from ...kernels.engine.clocked import plastic_arrivals
 from ...kernels.engine.clocked import plasticity as kernel
 from ...kernels.engine.clocked import waiting as late
 from ...network.projection import WEIGHTS, Projection
@@ -268,7 +269,7 @@ class PlasticState(Uncopied):
         row[table.TARGETS] = size
         row[table.RECEPTOR] = synapses.receptor
         row[table.DELAY] = synapses.delay
-        on_pre = table.on_pre
+        on_pre = plastic_arrivals.on_pre
         if synapses.model is not None:
             on_pre = type(synapses.model).on_pre
             row[table.TARGET_PART] = layout.parts[synapses.target]
