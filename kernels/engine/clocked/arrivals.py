@@ -12,6 +12,11 @@ from .deliver import (
     END_BLOCK,
     FORM,
     GROUPS,
+    Q_BASE,
+    Q_BEGIN_BLOCK,
+    Q_END_BLOCK,
+    Q_STEP,
+    Q_WEIGHT,
     QUEUE,
     READ_ENTRIES,
     RECEPTOR,
@@ -107,12 +112,12 @@ def enqueue(room_of_task, room_of_request, weights, room_of_places):
     first_page = task.begin_block // task.page_blocks
     last_page = (task.end_block - 1) // task.page_blocks
     for step in range(max(task.queued, task.log_start), room_of_request[0].step):
-        asked[0] = step
+        asked[Q_STEP] = step
         for p in range(tables.shape[0]):
             table = tables[p]
             if table[FORM] != QUEUE or step < table[SINCE] or step >= table[UNTIL]:
                 continue
-            asked[4] = weights.ctypes.data + p * weights.itemsize
+            asked[Q_WEIGHT] = weights.ctypes.data + p * weights.itemsize
             entry = (step - task.log_start) * task.entries + table[SOURCE]
             for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
                 begin = offsets[b, entry]
@@ -121,8 +126,9 @@ def enqueue(room_of_task, room_of_request, weights, room_of_places):
                     continue
                 fired = vector(task.spikes + (b * task.room + begin) * 4, count, np.int32(0))
                 for page in range(first_page, last_page + 1):
-                    if reaches(table, page):
-                        asked[1] = max(task.begin_block, page * task.page_blocks)
-                        asked[2] = min(task.end_block, (page + 1) * task.page_blocks)
-                        asked[3] = (table[RECEPTOR] * task.blocks + page * task.page_blocks) * task.block_slots
-                        call(table[READ], table, asked, fired, queue)
+                    if not reaches(table, page):
+                        continue
+                    asked[Q_BEGIN_BLOCK] = max(task.begin_block, page * task.page_blocks)
+                    asked[Q_END_BLOCK] = min(task.end_block, (page + 1) * task.page_blocks)
+                    asked[Q_BASE] = (table[RECEPTOR] * task.blocks + page * task.page_blocks) * task.block_slots
+                    call(table[READ], table, asked, fired, queue)

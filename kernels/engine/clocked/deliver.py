@@ -85,8 +85,15 @@ LAST_GROUP = 1 << 31
     S_NEED,  # answer: the room that they need
     SCHEDULE_ENTRIES,
 ) = range(10)
-# What `deliver_queue` is asked, int64 [READ_ENTRIES]: its docstring says it.
-READ_ENTRIES = 5
+# What `deliver_queue` is asked, int64 [READ_ENTRIES].
+(
+    Q_STEP,  # in which the units fired
+    Q_BEGIN_BLOCK,  # the blocks whose targets are reached
+    Q_END_BLOCK,
+    Q_BASE,  # entry of the queue of target 0
+    Q_WEIGHT,  # address: real, the weight of all
+    READ_ENTRIES,
+) = range(6)
 
 
 def schedule(tables, request, log, log_offsets):
@@ -185,30 +192,27 @@ def reaches(table, page):
 
 
 def deliver_queue(table, request, units, queue):
-    """Add the rows of `units`, which fired in `step`, to queue[(step + delay) % depth, base + target].
+    """Add the rows of `units` to queue[(Q_STEP + delay) % depth, Q_BASE + target].
 
     Args:
-        request: step, first block, block after the last, base, address of the weight of all.
+        request: int64 [READ_ENTRIES].
     """
-    step = request[0]
-    first_block = request[1]
-    last_block = request[2]
-    base = request[3]
-    weight = vector(request[4], 1, queue.dtype.type(0))[0]
+    base = request[Q_BASE]
+    weight = vector(request[Q_WEIGHT], 1, queue.dtype.type(0))[0]
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
-    first_block = first_block - table[CUT_BLOCK]
-    last_block = last_block - table[CUT_BLOCK]
+    first_cut = request[Q_BEGIN_BLOCK] - table[CUT_BLOCK]
+    last_cut = request[Q_END_BLOCK] - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
     after = vector(table[DELAYS], table[ROWS] if table[DELAYS] else 0, np.int64(0))
     depth = queue.shape[0]
     # Delays are below the depth, so that it is subtracted once at most.
-    now = step % depth
+    now = request[Q_STEP] % depth
     # The question whether weights and delays differ is asked once a row, and not at each synapse.
     for i in range(units.size):
         row = units[i]
-        a = np.int64(cuts[row, first_block])
-        z = np.int64(cuts[row, last_block])
+        a = np.int64(cuts[row, first_cut])
+        z = np.int64(cuts[row, last_cut])
         targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
         if own.size and after.size:
             weights = vector(own[row] + queue.itemsize * a, z - a, weight)

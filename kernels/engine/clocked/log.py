@@ -83,10 +83,11 @@ def gather(log, log_offsets, window, members, places, lists):
                     prefetch(offset_at + AHEAD * members.shape[1] * 8)
                     soon = log_offsets[b, at + low + AHEAD // 2 * members.shape[1]]
                     prefetch(log_at + (b * log.shape[1] + soon) * 4)
-                if log_offsets[b, at + low] != log_offsets[b, at + high]:
-                    for e in range(low, high):
-                        begin = log_offsets[b, at + e]
-                        _list(log, b, begin, log_offsets[b, at + e + 1], members[b, e], step, places, lists)
+                if log_offsets[b, at + low] == log_offsets[b, at + high]:
+                    continue
+                for e in range(low, high):
+                    begin = log_offsets[b, at + e]
+                    _list(log, b, begin, log_offsets[b, at + e + 1], members[b, e], step, places, lists)
 
 
 # Without slices: numba counts references to each of them.

@@ -167,14 +167,16 @@ def bit_rows(bits, span, targets, skip_self, before, offsets, out):
                 continue
             # Without i, i the numbers from the source on belong to the next target.
             target = c + (skip_self and c >= source)
-            if word & uint64(1):
-                if low <= target < high:
-                    if n == out.size:
-                        return -1
-                    out[n] = target
-                    n += 1
-                earlier += target < low
             c += 1
+            if word & uint64(1) == 0:
+                continue
+            earlier += target < low
+            if not low <= target < high:
+                continue
+            if n == out.size:
+                return -1
+            out[n] = target
+            n += 1
         before[source - first] = earlier
         offsets[source - first + 1] = n
     return n

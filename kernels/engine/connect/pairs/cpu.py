@@ -39,11 +39,12 @@ def bernoulli_rows(key, span, probability, skip_self, offsets, out):
                 gap = math.log(unit_interval(a, b) if k == 0 else unit_interval(c, d)) * scale
                 # Beyond every target; the gap itself could exceed an integer.
                 j = high if gap >= high else j + 1 + int(gap)
-                if low <= j < high and not (skip_self and j == source):
-                    if count == out.size:
-                        return -1
-                    out[count] = j
-                    count += 1
+                if not low <= j < high or (skip_self and j == source):
+                    continue
+                if count == out.size:
+                    return -1
+                out[count] = j
+                count += 1
         offsets[source - first + 1] = count
     return count
 
