@@ -38,7 +38,7 @@ Record = dict[str, object]
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who runs: a runner, the Python it needs, and its own number of threads (0: the harness's)."""
+    """A simulator to time: its runner, the Python it needs, and its own number of threads (0: the harness's)."""
 
     name: str
     script: Path
@@ -143,16 +143,20 @@ def passed_on(chosen: argparse.Namespace) -> list[str]:
 
 
 def contestants(workload: str, chosen: argparse.Namespace) -> list[Contestant]:
-    """Neurosim and the peers asked for; NEST gets more threads where it could not hold the network otherwise."""
-    # In whole rounds of the threads asked for, so that the cores stay evenly loaded.
-    rounds = math.ceil(WORKLOADS[workload](chosen.scale).synapses / NEST_PER_THREAD / chosen.threads)
-    least = rounds * chosen.threads
-    peers = [PEERS[name] for name in chosen.peers]
-    return [OURS, *(replace(p, threads=least) if p is NEST and least > chosen.threads else p for p in peers)]
+    """Return neurosim and its peers; NEST gets more threads where it could not hold the network otherwise."""
+    # In whole multiples of --threads, so that the cores stay evenly loaded.
+    multiple = math.ceil(WORKLOADS[workload](chosen.scale).synapses / NEST_PER_THREAD / chosen.threads)
+    everyone = [OURS]
+    for name in chosen.peers:
+        peer = PEERS[name]
+        if peer is NEST and multiple > 1:
+            peer = replace(peer, threads=multiple * chosen.threads)
+        everyone.append(peer)
+    return everyone
 
 
 def compare(workload: str, chosen: argparse.Namespace) -> dict[str, Runs]:
-    """Everyone in turn, `--repeats` times."""
+    """Run everyone in turn, `--repeats` times."""
     everyone = contestants(workload, chosen)
     runs = {c.name: Runs() for c in everyone}
     prime(runs[OURS.name], workload, chosen)
@@ -165,7 +169,7 @@ def compare(workload: str, chosen: argparse.Namespace) -> dict[str, Runs]:
 
 
 def summary(runs: Mapping[str, Runs]) -> dict[str, object]:
-    """What `--json` prints: the six figures of everyone, and how much longer each peer took."""
+    """Return what `--json` prints: the six figures of everyone, and how much longer each peer took."""
     medians = {name: r.median() for name, r in runs.items()}
     figures = {name: {k: m[k] for k in FIGURES} if "missing" not in m else m for name, m in medians.items()}
     ours = figures.pop(OURS.name)
@@ -182,7 +186,7 @@ HEADS = ("", *SPEEDS, "spikes/s", "CV", "corr.", "ratio", "disturbed")
 
 
 def table(runs: Mapping[str, Runs], ratio: Mapping[str, float], limit: float) -> list[str]:
-    """The figures for people."""
+    """Return the lines of the table: a row for each contestant, and who is missing."""
     rows = []
     missing = []
     for name, r in runs.items():
@@ -191,6 +195,10 @@ def table(runs: Mapping[str, Runs], ratio: Mapping[str, float], limit: float) ->
             missing.append(f"{name} is missing: {m['missing']}")
             continue
         events = float(m["synaptic_events_per_s"])
+        slower = ""
+        if name in ratio:
+            doubt = "?" if r.disturbed else ""
+            slower = f"{ratio[name]:.1f}{doubt}"
         rows.append(
             [
                 name,
@@ -203,7 +211,7 @@ def table(runs: Mapping[str, Runs], ratio: Mapping[str, float], limit: float) ->
                 f"{m['rate_hz']:.2f}",
                 "-" if m["cv"] is None else f"{m['cv']:.3f}",
                 "-" if m["correlation"] is None else f"{m['correlation']:.3f}",
-                f"{ratio[name]:.1f}{'?' if r.disturbed else ''}" if name in ratio else "",
+                slower,
                 f"{r.disturbed} of {len(r.kept)} ({r.again} run again)",
             ]
         )
@@ -248,7 +256,7 @@ def parse(workload: str, about: str) -> argparse.Namespace:
 
 
 def main(workload: str, about: str) -> int:
-    """The whole of a benchmark script; 1 where neurosim could not run."""
+    """Run a benchmark script; return 1 where neurosim could not run."""
     chosen = parse(workload, about)
     machine = describe(chosen.threads)
     started = time.time()

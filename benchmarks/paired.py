@@ -71,8 +71,14 @@ def accuracy(rows: Rows) -> str:
 
 def compare(first: Rows, second: Rows) -> Paired:
     """Return the paired difference over the runs that both have."""
-    items = first_only = second_only = 0
-    for title in first.keys() & second.keys():
+    titles = first.keys() & second.keys()
+    if not titles:
+        names = [", ".join(sorted(rows)) for rows in (first, second)]
+        raise SystemExit(f"--first, --second: must have rows of one title (got {names[0]}; {names[1]})")
+    items = 0
+    first_only = 0
+    second_only = 0
+    for title in titles:
         tested = first[title]["tested"]
         for one, other in zip(first[title]["runs"], second[title]["runs"], strict=False):
             ours = set(one["wrong"])
