@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-from numba import int64, uint64
+from numba import int64, njit, uint64
+from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
 from ...tools.random import normals, uniforms
@@ -34,8 +36,22 @@ from .reference import (
     Y,
 )
 
-# Events whose random numbers are drawn at a time.
+# Events that pass through a step of the work together.
 PIECE = 1024
+
+
+class Piece(NamedTuple):
+    """Work space for the next `PIECE` events of a recording.
+
+    Attributes:
+        times: seconds at which they are counted.
+        survival: numbers in (0, 1); an event is dropped where its number is below `DROP`.
+        steps: bins of time; -1 for an event that is not counted.
+    """
+
+    times: NDArray[np.float64]
+    survival: NDArray[np.float64]
+    steps: NDArray[np.int64]
 
 
 def bin_events(events, bins, views, keys, out):
@@ -43,25 +59,25 @@ def bin_events(events, bins, views, keys, out):
     if events.ticks.dtype == np.float16:
         # Numba has no half precision: only what is binned is widened, not the whole set.
         events = _gathered(events)
-    # One type for all callers, so that one form is compiled.
+    # One type for all callers, so that one form is compiled; without a limit it is infinite.
     events = events._replace(tick=float(events.tick))
-    bins = bins._replace(dt=float(bins.dt), max_count=float(bins.max_count))
+    bins = bins._replace(dt=float(bins.dt), max_count=float(bins.max_count) or math.inf)
     width = bins.sensor[2]
     lags = np.zeros((len(keys), width))
     for b in np.flatnonzero(views[:, LAG]):
         uniforms(keys[b], 0, LAGS, lags[b])
         lags[b] = views[b, LAG] * (2.0 * lags[b] - 1.0)
-    scratch = np.zeros((2, PIECE)), np.empty(PIECE, np.int64)
+    piece = Piece(times=np.empty(PIECE), survival=np.zeros(PIECE), steps=np.empty(PIECE, np.int64))
     pools = np.empty(math.prod(bins.sensor), np.int64)
     out[:] = 0
     # Normal numbers are two for each event of a recording: those of one recording at a time.
     jittered = np.flatnonzero(views[:, JITTER])
     still = np.flatnonzero(views[:, JITTER] == 0)
-    _bin_events(events, bins, views, keys, still, lags, np.empty(0), scratch, pools, out)
+    _bin_events(events, bins, views, keys, still, lags, np.empty(0), piece, pools, out)
     for b in jittered:
         moved = np.empty(2 * (events.ends[b] - events.begins[b]))
         normals(keys[b], 0, NORMAL, moved)
-        _bin_events(events, bins, views, keys, jittered[jittered == b], lags, moved, scratch, pools, out)
+        _bin_events(events, bins, views, keys, jittered[jittered == b], lags, moved, piece, pools, out)
     for b in np.flatnonzero(views[:, NOISE]):
         _add_noise(keys[b], int(views[b, NOISE]), views[b, NOISE_END], bins, out[:, b])
 
@@ -84,8 +100,7 @@ def _add_noise(key, count, end, bins, out):
     pools = np.floor(added[1::2] * out.shape[1]).astype(np.int64)
     places = steps[steps < len(out)], pools[steps < len(out)]
     np.add.at(out, places, 1)
-    if bins.max_count:
-        out[places] = np.minimum(out[places], bins.max_count)
+    out[places] = np.minimum(out[places], bins.max_count)
 
 
 @compiled(error_model="numpy")  # a division that could raise is no vector instruction
@@ -132,116 +147,142 @@ def _pools_of(view, bins, pools):
 
 
 @compiled
-def _bin_events(events, bins, views, keys, rows, lags, moves, scratch, pools, out):
+def _bin_events(events, bins, views, keys, rows, lags, moves, piece, pools, out):
     """Add the events of recordings `rows` to `out`.
 
     Args:
         lags: float64 [B, width] the time by which each column is late, s.
         moves: [2 * events] normal numbers for the jitter of the one recording; none are read without jitter.
-        scratch: float64 [2, PIECE] and int64 [PIECE].
-        pools: int64 [units].
+        piece: `Piece` to work in.
+        pools: int64 [units], to work in.
     """
-    ticks = events.ticks
-    units = events.units
-    tick = events.tick
-    _, height, width = bins.sensor
-    steps = out.shape[0]
-    plane_units = height * width
-    plane_pools = -(-height // bins.pool[0]) * -(-width // bins.pool[1])
-    top = np.float32(bins.max_count if bins.max_count > 0.0 else np.inf)
-    times = scratch[0][0]
-    survival = scratch[0][1]
-    steps_of = scratch[1]
     for b in rows:
         view = views[b]
-        stretch = view[STRETCH]
-        drop = view[DROP]
-        jitter = view[JITTER]
-        pause = view[PAUSE]
-        pause_end = view[PAUSE_END]
-        later = view[LATER]
-        key = uint64(keys[b])
-        lag = view[LAG]
         begin = events.begins[b]
         end = events.ends[b]
-        # A division of integers takes as long as the rest of an event.
-        listed = jitter == 0.0 and end - begin > pools.size
-        if listed:
+        # A division of integers takes as long as the rest of an event: with many events that of each unit is made once.
+        by_table = view[JITTER] == 0.0 and end - begin > pools.size
+        if by_table:
             _pools_of(view, bins, pools)
         for first in range(begin, end, PIECE):
             last = min(first + PIECE, end)
+            count = last - first
+            _times_of(events, first, last, view, lags[b], piece.times)
+            _steps_of(piece.times[:count], bins.dt, piece.steps)
+            # Without lags the events of a recording are in the order of their steps.
+            is_last = view[LAG] == 0.0 and piece.steps[count - 1] >= out.shape[0]
             # Random numbers of many events are drawn in vectors.
-            if drop > 0.0:
-                uniforms(key, int64(first - begin), int64(KEEP), survival[: last - first])
-            for k in range(last - first):
-                times[k] = (float(ticks[first + k]) * tick + later) * stretch
-            if lag > 0.0:
-                for k in range(last - first):
-                    times[k] += lags[b, units[first + k] % width]
-            _steps_of(times[: last - first], bins.dt, steps_of)
-            for e in range(first, last):
-                step = steps_of[e - first]
-                # Without lags the events of a recording are in the order of their steps.
-                if step >= steps and lag == 0.0:
-                    end = e
-                    break
-                if step < 0 or step >= steps or pause <= times[e - first] < pause_end or survival[e - first] < drop:
-                    continue
-                unit = int(units[e])
-                if listed:
-                    place = pools[unit]
-                else:
-                    rest = unit % plane_units
-                    row, column = _moved(rest // width, rest % width, view, height, width)
-                    if jitter > 0.0:
-                        row += jitter * moves[2 * (e - begin)] if height > 1 else 0.0
-                        column += jitter * moves[2 * (e - begin) + 1]
-                    place = _pool_of(row, column, view, bins)
-                    if place >= 0:
-                        place += unit // plane_units * plane_pools
-                if place >= 0:
-                    out[step, b, place] = min(out[step, b, place] + np.float32(1), top)
-            if end < last:
+            if view[DROP] > 0.0:
+                uniforms(uint64(keys[b]), int64(first - begin), int64(KEEP), piece.survival[:count])
+            _silence(view, piece, count)
+            if by_table:
+                _add_by_table(events.units, first, last, piece.steps, pools, bins, b, out)
+            else:
+                _add_moved(events.units, first, last, piece.steps, view, begin, moves, bins, b, out)
+            if is_last:
                 break
 
 
-@compiled
-def place_entries(begins, ends, steps, units, counts, out):
-    """Fill out [steps, n, units] with the entries `begins` to `ends` of each of n recordings, and zeros elsewhere."""
-    out[:] = 0
-    for b in range(begins.size):
-        for e in range(begins[b], ends[b]):
-            # A batch may be shorter than the one in which a recording was binned, but no event is after its end.
-            if steps[e] < out.shape[0]:
-                out[steps[e], b, units[e]] = counts[e]
+@njit(inline="always")
+def _times_of(events, first, last, view, lags, times):
+    """Fill `times` with the seconds at which events `first` to `last` are counted."""
+    later = view[LATER]
+    stretch = view[STRETCH]
+    for e in range(first, last):
+        times[e - first] = (float(events.ticks[e]) * events.tick + later) * stretch
+    if view[LAG] > 0.0:
+        for e in range(first, last):
+            times[e - first] += lags[events.units[e] % lags.size]
+
+
+@njit(inline="always")
+def _silence(view, piece, count):
+    """Set the step of the first `count` events to -1 where they fall into the pause or are dropped."""
+    drop = view[DROP]
+    pause = view[PAUSE]
+    pause_end = view[PAUSE_END]
+    if drop == 0.0 and pause >= pause_end:
+        return
+    for k in range(count):
+        if pause <= piece.times[k] < pause_end or piece.survival[k] < drop:
+            piece.steps[k] = -1
+
+
+@njit(inline="always")
+def _add_by_table(units, first, last, steps, pools, bins, b, out):
+    """Add events `first` to `last` to recording b; `pools` has the pool of each unit, or -1."""
+    top = np.float32(bins.max_count)
+    for e in range(first, last):
+        step = steps[e - first]
+        if 0 <= step < out.shape[0]:
+            place = pools[units[e]]
+            if place >= 0:
+                out[step, b, place] = min(out[step, b, place] + np.float32(1), top)
+
+
+@njit(inline="always")
+def _add_moved(units, first, last, steps, view, begin, moves, bins, b, out):
+    """Add events `first` to `last` to recording b, which begins with event `begin`, each moved on its own."""
+    _, height, width = bins.sensor
+    plane_units = height * width
+    plane_pools = -(-height // bins.pool[0]) * -(-width // bins.pool[1])
+    jitter = view[JITTER]
+    top = np.float32(bins.max_count)
+    for e in range(first, last):
+        step = steps[e - first]
+        if step < 0 or step >= out.shape[0]:
+            continue
+        unit = int(units[e])
+        rest = unit % plane_units
+        row, column = _moved(rest // width, rest % width, view, height, width)
+        if jitter > 0.0:
+            row += jitter * moves[2 * (e - begin)] if height > 1 else 0.0
+            column += jitter * moves[2 * (e - begin) + 1]
+        place = _pool_of(row, column, view, bins)
+        if place >= 0:
+            place += unit // plane_units * plane_pools
+            out[step, b, place] = min(out[step, b, place] + np.float32(1), top)
 
 
 @compiled
-def list_entries(begins, ends, steps, units, counts, starts, listed, values):
-    """List the entries of `place_entries` by row, a row being a step of one of n recordings, recordings fastest.
+def place_rows(first_rows, lengths, binned, out):
+    """Fill out [steps, n, units] with n recordings, and zeros elsewhere.
 
     Args:
-        starts: [rows + 1] zeros, then the first entry of each row.
-        listed, values: units and counts of the entries, as many as `ends` - `begins` at most; no values are written
-            into an array of none.
+        first_rows, lengths: [n] the first row of each recording, and its rows, one for each of its steps.
+        binned: `ActiveInputs` of the rows of all recordings.
     """
-    # Sorted by counting: sizes of the rows, their sum up to each, then every entry goes to its place.
-    n = begins.size
-    rows = starts.size - 1
-    for b in range(n):
-        for e in range(begins[b], ends[b]):
-            row = steps[e] * n + b
-            if row < rows:
-                starts[row + 1] += 1
-    for row in range(rows):
-        starts[row + 1] += starts[row]
-    places = starts[:-1].copy()
-    for b in range(n):
-        for e in range(begins[b], ends[b]):
-            row = steps[e] * n + b
-            if row < rows:
-                at = places[row]
-                places[row] = at + 1
-                listed[at] = units[e]
-                if values.size:
-                    values[at] = counts[e]
+    out[:] = 0
+    for b in range(lengths.size):
+        for step in range(lengths[b]):
+            row = first_rows[b] + step
+            for k in range(binned.starts[row], binned.starts[row + 1]):
+                out[step, b, binned.units[k]] = binned.values[k] if binned.values.size else 1
+
+
+@compiled
+def list_rows(first_rows, lengths, binned, listed):
+    """Fill `listed`, the `ActiveInputs` of what `place_rows` writes: a row for each recording of each step."""
+    n = lengths.size
+    at = 0
+    listed.starts[0] = 0
+    for i in range(listed.starts.size - 1):
+        step = i // n
+        b = i % n
+        # Behind the end of a recording its rows are empty.
+        if step < lengths[b]:
+            at = _append_row(binned, first_rows[b] + step, listed, at)
+        listed.starts[i + 1] = at
+
+
+@compiled
+def _append_row(binned, row, listed, at):
+    """Copy a row of `binned` to the entries of `listed` from `at` on; return the entry behind the last."""
+    begin = binned.starts[row]
+    size = binned.starts[row + 1] - begin
+    for k in range(size):
+        listed.units[at + k] = binned.units[begin + k]
+    if binned.values.size:
+        for k in range(size):
+            listed.values[at + k] = binned.values[begin + k]
+    return at + size

@@ -14,7 +14,7 @@ from .binning import CHUNK, Binning, EventBatch
 if TYPE_CHECKING:
     from ..layers.linear import SpikeList
 
-# Maximum number of events of recordings that are binned once: 12 bytes an event at most.
+# Maximum number of events of recordings that are binned once: 8 bytes an event at most, and 8 a step.
 MAX_BINNED = 1 << 26
 
 
@@ -41,33 +41,33 @@ class BinnedRecordings:
     """
 
     def __init__(self, binning: Binning, recordings: Recordings) -> None:
-        from ...kernels.layers.spike_linear.lists import listed
+        from ...kernels.layers.spike_linear.lists import ActiveInputs, listed
 
         self.lengths = binning.lengths(recordings.durations)
         self.units = binning.units
         self.labels = recordings.labels
-        steps = []
-        units = []
-        counts = []
         sizes = [np.zeros(1, np.int64)]
+        units = []
+        values = []
         for first in range(0, len(recordings), CHUNK):
             numbers = np.arange(first, min(first + CHUNK, len(recordings)))
-            x = binning.batch(recordings, numbers).x
+            # A row for each step of a recording, the steps of one recording side by side.
+            x = np.ascontiguousarray(binning.batch(recordings, numbers).x.swapaxes(0, 1))
             active = listed(x.reshape(-1, self.units), max_density=1.0)
-            # [recordings, steps]: in the list the recordings of a step lie side by side, here the steps of a recording.
-            begins = active.starts[:-1].reshape(len(x), -1).T
-            lengths = np.diff(active.starts).reshape(len(x), -1).T
-            before = np.cumsum(lengths).reshape(lengths.shape) - lengths
-            order = np.repeat((begins - before).ravel(), lengths.ravel()) + np.arange(len(active.units))
-            steps.append(np.repeat(np.tile(np.arange(len(x), dtype=np.int32), len(numbers)), lengths.ravel()))
-            units.append(active.units[order])
-            counts.append(active.values[order] if len(active.values) else np.ones(len(order), np.float32))
-            sizes.append(lengths.sum(axis=1))
-        self.steps = np.concatenate(steps)
-        self.places = np.concatenate(units)
-        self.counts = np.concatenate(counts)
-        self.offsets = np.cumsum(np.concatenate(sizes))
-        self.is_binary = bool((self.counts == 1).all())
+            # Behind the end of a recording there are no entries, and no rows either.
+            inside = np.arange(x.shape[1]) < self.lengths[numbers, None]
+            sizes.append(np.diff(active.starts)[inside.ravel()])
+            units.append(active.units)
+            values.append(active.values)
+        counted = [each if len(each) else np.ones(len(of), np.float32) for each, of in zip(values, units, strict=True)]
+        all_values = np.concatenate(counted)
+        self._first_rows = np.cumsum(self.lengths) - self.lengths
+        # Without values all entries are 1.
+        self._rows = ActiveInputs(
+            starts=np.cumsum(np.concatenate(sizes)),
+            units=np.concatenate(units),
+            values=all_values[:0] if (all_values == 1).all() else all_values,
+        )
 
     @staticmethod
     def fits(recordings: Recordings) -> bool:
@@ -76,32 +76,33 @@ class BinnedRecordings:
 
     def batch(self, chosen: NDArray[np.int64]) -> EventBatch:
         """Return the `chosen` [n] recordings, with the steps of the longest of them."""
-        from ...kernels.layers.bins.cpu import place_entries
+        from ...kernels.layers.bins.cpu import place_rows
 
         lengths = self.lengths[chosen]
         x = np.empty((int(lengths.max(initial=1)), len(chosen), self.units), np.float32)
-        place_entries(self.offsets[chosen], self.offsets[chosen + 1], self.steps, self.places, self.counts, x)
+        place_rows(self._first_rows[chosen], lengths, self._rows, x)
         labels = np.asarray(self.labels)[chosen]
         return EventBatch(x=x, lengths=lengths, labels=labels, others=labels, shares=np.zeros(len(chosen), np.float32))
 
     def listed(self, chosen: NDArray[np.int64]) -> ListedBatch:
         """Return the entries of `batch` as a list."""
-        from ...kernels.layers.bins.cpu import list_entries
+        from ...kernels.layers.bins.cpu import list_rows
         from ...kernels.layers.spike_linear.lists import ActiveInputs
         from ..layers.linear import SpikeList
 
         lengths = self.lengths[chosen]
-        shape = (int(lengths.max(initial=1)), len(chosen), self.units)
-        begins = self.offsets[chosen]
-        ends = self.offsets[chosen + 1]
-        size = int((ends - begins).sum())
-        starts = np.zeros(shape[0] * shape[1] + 1, np.int64)
-        units = np.empty(size, np.int32)
-        # Without values all entries are 1.
-        values = np.empty(0 if self.is_binary else size, np.float32)
-        list_entries(begins, ends, self.steps, self.places, self.counts, starts, units, values)
+        first_rows = self._first_rows[chosen]
+        starts, _, values = self._rows
+        size = int((starts[first_rows + lengths] - starts[first_rows]).sum())
+        steps = int(lengths.max(initial=1))
+        active = ActiveInputs(
+            starts=np.empty(steps * len(chosen) + 1, np.int64),
+            units=np.empty(size, np.int32),
+            values=np.empty(size if len(values) else 0, np.float32),
+        )
+        list_rows(first_rows, lengths, self._rows, active)
         return ListedBatch(
-            x=SpikeList(ActiveInputs(starts, units[: starts[-1]], values[: starts[-1]]), shape),
+            x=SpikeList(active, (steps, len(chosen), self.units)),
             lengths=lengths,
             labels=np.asarray(self.labels)[chosen],
         )
