@@ -298,6 +298,7 @@ def test_a_batch_is_computed_where_the_network_is(design: NetworkSpec) -> None:
     """The stand-in for a card has no values: a tensor that is left on the CPU, or asked for, is an error there."""
     made = trainer(design=design)
     made.net.to("meta")
+    made._device = torch.device("meta")
     found = made._backward(np.arange(6), slice(0, 4))
     assert found.is_meta and all(p.grad is not None and p.grad.is_meta for p in made.net.parameters())
 

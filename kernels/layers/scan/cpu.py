@@ -298,8 +298,10 @@ def _tensor(x, shape):
 
 def _by_lane(c, current):
     by_unit = c.detach().numpy()[:, None]
+    by_lane = np.empty((len(c), *current.shape[1:]), by_unit.dtype)
     # `np.tile` takes four times as long for the constants of a small layer.
-    return np.broadcast_to(by_unit, (len(c), *current.shape[1:])).reshape(len(c), -1)
+    by_lane[:] = by_unit
+    return by_lane.reshape(len(c), -1)
 
 
 def _stored(x, state, keep):

@@ -122,10 +122,10 @@ class NeuronLayer(Stateful):
         name = type(self).__name__
         good = x.ndim in (2, 3) and x.shape[-1] == self.units and len(x) > 0 and x.is_floating_point()
         require(good, name, f"input must be [T, B, {self.units}] or [T, {self.units}], T > 0, floating", tuple(x.shape))
+        start = self.start(x)
         if state is None:
-            state = self.start(x)
-        shape = self.start(x[:1]).shape
-        require(state.shape == shape, name, f"state must be {list(shape)}", tuple(state.shape))
+            state = start
+        require(state.shape == start.shape, name, f"state must be {list(start.shape)}", tuple(state.shape))
         # The kernel takes a batch: one recording is a batch of one.
         if x.ndim == 2:
             out, state = self._run(x[:, None], state[:, None])

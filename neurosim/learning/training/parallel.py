@@ -43,8 +43,7 @@ class Team:
 
     def share(self, items: NDArray[np.int64]) -> slice:
         """Return this process's part of a batch: consecutive items, of nearly equal number for each process."""
-        edges = np.linspace(0, len(items), self.size + 1).round().astype(int)
-        return slice(int(edges[self.rank]), int(edges[self.rank + 1]))
+        return slice(round(len(items) * self.rank / self.size), round(len(items) * (self.rank + 1) / self.size))
 
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over the processes."""

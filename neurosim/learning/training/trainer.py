@@ -93,6 +93,7 @@ class Trainer:
         require(alone, "NetworkSpec.normalise", "must be false with several processes, which share a batch", True)
         self.state = TrainingState()
         self._layer_seconds = 0.0
+        self._device = device_of(net)
         self._binned = _binned_once(binning, train, self.augment)
         self._validated = None if validation is None else _binned_once(binning, validation, Augment())
         # Only matrices decay: a bias, a threshold or a time constant has its own scale.
@@ -110,7 +111,7 @@ class Trainer:
             self.best_weights, self.state = read_checkpoint(checkpoint, net, self.optimiser)
         else:
             first = self.binning.batch(train, self._batches(0)[0])
-            net.calibrate(torch.from_numpy(first.x).to(device_of(net)))
+            net.calibrate(torch.from_numpy(first.x).to(self._device))
 
     def __repr__(self) -> str:
         epochs = f"epoch {self.state.epoch} of {self.spec.epochs}"
@@ -138,9 +139,10 @@ class Trainer:
 
         Each process works on its share, and all get the gradient of the batch.
         """
-        self.optimiser.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = None
         share = self.team.share(chosen)
-        sums = torch.zeros(3, device=device_of(self.net))
+        sums = torch.zeros(3, device=self._device)
         # A last, small batch may hold nothing for this process.
         if len(chosen[share]):
             sums = self._backward(chosen, share)
@@ -157,9 +159,8 @@ class Trainer:
         """Add the gradient of a share of a batch; return its parts of loss, hits and rate."""
         batch = self._batch(chosen[share])
         draws = rng_key(self.seed, "training", "dropout", str(self.state.step)) >> 1
-        device = device_of(self.net)
-        x, lengths, labels = tensors_of(batch, device)
-        masks = [mask[share].to(device) for mask in self.net.dropout(len(chosen), draws)]
+        x, lengths, labels = tensors_of(batch, self._device)
+        masks = [mask[share].to(self._device) for mask in self.net.dropout(len(chosen), draws)]
         # Walks through all modules, and only an evaluation changes it.
         if not self.net.training:
             self.net.train()
@@ -191,7 +192,7 @@ class Trainer:
 
     def _of_binned(self, binned: BinnedRecordings, chosen: NDArray[np.int64]) -> EventBatch | ListedBatch:
         """Return the `chosen` recordings, as a list of their entries where the network takes one."""
-        if self.net.takes_lists and device_of(self.net).type == "cpu":
+        if self.net.takes_lists and self._device.type == "cpu":
             return binned.listed(chosen)
         return binned.batch(chosen)
 
