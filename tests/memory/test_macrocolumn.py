@@ -15,6 +15,7 @@ from neurosim.base import CapacityWarning, NeurosimFormatError, NeurosimInputErr
 from neurosim.data import read_state, write_state
 from neurosim.kernels.memory.macrocolumn import cpu as kernel
 from neurosim.kernels.memory.macrocolumn import reference
+from neurosim.kernels.memory.macrocolumn.sums import sum_of, sums
 from neurosim.memory import SDR, Hierarchy, Level, Macrocolumn, Permanence, Selection, patches, scattered
 from neurosim.memory.macrocolumn.run import draw_keys
 from neurosim.memory.macrocolumn.saved import load, save
@@ -163,7 +164,7 @@ def test_sums_are_those_of_the_bits() -> None:
     weights = chance.integers(0, 2**64, (3, 37), np.uint64)
     active = chance.integers(0, 2**64, 3, np.uint64)
     out = np.empty(37, np.int32)
-    kernel.sums(weights, active, out)
+    sums(weights, active, out)
     assert out.tolist() == reference.sums_reference(weights, active).tolist()
 
 
@@ -173,7 +174,7 @@ def test_sums_above_the_number_of_afferents_have_the_evidence_of_all() -> None:
     active = np.array([0b1000_0100_0001], np.uint64)
     total = np.empty(12, np.int32)
     values = np.full(65, np.nan)
-    kernel._sum(weights, active, 2, 1.0, 1.5, total, values, np.uint64(7), np.zeros(5, np.int64))
+    sum_of(weights, active, 2, 1.0, 1.5, total, values, np.uint64(7), np.zeros(5, np.int64))
     assert total.tolist() == [3] * 12 and values[:4].tolist() == [0.0, 0.5**1.5, 1.0, 1.0]
 
 
