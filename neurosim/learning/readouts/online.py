@@ -16,9 +16,11 @@ from ...base.rules import Fraction, Positive, Rule
 from ...memory.dendrites.inputs import integer
 from ...network.neurons.base import LATER
 from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
+from .class_errors import label_error, reward_error
 from .features import INPUT, Features, feature_rules
-from .lateral import MAX_WEIGHT, LateralCircuit, LateralState
+from .lateral import LateralCircuit, LateralState
 from .linear import MAX_SCORE, score_names
+from .online_weights import OnlineWeights
 
 LABEL = "label"
 REWARD = "reward"
@@ -28,9 +30,6 @@ ERRORS = ("linear", "softmax")
 # Units of the receptor "reward".
 WRONG = 0
 RIGHT = 1
-# Fraction of the power of an item that is added to the power of its projection: items that lie nearly in the old
-# subspace take no huge steps.
-STEP_FLOOR = 1e-3
 # Maximum number of features with a weight for each pair: 2 GB.
 MAX_PAIRED = 2**14
 
@@ -189,14 +188,18 @@ class OnlineState(WindowState):
         self.model = model
         self.features = Features(model._rules)  # type: ignore[attr-defined]
         size = len(self.features.x)
-        self.weights: NDArray[np.float32] = np.zeros((model.classes, size), np.float32)
+        self.weights = OnlineWeights(
+            model.classes,
+            size,
+            learning_rate=model.learning_rate,
+            normalised=model.normalised,
+            input_rates=model.input_rates,
+            penalty=model.penalty,
+        )
         self.scores: NDArray[np.float64] = np.zeros(model.classes)
         # Whether weights have changed since `scores` were computed: most recordings end with their label.
         self._stale = False
         self.seen: NDArray[np.bool_] = np.zeros(model.classes, np.bool_)
-        self.power: NDArray[np.float64] = np.zeros(size if model.input_rates else 0)
-        paired = size if model.penalty else 0
-        self.pairs: NDArray[np.float64] = np.eye(paired) / (model.penalty or 1.0)
         if model.lateral is None:
             self.lateral = None
         else:
@@ -231,7 +234,7 @@ class OnlineState(WindowState):
         if learn and self.features.window == 0:
             self._untaught = True
         changed, delta = self.features.arrive(arrivals[INPUT])
-        respond(self.weights, changed, delta, self.scores)
+        respond(self.weights.w, changed, delta, self.scores)
         operations = len(changed) * self.model.classes
         lateral = np.empty(0, np.int64)
         spikes = 0
@@ -271,33 +274,26 @@ class OnlineState(WindowState):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         self._rescore()
-        arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
-        if self.model.input_rates:
-            arrays["power"] = self.power
-        if self.model.penalty:
-            arrays["pairs"] = self.pairs
-        copies = {name: array.copy() for name, array in arrays.items()}
-        copies["counters"] = np.array([self._recordings, self._items], np.int64)
+        own = {
+            "scores": self.scores.copy(),
+            "seen": self.seen.copy(),
+            "counters": np.array([self._recordings, self._items], np.int64),
+        }
         if self.lateral is None:
             lateral = {}
         else:
-            lateral = self.lateral.arrays()
-        return copies | self.features.arrays() | {f"lateral.{name}": array for name, array in lateral.items()}
+            lateral = {f"lateral.{name}": array for name, array in self.lateral.arrays().items()}
+        return self.weights.arrays() | own | self.features.arrays() | lateral
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        weights = array_of(arrays, "weights", like=self.weights, low=-MAX_WEIGHT, high=MAX_WEIGHT)
         scores = array_of(arrays, "scores", like=self.scores, low=-MAX_SCORE, high=MAX_SCORE)
         seen = array_of(arrays, "seen", self.seen)
         counters = array_of(arrays, "counters", like=np.zeros(2, np.int64), low=0, high=MAX_COUNT)
-        if self.model.input_rates:
-            self.power[:] = array_of(arrays, "power", like=self.power, low=0.0, high=MAX_SCORE)
-        if self.model.penalty:
-            self.pairs[:] = array_of(arrays, "pairs", like=self.pairs, low=-MAX_SCORE, high=MAX_SCORE)
+        self.weights.restore(arrays)
         if self.lateral is not None:
             own = {n.removeprefix("lateral."): array for n, array in arrays.items() if n.startswith("lateral.")}
             self.lateral.restore(own)
         self.features.restore(arrays)
-        self.weights[:] = weights
         self.scores[:] = scores
         self.seen[:] = seen
         self._recordings, self._items = map(int, counters)
@@ -308,9 +304,9 @@ class OnlineState(WindowState):
         model = self.model
         inputs = self.features.rules.inputs
         if self.lateral is None:
-            rows = [self.weights]
+            rows = [self.weights.w]
         else:
-            rows = [self.weights, self.lateral.rows[: self.lateral.end]]
+            rows = [self.weights.w, self.lateral.rows[: self.lateral.end]]
         units = sum(map(len, rows))
         return totals.layer(
             name,
@@ -324,7 +320,7 @@ class OnlineState(WindowState):
             dense_operations=inputs * units,
             membranes=units,
             state_bytes=8 * (units + len(self.features.x)),
-            parameter_bytes=self.weights.nbytes + self.power.nbytes + self.pairs.nbytes + model.lateral_bytes,
+            parameter_bytes=self.weights.nbytes + model.lateral_bytes,
             state_bits=64,
             weight_type="float",
         )
@@ -359,94 +355,27 @@ class OnlineState(WindowState):
         if not len(units):
             return 0
         name = self._teacher
+        kind = self.model.error
         require(len(units) == 1, f"OnlineReadout: receptor '{name}'", "must get one unit in a window", units.tolist())
         self._untaught = False
         self._items += 1
         if name == LABEL:
-            error = self._delta(int(units[0]))
+            label = int(units[0])
+            self.seen[label] = True
+            error = label_error(self.scores, label, self.seen, kind)
         else:
-            error = self._reward(bool(units[0] == RIGHT), winner)
-        return self._change(error)
-
-    def _delta(self, label: int) -> NDArray[np.float64]:
-        """Return e = t - s, or t - p with "softmax"."""
-        self.seen[label] = True
-        target = np.zeros(self.model.classes)
-        target[label] = 1.0
-        if self.model.error == "linear":
-            return target - self.scores
-        return target - _softmax(self.scores, self.seen)
-
-    def _reward(self, right: bool, winner: int) -> NDArray[np.float64]:
-        """Return e of the winner, 0 for other classes: +-1 - s, or with "softmax" 1 - p if right, else -p."""
-        error = np.zeros(self.model.classes)
-        if self.model.error == "linear":
-            target = 1.0 if right else -1.0
-            error[winner] = target - self.scores[winner]
-        else:
-            every = np.ones(self.model.classes, np.bool_)
-            error[winner] = right - _softmax(self.scores, every)[winner]
-        return error
+            error = reward_error(self.scores, winner, bool(units[0] == RIGHT), kind)
+        x = self.features.x
+        # A recording without a spike teaches nothing.
+        if not x.any():
+            return 0
+        self._stale = True
+        return self.weights.change(x, error, self.lateral)
 
     def _rescore(self) -> None:
         """Compute the scores anew if weights have changed."""
         from ...kernels.memory.readout.cpu import product
 
         if self._stale:
-            product(self.weights, self.features.x, self.scores)
+            product(self.weights.w, self.features.x, self.scores)
             self._stale = False
-
-    def _change(self, error: NDArray[np.float64]) -> int:
-        """Change W by step e r^T; return the number of synapses that answered or fed back."""
-        from ...kernels.memory.readout.cpu import change
-
-        x = self.features.x
-        power = float(np.square(x, dtype=np.float64).sum())
-        if not power:
-            return 0
-        if self.model.penalty:
-            return self._change_pairs(error)
-        # r: x, or x - H_old^T H_old x.
-        if self.lateral is None:
-            residual = x.astype(np.float64)
-            operations = 0
-        else:
-            residual, operations = self.lateral.residual(x)
-        step = self.model.learning_rate
-        direction = residual
-        if self.model.input_rates:
-            # r = g x, g_i = 1 / sum x_i^2
-            self.power += np.square(residual)
-            direction = np.divide(residual, self.power, out=np.zeros_like(residual), where=residual != 0.0)
-            # No circuit takes a part of the item away, so r.x needs no floor.
-            power = 0.0
-        if self.model.normalised:
-            # learning_rate / r.x; r.x of a projection is |r|^2
-            step /= float((direction * residual).sum()) + STEP_FLOOR * power
-        change(self.weights, error, step, direction)
-        self._stale = True
-        if self.lateral is None:
-            return operations
-        return operations + self.lateral.learn(x, residual)
-
-    def _change_pairs(self, error: NDArray[np.float64]) -> int:
-        """Change W and P by recursive least squares; return the number of synapses that answered."""
-        from ...kernels.memory.readout.cpu import change, relate, unlearn
-
-        x = self.features.x
-        # k = P x
-        answers = np.empty(len(x))
-        relate(self.pairs, x, answers)
-        total = 1.0 + float(answers @ x)
-        # W += e k^T / (1 + k.x)
-        change(self.weights, error, 1.0 / total, answers)
-        # P -= k k^T / (1 + k.x)
-        unlearn(self.pairs, answers, total)
-        self._stale = True
-        return int(np.count_nonzero(x)) * len(x)
-
-
-def _softmax(scores: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return probabilities of the classes `among`, 0 for others."""
-    powers = np.where(among, np.exp(scores - scores[among].max()), 0.0)
-    return powers / powers.sum()
