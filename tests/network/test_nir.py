@@ -288,6 +288,38 @@ def test_currents_that_step_by_eulers_method() -> None:
     assert np.array_equal(found.to_grid(dt), np.array(expected)) and found.counts().sum() > 20  # type: ignore[union-attr]
 
 
+def test_a_graph_that_counts_steps_and_resets_by_subtraction() -> None:
+    """As sinabs' IAF: what is above the threshold stays, and a bias comes in every step."""
+    weight = RNG.normal(0.5, 0.5, (5, 4))
+    bias = RNG.uniform(-0.1, 0.1, 5)
+    graph = chain(library.Affine(weight, bias), library.IF(r=np.ones(5), v_threshold=np.ones(5)))
+    grid = (RNG.random((200, 4)) < 0.2).astype(int)
+    steps, units = np.nonzero(grid)
+    spikes = Spikes(steps * 1.0, units, 4, 200.0)
+    expected = {}
+    for reset in ("subtract", "value"):
+        v = np.zeros(5)
+        fired = []
+        for arrived in np.concatenate([np.zeros((1, 4)), grid[:-1]]):
+            v = v + weight @ arrived + bias
+            fired.append(v > 1)
+            v = v - (v > 1) if reset == "subtract" else np.where(v > 1, 0.0, v)
+        expected[reset] = np.array(fired)
+        found = simulate(from_nir(graph, 1.0, reset=reset, min_delay=1.0), spikes, clock=1.0).spikes["n1"]
+        assert np.array_equal(found.to_grid(1.0), expected[reset])
+    assert not np.array_equal(expected["subtract"], expected["value"])
+    with pytest.raises(NeurosimInputError, match=r"from_nir.reset: unknown name 'zero'"):
+        from_nir(graph, 1.0, reset="zero")
+    with pytest.raises(NeurosimInputError, match=r"from_nir.min_delay: must be > 0 s \(got 0\)"):
+        from_nir(graph, 1.0, min_delay=0)
+
+
+def test_a_step_longer_than_a_time_constant_is_said() -> None:
+    graph = chain(library.Linear(np.eye(4)), plain("LIF", 4, 1e-3, tau=np.full(4, 6e-4)))
+    with pytest.warns(GuessWarning, match=r"from_nir.dt: 0.001 s is longer than tau_mem of 'n1', 0.0006 s"):
+        from_nir(graph, 1e-3)
+
+
 def test_integration_is_named() -> None:
     graph = chain(library.Linear(np.eye(4)), plain("LIF", 4, 1e-3, tau=np.full(4, 1e-3)))
     with pytest.raises(NeurosimInputError, match=r"LIF 'n1'.tau_mem: must be > the step of 0.001 s by Euler's method"):

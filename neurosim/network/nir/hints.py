@@ -1,4 +1,4 @@
-"""Warn, where a network is made from a graph, of a step at which the graph may stay silent."""
+"""Warn, where a network is made from a graph, of a step that is not the graph's."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def warn_if_silent(models: Mapping[str, Any], jumps: Mapping[str, NDArray[np.flo
         others = ""
     text = (
         f"from_nir.dt: at {dt:g} s, a spike of every input of '{name}'{others} at once leads its most driven unit "
-        f"{100 * share:.2g} % of the way to its threshold: it may stay silent. If the time constants of the graph "
-        "count steps, or its spikes have unit area (sinabs), give dt=1.0"
+        f"{100 * share:.2g} % of the way to its threshold: it may stay silent. If its spikes have unit area, give "
+        "dt=1.0; if its time constants count steps (sinabs), min_delay=1.0 too, and run it at a clock of 1 s"
     )
     warnings.warn(text, GuessWarning, stacklevel=3)
 
@@ -53,3 +53,28 @@ def _share(model: Any, up: NDArray[np.float64]) -> float:
     # A weight of CubaLIF moves its current, which moves the membrane by at most r times as much.
     gain = model.r if hasattr(model, "tau_syn") else 1.0
     return float(np.max(up * gain / np.where(way > 0, way, np.inf), initial=0.0))
+
+
+def warn_if_short(models: Mapping[str, Any], dt: float) -> None:
+    """Warn of a time constant that is shorter than a step, within which a spike's current would be over.
+
+    Args:
+        models: by name of the node, its neuron.
+        dt: duration of a spike of the graph, s.
+    """
+    # As above: with dt = 1 s a spike has no duration.
+    if dt >= 1.0:
+        return
+    taus = [
+        (float(np.min(getattr(model, name))), node, name)
+        for node, model in models.items()
+        for name in ("tau_mem", "tau_syn")
+        if hasattr(model, name)
+    ]
+    tau, node, name = min(taus, default=(dt, "", ""))
+    if tau < dt:
+        text = (
+            f"from_nir.dt: {dt:g} s is longer than {name} of '{node}', {tau:.3g} s: the graph was written with a "
+            "shorter step; give that one (snnTorch writes graphs of 1e-4 s)"
+        )
+        warnings.warn(text, GuessWarning, stacklevel=3)

@@ -24,13 +24,20 @@ from ..synapses.convolution import Convolution
 from ..synapses.patterns import AllToAll, FromList, OneToOne
 from .files import read
 from .flat import flatten
-from .hints import warn_if_silent
+from .hints import warn_if_short, warn_if_silent
 from .models import PARAMETERS, Cell, cell
 from .paths import SignalPath, SignalPaths
 from .transforms import pair
 
 
-def from_nir(graph: Any, dt: float | None = None, *, integration: str | None = None) -> Network:
+def from_nir(
+    graph: Any,
+    dt: float | None = None,
+    *,
+    integration: str | None = None,
+    reset: str | None = None,
+    min_delay: float | None = None,
+) -> Network:
     """Return the network of a `nir.NIRGraph` or of a file of one.
 
     Input nodes become spike sources and neurons populations, both with the node's name. A spike reaches the next
@@ -40,10 +47,13 @@ def from_nir(graph: Any, dt: float | None = None, *, integration: str | None = N
     Args:
         graph: the graph, or the path of a file, which is read strictly.
         dt: duration of a spike's current of 1, s: the step of the program that wrote the graph, and the shortest
-            delay. None: the value in the graph's metadata. With 1.0 a spike has unit area, as a Dirac pulse, and
-            delays are at least 1 ms.
+            delay. None: the value in the graph's metadata. With 1.0 a spike has unit area, as a Dirac pulse.
         integration: "exact", or "euler" for the numbers of programs that step by Euler's method (Norse, sinabs,
             snnTorch's Leaky); these hold at a clock of `dt`. None: the value in the graph's metadata, else "exact".
+        reset: what a spike does where a node's metadata do not say it: "value", NIR's v = v_reset, or "subtract",
+            v -= v_threshold - v_reset, which NIR cannot say and sinabs does. None: "value".
+        min_delay: shortest delay, s. None: `dt`, or 1 ms where that is 1.0. A graph whose times count steps (sinabs)
+            has dt=1.0, min_delay=1.0, and runs at a clock of 1 s: a step lasts a second.
 
     Raises:
         NeurosimInputError: a node that cannot run; shapes that do not fit; no `dt`; a time constant that is no longer
@@ -55,9 +65,12 @@ def from_nir(graph: Any, dt: float | None = None, *, integration: str | None = N
     flat = flatten(graph)
     step = _step(graph, dt)
     # With dt = 1 s a spike is a Dirac pulse, and the shortest delay is 1 ms.
-    shortest = 1e-3 if step == 1.0 else step
+    if min_delay is None:
+        min_delay = 1e-3 if step == 1.0 else step
+    require(math.isfinite(min_delay) and min_delay > 0, "from_nir.min_delay", "must be > 0 s", min_delay)
     euler = lookup({"exact": False, "euler": True}, _integration(graph, integration), "from_nir.integration")
-    return _Loader(SignalPaths(flat), step, shortest, euler).network()
+    soft = lookup({"value": False, "subtract": True}, reset or "value", "from_nir.reset")
+    return _Loader(SignalPaths(flat), step, min_delay, euler, soft).network()
 
 
 def _metadata(graph: Any) -> Mapping[str, Any]:
@@ -93,12 +106,14 @@ class _Loader:
         dt: duration of a spike's current of 1, s.
         shortest: shortest delay, s.
         euler: whether parameters are those of Euler's method.
+        soft: whether a spike subtracts the threshold where a node does not say.
     """
 
     paths: SignalPaths
     dt: float
     shortest: float
     euler: bool
+    soft: bool
 
     def network(self) -> Network:
         nodes = self.paths.graph.nodes
@@ -127,6 +142,7 @@ class _Loader:
             else:
                 jumps[target] += factor * np.ravel(path.matrix.maximum(0).sum(axis=1))
         warn_if_silent(models, jumps, self.dt)
+        warn_if_short(models, self.dt)
         # A projection has the name of its linear nodes if that is unique, else also its ends.
         chains = Counter(self.chain(path) for _, path, _ in routes)
         for target, path, factor in routes:
@@ -143,7 +159,7 @@ class _Loader:
 
     def cell(self, name: str, node: Any, bias: NDArray[np.float64]) -> Cell:
         try:
-            return cell(node, self.paths.title(name), bias.size, bias, self.dt, euler=self.euler)
+            return cell(node, self.paths.title(name), bias.size, bias, self.dt, euler=self.euler, soft=self.soft)
         except NeurosimError as error:
             text = str(error)
             if not text.startswith(self.paths.title(name)):

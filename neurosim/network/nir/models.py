@@ -45,11 +45,21 @@ class Cell:
     initial: dict[str, NDArray[np.float64] | float] = field(default_factory=dict)
 
 
-def cell(node: Any, title: str, size: int, bias: NDArray[np.float64], dt: float, *, euler: bool = False) -> Cell:
+def cell(
+    node: Any,
+    title: str,
+    size: int,
+    bias: NDArray[np.float64],
+    dt: float,
+    *,
+    euler: bool = False,
+    soft: bool = False,
+) -> Cell:
     """Return the population of a neuron node of `size` units with the constant input `bias`.
 
     Args:
         euler: with constants whose exact step of `dt` is Euler's step of the node's.
+        soft: a spike subtracts the threshold, where the node's metadata do not say it.
 
     Raises:
         NeurosimInputError: a parameter of another shape, or that breaks its rule.
@@ -60,8 +70,8 @@ def cell(node: Any, title: str, size: int, bias: NDArray[np.float64], dt: float,
         if name.startswith("tau"):
             require(bool((each > 0).all()), f"{title}.{name}", "must be > 0 s", each.min())
     hold = _numbers(node.metadata.get("t_refractory", 0.0), f"{title} t_refractory", size)
-    soft = _numbers(node.metadata.get("soft_reset", 0.0), f"{title} soft_reset", size)
-    converted = _MAKE[kind](values, bias, dt, hold, bool(np.any(soft)))
+    stated = _numbers(node.metadata.get("soft_reset", float(soft)), f"{title} soft_reset", size)
+    converted = _MAKE[kind](values, bias, dt, hold, bool(np.any(stated)))
     if euler:
         return Cell(_of_euler(converted.model, title, dt), converted.factor, converted.initial)
     return _exactly(converted, node, title, values, bias, dt)
