@@ -231,7 +231,7 @@ def test_discrete_reference_of_other_programs() -> None:
 
 @pytest.mark.parametrize("told", [False, True])
 def test_the_numbers_of_programs_that_step_by_eulers_method(told: bool) -> None:
-    """v += dt / tau (v_leak - v + r i), as in snnTorch and sinabs; the graph's metadata may say so."""
+    """v += dt / tau (v_leak - v + r i), as in snnTorch and SpikingJelly; the graph's metadata may say so."""
     dt = 1e-3
     tau = 0.005
     r = 3.0

@@ -141,9 +141,11 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
         return load_model(built, stored, PTH, where).eval()
     _refuse_adapter(folder)
     config = read_about(folder)
-    kind = config.get("model_type")
-    rule = "must name the kind of model; fetch the checkpoint's own config.json"
-    require(isinstance(kind, str), f"{folder / 'config.json'}: model_type", rule, kind)
+    if not isinstance(kind := config.get("model_type"), str):
+        raise NeurosimInputError(
+            f"{folder / 'config.json'}: model_type: must name the kind of model (got {kind!r:.40}); fetch the "
+            "checkpoint's own config.json"
+        )
     stored = read_headers(folder)
     where = f"{folder / 'config.json'}"
     # Our own folders need no names changed, and are read with the bits that they were saved with.

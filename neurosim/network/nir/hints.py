@@ -75,6 +75,6 @@ def warn_if_short(models: Mapping[str, Any], dt: float) -> None:
     if tau < dt:
         text = (
             f"from_nir.dt: {dt:g} s is longer than {name} of '{node}', {tau:.3g} s: the graph was written with a "
-            "shorter step; give that one (snnTorch writes graphs of 1e-4 s)"
+            "shorter step; give that one (1e-4 s of snnTorch, SpikingJelly)"
         )
         warnings.warn(text, GuessWarning, stacklevel=3)

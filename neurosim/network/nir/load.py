@@ -48,8 +48,8 @@ def from_nir(
         graph: the graph, or the path of a file, which is read strictly.
         dt: duration of a spike's current of 1, s: the step of the program that wrote the graph, and the shortest
             delay. None: the value in the graph's metadata. With 1.0 a spike has unit area, as a Dirac pulse.
-        integration: "exact", or "euler" for the numbers of programs that step by Euler's method (Norse, sinabs,
-            snnTorch's Leaky); these hold at a clock of `dt`. None: the value in the graph's metadata, else "exact".
+        integration: "exact", or "euler" for the numbers of programs that step by Euler's method (Norse, snnTorch's
+            Leaky, SpikingJelly); these hold at a clock of `dt`. None: the value in the graph's metadata, else "exact".
         reset: what a spike does where a node's metadata do not say it: "value", NIR's v = v_reset, or "subtract",
             v -= v_threshold - v_reset, which NIR cannot say and sinabs does. None: "value".
         min_delay: shortest delay, s. None: `dt`, or 1 ms where that is 1.0. A graph whose times count steps (sinabs)
