@@ -171,7 +171,10 @@ def read_joint(table, request, rows, sums):
 
 
 def read_packed(table, request, rows, sums):
-    """Add the weights of rows of JOINT, whose targets are bits of words of 32 slots, to sums[target]."""
+    """Add the weights of rows of JOINT, whose targets are bits of words of 32 slots, to sums[target].
+
+    The sums begin at a cache line, and their number is a multiple of 32: those of a word are read and written together.
+    """
     request[SUMMED] = 1
     weight = vector(request[WEIGHT], 1, sums.dtype.type(0))[0]
     low = request[BEGIN_BLOCK] * request[BLOCK_SLOTS]
