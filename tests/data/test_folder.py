@@ -16,6 +16,8 @@ from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissi
 from neurosim.data import catalog, write
 from neurosim.data.folder.folder import Folder, open_folder
 from neurosim.data.folder.images import FolderImages, read_image
+from neurosim.data.folder.items import find_items
+from neurosim.data.folder.options import FolderOptions
 from neurosim.data.saccades import ImageCamera
 
 SHAPE = (2, 9, 12)
@@ -307,6 +309,19 @@ def test_pictures_are_read_as_viewers_show_them(tmp_path: Path) -> None:
         plain.save(tmp_path / name, save_all=True, append_images=[Image.fromarray(255 - grey)])
         with pytest.raises(NeurosimFormatError, match=f"{name}: .*it holds 2 pictures, an animation or pages"):
             read_image(tmp_path / name, None)
+
+
+def test_links_to_files_that_are_not_there_are_said(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "lost.csv").symlink_to(tmp_path / "nowhere.csv")
+    with pytest.raises(NeurosimMissingError, match=r"holds 2 links to files that are not there, e\.g\. lost\.csv"):
+        find_items(tmp_path, FolderOptions())
+    for label in ("a", "b"):
+        (tmp_path / label / "0.csv").write_text("t,x,y,p\n1,0,0,1\n")
+    listing = find_items(tmp_path, FolderOptions())
+    assert [item.path.name for item in listing.items] == ["0.csv", "0.csv"]
+    assert "left out: 2 links to files that are not there, e.g. lost.csv" in listing.remarks
 
 
 def test_a_picture_of_one_grey_gives_no_events() -> None:

@@ -161,6 +161,7 @@ def _from_folders(root: Path) -> Listing:
     items = []
     remarks = []
     strange = []
+    lost: list[Path] = []
     empty = []
     # By class the names of the folders, and of files of one word, in its folder, see `_exchanged`.
     inner: dict[str, set[str]] = {}
@@ -170,6 +171,7 @@ def _from_folders(root: Path) -> Listing:
         for folder in _folders_in(parent):
             label = printable(folder.name)
             files = _all_files(folder)
+            lost += _broken_links(folder)
             recordings = [path for path in files if _is_recording(path)]
             strange += [path for path in files if path not in recordings]
             if not recordings:
@@ -185,6 +187,9 @@ def _from_folders(root: Path) -> Listing:
     columns = other_columns(root)
     if columns is not None and len({item.label for item in items}) < 2:
         raise NeurosimFormatError(columns)
+    if not items and lost:
+        rule = f"holds {counted(len(lost), 'link')} to files that are not there, e.g. {printable(lost[0].name)}"
+        raise NeurosimMissingError(f"{root}: {rule}; fetch their content, as with git annex get")
     if not items:
         raise NeurosimMissingError(_nothing(root, strange))
     beside = [path for path in _files_in(root) if _is_recording(path)]
@@ -199,6 +204,9 @@ def _from_folders(root: Path) -> Listing:
         remarks.append(
             f"left out: {counted(len(strange), 'file')} of unknown formats, e.g. {printable(strange[0].name)}"
         )
+    if lost:
+        example = printable(lost[0].name)
+        remarks.append(f"left out: {counted(len(lost), 'link')} to files that are not there, e.g. {example}")
     if not inner_splits:
         remarks += _exchanged(inner)
     if empty:
@@ -280,6 +288,11 @@ def _all_files(folder: Path) -> list[Path]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     hidden = {path for path in files if any(part.startswith(".") for part in path.relative_to(folder).parts)}
     return sorted(path for path in files if path not in hidden)
+
+
+def _broken_links(folder: Path) -> list[Path]:
+    """Return the links below a folder to files that are not there, as a data set's whose content was not fetched."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() and not path.exists())
 
 
 def _folders_in(folder: Path) -> list[Path]:
