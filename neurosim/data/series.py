@@ -25,9 +25,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
-from ..base.errors import GuessWarning, NeurosimFormatError, require
+from ..base.errors import GuessWarning, NeurosimFormatError, NeurosimMissingError, require
 from . import month_table
 from .cells import MISSING, check_sign, is_number, number_of, plain_number
 from .moments import (
@@ -278,3 +279,21 @@ def decode_text(content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace")
+
+
+def require_table(path: Path, choice: str) -> None:
+    """Raise unless a table is at `path`.
+
+    Args:
+        choice: what to give instead, an example first.
+
+    Raises:
+        NeurosimMissingError: it is a folder, or nothing is there.
+    """
+    if path.is_file():
+        return
+    if path.is_dir():
+        reason = "is a folder"
+    else:
+        reason = "no such file"
+    raise NeurosimMissingError(f"{path}: {reason}; give a table such as {choice}")

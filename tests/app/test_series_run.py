@@ -110,6 +110,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(monkeypatch: pytest.Monke
 def test_what_is_wrong_is_named() -> None:
     wave(100)
     assert refused("none.csv").startswith("neurosim: none.csv: no such file; give a table such as load.csv, or one of")
+    assert refused(".").startswith("neurosim: .: is a folder; give a table such as load.csv")
     assert "series.train: must leave at least 160 values to learn on (got 75)" in refused("wave.csv")
     assert "unknown name 'heigth'; did you mean 'height'" in refused("wave.csv", "--target", "heigth")
     assert "--ahead: must be integers such as 1,5,20 (got 1,x)" in refused("lorenz", "--ahead", "1,x")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import NeurosimMissingError, require
-from ....data.series import decode_text, read_series
+from ....base.errors import require
+from ....data.series import decode_text, read_series, require_table
 from ....data.series_order import in_time
 from ..series.data import filled
 from .config import COMPUTED, ReconstructConfig
@@ -57,8 +57,7 @@ def read_system(config: ReconstructConfig) -> SystemData:
         learned = lorenz63(own.steps, seed=config.seed)
         return SystemData(learned, lorenz63(own.steps, seed=config.seed + OTHER), ("x", "y", "z"))
     path = Path(own.name)
-    if not path.is_file():
-        raise NeurosimMissingError(f"{path}: no such file; give a table such as pendulum.csv, or {COMPUTED}")
+    require_table(path, f"pendulum.csv, or {COMPUTED}")
     text = decode_text(path.read_bytes())
     columns, rows = read_series(io.StringIO(text, newline=""), own.name, own.time, own.columns, whole=True)
     names = own.columns or columns.numbers

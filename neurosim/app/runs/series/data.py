@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import GuessWarning, NeurosimMissingError, require
-from ....data.series import decode_text, read_series
+from ....base.errors import GuessWarning, require
+from ....data.series import decode_text, read_series, require_table
 from ....data.series_order import in_time
 from ....data.standard_series import STANDARD, standard_series
 from .config import FILE_HORIZONS, SeriesConfig
@@ -102,9 +102,7 @@ def _table(
     """Return names of inputs and target, their values, the times, and the number of empty cells."""
     own = config.series
     path = Path(own.name)
-    if not path.is_file():
-        known = ", ".join(STANDARD)
-        raise NeurosimMissingError(f"{path}: no such file; give a table such as load.csv, or one of {known}")
+    require_table(path, f"load.csv, or one of {', '.join(STANDARD)}")
     text = decode_text(path.read_bytes())
     wanted = dict.fromkeys([*([own.target] if own.target else []), *own.inputs])
     # Without a target all columns are read: the first of numbers is it.

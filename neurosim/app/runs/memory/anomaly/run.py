@@ -19,7 +19,7 @@ import numpy as np
 from .....base.atomic import write_text
 from .....base.errors import NeurosimFormatError, NeurosimMissingError, require
 from .....data.moments import seconds_of
-from .....data.series import SeriesRow, decode_text, read_series
+from .....data.series import SeriesRow, decode_text, read_series, require_table
 from .....data.series_columns import SeriesColumns
 from .....data.series_order import in_time
 from .....memory.series.detector import AnomalyDetector
@@ -245,8 +245,7 @@ def _probation(rows: Iterator[SeriesRow], config: AnomalyConfig) -> tuple[list[S
 
 def _read(path: Path) -> tuple[str, str]:
     """Return the text of a table and its SHA-256."""
-    if not path.is_file():
-        raise NeurosimMissingError(f"{path}: no such file; give a table such as nyc_taxi.csv, or - for standard input")
+    require_table(path, "nyc_taxi.csv, or - for standard input")
     content = path.read_bytes()
     return decode_text(content), hashlib.sha256(content).hexdigest()
 
