@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC
 
 from neurosim import Recordings
-from neurosim.app.runs import baselines
+from neurosim.app.runs import classifiers
 from neurosim.app.runs.data import even
 from neurosim.app.runs.frame_cnn import FrameClassifier, frames
 from neurosim.data import catalog
@@ -163,11 +163,11 @@ def liquid(train: Recordings, seed: int) -> Predict:
 
 def svm(train: Recordings, seed: int) -> Predict:
     """Return the answers of the RBF SVM that stands beside every run."""
-    x = baselines.features(train)
+    x = classifiers.features(train)
     mean = x.mean(axis=0)
     scale = float(x.std()) * np.sqrt(x.shape[1])
     model = SVC(C=10.0, gamma=1.0).fit((x - mean) / scale, train.labels)
-    return lambda recordings: model.predict((baselines.features(recordings) - mean) / scale)
+    return lambda recordings: model.predict((classifiers.features(recordings) - mean) / scale)
 
 
 def cnn(train: Recordings, seed: int) -> Predict:

@@ -21,7 +21,7 @@ from robustness import READERS
 from scipy.ndimage import rotate, shift
 
 from neurosim import Recordings
-from neurosim.app.runs import baselines
+from neurosim.app.runs import classifiers
 from neurosim.app.runs.score import wilson
 from neurosim.data import catalog
 from neurosim.data.camera import EventCamera
@@ -68,8 +68,8 @@ def session(pictures: NDArray[np.uint8], number: int, seed: int) -> Recordings:
 
 def nearest(train: Recordings, test: Recordings) -> NDArray[np.int64]:
     """Return the labels of the nearest training recordings, by the counts that the SVM sees."""
-    known = baselines.features(train)
-    own = baselines.features(test)
+    known = classifiers.features(train)
+    own = classifiers.features(test)
     distances = (known**2).sum(axis=1) - 2 * own @ known.T
     return np.asarray(train.labels)[distances.argmin(axis=1)]
 

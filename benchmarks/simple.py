@@ -20,7 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 from neurosim import Recordings
-from neurosim.app.runs.baselines import NAMES, answers_of, measure_baselines
+from neurosim.app.runs.baselines import measure_baselines
+from neurosim.app.runs.classifiers import NAMES, answers_of
 from neurosim.app.runs.data import even
 from neurosim.app.runs.score import wilson
 from neurosim.data import catalog

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +47,25 @@ def test_nothing_is_started_on_one_core_or_without_a_folder(kernels: Path, monke
 
 
 def test_processes_end_with_the_block(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
     started = []
 
-    def start(part: str) -> subprocess.Popen[bytes]:
+    def start(parts: Sequence[str]) -> subprocess.Popen[bytes]:
+        asked.append(list(parts))
         program = "import time; time.sleep(60)"
         started.append(subprocess.Popen([sys.executable, "-S", "-c", program], stdin=subprocess.PIPE))
         return started[-1]
 
     monkeypatch.setattr(ahead, "_start", start)
+    # The core that the command leaves compiles both parts.
     with ahead.compiled_ahead("train"):
-        assert [process.poll() for process in started] == [None, None]
+        assert [process.poll() for process in started] == [None]
     assert all(process.poll() for process in started)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    with ahead.compiled_ahead("train"):
+        assert [process.poll() for process in started[1:]] == [None, None]
+    assert all(process.poll() for process in started)
+    assert asked == [["gradient", "trained"], ["gradient"], ["trained"]]
 
 
 def test_a_system_without_room_for_processes_compiles_in_the_command(
@@ -113,11 +122,13 @@ for part, kernel, words in (
     main(words, standalone_mode=False)
     assert not any(each.startswith("engine.clocked.") for each in told), told
     assert len(kernel.signatures) == 1, kernel.signatures
+ahead.PARTS["trained"].compile()
+told.clear()
 main(["train", "digits", "--epochs", "1", "--set", "baselines.cnn=false", *FEW], standalone_mode=False)
+assert not any(each.startswith("engine.clocked.") for each in told), told
 # The way back of general recurrences takes 6 s to compile, which a network of LIF and an integrator does not need.
 assert not scan._backward.signatures and len(scan.backward_lif.signatures) == 1
 assert len(loop.run.signatures) == 1
-assert not any(each in told for each in ("engine.clocked.loop.run", "engine.clocked.neurons.step_neurons")), told
 """
 
 

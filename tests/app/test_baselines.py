@@ -13,7 +13,7 @@ import pytest
 from helpers.bars import bars
 
 from neurosim import Recordings, Spikes
-from neurosim.app.runs import baselines
+from neurosim.app.runs import baselines, classifiers
 from neurosim.app.runs.frame.facts import Fact, Overview, accuracy
 from neurosim.app.runs.frame.facts import baselines as baseline_facts
 from neurosim.app.runs.frame.kind import RunResult
@@ -22,7 +22,7 @@ from neurosim.app.runs.score import Score, wilson
 
 def test_features_are_roots_of_counts_in_windows() -> None:
     recordings = bars(3)
-    found = baselines.features(recordings)
+    found = classifiers.features(recordings)
     assert found.shape == (12, 3 * 128) and found.dtype == np.float32
     for k, spikes in enumerate(recordings):
         window = np.minimum(spikes.times / spikes.duration * 3, 2).astype(int)
@@ -33,32 +33,32 @@ def test_features_are_roots_of_counts_in_windows() -> None:
 
 def test_neighbours_of_a_large_sensor_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     recordings = bars(2)
-    whole = baselines.features(recordings) ** 2
-    monkeypatch.setattr(baselines, "MAX_UNITS", 40)
-    found = baselines.features(recordings) ** 2
+    whole = classifiers.features(recordings) ** 2
+    monkeypatch.setattr(classifiers, "MAX_UNITS", 40)
+    found = classifiers.features(recordings) ** 2
     assert found.shape == (8, 3 * 2 * 4 * 4)
     pooled = whole.reshape(8, 3, 2, 4, 2, 4, 2).sum(axis=(4, 6)).reshape(8, -1)
     np.testing.assert_allclose(found, pooled, rtol=1e-5, atol=1e-5)
     line = Recordings.collect([Spikes(np.array([0.0]), np.array([90]), 100, 0.1)] * 2, [0, 1], ("a", "b"))
-    assert baselines.features(line).shape == (2, 3 * 34)
+    assert classifiers.features(line).shape == (2, 3 * 34)
 
 
 def test_patches_are_cut_from_all_windows_and_planes_of_a_place() -> None:
     recordings = bars(2)
-    grid = baselines.features(recordings).reshape(8, 6, 8, 8)
-    found = baselines._patches(baselines.features(recordings), recordings.shape)
+    grid = classifiers.features(recordings).reshape(8, 6, 8, 8)
+    found = classifiers._patches(classifiers.features(recordings), recordings.shape)
     assert found.shape == (8, 4, 6 * 25)
     for k, (y, x) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2))):
         assert np.array_equal(found[:, k], grid[:, :, y : y + 5, x : x + 5].reshape(8, -1))
     line = Recordings.collect([Spikes(np.array([0.0]), np.array([3]), 4, 0.1)] * 2, [0, 1], ("a", "b"))
-    assert baselines._patches(baselines.features(line), line.shape).shape == (2, 1, 3 * 4)
+    assert classifiers._patches(classifiers.features(line), line.shape).shape == (2, 1, 3 * 4)
 
 
 def test_naive_bayes_votes_by_the_words_of_each_place() -> None:
     # Two words. Place 0 says the class; place 1 is the same word for both.
     train = np.array([[[0.0], [1.0]], [[0.0], [1.0]], [[1.0], [1.0]], [[1.0], [1.0]]], np.float32)
     test = np.array([[[0.1], [0.9]], [[0.9], [0.9]]], np.float32)
-    assert baselines._naive_bayes(train, np.array([3, 3, 5, 5]), test).tolist() == [3, 5]
+    assert classifiers._naive_bayes(train, np.array([3, 3, 5, 5]), test).tolist() == [3, 5]
 
 
 def test_they_tell_bars_apart_and_give_the_same_again() -> None:
@@ -67,7 +67,7 @@ def test_they_tell_bars_apart_and_give_the_same_again() -> None:
     # Not the answers that the fixture of this folder remembers.
     measure = unwrap(baselines.measure_baselines)
     found = measure(train, test)
-    assert tuple(found) == baselines.NAMES
+    assert tuple(found) == classifiers.NAMES
     assert all(0.7 < value <= 1 for value in found.values())
     assert measure(train, test) == found
     words = " ".join(fact.text for fact in baseline_facts(found))

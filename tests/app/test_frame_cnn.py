@@ -12,7 +12,7 @@ from helpers.command import neurosim, result_of
 
 from neurosim import Recordings, Spikes
 from neurosim.app.report.sections import _baselines
-from neurosim.app.runs import baselines, frame_cnn
+from neurosim.app.runs import baselines, classifiers, frame_cnn
 from neurosim.app.runs.frame.facts import Fact, Overview
 from neurosim.app.runs.frame.facts import baselines as baseline_facts
 from neurosim.app.runs.frame.kind import RunResult
@@ -106,7 +106,7 @@ def shown(*facts: Fact) -> str:
 def test_settings_leave_it_out() -> None:
     config = LiquidConfig.configure(None, ("data.name=digits", "baselines.cnn=false"))
     without = baselines.measure_comparison(config, bars(4), bars(2), 5_000)
-    assert without.cnn is None and tuple(without.baselines) == baselines.NAMES
+    assert without.cnn is None and tuple(without.baselines) == classifiers.NAMES
 
 
 def test_a_run_has_one_beside_it(elsewhere: None) -> None:

@@ -15,7 +15,7 @@ from neurosim import Recordings
 from neurosim.app import RunOptions
 from neurosim.app.cli import main
 from neurosim.app.runs import data
-from neurosim.app.runs.baselines import NAMES
+from neurosim.app.runs.classifiers import NAMES
 from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.app.runs.memory import items
 from neurosim.app.runs.memory.recognise import KIND, run

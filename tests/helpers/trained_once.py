@@ -28,7 +28,7 @@ def train_once(replace: Callable[[Any, str, Any], None] = setattr) -> None:
 
 
 def _remembering(train: Callable[..., Any]) -> Callable[..., Any]:
-    from neurosim.app.runs import baselines, frame_cnn
+    from neurosim.app.runs import classifiers, frame_cnn
 
     known: dict[tuple[object, ...], Any] = {}
 
@@ -36,7 +36,7 @@ def _remembering(train: Callable[..., Any]) -> Callable[..., Any]:
     def remembered(first: Recordings, second: Recordings, *settings: object) -> Any:
         key = (_key(first), _key(second), settings)
         if key not in known:
-            with patch.multiple(baselines, WORDS=32, DRAWN=600), patch.object(frame_cnn, "MAX_EPOCHS", 4):
+            with patch.multiple(classifiers, WORDS=32, DRAWN=600), patch.object(frame_cnn, "MAX_EPOCHS", 4):
                 known[key] = train(first, second, *settings)
         return known[key]
 

@@ -4,7 +4,7 @@ A process compiles one kernel at a time, so that a first command would use one c
 go into the cache, from which the command reads them; it waits for one that is still being compiled, see
 `kernels.tools.locks`. Results are the same with and without, and NEUROSIM_COMPILE_AHEAD=0 goes without.
 
-python -m neurosim.app.runs.frame.ahead PART    compiles a part
+python -m neurosim.app.runs.frame.ahead PART...    compiles parts, one after the other
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,45 @@ def _network() -> None:
     liquid = Liquid((2, 12, 12), neurons=20, in_degree=4)
     silence = Spikes(np.zeros(0), np.zeros(0, np.int32), 288, 0.01, (2, 12, 12))
     liquid.run(Recordings.collect([silence]), threads=1, count_updates=True)
+
+
+def _trained() -> None:
+    """Compile what plays events to a trained network of LIF and reads its integrators, by a small one."""
+    import numpy as np
+
+    from ....data.spikes import Recordings, Spikes
+    from ....engine.batch import simulate
+    from ....engine.probe import Probe
+    from ....network.network import Network
+    from ....network.neurons.lif import LI, LIF
+    from ....network.population import Population
+    from ....network.projection import Projection
+    from ....network.stimuli import SpikeSource
+    from ....network.synapses.convolution import Convolution
+    from ....network.synapses.patterns import AllToAll
+
+    clock = 0.01
+    # All different, as trained ones: equal weights have rows of another form.
+    weights = np.arange(1.0, 37.0)
+    populations = [
+        Population("input", (2, 8, 8), SpikeSource()),
+        Population("layer", (2, 3, 3), LIF(soft_reset=True)),
+        Population("readout", 2, LI()),
+    ]
+    projections = [
+        Projection("input", "layer", Convolution(weights.reshape(2, 2, 3, 3), 2), weight=1.0, delay=clock),
+        Projection("layer", "readout", AllToAll(), weight=weights, delay=clock),
+    ]
+    silence = Spikes(np.zeros(0), np.zeros(0, np.int32), 128, 10 * clock, (2, 8, 8))
+    # With the options of a training's test.
+    simulate(
+        Network(populations, projections),
+        Recordings.collect([silence]),
+        clock=clock,
+        threads=1,
+        probes=[Probe("readout", "v", clock)],
+        count_updates=True,
+    )
 
 
 def _gradient() -> None:
@@ -74,7 +113,7 @@ def _counts() -> None:
 
 @dataclass(frozen=True)
 class KernelPart:
-    """Kernels that one process compiles.
+    """Kernels that are compiled together.
 
     Attributes:
         kernel: the last of them; where it is in the cache the others are, too.
@@ -87,15 +126,16 @@ class KernelPart:
 
 PARTS: Mapping[str, KernelPart] = {
     "network": KernelPart("engine.clocked.loop.run", _network),
+    "trained": KernelPart("engine.clocked.sample.sample", _trained),
     "gradient": KernelPart("layers.scan.lif_lanes.backward_lif", _gradient),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
     "counts": KernelPart("spikes.accumulate.cpu._gather", _counts),
 }
-# Parts that a command needs: those that take longest, by the clock on two cores.
+# Parts that a command needs: those that take longest, by the clock on two cores, and first what it calls first.
 OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "demo": ("network",),
     "simulate": ("network",),
-    "train": ("gradient", "network"),
+    "train": ("gradient", "trained"),
     "memory store": ("memory",),
     "convert model": ("counts",),
 }
@@ -105,14 +145,16 @@ OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
 def compiled_ahead(command: str) -> Iterator[None]:
     """Compile the parts that a command needs in other processes, which end with the block.
 
-    Nothing is started for a part of which any version is in the cache, where the cache cannot be written, or on one
-    core.
+    Each core but one has a process; parts that share one are compiled in their order. Nothing is started for a part of
+    which any version is in the cache, where the cache cannot be written, or on one core.
     """
     processes = []
-    for part in _missing(command):
+    missing = _missing(command)
+    count = min(len(missing), (os.cpu_count() or 1) - 1)
+    for k in range(count):
         # The system may allow no further process.
         with contextlib.suppress(OSError):
-            processes.append(_start(part))
+            processes.append(_start(missing[k::count]))
     try:
         yield
     finally:
@@ -136,10 +178,10 @@ def _missing(command: str) -> list[str]:
     return [part for part in parts if next(folder.glob(f"{PARTS[part].kernel}[-.]*.nbi"), None) is None]
 
 
-def _start(part: str) -> subprocess.Popen[bytes]:
-    """Start the process of a part, in the folder of this package, which it then imports."""
+def _start(parts: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a process that compiles parts, in the folder of this package, which it then imports."""
     root = Path(__file__).resolve().parents[4]
-    line = [sys.executable, "-m", __name__, part]
+    line = [sys.executable, "-m", __name__, *parts]
     return subprocess.Popen(line, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -151,7 +193,8 @@ def end_with_parent() -> None:
 
 def main() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
-    PARTS[sys.argv[1]].compile()
+    for part in sys.argv[1:]:
+        PARTS[part].compile()
     # As in the command: no search for garbage at the end.
     gc.freeze()
 
