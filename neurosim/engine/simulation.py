@@ -13,6 +13,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.collection import without_collection
 from ..base.errors import (
     NeurosimInputError,
     NeurosimOverflowError,
@@ -28,7 +29,6 @@ from ..network.network import Network
 from ..network.plasticity.structural import StructuralRule
 from . import checkpoint
 from .changes import Changes, Setting, change_network, check_settings, neuron_of, rewire_projection, split_states
-from .collection import without_collection
 from .compile.network import compile_network
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ...base.collection import without_collection
 from ..runs.frame.arguments import show_config
 from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
@@ -25,9 +26,10 @@ def command(options: CommandOptions) -> CommandResult:
     mostly by other hands. 'neurosim simulate digits' learns all, with 1,000 neurons, and trains a small convolutional
     network beside it.
     """
-    from ..runs.frame import lifecycle
-    from ..runs.liquid import KIND
-    from ..runs.liquid.overview import demo
+    with without_collection():
+        from ..runs.frame import lifecycle
+        from ..runs.liquid import KIND
+        from ..runs.liquid.overview import demo
 
     sets = options.sets if options.config else [*SETS, *options.sets]
     config = KIND.configure(options.config, sets, {"data.name": DATASET, "baselines.cnn": False, **options.settings})

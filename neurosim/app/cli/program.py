@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import click
 
 from ...base import plugins
+from ...base.collection import without_collection
 from ...base.distribution import install
 from ...base.errors import NeurosimError, NeurosimInterruptedError, nearest
 from ..runs.frame.terminal import printable
@@ -70,7 +71,8 @@ class Program(click.Group):
             entry = CommandEntry(command_module(cmd_name), help)
         if entry is None:
             return None
-        module = importlib.import_module(entry.module)
+        with without_collection():
+            module = importlib.import_module(entry.module)
         command: click.Command = getattr(module, entry.attribute)
         command.name = cmd_name
         command.short_help = entry.help

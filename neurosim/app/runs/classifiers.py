@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.collection import without_collection
 from ...data.spikes import Recordings
 
 WINDOWS = 3
@@ -51,10 +52,11 @@ class CountedEvents:
 
 def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:
     """Return the classes [m] of vectors z [m, d] by the first three of `NAMES`, trained on x [n, d]."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.svm import SVC
+    with without_collection():
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neighbors import KNeighborsClassifier
+        from sklearn.svm import SVC
 
     # Divided by sqrt(d), distances are near 1 for any number of units, and gamma = 1 suits all data.
     scale = max(float(x.std()) * np.sqrt(x.shape[1]), 1e-12)

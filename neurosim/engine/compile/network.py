@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.collection import without_collection
 from ...base.errors import NeurosimInputError, Uncopied
 from ...network.network import Network
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import drawn, rows
 from ...network.population import Population
-from ..collection import without_collection
 from ..processes import ALONE, Processes
 from ..threads import for_each
 from .bundles import Bundle, make_bundles

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.collection import without_collection
 from ...base.errors import Uncopied
 from ...kernels.engine.clocked import log as kernel
-from ..collection import without_collection
 from ..compile.network import CompiledNetwork
 from .sinks import SpikeSink
 from .sources import GridEvents

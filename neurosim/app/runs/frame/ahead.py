@@ -193,6 +193,8 @@ def end_with_parent() -> None:
 
 def main() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
+    # What is imported and compiled is no garbage.
+    gc.disable()
     for part in sys.argv[1:]:
         PARTS[part].compile()
     # As in the command: no search for garbage at the end.

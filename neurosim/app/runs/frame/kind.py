@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ....base import plain
+from ....base.collection import without_collection
 from ....base.measure.meter import MeasuredEnergy
 from ....base.schema import Schema
 from ....base.shown import Shown
@@ -347,4 +348,5 @@ class Kind(Generic[C, T, R]):
 
     def _module(self, name: str) -> ModuleType:
         # A kind's class is in the `__init__.py` of its package, so that its `__module__` is the package.
-        return importlib.import_module(f"{type(self).__module__}.{name}")
+        with without_collection():
+            return importlib.import_module(f"{type(self).__module__}.{name}")

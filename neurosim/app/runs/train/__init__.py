@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ....base.collection import without_collection
 from ....base.errors import require
 from ..data import Splits
 from ..frame.folder import RunFolder
@@ -40,7 +41,8 @@ class TrainKind(Kind[TrainConfig, Splits, TrainResult]):
 
     @contextmanager
     def joined(self) -> Iterator[TrainKind]:
-        from ....learning.training.parallel import team
+        with without_collection():
+            from ....learning.training.parallel import team
 
         # Under torchrun each process comes here; started by itself, it is alone.
         with team() as crew:
@@ -54,8 +56,8 @@ class TrainKind(Kind[TrainConfig, Splits, TrainResult]):
         return config.data.shown_name
 
     def load(self, config: TrainConfig, options: RunOptions) -> Inputs[Splits]:
-        from .run import load_data
-
+        with without_collection():
+            from .run import load_data
         # Refused before hours of training, after which the file would be written.
         other = config.other_network
         require(self.nir is None or not other, "--nir", f"knows no layers of {other}; leave it out", self.nir)
