@@ -131,5 +131,6 @@ def test_a_batch_is_computed_where_the_network_is() -> None:
     net = AttentionNet(BINNING.shape, 4, replace(SPEC, dropout=0.2))
     made = Trainer(net, BINNING, bars(3, 1))
     net.to("meta")
+    made._device = torch.device("meta")
     found = made._backward(np.arange(6), slice(0, 4))
     assert found.is_meta and all(p.grad is None or p.grad.is_meta for p in net.parameters())
