@@ -130,7 +130,7 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, Any], words: str
 @torch.no_grad()
 @pytest.mark.parametrize("states", [None, 2])
 def test_the_convolution_of_the_inputs_is_seen_by_all_but_the_values(states: int | None) -> None:
-    """As in the source's layer of sequences: torch's convolution, then the layer without one, but for v."""
+    """The source's layer of sequences is torch's convolution, then the layer without one, but for v."""
     options = {"num_heads": 2, "states": states, "gate_fn": None, "passthrough": True}
     more = {"conv_size": 3, "conv_inputs": True, "conv_bias": True}
     plain, convolved = (build("plstm", 8, Depth(), options | others).double() for others in ({}, more))

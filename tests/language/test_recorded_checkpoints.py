@@ -204,7 +204,7 @@ def test_calibration_names_experts_that_no_token_reached(tmp_path: Path) -> None
 
 
 def test_a_head_beside_a_tied_embedding_is_taken(tmp_path: Path) -> None:
-    """As transformers 5 does where the two differ; one that repeats the embedding is tied to it."""
+    """Transformers 5 takes the head where the two differ; one that repeats the embedding is tied to it."""
     write_folder("mixtral", tmp_path)
     config = json.loads((tmp_path / "config.json").read_text()) | {"tie_word_embeddings": True}
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -229,7 +229,7 @@ def test_an_adapter_beside_a_model_is_refused(tmp_path: Path) -> None:
     [("mixtral", ("w1", "w3", "w2")), ("qwen3-next", ("gate_proj", "up_proj", "down_proj"))],
 )
 def test_experts_of_a_state_dict_in_one_tensor(tmp_path: Path, case: str, parts: tuple[str, str, str]) -> None:
-    """What transformers 5 has in memory and saves with `save_original_format=False`."""
+    """Transformers 5 has experts so in memory, and saves them so with `save_original_format=False`."""
     from safetensors.torch import load_file, save_file
 
     write_folder(case, tmp_path)

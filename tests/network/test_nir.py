@@ -289,7 +289,7 @@ def test_currents_that_step_by_eulers_method() -> None:
 
 
 def test_a_graph_that_counts_steps_and_resets_by_subtraction() -> None:
-    """As sinabs' IAF: what is above the threshold stays, and a bias comes in every step."""
+    """The spikes are those of sinabs' IAF: what is above the threshold stays, and a bias comes in every step."""
     weight = RNG.normal(0.5, 0.5, (5, 4))
     bias = RNG.uniform(-0.1, 0.1, 5)
     graph = chain(library.Affine(weight, bias), library.IF(r=np.ones(5), v_threshold=np.ones(5)))

@@ -40,7 +40,7 @@ from .reference import (
 PIECE = 1024
 
 
-class Piece(NamedTuple):
+class PieceArrays(NamedTuple):
     """Work space for the next `PIECE` events of a recording.
 
     Attributes:
@@ -67,7 +67,7 @@ def bin_events(events, bins, views, keys, out):
     for b in np.flatnonzero(views[:, LAG]):
         uniforms(keys[b], 0, LAGS, lags[b])
         lags[b] = views[b, LAG] * (2.0 * lags[b] - 1.0)
-    piece = Piece(times=np.empty(PIECE), survival=np.zeros(PIECE), steps=np.empty(PIECE, np.int64))
+    piece = PieceArrays(times=np.empty(PIECE), survival=np.zeros(PIECE), steps=np.empty(PIECE, np.int64))
     pools = np.empty(math.prod(bins.sensor), np.int64)
     out[:] = 0
     # Normal numbers are two for each event of a recording: those of one recording at a time.
@@ -153,7 +153,7 @@ def _bin_events(events, bins, views, keys, rows, lags, moves, piece, pools, out)
     Args:
         lags: float64 [B, width] the time by which each column is late, s.
         moves: [2 * events] normal numbers for the jitter of the one recording; none are read without jitter.
-        piece: `Piece` to work in.
+        piece: `PieceArrays` to work in.
         pools: int64 [units], to work in.
     """
     for b in rows:
