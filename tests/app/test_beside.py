@@ -22,13 +22,15 @@ from neurosim.app.runs.memory.config import MemoryConfig
 from neurosim.app.runs.score import FrameCNN, OtherClassifiers
 
 
-def test_the_call_is_in_a_process_of_lower_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_call_is_in_another_process_of_the_same_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A file of the current folder does not take the place of a module.
     monkeypatch.chdir(tmp_path)
     Path("neurosim.py").write_text("raise SystemExit(1)")
     numbers = np.arange(100_000)
-    with called_beside(os.nice, 0) as niceness, called_beside(np.sum, numbers) as total:
-        assert niceness() == os.nice(0) + beside.NICE
+    with called_beside(os.getpid) as process, called_beside(os.nice, 0) as niceness:
+        assert process() != os.getpid()
+        assert niceness() == os.nice(0)
+    with called_beside(np.sum, numbers) as total:
         assert total() == numbers.sum()
 
 

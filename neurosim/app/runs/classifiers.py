@@ -43,6 +43,8 @@ class CountedEvents:
         """Return the classes of the test recordings by each of `NAMES`."""
         from threadpoolctl import threadpool_limits
 
+        # Before the limit, which holds for libraries that are loaded.
+        _load_libraries()
         # One thread: sums in another order could move an answer at a border.
         with threadpool_limits(1):
             simple = answers_of(self.x, self.labels, self.z)
@@ -50,13 +52,21 @@ class CountedEvents:
         return [*simple, patches]
 
 
+def _load_libraries() -> None:
+    with without_collection():
+        import sklearn.cluster
+        import sklearn.linear_model
+        import sklearn.neighbors
+        import sklearn.svm  # noqa: F401
+
+
 def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:
     """Return the classes [m] of vectors z [m, d] by the first three of `NAMES`, trained on x [n, d]."""
-    with without_collection():
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.neighbors import KNeighborsClassifier
-        from sklearn.svm import SVC
+    _load_libraries()
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.svm import SVC
 
     # Divided by sqrt(d), distances are near 1 for any number of units, and gamma = 1 suits all data.
     scale = max(float(x.std()) * np.sqrt(x.shape[1]), 1e-12)
@@ -114,9 +124,10 @@ def _features(recordings: Recordings) -> NDArray[np.float32]:
     planes, high, broad, tall, wide = _pooled(recordings.shape)
     units = planes * high * broad
     which = np.repeat(np.arange(len(recordings)), np.diff(recordings.offsets))
-    unit = np.asarray(recordings.units, np.int64)
+    unit = np.arange(recordings.size)
     # [plane, row, column] of a unit after neighbours were summed.
-    place = (unit // (height * width) * high + unit // width % height // tall) * broad + unit % width // wide
+    places = (unit // (height * width) * high + unit // width % height // tall) * broad + unit % width // wide
+    place = places[recordings.units]
     share = np.asarray(recordings.ticks, np.float64) * recordings.tick / np.maximum(recordings.durations, 1e-12)[which]
     window = np.clip(share * WINDOWS, 0, WINDOWS - 1).astype(np.int64)
     flat = (which * WINDOWS + window) * units + place

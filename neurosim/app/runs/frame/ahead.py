@@ -23,15 +23,33 @@ SWITCH = "NEUROSIM_COMPILE_AHEAD"
 
 
 def _network() -> None:
-    """Compile what draws, steps and reads a network, by a small liquid."""
+    """Compile what draws, steps and reads a network, by a small liquid, and then what reads its spikes."""
     import numpy as np
 
     from ....data.spikes import Recordings, Spikes
     from ....learning.liquid.liquid import Liquid
+    from ....learning.liquid.quality import states
+    from ....learning.liquid.windows import features
 
     liquid = Liquid((2, 12, 12), neurons=20, in_degree=4)
     silence = Spikes(np.zeros(0), np.zeros(0, np.int32), 288, 0.01, (2, 12, 12))
-    liquid.run(Recordings.collect([silence]), threads=1, count_updates=True)
+    spikes = liquid.run(Recordings.collect([silence]), threads=1, count_updates=True).recordings("liquid")
+    features(spikes)
+    states(spikes)
+
+
+def _stepping() -> None:
+    """Compile what steps the neurons of a liquid, last what its run asks for first."""
+    import numpy as np
+
+    from ....kernels.engine.clocked import arrivals, columns, deliver, inputs, neurons, sources
+    from ....kernels.engine.clocked.calls import address_of_advance, address_of_part
+
+    address_of_part(arrivals.enqueue, np.float32)
+    address_of_advance(neurons.step_neurons, np.float32)
+    address_of_advance(sources.play, np.float32)
+    inputs.address_of_adding(columns.INPUT_QUEUE, np.float32)
+    deliver.address_of_queue(np.float32)
 
 
 def _trained() -> None:
@@ -126,6 +144,7 @@ class KernelPart:
 
 PARTS: Mapping[str, KernelPart] = {
     "network": KernelPart("engine.clocked.loop.run", _network),
+    "stepping": KernelPart("engine.clocked.arrivals.enqueue", _stepping),
     "trained": KernelPart("engine.clocked.sample.sample", _trained),
     "gradient": KernelPart("layers.scan.lif_lanes.backward_lif", _gradient),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
@@ -149,7 +168,7 @@ def compiled_ahead(command: str) -> Iterator[None]:
     which any version is in the cache, where the cache cannot be written, or on one core.
     """
     processes = []
-    missing = _missing(command)
+    missing = _missing(OF_COMMANDS.get(command, ()))
     count = min(len(missing), (os.cpu_count() or 1) - 1)
     for k in range(count):
         # The system may allow no further process.
@@ -164,9 +183,14 @@ def compiled_ahead(command: str) -> Iterator[None]:
             process.communicate()
 
 
-def _missing(command: str) -> list[str]:
-    """Return the parts that a command needs and that the cache has not."""
-    parts = OF_COMMANDS.get(command, ())
+def compile_here(part: str) -> None:
+    """Compile a part in this process, where other processes may compile what comes before it."""
+    if _missing([part]):
+        PARTS[part].compile()
+
+
+def _missing(parts: Sequence[str]) -> list[str]:
+    """Return those of the parts that the cache has not."""
     if not parts or os.environ.get(SWITCH, "1") == "0" or (os.cpu_count() or 1) == 1:
         return []
     from ....kernels.tools.cache_folder import cache_folder

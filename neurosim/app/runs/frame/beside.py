@@ -2,7 +2,8 @@
 
 The answers of simple classifiers and of a small convolutional network need the items of a memory and nothing that it
 computes. On one thread they take as long as a small run, which leaves a core free for much of that time. The process
-has a somewhat lower priority than the run. Results are the same with and without it.
+has the run's priority: with a lower one a run that uses all cores waits for it at its end. Results are the same with
+and without it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ from typing import Any, ParamSpec, TypeVar
 from .ahead import end_with_parent
 from .options import RunOptions
 
-# Of the process; the run has 0. With 10 the run waits for it where others use the machine: 90 of the 107 s of `memory
-# store digits` at a load of 8.
-NICE = 3
 PROGRAM = "import sys; sys.path[0] = {root!r}; from neurosim.app.runs.frame import beside; beside.main()"
 
 P = ParamSpec("P")
@@ -87,7 +85,6 @@ def _write(call: object, process: subprocess.Popen[bytes]) -> None:
 
 def main() -> None:
     """Call what standard input holds, and write the result to standard output."""
-    os.nice(NICE)
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # What libraries print must not meet the result.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -14,13 +14,16 @@ from ....engine.result import Progress, Result
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.quality import measure_quality
 from ....learning.liquid.readout import TrainedReadout
-from .. import baselines, data
+from .. import data
+from ..baselines import baselines_beside, measure_cnn
 from ..data import Splits
+from ..frame.ahead import compile_here
+from ..frame.beside import has_free_core
 from ..frame.folder import READOUT
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
-from ..score import score_answers
+from ..score import OtherClassifiers, score_answers
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
 from .adapted import GAINS, AdaptedLiquid
 from .config import LiquidConfig
@@ -42,10 +45,15 @@ def load(config: LiquidConfig, options: RunOptions) -> Inputs[Splits]:
 
 def work(run: LiquidRun) -> LiquidResult:
     """Train the readout on the training recordings, and simulate the test recordings."""
+    inputs = run.inputs
+    with baselines_beside(inputs.train, inputs.test, free_core=has_free_core(run.options)) as simple:
+        # While a process of `frame.ahead` compiles what makes a network.
+        compile_here("stepping")
+        return _work(run, simple)
+
+
+def _work(run: LiquidRun, simple: Callable[[], Mapping[str, float]]) -> LiquidResult:
     config = run.config
-    # First, because the run loop of a first run is compiled meanwhile, by the processes of `frame.ahead`.
-    with run.time("baselines"):
-        simple = baselines.measure_baselines(run.inputs.train, run.inputs.test)
     liquid, readout = train_readout(run)
     train = run.inputs.train
     if liquid.gains is not None:
@@ -63,15 +71,14 @@ def work(run: LiquidRun) -> LiquidResult:
         layers = [*result.work, *readout.work(inputs)]
     with run.time("baselines"):
         weights = sum(layer.weights for layer in layers)
-        cnn = baselines.measure_cnn(config, train, run.inputs.test, weights)
+        others = OtherClassifiers(baselines=simple(), cnn=measure_cnn(config, train, run.inputs.test, weights))
     labels = labels_of(test)
     shown = shown_recordings(labels, predicted, test.durations)
     write_shown(run.folder, shown, test, spikes, "liquid")
     return LiquidResult(
         **vars(DataResult.of(config.data, run.inputs, config.seed)),
         **vars(score_answers(labels, predicted, test.classes)),
-        baselines=simple,
-        cnn=cnn,
+        **vars(others),
         transductive=config.build_readout().transductive,
         spikes=len(spikes.ticks),
         spike_digest=spikes.digest(),
