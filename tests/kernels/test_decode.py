@@ -15,8 +15,8 @@ from neurosim.data.files import formats
 from neurosim.data.files.aedat import read_aedat2
 from neurosim.data.files.cameras import read_dat, read_evt3
 from neurosim.data.files.nmnist import decode_nmnist, read_nmnist_many
-from neurosim.kernels.io.nmnist import cpu as decode
-from neurosim.kernels.io.nmnist.reference import nmnist_reference
+from neurosim.kernels.io.nmnist.launch import nmnist
+from neurosim.kernels.io.nmnist.reference import OVERFLOW_Y, nmnist_reference
 from neurosim.kernels.io.prophesee.cpu import evt3_count
 from neurosim.kernels.io.prophesee.reference import dat_reference, evt2_reference, evt3_reference
 
@@ -49,7 +49,7 @@ def test_nmnist_kernel_is_its_reference(kind: str, n: int) -> None:
     p = RNG.integers(0, 2, n)
     t = np.sort(RNG.integers(0, 1 << 23, n))
     if kind == "markers":
-        y[RNG.integers(0, n, 3)] = decode.OVERFLOW_Y
+        y[RNG.integers(0, n, 3)] = OVERFLOW_Y
     if kind == "outside":
         x[RNG.integers(0, n)] = 34
     if kind == "backwards":
@@ -57,7 +57,7 @@ def test_nmnist_kernel_is_its_reference(kind: str, n: int) -> None:
     raw = np.frombuffer(nmnist_bytes(list(zip(x.tolist(), y.tolist(), p.tolist(), t.tolist(), strict=True))), np.uint8)
     times = np.full(n, np.nan)
     units = np.full(n, -1, np.int32)
-    events, fault, at = decode.nmnist(raw.copy(), 34, 34, 1.0, times, units)
+    events, fault, at = nmnist(raw.copy(), 34, 34, 1.0, times, units)
     want_times, want_units, want_fault, want_at = nmnist_reference(raw, 34, 34)
     assert (fault, at) == (want_fault, want_at)
     assert np.array_equal(times[:events], want_times[:events]) and np.array_equal(units[:events], want_units[:events])

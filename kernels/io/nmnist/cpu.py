@@ -10,16 +10,17 @@ from .reference import OVERFLOW, OVERFLOW_Y, RECORD
 
 
 @compiled
-def nmnist(raw, height, width, tick, times, units):
+def nmnist_plain(raw, height, width, tick, times, units):
     """Decode all of `raw` into `times` (microseconds * tick) and `units`; both hold len(raw) // 5 entries.
 
-    The first loop follows no markers and has no branch on the data, so it runs at memory speed; if it meets anything
-    but plain events, all is decoded again, record by record.
+    It follows no markers and has no branch on the data, so it runs at memory speed.
+
+    Returns:
+        whether all records are plain events; if not, `nmnist_careful` decodes them.
     """
-    n = raw.size // RECORD
     bad = False
     previous = np.uint32(0)
-    for i in range(n):
+    for i in range(raw.size // RECORD):
         j = i * RECORD
         x = np.uint32(raw[j])
         # Four bytes in this order compile to one load and one byte swap.
@@ -35,14 +36,12 @@ def nmnist(raw, height, width, tick, times, units):
         previous = t
         times[i] = t * tick
         units[i] = (((word >> np.uint32(23)) & np.uint32(1)) * height + y) * width + x
-    if bad:
-        return nmnist_careful(raw, height, width, tick, times, units, np.zeros(2, np.int64))
-    return n, SOUND, n
+    return not bad
 
 
 @compiled
 def nmnist_careful(raw, height, width, tick, times, units, state):
-    """Decode as `nmnist`, following overflow markers and stopping at the first fault.
+    """Decode as `nmnist_plain`, following overflow markers and stopping at the first fault.
 
     `state` [2] int64 goes from one piece of a file to the next: time of the overflow markers and of the latest event.
     """
@@ -74,18 +73,20 @@ def nmnist_careful(raw, height, width, tick, times, units, state):
 
 
 @compiled
-def nmnist_many(raw, bounds, height, width, ticks, units, events):
-    """Decode many N-MNIST files that lie end to end in `raw`; `events` receives the number of events of each.
+def nmnist_many_plain(raw, bounds, first, height, width, ticks, units, events):
+    """Decode files of plain events from number `first` on; all lie end to end in `raw`.
+
+    `ticks` and `units` begin where its events go; `events` receives the number of events of each file.
 
     Returns:
-        the first invalid file, its fault and record; (files, SOUND, 0) if all are valid.
+        number of the first file that holds anything else, or of files.
     """
     done = np.int64(0)
-    for i in range(events.size):
+    for i in range(first, events.size):
         a = bounds[i]
         b = bounds[i + 1]
-        events[i], fault, at = nmnist(raw[a:b], height, width, np.uint32(1), ticks[done:], units[done:])
-        if fault:
-            return i, fault, at
+        if not nmnist_plain(raw[a:b], height, width, np.uint32(1), ticks[done:], units[done:]):
+            return i
+        events[i] = (b - a) // RECORD
         done += events[i]
-    return events.size, SOUND, 0
+    return events.size

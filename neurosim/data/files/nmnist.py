@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from ...base.atomic import write_bytes
 from ...base.errors import NeurosimFormatError, require
 from ...base.raw import FileBlock, event_fault, format_error, read_blocks, read_bytes
-from ...kernels.io.nmnist import cpu as decode
+from ...kernels.io.nmnist.cpu import nmnist_careful
+from ...kernels.io.nmnist.launch import nmnist, nmnist_many
+from ...kernels.io.nmnist.reference import OVERFLOW, OVERFLOW_Y, RECORD
 from ..read_report import ReadReport
 from ..spikes import Recordings, Spikes
 from .decoding import DecodedPiece, EventDecoder, FilePath, FilePiece, Sensor, counted
 
 SENSOR = (2, 34, 34)
-RECORD = decode.RECORD
 MICROSECOND = 1e-6
 
 
@@ -52,7 +53,7 @@ def read_nmnist(
         raw = raw[: raw.size // RECORD * RECORD]
     times: NDArray[Any] = np.empty(raw.size // RECORD, np.float64)
     units: NDArray[Any] = np.empty(raw.size // RECORD, np.int32)
-    events, fault, at = decode.nmnist(raw, height, width, MICROSECOND, times, units)
+    events, fault, at = nmnist(raw, height, width, MICROSECOND, times, units)
     if fault:
         error = event_fault(path, at * RECORD, fault, shape)
         if not until_fault:
@@ -92,7 +93,7 @@ class NmnistDecoder(EventDecoder):
         units: NDArray[Any] = np.empty(room, np.int32)
         shape = self.shape or SENSOR
         whole = data[: room * RECORD]
-        events, fault, at = decode.nmnist_careful(whole, *shape[1:], MICROSECOND, times, units, self.state)
+        events, fault, at = nmnist_careful(whole, *shape[1:], MICROSECOND, times, units, self.state)
         error = None
         if fault:
             error = event_fault(self.path, byte + at * RECORD, fault, shape)
@@ -163,7 +164,7 @@ def decode_nmnist(
             room = max(needed, needed * len(names) // last * 9 // 8)
             ticks = _grown(ticks, done, room)
             units = _grown(units, done, room)
-        at, fault, record = decode.nmnist_many(*block, height, width, ticks[done:], units[done:], events[first:last])
+        at, fault, record = nmnist_many(*block, height, width, ticks[done:], units[done:], events[first:last])
         if fault:
             raise event_fault(names[first + at], record * RECORD, fault, shape)
         _check_clock(block, events[first:last], names[first:last])
@@ -205,7 +206,7 @@ def _grown(array: NDArray[Any], used: int, room: int) -> NDArray[Any]:
 def _check_clock(block: FileBlock, events: NDArray[np.int64], names: Sequence[object]) -> None:
     """Raise if overflow markers, the records that are not events, push the clock past 32 bits of microseconds."""
     markers = np.diff(block.bounds) // RECORD - events
-    late = markers * decode.OVERFLOW + (1 << 23) > 1 << 32
+    late = markers * OVERFLOW + (1 << 23) > 1 << 32
     if late.any():
         step = "read it alone, with read_nmnist"
         raise format_error(names[int(np.argmax(late))], "clock", "at most 71 minutes", "more", step)
@@ -228,13 +229,13 @@ def encode_nmnist(spikes: Spikes) -> bytes:
     rest, x = np.divmod(spikes.units.astype(np.int64), width)
     polarity, y = np.divmod(rest, height)
     # Overflow markers before each event: the fewest that bring its time below 2^23, by a division rounded up.
-    markers = np.maximum(-((2**23 - 1 - microseconds) // decode.OVERFLOW), 0)
-    events = _pack(x, y, polarity << 23 | (microseconds - markers * decode.OVERFLOW))
+    markers = np.maximum(-((2**23 - 1 - microseconds) // OVERFLOW), 0)
+    events = _pack(x, y, polarity << 23 | (microseconds - markers * OVERFLOW))
     before = np.diff(markers, prepend=0)
     total = int(markers[-1]) if len(markers) else 1
     records = np.empty((len(events) + total, RECORD), np.uint8)
     # A file must not be empty: a recording without events is one marker.
-    records[:] = _pack(np.zeros(1, int), np.full(1, decode.OVERFLOW_Y), np.zeros(1, int))
+    records[:] = _pack(np.zeros(1, int), np.full(1, OVERFLOW_Y), np.zeros(1, int))
     records[np.arange(len(events)) + np.cumsum(before)] = events
     return records.tobytes()
 
@@ -246,7 +247,7 @@ def _pack(x: NDArray[Any], y: NDArray[Any], word: NDArray[Any]) -> NDArray[np.ui
 def _sensor(shape: Sequence[int]) -> tuple[int, int]:
     """Return height and width; raise if the format cannot hold them."""
     has_polarities = len(shape) == 3 and shape[0] == 2
-    fits = has_polarities and 0 < shape[1] <= decode.OVERFLOW_Y and 0 < shape[2] <= 256
+    fits = has_polarities and 0 < shape[1] <= OVERFLOW_Y and 0 < shape[2] <= 256
     require(fits, "shape", "a .bin file holds (2 polarities, height <= 240, width <= 256)", tuple(shape))
     return int(shape[1]), int(shape[2])
 
