@@ -122,13 +122,13 @@ def _is_complete(folder: Path, part: str | None) -> bool:
     index = folder / "model.safetensors.index.json"
     if not (folder / "config.json").is_file():
         return False
-    if index.is_file():
-        try:
-            files = set(json.loads(index.read_text())["weight_map"].values())
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return False
-        return all((folder / str(file)).is_file() for file in files)
-    return (folder / "model.safetensors").is_file()
+    if not index.is_file():
+        return (folder / "model.safetensors").is_file()
+    try:
+        files = set(json.loads(index.read_text())["weight_map"].values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False  # cut short
+    return all((folder / str(file)).is_file() for file in files)
 
 
 def _fitting(folder: Path, part: str) -> list[Path]:

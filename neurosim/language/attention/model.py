@@ -18,9 +18,9 @@ from .experts import Experts, ExpertsSpec
 from .gguf.blocks import BlockTensor
 from .kinds import build
 from .kinds.base import Depth, Mixer, Shared, State
+from .kinds.channel_mix import ChannelMix, GatedChannelMix
 from .kinds.hgrn import BoundedMixer
 from .kinds.modules import activation, linear
-from .kinds.rwkv import ChannelMix, GatedChannelMix
 from .tensors import MappedFiles
 
 

@@ -109,14 +109,7 @@ class MappedFiles:
         count = stored.extent()
         if not count:
             return torch.empty(stored.shape, dtype=stored.dtype)
-        if stored.file not in self._maps:
-            try:
-                with open(stored.file, "rb") as file:
-                    # Private and writable: torch then takes it as its own memory, and the file stays as it is.
-                    self._maps[stored.file] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-            except (OSError, ValueError) as error:
-                raise NeurosimFormatError(f"{stored.file}: could not be read ({error}); fetch it again") from None
-        buffer = self._maps[stored.file]
+        buffer = self._mapped(stored.file)
         if stored.blocks is not None:
             rows = torch.frombuffer(buffer, dtype=torch.uint8, count=stored.byte_count(), offset=stored.start)
             return BlockTensor(stored.blocks, rows.view(*stored.shape[:-1], -1))
@@ -130,6 +123,17 @@ class MappedFiles:
             values = values.as_strided(stored.shape, strides)
         _warn_of_nan(stored, values)
         return values
+
+    def _mapped(self, path: Path) -> mmap.mmap:
+        """Return a file in memory, mapped when its first tensor is read."""
+        if path not in self._maps:
+            try:
+                with open(path, "rb") as file:
+                    # Private and writable: torch then takes it as its own memory, and the file stays as it is.
+                    self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            except (OSError, ValueError) as error:
+                raise NeurosimFormatError(f"{path}: could not be read ({error}); fetch it again") from None
+        return self._maps[path]
 
 
 def _warn_of_nan(stored: StoredTensor, values: Tensor) -> None:
@@ -175,21 +179,8 @@ def read_metadata(path: Path) -> Mapping[str, object]:
 
 def _header(path: Path) -> tuple[dict[str, StoredTensor], Mapping[str, object]]:
     """Return tensors and metadata of a header: its length in 8 bytes, JSON, then the values."""
-    if not path.is_file():
-        pickled = sorted(file.name for file in path.parent.glob("*.bin"))
-        if pickled:
-            # Weights that torch.save pickled: what such a file holds is a program.
-            raise NeurosimMissingError(
-                f"{path}: no such file (the folder has {pickled[0]}); convert it to safetensors: "
-                "model.save_pretrained(FOLDER) of transformers writes it"
-            )
-        raise NeurosimMissingError(f"{path}: no such file; the checkpoint is not complete")
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
-            raise NeurosimFormatError(f"{path}: expected a header of {length} bytes, the file has {size}: cut short?")
-        raw = file.read(length)
+    _require_file(path)
+    raw, first, size = _raw_header(path)
     try:
         entries = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -197,23 +188,48 @@ def _header(path: Path) -> tuple[dict[str, StoredTensor], Mapping[str, object]]:
     if not isinstance(entries, dict):
         raise NeurosimFormatError(f"{path}: expected a table of tensors (got {type(entries).__name__})")
     about = entries.pop("__metadata__", None)
-    spans: list[tuple[int, int, str]] = []
-    for name, entry in entries.items():
-        spans.append((*_check_entry(f"{path}: tensor '{name}'", entry, size - 8 - length), name))
-    spans.sort()
-    # Overlapping tensors would be read twice from the same bytes: a header that was tampered with.
-    for (_, end, one), (start, _, other) in itertools.pairwise(spans):
-        if start < end:
-            raise NeurosimFormatError(
-                f"{path}: could not be read (tensors '{one}' and '{other}' lie on the same bytes)"
-            )
+    spans = [(*_check_entry(f"{path}: tensor '{name}'", entry, size), name) for name, entry in entries.items()]
+    _require_apart(path, spans)
     tensors = {
-        name: StoredTensor(path, TYPES[e["dtype"]], tuple(e["shape"]), 8 + length + e["data_offsets"][0], name=name)
+        name: StoredTensor(path, TYPES[e["dtype"]], tuple(e["shape"]), first + e["data_offsets"][0], name=name)
         for name, e in entries.items()
     }
     if not isinstance(about, dict):
         return tensors, {}
     return tensors, about
+
+
+def _require_file(path: Path) -> None:
+    """Raise `NeurosimMissingError` for a file that is not there."""
+    if path.is_file():
+        return
+    pickled = sorted(file.name for file in path.parent.glob("*.bin"))
+    if pickled:
+        # Weights that torch.save pickled: what such a file holds is a program.
+        raise NeurosimMissingError(
+            f"{path}: no such file (the folder has {pickled[0]}); convert it to safetensors: "
+            "model.save_pretrained(FOLDER) of transformers writes it"
+        )
+    raise NeurosimMissingError(f"{path}: no such file; the checkpoint is not complete")
+
+
+def _raw_header(path: Path) -> tuple[bytes, int, int]:
+    """Return the JSON of a header, the byte where values begin, and their number of bytes."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
+            raise NeurosimFormatError(f"{path}: expected a header of {length} bytes, the file has {size}: cut short?")
+        return file.read(length), 8 + length, size - 8 - length
+
+
+def _require_apart(path: Path, spans: Iterable[tuple[int, int, str]]) -> None:
+    """Raise where tensors, from a byte to a byte each, overlap: a header that was tampered with."""
+    for (_, end, one), (start, _, other) in itertools.pairwise(sorted(spans)):
+        if start < end:
+            raise NeurosimFormatError(
+                f"{path}: could not be read (tensors '{one}' and '{other}' lie on the same bytes)"
+            )
 
 
 def _check_entry(name: str, entry: object, size: int) -> tuple[int, int]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from ....base.errors import lookup
 from .config import CheckpointConfig
 from .fla import FLA, FLA_RWKV6
-from .hybrids import HYBRIDS
+from .kimi_linear import KIMI
 from .llama import LLAMA
 from .mamba import MAMBA
+from .qwen_hybrids import QWEN_HYBRIDS
 from .reader import CheckpointReader
 from .rwkv import RWKV
 from .transnormer import TRANSNORMER
 
-READERS: dict[str, CheckpointReader] = FLA | HYBRIDS | LLAMA | MAMBA | RWKV | TRANSNORMER
+READERS: dict[str, CheckpointReader] = FLA | KIMI | LLAMA | MAMBA | QWEN_HYBRIDS | RWKV | TRANSNORMER
 
 
 def reader_of(kind: str, source: CheckpointConfig, where: str) -> CheckpointReader:

@@ -19,6 +19,8 @@ from .reader import CheckpointReader, Tensors
 
 # Whether a layer of a kind sees a window.
 LAYER_KINDS = {"full_attention": False, "sliding_attention": True}
+# Entry with the tokens of a text in training.
+TRAINED = "original_max_position_embeddings"
 # Our names of activations by theirs.
 ACTS = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu", "gelu_new": "gelu", "relu": "relu"}
 
@@ -117,32 +119,40 @@ def positions(source: CheckpointConfig, head: int, entries: CheckpointConfig | N
     require(1 < theta < 1e15, "rope_theta", "must be > 1 and < 1e15", theta)
     share = entries.number("partial_rotary_factor", source.number("partial_rotary_factor", 1.0))
     require(0 <= share <= 1, "partial_rotary_factor", "must be 0 to 1", share)
-    known = {"rope_theta", "partial_rotary_factor"}
-    scaling: dict[str, object] = {k: v for k, v in entries.config.items() if k not in known and v is not None}
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    length = "original_max_position_embeddings"
-    stated = source.maybe(source.integer, length)
-    trained = scaling.get(length) or stated or source.maybe(source.integer, "max_position_embeddings")
-    if kind in ("dynamic", "llama3", "longrope", "su", "yarn"):
-        require(trained is not None, f"rope_scaling.{length}", "must be given", None)
-        max_positions = source.maybe(source.integer, "max_position_embeddings")
-        # The factor by which a text may be longer than in training.
-        if "factor" not in scaling and max_positions and isinstance(trained, int | float) and trained > 0:
-            scaling["factor"] = max_positions / trained
-        # 'dynamic' changes its rates beyond `max_position_embeddings`, the others count from the training.
-        if kind == "dynamic" and max_positions:
-            scaling[length] = max_positions
-        else:
-            scaling[length] = trained
-    if kind == "su":  # the first name of longrope
-        scaling["rope_type"] = "longrope"
-    plain = kind == "default" or not scaling
     turned = int(head * share)
     in_pairs = turned % 2 == 0 or share == 1
     require(in_pairs, "partial_rotary_factor", f"must leave an even number of {head} channels", share)
     rotary_dim = None if turned == head else turned
-    rope_scaling = None if plain else scaling
-    return {"rope_theta": theta, "rotary_dim": rotary_dim, "rope_scaling": rope_scaling}
+    return {"rope_theta": theta, "rotary_dim": rotary_dim, "rope_scaling": _scaling(source, entries)}
+
+
+def _scaling(source: CheckpointConfig, entries: CheckpointConfig) -> dict[str, object] | None:
+    """Return the entries that scale positions, with the lengths that they count from; None where nothing scales."""
+    known = {"rope_theta", "partial_rotary_factor"}
+    scaling: dict[str, object] = {k: v for k, v in entries.config.items() if k not in known and v is not None}
+    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    # Read where nothing scales, too: it is known.
+    trained = source.maybe(source.integer, TRAINED)
+    if kind in ("dynamic", "llama3", "longrope", "su", "yarn"):
+        _add_lengths(scaling, source, trained, is_dynamic=kind == "dynamic")
+    if kind == "su":  # the first name of longrope
+        scaling["rope_type"] = "longrope"
+    if kind == "default" or not scaling:
+        return None
+    return scaling
+
+
+def _add_lengths(
+    scaling: dict[str, object], source: CheckpointConfig, trained: int | None, *, is_dynamic: bool
+) -> None:
+    """Add the length of the training, and the factor by which a text may be longer, where other entries give them."""
+    max_positions = source.maybe(source.integer, "max_position_embeddings")
+    length = scaling.get(TRAINED) or trained or max_positions
+    require(length is not None, f"rope_scaling.{TRAINED}", "must be given", None)
+    if "factor" not in scaling and max_positions and isinstance(length, int | float) and length > 0:
+        scaling["factor"] = max_positions / length
+    # 'dynamic' changes its rates beyond `max_position_embeddings`, the others count from the training.
+    scaling[TRAINED] = max_positions if is_dynamic and max_positions else length
 
 
 def _positions_by_window(source: CheckpointConfig, head: int, family: Family) -> tuple[Options, Options]:
@@ -211,11 +221,7 @@ def windows(source: CheckpointConfig, count: int, family: Family, turned: list[b
         # Read where there is no window, too: it is known.
         wanted = source.flag("use_sliding_window", False)
         used = used and wanted
-        if family.some_turn:
-            inside = [used and not each for each in turned]
-        else:
-            first = source.integer("max_window_layers", 28, at_least=0)
-            inside = [used and i >= first for i in range(count)]
+        inside = [used and each for each in _may_slide(source, count, family, turned)]
     if family.full_every:
         # transformers 5 writes the pattern with an underscore, beside the kinds that follow from it.
         pattern = source.integer("_sliding_window_pattern", family.full_every)
@@ -231,6 +237,14 @@ def windows(source: CheckpointConfig, count: int, family: Family, turned: list[b
     return [size if slides else 0 for slides in inside]
 
 
+def _may_slide(source: CheckpointConfig, count: int, family: Family, turned: list[bool]) -> list[bool]:
+    """Return whether each layer sees an optional window, where there is one."""
+    if family.some_turn:
+        return [not each for each in turned]
+    first = source.integer("max_window_layers", 28, at_least=0)
+    return [i >= first for i in range(count)]
+
+
 def family_config(given: CheckpointConfig, family: Family) -> LanguageConfig:
     """Return the config of a model of the family."""
     source = given.with_defaults(family.defaults)
@@ -239,14 +253,9 @@ def family_config(given: CheckpointConfig, family: Family) -> LanguageConfig:
     head = head_size(source)
     options = heads(source, head, family) | {"score_scale": factors.scores, "score_cap": factors.score_cap}
     everywhere, in_window = _positions_by_window(source, head, family)
-    # Where another entry has the activation, this one says nothing.
-    source.entries_read.add("hidden_act")
-    tp = source.integer("pretraining_tp", 1)
-    require(tp == 1, "pretraining_tp", "must be 1", tp)
-    both_ways = source.flag("use_bidirectional_attention", False)
-    require(not both_ways, "use_bidirectional_attention", "must be false: a later token is not seen", both_ways)
     whole = everywhere["rotary_dim"] is None
     require(whole or family.part_turns, "partial_rotary_factor", "must be 1 in this model type", "less")
+    _refuse_others(source)
     turned = turning(source, count, family)
     layers = []
     for turns, size in zip(turned, windows(source, count, family, turned), strict=True):
@@ -272,6 +281,16 @@ def family_config(given: CheckpointConfig, family: Family) -> LanguageConfig:
         experts=experts,
         dense_layers=dense,
     )
+
+
+def _refuse_others(source: CheckpointConfig) -> None:
+    """Raise for entries with another forward pass than the family's."""
+    # Where another entry has the activation, this one says nothing.
+    source.entries_read.add("hidden_act")
+    tp = source.integer("pretraining_tp", 1)
+    require(tp == 1, "pretraining_tp", "must be 1", tp)
+    both_ways = source.flag("use_bidirectional_attention", False)
+    require(not both_ways, "use_bidirectional_attention", "must be false: a later token is not seen", both_ways)
 
 
 def split_fused(tensors: Tensors, config: LanguageConfig) -> Tensors:

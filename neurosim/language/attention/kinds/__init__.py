@@ -15,6 +15,7 @@ from .gam import GatedAssociativeMemory
 from .hax import HAX
 from .hgrn import HGRN, HGRN2
 from .hippo import HippoSSM
+from .latent import LatentAttention
 from .lightnet import LightNet
 from .linear import GLA, LinearAttention, Retention
 from .local_linear import LocalLinearAttention
@@ -30,7 +31,7 @@ from .scout import CheckpointAttention
 from .sea import SEA
 from .seqboat import SeqBoat
 from .slots import GatedSlotAttention
-from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
+from .softmax import SoftmaxAttention, WindowAttention
 from .sparse_expansion import SSE
 from .state_space import DiagonalSSM
 from .tcnca import TCNCA

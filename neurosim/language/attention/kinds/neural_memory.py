@@ -67,7 +67,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
     momentum_proj: nn.Module = field(init=False)
 
     def build(self) -> None:
-        require(1 <= self.memory_depth <= 4, self.name("memory_depth"), "must be 1 to 4 layers", self.memory_depth)
+        self._check_options()
         size = self.head_dim or divide(self.width, self.num_heads, self.name("width"))
         self.heads = self.num_heads
         self.k_size = size
@@ -79,13 +79,6 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         inner = [hidden] * (self.memory_depth - 1)
         self.shapes = list(zip([size, *inner], [*inner, size], strict=True))
         self.first = nn.Parameter(self.first_weights())
-        require(self.gates in ("head", "channel"), self.name("gates"), "must be 'head' or 'channel'", self.gates)
-        lookup(dict.fromkeys(("exact", "linear")), self.read, self.name("read"))
-        by_products = self.gates == "head" and self.is_identity
-        rule = "must be 'exact' with gates of channels or a retention"
-        require(by_products or self.read == "exact", self.name("read"), rule, self.read)
-        # The change of a matrix is a sum of outer products: what a token reads of it needs no weights of its own.
-        self.by_products = by_products and (self.memory_depth == 1 or self.read == "linear")
         # Open at the start: alpha .02, and theta half of its largest.
         self.alpha_proj, alpha = self._gate()
         self.theta_proj, _ = self._gate()
@@ -93,6 +86,23 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
         if self.has_momentum:
             self.momentum_proj, _ = self._gate()
         self.output()
+
+    def _check_options(self) -> None:
+        require(1 <= self.memory_depth <= 4, self.name("memory_depth"), "must be 1 to 4 layers", self.memory_depth)
+        require(self.gates in ("head", "channel"), self.name("gates"), "must be 'head' or 'channel'", self.gates)
+        lookup(dict.fromkeys(("exact", "linear")), self.read, self.name("read"))
+        rule = "must be 'exact' with gates of channels or a retention"
+        require(self.sums_products or self.read == "exact", self.name("read"), rule, self.read)
+
+    @property
+    def sums_products(self) -> bool:
+        """Tell whether the change of a matrix is a sum of outer products, one of each token."""
+        return self.gates == "head" and self.is_identity
+
+    @property
+    def by_products(self) -> bool:
+        """Tell whether tokens read the sums of outer products, and need no weights of their own."""
+        return self.sums_products and (self.memory_depth == 1 or self.read == "linear")
 
     def _gate(self) -> tuple[nn.Module, nn.Linear]:
         """Return the layers from x to a gate, and the last of them."""

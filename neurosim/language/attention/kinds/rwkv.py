@@ -12,7 +12,7 @@ from .base import Inputs, RowUpdates, Shared, State
 from .compiled import Step
 from .linear_system import LinearSystem, decays
 from .matrix_memory import read
-from .modules import activation, divide, l2_normalise, linear, split_heads, token_shift
+from .modules import divide, l2_normalise, linear, split_heads, token_shift
 from .qkv import NormedMixer
 
 MAX_DECAY = 0.6065306597126334  # e^-1/2: a channel loses at most 45 % of its content in a token
@@ -140,33 +140,3 @@ class RWKV7(NormedMixer):
         # (r . k r_k) v: a token reads itself by weights of its own.
         bonus = (inputs["q"] * inputs["k"] * self.r_k).sum(-1, keepdim=True) * inputs["v"]
         return self.o_proj((o + bonus.flatten(-2)) * inputs["gate"])
-
-
-class ChannelMix(nn.Module):
-    """RWKV's feed-forward layer: W_v f(W_k (x mixed with the token before)), f = relu^2."""
-
-    def __init__(self, width: int, hidden: int, act: str) -> None:
-        super().__init__()
-        self.activation = activation(act, "LanguageConfig.act")
-        self.x_k = nn.Parameter(torch.rand(width))
-        self.key = linear(width, hidden)
-        self.value = linear(hidden, width)
-
-    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (y [B, T, D], the last token) from x [B, T, D] and the token before it [B, 1, D]."""
-        before, tail = token_shift(x, tail)
-        return self.value(self.activation(self.key(torch.addcmul(x, before - x, self.x_k)))), tail
-
-
-class GatedChannelMix(ChannelMix):
-    """Feed-forward layer of RWKV-5 and 6: `ChannelMix` times sigmoid(W_r (x mixed with the token before))."""
-
-    def __init__(self, width: int, hidden: int, act: str) -> None:
-        super().__init__(width, hidden, act)
-        self.x_r = nn.Parameter(torch.rand(width))
-        self.receptance = linear(width, width)
-
-    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        before, _ = token_shift(x, tail)
-        out, tail = super().forward(x, tail)
-        return self.receptance(torch.addcmul(x, before - x, self.x_r)).sigmoid() * out, tail

@@ -1,5 +1,5 @@
-"""Qwen3-Next, Qwen3.5 and Kimi Linear in transformers' layout: delta rules with decay, softmax attention every few
-layers, and feed-forward layers that are dense or of experts.
+"""Qwen3-Next and Qwen3.5 in transformers' layout: gated delta rules, softmax attention every few layers, and
+feed-forward layers that are dense or of experts.
 
 Facts of interoperation only: names and meanings of options and tensors.
 """
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..experts import ExpertsSpec
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options, require
 from .family import BLOCK, OUTER, activation, positions
-from .mixtures import MIXTRAL_PARTS, either, expert, experts_apart, qwen_experts, some_layers
+from .mixtures import expert, experts_apart, qwen_experts
 from .reader import CheckpointReader, Tensors
 
 KINDS = {"full_attention": "softmax", "linear_attention": "linear"}
 
 
-def _kinds(source: CheckpointConfig, count: int, default: list[str]) -> list[str]:
+def layer_kinds(source: CheckpointConfig, count: int, default: list[str]) -> list[str]:
     """Return the kind of each layer, a name of `KINDS`."""
     kinds = source.get("layer_types", default)
     known = isinstance(kinds, list) and len(kinds) == count and all(isinstance(k, str) and k in KINDS for k in kinds)
@@ -35,7 +33,7 @@ def _qwen_mixers(source: CheckpointConfig) -> tuple[MixerSpec, ...]:
     interval = source.integer("full_attention_interval", 4)
     eps = source.eps(1e-6, "rms_norm_eps")
     default = ["linear_attention" if (i + 1) % interval else "full_attention" for i in range(count)]
-    kinds = _kinds(source, count, default)
+    kinds = layer_kinds(source, count, default)
     heads = source.integer("num_attention_heads", 16)
     head = source.integer("head_dim", 256)
     bias = source.flag("attention_bias", False)
@@ -171,120 +169,6 @@ def _cut_groups(place: str, part: str, value: Tensor, options: dict[str, Any]) -
     return {f"{place}.{name}_proj.weight": each.flatten(0, 1) for name, each in zip(names, parts, strict=True)}
 
 
-# Entries that repeat others, or that only rotary positions and training would use.
-_KIMI_IGNORED = """
-head_dim qk_head_dim model_max_length use_grouped_topk num_nextn_predict_layers mla_use_nope rope_theta rope_scaling
-output_router_logits num_key_value_heads pretraining_tp
-"""
-
-
-def _kimi_linear(source: CheckpointConfig) -> LanguageConfig:
-    """Return the config of a Kimi Linear."""
-    width = source.integer("hidden_size")
-    count = source.layers()
-    eps = source.eps(1e-5, "rms_norm_eps")
-    inner = source.table("linear_attn_config") or CheckpointConfig({}, prefix="linear_attn_config.")
-    kinds = _kimi_kinds(source, inner, count)
-    source.entries_read.update(_KIMI_IGNORED.split())
-    nope = source.flag("mla_use_nope", True)
-    require(nope, "mla_use_nope", "must be true: rotary positions of latent attention are not supported", nope)
-    delta: Options = {
-        "num_heads": inner.integer("num_heads", source.integer("linear_num_heads", 32)),
-        "head_dim": inner.integer("head_dim", source.integer("linear_head_dim", 128)),
-        "conv_size": inner.integer("short_conv_kernel_size", source.integer("linear_conv_kernel_dim", 4)),
-        "norm_eps": eps,
-    }
-    latent: Options = {
-        "num_heads": source.integer("num_attention_heads", 32),
-        "kv_lora_rank": source.integer("kv_lora_rank", 512),
-        "q_lora_rank": source.maybe(source.integer, "q_lora_rank"),
-        "qk_nope_head_dim": source.integer("qk_nope_head_dim", 128),
-        "qk_rope_head_dim": source.integer("qk_rope_head_dim", 64),
-        "v_head_dim": source.integer("v_head_dim", 128),
-        "attention_bias": source.flag("attention_bias", False),
-    }
-    mixers = {"full_attention": MixerSpec("latent", latent), "linear_attention": MixerSpec("kda", delta)}
-    return LanguageConfig(
-        tuple(mixers[kind] for kind in kinds),
-        source.integer("vocab_size"),
-        width,
-        hidden=source.integer("intermediate_size"),
-        gate_act=activation(source),
-        eps=eps,
-        tied=source.flag("tie_word_embeddings", False),
-        experts=_kimi_experts(source),
-        dense_layers=_dense_layers(source, count),
-    )
-
-
-def _kimi_kinds(source: CheckpointConfig, inner: CheckpointConfig, count: int) -> list[str]:
-    """Return the kind of each layer; `inner`, the table of linear attention, lists them from 1 on."""
-    if inner.get("full_attn_layers") is None:
-        full = set(range(4, count, 4))
-    else:
-        full = set(some_layers(inner, "full_attn_layers", count, first=1))
-        linear = set(some_layers(inner, "kda_layers", count, first=1))
-        rule = "must be the layers that are not full_attn_layers"
-        require(full | linear == set(range(count)) and not full & linear, "kda_layers", rule, sorted(linear))
-    default = ["full_attention" if i in full else "linear_attention" for i in range(count)]
-    return _kinds(source, count, default)
-
-
-def _kimi_experts(source: CheckpointConfig) -> ExpertsSpec:
-    score = source.word("moe_router_activation_func", "sigmoid")
-    require(score == "sigmoid", "moe_router_activation_func", "must be 'sigmoid'", score)
-    hidden = source.integer("moe_intermediate_size", 1024)
-    # Configs name some of these entries in one of two ways.
-    return ExpertsSpec(
-        either(source, 256, "num_experts", "num_local_experts"),
-        either(source, 8, "num_experts_per_token", "num_experts_per_tok"),
-        hidden,
-        # The experts that all tokens share are one, as wide as all of them together.
-        hidden * either(source, 1, "num_shared_experts", "n_shared_experts"),
-        scores=score,
-        normalise=source.flag("moe_renormalize", source.flag("norm_topk_prob", True)),
-        scale=source.number("routed_scaling_factor", 2.446),
-        groups=either(source, 1, "num_expert_group", "n_group"),
-        top_groups=source.integer("topk_group", 1),
-    )
-
-
-def _dense_layers(source: CheckpointConfig, count: int) -> tuple[int, ...]:
-    """Return the layers without experts."""
-    kinds = source.get("mlp_layer_types")
-    first = source.integer("first_k_dense_replace", 1, at_least=0)
-    every = source.integer("moe_layer_freq", 1)
-    require(every == 1, "moe_layer_freq", "must be 1", every)
-    if kinds is None:
-        return tuple(range(min(first, count)))
-    known = isinstance(kinds, list) and len(kinds) == count and all(k in ("dense", "sparse") for k in kinds)
-    require(known, "mlp_layer_types", f"must be {count} of dense, sparse", kinds)
-    return tuple(i for i, kind in enumerate(kinds) if kind == "dense")
-
-
-_LOW_RANK = {"f_a_proj": "f_proj.0", "f_b_proj": "f_proj.1", "g_a_proj": "g_proj.0", "g_b_proj": "g_proj.1"}
-
-
-def _change_kimi(tensors: Tensors, config: LanguageConfig) -> Tensors:
-    """Rename low-rank maps and experts; the gate of outputs has a bias here, which is 0 then."""
-    changed: Tensors = {}
-    for name, value in experts_apart(tensors).items():
-        path = name.split(".")
-        part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
-        place = ".".join(path[:3])
-        if part in _LOW_RANK:
-            changed[f"{place}.{_LOW_RANK[part]}.weight"] = value
-            if part == "g_b_proj":  # without a bias there
-                changed[f"{place}.g_proj.1.bias"] = torch.zeros(len(value), device=value.device)
-        elif part == "A_log":
-            changed[name] = value.flatten()
-        elif name.endswith("gate.e_score_correction_bias"):
-            changed[f"{place}.router.bias"] = value
-        else:
-            changed[expert(name, {"gate": "router", "shared_experts": "shared"}, MIXTRAL_PARTS)] = value
-    return changed
-
-
 def _qwen3_5_reader(root: str) -> CheckpointReader:
     return CheckpointReader(
         _qwen3_5,
@@ -297,10 +181,7 @@ def _qwen3_5_reader(root: str) -> CheckpointReader:
     )
 
 
-HYBRIDS: dict[str, CheckpointReader] = {
-    "kimi_linear": CheckpointReader(
-        _kimi_linear, outer=OUTER, block=BLOCK, also={"block_sparse_moe": "mlp"}, change=_change_kimi
-    ),
+QWEN_HYBRIDS: dict[str, CheckpointReader] = {
     "qwen3_next": CheckpointReader(
         _qwen3_next, outer=OUTER, block=BLOCK, also={"linear_attn": "mixer"}, change=_change_qwen
     ),
