@@ -170,6 +170,19 @@ def test_the_readme_counts_kinds_and_claims_as_their_page_does() -> None:
     ) in README
 
 
+def test_claims_that_do_not_come_out_say_what_to_use_instead() -> None:
+    page = (ROOT / "docs" / "kinds.md").read_text()
+    table, notes = page.split("## Which claims hold here")[1].split("## Notes", maxsplit=1)
+    rows = re.findall(r"^\| .*\]\(#([\w-]+)\) \|.*\| (?:in part|does not)[^|]*\|$", table, re.M)
+    bodies = {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-"): body
+        for title, body in re.findall(r"^### (.*)\n((?:(?!^###? ).*\n)*)", notes, re.M)
+    }
+    assert len(rows) >= 15
+    for note in set(rows):
+        assert bodies[note].count("**Instead.**") == rows.count(note), note
+
+
 WALKS = (ROOT / "CONTRIBUTING.md").read_text().split("# Four walks")[1]
 
 
