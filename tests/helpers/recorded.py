@@ -36,6 +36,7 @@ _LLAMA: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+_NEOX = {name: value for name, value in _LLAMA.items() if name != "num_key_value_heads"} | {"hidden_size": 32}
 _LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 _YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
 _LONG = {"type": "longrope", "short_factor": [1.0, 1.1, 1.3], "long_factor": [2.0, 2.1, 4.0]}
@@ -47,6 +48,7 @@ _GEMMA = {"head_dim": 8, "sliding_window": 5, "query_pre_attn_scalar": 16, "pad_
 _HYBRID = {"layer_types": ["linear_attention", "full_attention"], "hidden_size": 16, "num_attention_heads": 2}
 # By name: the model type and its config.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "arcee": ("arcee", _LLAMA | {"mlp_bias": True}),
     "gemma": ("gemma", _LLAMA | {"head_dim": 8, "pad_token_id": 0}),
     "gemma2": (
         "gemma2",
@@ -60,6 +62,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "layer_types": ["sliding_attention", "full_attention"],
             "rope_scaling": {"rope_type": "linear", "factor": 8.0},
         },
+    ),
+    "gpt-neox": ("gpt_neox", _NEOX),
+    "gpt-neox-in-turn": (
+        "gpt_neox",
+        _NEOX | {"use_parallel_residual": False, "attention_bias": False, "rotary_pct": 1.0, "rotary_emb_base": 500.0},
     ),
     "granite": (
         "granite",
@@ -124,6 +131,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "olmo3",
         _LLAMA | {"num_hidden_layers": 4, "sliding_window": 5, "rope_scaling": _YARN | {"rope_type": "yarn"}},
     ),
+    "olmoe": ("olmoe", _LLAMA | {"num_experts": 4, "num_experts_per_tok": 2}),
+    "qwen2-moe": (
+        "qwen2_moe",
+        _LLAMA | _EXPERTS | {"num_experts": 4, "shared_expert_intermediate_size": 12, "decoder_sparse_step": 2},
+    ),
     "qwen3-moe": (
         "qwen3_moe",
         _LLAMA | _EXPERTS | {"num_experts": 4, "head_dim": 8, "num_hidden_layers": 3, "mlp_only_layers": [1]},
@@ -134,6 +146,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2-window": ("qwen2", _LLAMA | {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
     "qwen2-yarn": ("qwen2", _LLAMA | {"rope_scaling": _YARN}),
     "qwen3": ("qwen3", _LLAMA | {"head_dim": 8}),
+    "seed-oss": ("seed_oss", _LLAMA | {"head_dim": 8}),
     "smollm3": (
         "smollm3",
         _LLAMA | {"no_rope_layer_interval": 2, "use_sliding_window": True, "sliding_window": 5, "pad_token_id": 0},

@@ -36,7 +36,7 @@ def test_recorded_logits(tmp_path: Path, case: str) -> None:
         assert float((by_steps(model) - expected).abs().max()) < 1e-5 * scale
 
 
-@pytest.mark.parametrize("case", ["gemma2", "granite", "mixtral", "olmo3"])
+@pytest.mark.parametrize("case", ["gemma2", "gpt-neox", "granite", "mixtral", "olmo3", "qwen2-moe"])
 def test_compiled_step(tmp_path: Path, case: str) -> None:
     """Factors, bounds, norms behind layers and layers of their own positions are in the program of a token, too."""
     write_folder(case, tmp_path)
@@ -97,6 +97,12 @@ def test_options_that_are_not_supported_are_named(tmp_path: Path, change: dict[s
 OTHERS: list[tuple[str, dict[str, Any], str]] = [
     ("gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention: must be false"),
     ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping: must be null in this model type"),
+    ("olmoe", {"clip_qkv": 8.0}, "clip_qkv: must be null"),
+    (
+        "qwen2-moe",
+        {"use_sliding_window": True, "sliding_window": 8, "layer_types": None},
+        "must be false without layer_types",
+    ),
     ("granite", {"residual_multiplier": 0}, "residual_multiplier: must be > 0"),
     # "gelu" of transformers is not the approximation by tanh.
     ("mamba", {"hidden_act": "gelu"}, r"hidden_act: must be one of silu, .* \(got gelu\)"),
@@ -126,6 +132,20 @@ def test_the_language_model_of_one_that_reads_pictures(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "model.safetensors")
     with torch.no_grad():
         assert torch.equal(read_model(tmp_path)(tokens())[0], model(tokens())[0])
+
+
+def test_masks_and_first_names_of_gpt_neox(tmp_path: Path) -> None:
+    """Pythia's files: masks in every layer, and positions by other names."""
+    from safetensors.torch import load_file, save_file
+
+    write_folder("gpt-neox", tmp_path)
+    expected = read_model(tmp_path)(tokens())[0]
+    changed(tmp_path, {"rotary_pct": 0.25, "rotary_emb_base": 10000})
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["gpt_neox.layers.0.attention.bias"] = torch.ones(1, 1, 8, 8, dtype=torch.bool)
+    tensors["gpt_neox.layers.0.attention.masked_bias"] = torch.tensor(-1e9)
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert torch.equal(read_model(tmp_path)(tokens())[0], expected)
 
 
 def test_older_spellings_are_read(tmp_path: Path) -> None:

@@ -40,11 +40,12 @@ class LanguageConfig:
         layers: mixers, bottom to top, of any kinds.
         vocabulary: number of tokens; 256 for bytes.
         width: D, channels of the residual stream.
-        mlp: feed-forward layer of every block, a name of `MLPS`: 'gated', 'channel_mix' (RWKV-7),
+        mlp: feed-forward layer of every block, a name of `MLPS`: 'gated', 'plain' (GPT-NeoX), 'channel_mix' (RWKV-7),
             'gated_channel_mix' (RWKV-5 and 6) or 'none' (Mamba).
         hidden: channels of the feed-forward layer (default: 8/3 width, rounded up to a multiple of 32).
-        act, gate_act: activation of 'channel_mix', and of 'gated'.
-        mlp_bias: give the layers of 'gated' biases.
+        act, gate_act: activation of 'plain' and 'channel_mix', and of 'gated'.
+        mlp_bias: give the layers of 'gated' and 'plain' biases.
+        parallel: the feed-forward layer reads what the mixer reads, not what it leaves (GPT-NeoX).
         norm: 'rms' or 'layer'; `norm_bias` for 'layer'.
         norms: where a block has norms, a name of `PLACES`: 'before' its mixer and its feed-forward layer, 'behind' them
             (OLMo 2) or 'both' (Gemma 2).
@@ -66,6 +67,7 @@ class LanguageConfig:
     act: str = "sqrelu"
     gate_act: str = "silu"
     mlp_bias: bool = False
+    parallel: bool = False
     norm: str = "rms"
     norm_bias: bool = True
     norms: str = "before"
@@ -115,11 +117,25 @@ class GatedMLP(nn.Module):
         return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
 
 
+class MLP(nn.Module):
+    """W_down f(W_up x)."""
+
+    def __init__(self, width: int, hidden: int, act: str, bias: bool = False) -> None:
+        super().__init__()
+        self.activation = activation(act, "LanguageConfig.act")
+        self.up_proj = linear(width, hidden, bias)
+        self.down_proj = linear(hidden, width, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.activation(self.up_proj(x)))
+
+
 MLPS: dict[str, Callable[[LanguageConfig, int], nn.Module | None]] = {
     "channel_mix": lambda config, hidden: ChannelMix(config.width, hidden, config.act),
     "gated_channel_mix": lambda config, hidden: GatedChannelMix(config.width, hidden, config.act),
     "gated": lambda config, hidden: GatedMLP(config.width, hidden, config.gate_act, config.mlp_bias),
     "none": lambda config, hidden: None,
+    "plain": lambda config, hidden: MLP(config.width, hidden, config.act, config.mlp_bias),
 }
 
 NORMS: dict[str, Callable[[LanguageConfig], nn.Module]] = {
@@ -132,9 +148,10 @@ PLACES: dict[str, tuple[bool, bool]] = {"before": (True, False), "behind": (Fals
 
 
 class ResidualBlock(nn.Module):
-    """x + out_norm(mixer(norm(x))), then x + mlp_out_norm(mlp(mlp_norm(x))) where there is an mlp.
+    """y = x + out_norm(mixer(norm(x))), then y + mlp_out_norm(mlp(mlp_norm(y))) where there is an mlp.
 
-    Norms that `LanguageConfig.norms` has none of are identities.
+    With `LanguageConfig.parallel` the mlp reads x in the place of y. Norms that `LanguageConfig.norms` has none of are
+    identities.
     """
 
     def __init__(self, config: LanguageConfig, depth: Depth) -> None:
@@ -151,6 +168,7 @@ class ResidualBlock(nn.Module):
         if config.experts is not None and depth.layer not in config.dense_layers:
             require(config.mlp == "gated", "LanguageConfig.mlp", "must be 'gated' for experts", config.mlp)
             self.mlp = Experts(config.width, config.experts, partial(MLPS["gated"], config))  # type: ignore[arg-type]
+        self.parallel = config.parallel
         has_mlp = self.mlp is not None
         self.mlp_norm = norm(config) if before and has_mlp else nn.Identity()
         self.mlp_out_norm = norm(config) if behind and has_mlp else nn.Identity()
@@ -165,18 +183,21 @@ class ResidualBlock(nn.Module):
         def before(inner: Tensor) -> Tensor:
             return torch.zeros_like(inner[:, :1]) if state is None else state["mlp_tail"]
 
-        out, tail = self.feed(x + self.out_norm(mixed), before)
+        out, tail = self.feed(x, mixed, before)
         return out, after | tail
 
-    def feed(self, x: Tensor, before: Callable[[Tensor], Tensor]) -> tuple[Tensor, State]:
-        """Return x through the feed-forward layer, and what it adds to the state.
+    def feed(self, stream: Tensor, mixed: Tensor, before: Callable[[Tensor], Tensor]) -> tuple[Tensor, State]:
+        """Return the residual stream behind mixer and feed-forward layer, and what the latter adds to the state.
 
         Args:
+            stream: [B, T, D] before the block.
+            mixed: [B, T, D] outputs of the mixer.
             before: function from the layer's inputs [B, T, D] to the token before them [B, 1, D].
         """
+        x = stream + self.out_norm(mixed)
         if self.mlp is None:
             return x, {}
-        inner = self.mlp_norm(x)
+        inner = self.mlp_norm(stream if self.parallel else x)
         if isinstance(self.mlp, ChannelMix):
             # RWKV mixes each token with the one before it here, too: the last one is state.
             out, tail = self.mlp(inner, before(inner))

@@ -67,8 +67,8 @@ def _block(block: ResidualBlock, x: Tensor, shared: Shared, slices: Slices) -> T
     """Run one block on this process's slice."""
     if block.pre_norm is not None:
         x = block.pre_norm(x)
-    x = x + block.out_norm(_mix(block.mixer, block.norm(x), shared, slices))
-    out, _ = block.feed(x, lambda inner: slices.before(inner, 1))
+    mixed = _mix(block.mixer, block.norm(x), shared, slices)
+    out, _ = block.feed(x, mixed, lambda inner: slices.before(inner, 1))
     return out
 
 

@@ -50,6 +50,7 @@ _DESCRIPTIONS = {
     "ShortConv": "short convolution over tokens",
     "Linear": "linear layer on floats",
     "GatedMLP": "silu and product of the feed-forward layer",
+    "MLP": "activation of the feed-forward layer",
     "Experts": "choice of experts, and their weighted sum",
     "Router": "scores of experts",
     "GatedChannelMix": "token shift and activations of the feed-forward layer",

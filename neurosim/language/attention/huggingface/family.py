@@ -59,36 +59,40 @@ class Family:
 
     Attributes:
         defaults: entries where the config has none.
-        bias: biases of q, k and v, and of the output; the config's `attention_bias` decides where it is None.
+        bias: biases of q, k and v, and of the output: whether there are any, or the entry that says so.
         qk_norm: norms of q and k: 'heads', each head on its own; 'whole', all of them together; '' for none.
         norms: places of a block's norms, as in `LanguageConfig`, by which `BLOCKS` has their names.
         norms_about_one: their weights are stored as the difference from 1.
         slides: `sliding_window` is in use.
-        optional_window: the window needs `use_sliding_window`, and begins at layer `max_window_layers`.
+        optional_window: the window needs `use_sliding_window`.
+        all_slide: it is the window of all layers, else of those from `max_window_layers` on.
         full_every: one layer of so many sees all tokens, the others the window; 0: all see the window.
         local_theta: entry with the base of the positions in layers that see the window, which are not scaled; '' where
             all layers have the same positions.
         fused: q, k and v are one tensor, and so are the gate and its values.
         part_turns: `partial_rotary_factor` may be less than 1; transformers passes over it in the other model types.
         some_turn: only the layers of `no_rope_layers` turn q and k by their positions; the others see the window.
-        act, acts: entry with the activation of the feed-forward layers, and our names by the config's.
+        mlp: feed-forward layer, as in `LanguageConfig`: 'gated' or 'plain'.
+        act, acts: entry with its activation, and our names by the config's.
         factors: function that reads its `Factors`.
         experts: function that reads its experts, and the layers without them.
         name_experts: function that gives their tensors our names.
     """
 
     defaults: Options = field(default_factory=dict)
-    bias: tuple[bool, bool] | None = None
+    bias: tuple[bool | str, bool | str] = ("attention_bias", "attention_bias")
     qk_norm: str = ""
     norms: str = "before"
     norms_about_one: bool = False
     slides: bool = True
     optional_window: bool = False
+    all_slide: bool = False
     full_every: int = 0
     local_theta: str = ""
     fused: bool = False
     part_turns: bool = False
     some_turn: bool = False
+    mlp: str = "gated"
     act: str = "hidden_act"
     acts: Mapping[str, str] = field(default_factory=lambda: ACTS)
     factors: Callable[[CheckpointConfig], Factors] = _no_factors
@@ -97,7 +101,7 @@ class Family:
 
 
 def activation(source: CheckpointConfig, name: str = "hidden_act", names: Mapping[str, str] = ACTS) -> str:
-    """Return our name of an activation of a gated feed-forward layer, of `names` by the config's.
+    """Return our name of an activation of a feed-forward layer, of `names` by the config's.
 
     Raises:
         NeurosimInputError: it is another one.
@@ -183,9 +187,7 @@ def head_size(source: CheckpointConfig) -> int:
 def heads(source: CheckpointConfig, head: int, family: Family) -> Options:
     """Return the options of softmax attention without its window and positions; a head has `head` channels."""
     count = source.integer("num_attention_heads")
-    bias = family.bias
-    if bias is None:
-        bias = (source.flag("attention_bias", False),) * 2
+    bias = [source.flag(each, False) if isinstance(each, str) else each for each in family.bias]
     return {
         "num_heads": count,
         "num_kv_heads": source.maybe(source.integer, "num_key_value_heads") or count,
@@ -214,13 +216,12 @@ def windows(source: CheckpointConfig, count: int, family: Family, turned: list[b
     """Return the window of each layer, 0 for all tokens."""
     if not family.slides:
         return [0] * count
-    used = source.get("sliding_window") is not None
-    size = source.integer("sliding_window", 1)
+    wanted = not family.optional_window or source.flag("use_sliding_window", False)
+    # Read where there is no window, too: it is known. transformers 5 writes 0 for one that is not in use.
+    size = source.integer("sliding_window", 1, at_least=1 if wanted else 0)
+    used = wanted and source.get("sliding_window") is not None
     inside = [used] * count
     if family.optional_window:
-        # Read where there is no window, too: it is known.
-        wanted = source.flag("use_sliding_window", False)
-        used = used and wanted
         inside = [used and each for each in _may_slide(source, count, family, turned)]
     if family.full_every:
         # transformers 5 writes the pattern with an underscore, beside the kinds that follow from it.
@@ -241,8 +242,9 @@ def _may_slide(source: CheckpointConfig, count: int, family: Family, turned: lis
     """Return whether each layer sees an optional window, where there is one."""
     if family.some_turn:
         return [not each for each in turned]
+    # Configs have it in model types, too, where it says nothing.
     first = source.integer("max_window_layers", 28, at_least=0)
-    return [i >= first for i in range(count)]
+    return [family.all_slide or i >= first for i in range(count)]
 
 
 def family_config(given: CheckpointConfig, family: Family) -> LanguageConfig:
@@ -264,12 +266,13 @@ def family_config(given: CheckpointConfig, family: Family) -> LanguageConfig:
             places = places | {"rotary_dim": 0, "rope_scaling": None}
         layers.append(MixerSpec("softmax", options | places | {"window_size": size}))
     experts, dense = family.experts(source, count)
+    act = {"gated": "gate_act", "plain": "act"}[family.mlp]
     return LanguageConfig(
         tuple(layers),
         source.integer("vocab_size"),
         source.integer("hidden_size"),
         hidden=source.integer("intermediate_size"),
-        gate_act=activation(source, family.act, family.acts),
+        mlp=family.mlp,
         mlp_bias=source.flag("mlp_bias", False),
         norms=family.norms,
         # A stream divided by r, the factor of what layers add to it, is the same to a norm of epsilon / r^2.
@@ -280,6 +283,7 @@ def family_config(given: CheckpointConfig, family: Family) -> LanguageConfig:
         logit_cap=factors.logit_cap,
         experts=experts,
         dense_layers=dense,
+        **{act: activation(source, family.act, family.acts)},
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from ..model import LanguageConfig
 from .config import CheckpointConfig, Options, require
 from .family import ACTS, Factors, Family, family_config, family_reader
-from .mixtures import granite_experts, mixtral_experts, part_experts, qwen_experts
+from .mixtures import granite_experts, mixtral_experts, olmoe_experts, part_experts, qwen2_experts, qwen_experts
 from .reader import CheckpointReader
 
 
@@ -52,6 +52,12 @@ def _gemma3_factors(source: CheckpointConfig) -> Factors:
 
 _QWEN3: Options = {"head_dim": 128, "sliding_window": 4096}
 _EXPERTS: Options = {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
+_QWEN2_EXPERTS: Options = {
+    "num_experts": 60,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 1408,
+    "shared_expert_intermediate_size": 5632,
+}
 _MIXTRAL: Options = {
     "num_local_experts": 8,
     "num_experts_per_tok": 2,
@@ -99,6 +105,9 @@ def _gemma3(source: CheckpointConfig) -> LanguageConfig:
 
 
 LLAMA: dict[str, CheckpointReader] = {
+    "arcee": family_reader(
+        Family(slides=False, mlp="plain", acts={"relu2": "sqrelu"}, defaults={"hidden_act": "relu2"} | _OLMO)
+    ),
     "gemma": family_reader(
         Family(
             norms_about_one=True,
@@ -134,11 +143,29 @@ LLAMA: dict[str, CheckpointReader] = {
             defaults=_OLMO | {"sliding_window": 4096, "rope_theta": 5e5},
         )
     ),
+    "olmoe": family_reader(
+        Family(qk_norm="whole", slides=False, experts=olmoe_experts, defaults=_OLMO | {"num_experts_per_tok": 8})
+    ),
     "phi3": family_reader(Family(bias=(False, False), fused=True, part_turns=True, defaults={"rms_norm_eps": 1e-5})),
     "qwen2": family_reader(Family(bias=(True, False), optional_window=True, defaults={"sliding_window": 4096})),
+    "qwen2_moe": family_reader(
+        Family(
+            bias=("qkv_bias", False),
+            optional_window=True,
+            experts=qwen2_experts,
+            defaults={"qkv_bias": True, "sliding_window": 4096} | _QWEN2_EXPERTS,
+        )
+    ),
     "qwen3": family_reader(Family(qk_norm="heads", optional_window=True, defaults=_QWEN3)),
     "qwen3_moe": family_reader(
-        Family(qk_norm="heads", optional_window=True, experts=qwen_experts, defaults=_QWEN3 | _EXPERTS)
+        Family(qk_norm="heads", optional_window=True, all_slide=True, experts=qwen_experts, defaults=_QWEN3 | _EXPERTS)
+    ),
+    "seed_oss": family_reader(
+        Family(
+            slides=False,
+            bias=("attention_bias", "attention_out_bias"),
+            defaults={"attention_bias": True, "head_dim": 128},
+        )
     ),
     "smollm3": family_reader(Family(optional_window=True, some_turn=True)),
 }

@@ -50,6 +50,27 @@ def qwen_experts(source: CheckpointConfig, count: int) -> tuple[ExpertsSpec | No
     return spec, tuple(sorted(plain))
 
 
+def qwen2_experts(source: CheckpointConfig, count: int) -> tuple[ExpertsSpec | None, Layers]:
+    """Return the experts of Qwen2-MoE, whose layers with a window have to be listed."""
+    slides = source.flag("use_sliding_window", False)
+    listed = source.get("layer_types") is not None
+    require(listed or not slides, "use_sliding_window", "must be false without layer_types", slides)
+    return qwen_experts(source, count)
+
+
+def olmoe_experts(source: CheckpointConfig, count: int) -> tuple[ExpertsSpec | None, Layers]:
+    """Return the experts of OLMoE, which all layers have."""
+    bound = source.get("clip_qkv")
+    require(bound is None, "clip_qkv", "must be null: q, k and v are not bounded", bound)
+    spec = ExpertsSpec(
+        either(source, 64, "num_local_experts", "num_experts"),
+        source.integer("num_experts_per_tok"),
+        source.integer("intermediate_size"),
+        normalise=source.flag("norm_topk_prob", False),
+    )
+    return spec, ()
+
+
 def mixtral_experts(source: CheckpointConfig, count: int) -> tuple[ExpertsSpec | None, Layers]:
     """Return the experts of Mixtral, which all layers have."""
     # Noise of the router, in training alone.
@@ -96,7 +117,8 @@ def experts_apart(tensors: Tensors) -> Tensors:
 
 def name_experts(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Rename the router, and the layers of experts where they have Mixtral's names."""
-    return {expert(name, {"gate": "router"}, MIXTRAL_PARTS): value for name, value in tensors.items()}
+    parts = {"gate": "router", "shared_expert": "shared"}
+    return {expert(name, parts, MIXTRAL_PARTS): value for name, value in tensors.items()}
 
 
 def granite_experts(source: CheckpointConfig, count: int) -> tuple[ExpertsSpec | None, Layers]:

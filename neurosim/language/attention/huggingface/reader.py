@@ -12,8 +12,8 @@ from .config import CheckpointConfig
 
 Tensors = dict[str, Tensor]
 
-# Rates of rotary positions, which follow from the config: older libraries stored them in every layer.
-COMPUTED = (".rotary_emb.inv_freq",)
+# Rates of rotary positions and masks, which follow from the config: older libraries stored them in every layer.
+COMPUTED = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 GATED = {"norm": "attn_norm", "mixer": "attn", "mlp_norm": "mlp_norm", "mlp": "mlp"}
 
 

@@ -15,6 +15,7 @@ from .tracing import leaf
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_erf": F.gelu,
     "identity": lambda x: x,
     "logsigmoid": F.logsigmoid,
     "relu": F.relu,
