@@ -266,13 +266,16 @@ def family_config(given: CheckpointConfig, family: Family) -> LanguageConfig:
             places = places | {"rotary_dim": 0, "rope_scaling": None}
         layers.append(MixerSpec("softmax", options | places | {"window_size": size}))
     experts, dense = family.experts(source, count)
-    act = {"gated": "gate_act", "plain": "act"}[family.mlp]
+    act = activation(source, family.act, family.acts)
+    is_plain = family.mlp == "plain"
     return LanguageConfig(
         tuple(layers),
         source.integer("vocab_size"),
         source.integer("hidden_size"),
         hidden=source.integer("intermediate_size"),
         mlp=family.mlp,
+        act=act if is_plain else LanguageConfig.act,
+        gate_act=LanguageConfig.gate_act if is_plain else act,
         mlp_bias=source.flag("mlp_bias", False),
         norms=family.norms,
         # A stream divided by r, the factor of what layers add to it, is the same to a norm of epsilon / r^2.
@@ -283,7 +286,6 @@ def family_config(given: CheckpointConfig, family: Family) -> LanguageConfig:
         logit_cap=factors.logit_cap,
         experts=experts,
         dense_layers=dense,
-        **{act: activation(source, family.act, family.acts)},
     )
 
 
