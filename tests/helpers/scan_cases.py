@@ -7,6 +7,7 @@ import itertools
 import torch
 
 from neurosim.kernels.layers.scan import gpu as scan_triton
+from neurosim.kernels.layers.scan import kinds as K
 from neurosim.kernels.layers.scan import reference as S
 from neurosim.kernels.layers.scan.autograd import FeedbackScan, Scan
 
@@ -18,9 +19,9 @@ STRIDE = 5
 def given(how, device, steps=STEPS, batch=3, units=19):
     """current, state, c, weight, last, and gradients of out and state."""
     g = torch.Generator().manual_seed(how.kind)
-    c = torch.rand(S.CONSTANTS[how.kind], units, generator=g) * 0.5 + 0.4
+    c = torch.rand(K.CONSTANTS[how.kind], units, generator=g) * 0.5 + 0.4
     current = torch.randn(steps, batch, units, generator=g)
-    state = torch.randn(S.STATES[how.kind], batch, units, generator=g) / 2
+    state = torch.randn(K.STATES[how.kind], batch, units, generator=g) / 2
     weight = torch.randn(units, units, generator=g) / 10
     last = (torch.rand(batch, units, generator=g) < 0.3).float()
     grads = torch.randn(current.shape, generator=g), torch.randn(state.shape, generator=g)
@@ -53,35 +54,35 @@ def _compare(how, device, recurrent, sizes):
 
 
 def case_lif(device):
-    for reset, attached in itertools.product((S.SUBTRACT, S.ZERO, S.LATE), (False, True)):
-        compare(S.Recurrence(S.LIF, reset, attached), device)
+    for reset, attached in itertools.product((K.SUBTRACT, K.ZERO, K.LATE), (False, True)):
+        compare(K.Recurrence(K.LIF, reset, attached), device)
 
 
 def case_current(device):
-    for reset, attached in itertools.product((S.SUBTRACT, S.ZERO), (False, True)):
-        compare(S.Recurrence(S.CURRENT, reset, attached), device)
+    for reset, attached in itertools.product((K.SUBTRACT, K.ZERO), (False, True)):
+        compare(K.Recurrence(K.CURRENT, reset, attached), device)
 
 
 def case_adaptive(device):
-    for reset, attached in itertools.product((S.SUBTRACT, S.ZERO), (False, True)):
-        compare(S.Recurrence(S.ADAPTIVE, reset, attached), device)
+    for reset, attached in itertools.product((K.SUBTRACT, K.ZERO), (False, True)):
+        compare(K.Recurrence(K.ADAPTIVE, reset, attached), device)
 
 
 def case_integrator(device):
-    compare(S.Recurrence(S.INTEGRATOR), device)
+    compare(K.Recurrence(K.INTEGRATOR), device)
 
 
 def case_surrogates(device):
-    for shape in (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE, S.SIGMOID):
-        compare(S.Recurrence(S.LIF, surrogate=shape, slope=1.7, scale=0.8), device)
+    for shape in (K.FAST_SIGMOID, K.ARCTAN, K.TRIANGLE, K.SIGMOID):
+        compare(K.Recurrence(K.LIF, surrogate=shape, slope=1.7, scale=0.8), device)
 
 
 def case_feedback(device):
-    for kind in (S.LIF, S.CURRENT, S.ADAPTIVE):
-        compare(S.Recurrence(kind, S.ZERO), device, recurrent=True, batch=2)
+    for kind in (K.LIF, K.CURRENT, K.ADAPTIVE):
+        compare(K.Recurrence(kind, K.ZERO), device, recurrent=True, batch=2)
 
 
 def case_nothing_is_kept_without_gradients(device):
-    inputs, _ = given(S.Recurrence(), device)
-    out, _ = Scan.apply(*inputs[:3], S.Recurrence(), scan_triton)
-    assert out.grad_fn is None and torch.equal(out, S.reference(*inputs[:3], S.Recurrence())[0])
+    inputs, _ = given(K.Recurrence(), device)
+    out, _ = Scan.apply(*inputs[:3], K.Recurrence(), scan_triton)
+    assert out.grad_fn is None and torch.equal(out, S.reference(*inputs[:3], K.Recurrence())[0])

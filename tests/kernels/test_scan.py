@@ -9,45 +9,46 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from neurosim.kernels.layers.scan import cpu as scan_rows
+from neurosim.kernels.layers.scan import kinds as K
 from neurosim.kernels.layers.scan import reference as S
 from neurosim.kernels.layers.scan.launch import scan
 from neurosim.kernels.tools import lines
 
-SURROGATES = (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE, S.SIGMOID)
-RESETS = {S.LIF: (S.SUBTRACT, S.ZERO, S.LATE), S.CURRENT: (S.SUBTRACT, S.ZERO), S.ADAPTIVE: (S.SUBTRACT, S.ZERO)}
+SURROGATES = (K.FAST_SIGMOID, K.ARCTAN, K.TRIANGLE, K.SIGMOID)
+RESETS = {K.LIF: (K.SUBTRACT, K.ZERO, K.LATE), K.CURRENT: (K.SUBTRACT, K.ZERO), K.ADAPTIVE: (K.SUBTRACT, K.ZERO)}
 HOWS = [
     *(
-        S.Recurrence(kind, reset, attached, surrogate, 1.7, 0.8)
+        K.Recurrence(kind, reset, attached, surrogate, 1.7, 0.8)
         for kind in RESETS
         for reset, attached, surrogate in itertools.product(RESETS[kind], (False, True), SURROGATES)
     ),
-    S.Recurrence(S.INTEGRATOR),
+    K.Recurrence(K.INTEGRATOR),
 ]
 
 
-def name(how: S.Recurrence) -> str:
+def name(how: K.Recurrence) -> str:
     kind = ("lif", "current", "adaptive", "integrator")[how.kind]
     reset = ("subtract", "zero", "late")[how.reset]
     shape = ("fast_sigmoid", "arctan", "triangle", "sigmoid")[how.surrogate]
     return f"{kind}-{reset}-{'attached' if how.attached else 'detached'}-{shape}"
 
 
-def inputs(how: S.Recurrence, steps: int = 70, batch: int = 3, units: int = 37, recurrent: bool = False) -> list:
+def inputs(how: K.Recurrence, steps: int = 70, batch: int = 3, units: int = 37, recurrent: bool = False) -> list:
     """current, state, c, weight, last: sizes that are no powers of two, more steps than two strides."""
     g = torch.Generator().manual_seed(1)
-    c = torch.rand(S.CONSTANTS[how.kind], units, generator=g) * 0.5 + 0.4
-    if how.kind != S.INTEGRATOR:
+    c = torch.rand(K.CONSTANTS[how.kind], units, generator=g) * 0.5 + 0.4
+    if how.kind != K.INTEGRATOR:
         c[1] = torch.rand(units, generator=g) * 0.5 + 0.3
-    if how.kind == S.ADAPTIVE:
+    if how.kind == K.ADAPTIVE:
         c[3:] = torch.rand(2, units, generator=g) * 2
     current = torch.randn(steps, batch, units, generator=g)
-    state = torch.randn(S.STATES[how.kind], batch, units, generator=g) / 2
+    state = torch.randn(K.STATES[how.kind], batch, units, generator=g) / 2
     weight = torch.randn(units, units, generator=g) / 10
     last = (torch.rand(batch, units, generator=g) < 0.3).float()
     return [current, state, c, *((weight, last) if recurrent else (None, None))]
 
 
-def run(form, how: S.Recurrence, given: list, outputs: bool = True, states: bool = True) -> list:
+def run(form, how: K.Recurrence, given: list, outputs: bool = True, states: bool = True) -> list:
     """out, state, and the gradients of all that was given, from random gradients of out and state."""
     leaves = [None if x is None else x.clone().requires_grad_() for x in given]
     current, state, c, weight, last = leaves
@@ -83,16 +84,16 @@ def _no_number_where_nothing_was_written(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("how", HOWS, ids=name)
-def test_compiled_is_the_reference(how: S.Recurrence) -> None:
+def test_compiled_is_the_reference(how: K.Recurrence) -> None:
     given = inputs(how)
     wanted = run(S.reference, how, given)
-    assert how.kind == S.INTEGRATOR or 0.02 < wanted[0].mean() < 0.9
+    assert how.kind == K.INTEGRATOR or 0.02 < wanted[0].mean() < 0.9
     check_equal(run(scan, how, given), wanted, spikes_equal=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("how", [h for h in HOWS if h.kind == S.LIF and h.reset != S.LATE], ids=name)
-def test_fixed_constants_have_the_gradients_of_trained_ones(how: S.Recurrence, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("how", [h for h in HOWS if h.kind == K.LIF and h.reset != K.LATE], ids=name)
+def test_fixed_constants_have_the_gradients_of_trained_ones(how: K.Recurrence, dtype: torch.dtype) -> None:
     for units in (37, 700):
         current, state, c, *_ = (x if x is None else x.to(dtype) for x in inputs(how, units=units))
         _, after, stored = scan_rows.forward(how, current, state, c, True)
@@ -103,9 +104,9 @@ def test_fixed_constants_have_the_gradients_of_trained_ones(how: S.Recurrence, d
         assert torch.equal(fixed[0], trained[0]) and torch.equal(fixed[1], trained[1])
 
 
-@pytest.mark.parametrize("reset", [S.SUBTRACT, S.ZERO])
+@pytest.mark.parametrize("reset", [K.SUBTRACT, K.ZERO])
 def test_results_stored_past_the_caches_are_the_same_bits(reset: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    how = S.Recurrence(S.LIF, reset, False, S.ARCTAN, 1.7, 0.8)
+    how = K.Recurrence(K.LIF, reset, False, K.ARCTAN, 1.7, 0.8)
     # Rows begin at lines: 1,040 lanes, in blocks of 1,024 and 16.
     current, state, c, *_ = inputs(how, batch=5, units=208)
     results = []
@@ -120,8 +121,8 @@ def test_results_stored_past_the_caches_are_the_same_bits(reset: int, monkeypatc
         assert torch.equal(streamed, stored)
 
 
-@pytest.mark.parametrize("how", [h for h in HOWS if h.surrogate == S.ARCTAN and h.kind != S.INTEGRATOR], ids=name)
-def test_feedback_is_the_reference(how: S.Recurrence) -> None:
+@pytest.mark.parametrize("how", [h for h in HOWS if h.surrogate == K.ARCTAN and h.kind != K.INTEGRATOR], ids=name)
+def test_feedback_is_the_reference(how: K.Recurrence) -> None:
     given = inputs(how, recurrent=True)
     wanted = run(S.reference, how, given)
     # Sums over the sources are taken in another order: the membranes agree to rounding, and here so do the spikes.
@@ -143,12 +144,12 @@ def test_a_gradient_that_is_missing_is_zero(recurrent: bool, outputs: bool, stat
     check_equal(run(form, how, given), wanted, spikes_equal=False)
 
 
-@pytest.mark.parametrize("kind", [S.LIF, S.ADAPTIVE])
+@pytest.mark.parametrize("kind", [K.LIF, K.ADAPTIVE])
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_threads_change_nothing(kind: int, recurrent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many blocks of lanes, and few, on one thread and on three."""
     monkeypatch.setattr(scan_rows, "GRAIN", 1)
-    how = S.Recurrence(kind)
+    how = K.Recurrence(kind)
     given = inputs(how, steps=40, batch=9, units=300, recurrent=recurrent)
     before = torch.get_num_threads()
     runs = []
@@ -167,7 +168,7 @@ def test_threads_change_nothing(kind: int, recurrent: bool, monkeypatch: pytest.
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_a_run_may_be_cut(recurrent: bool) -> None:
     """Two calls that hand the state on are one: the same spikes, and the same gradients through the cut."""
-    how = S.Recurrence(S.ADAPTIVE, S.ZERO)
+    how = K.Recurrence(K.ADAPTIVE, K.ZERO)
     given = inputs(how, recurrent=recurrent)
 
     def two(current, state, c, how, weight, last):
@@ -179,14 +180,14 @@ def test_a_run_may_be_cut(recurrent: bool) -> None:
 
 
 def test_what_the_compiled_form_does_not_take_goes_through_the_loop() -> None:
-    how = S.Recurrence()
+    how = K.Recurrence()
     given = [None if x is None else x.double() for x in inputs(how)]
     out, _ = scan(given[0], given[1], given[2], how)
     assert out.dtype == torch.float64 and torch.equal(out, S.reference(*given[:3], how)[0])
 
 
 def test_inputs_may_lie_in_memory_as_they_like_and_nothing_is_kept_without_gradients() -> None:
-    how = S.Recurrence()
+    how = K.Recurrence()
     current, state, c, _, _ = inputs(how)
     turned = current.permute(2, 1, 0).contiguous().permute(2, 1, 0)
     assert torch.equal(scan(turned, state, c, how)[0], scan(current, state, c, how)[0])
@@ -201,7 +202,7 @@ def test_numbers_too_small_to_matter_cost_nothing() -> None:
     """Membranes and gradients that decay to denormals: they would take a hundred times as long."""
     import time
 
-    how = S.Recurrence(S.LIF, surrogate=S.TRIANGLE)
+    how = K.Recurrence(K.LIF, surrogate=K.TRIANGLE)
     c = torch.stack([torch.full((512,), 0.4), torch.full((512,), 1e6)])
     state = torch.ones(1, 4, 512)
 
@@ -221,7 +222,7 @@ def test_numbers_too_small_to_matter_cost_nothing() -> None:
 
 def test_the_weights_of_the_feedback_learn_from_dense_outputs_too() -> None:
     """More spikes than the sparse product takes."""
-    how = S.Recurrence(S.LIF, S.ZERO)
+    how = K.Recurrence(K.LIF, K.ZERO)
     given = inputs(how, recurrent=True)
     given[0] = given[0] + 2
     wanted = run(S.reference, how, given)

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("triton")
 
 from neurosim.kernels.layers.scan import gpu as scan_triton
-from neurosim.kernels.layers.scan import reference as S
+from neurosim.kernels.layers.scan import kinds as K
 
 
 @pytest.mark.slow
@@ -29,16 +29,16 @@ def launch() -> None:
     """Every kind with every reset; of one, all surrogates and strides, with and without gradients of constants."""
     for kind, reset in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0)):
         every = (kind, reset) == (0, 0)
-        states = S.STATES[kind]
-        constants = S.CONSTANTS[kind]
+        states = K.STATES[kind]
+        constants = K.CONSTANTS[kind]
         x = empty(77, 3, 19)
         state = empty(states, 3, 19)
         c = empty(constants, 19)
-        for stride in (0, 1, S.STRIDE) if every else (S.STRIDE,):
-            scan_triton.launch(S.Recurrence(kind, reset), x, state, c, stride)
+        for stride in (0, 1, K.STRIDE) if every else (K.STRIDE,):
+            scan_triton.launch(K.Recurrence(kind, reset), x, state, c, stride)
         for surrogate in range(4) if every else (1,):
             for trained in (False, True) if every else (True,):
-                how = S.Recurrence(kind, reset, surrogate=surrogate)
+                how = K.Recurrence(kind, reset, surrogate=surrogate)
                 sums = empty(constants, 3, 19)
                 scan_triton.launch_back(how, x, c, empty(3, states, 3, 19), x, state, x, sums, trained)
 

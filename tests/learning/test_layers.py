@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 from neurosim import LIF, CubaLIF
 from neurosim.base import NeurosimInputError
+from neurosim.kernels.layers.scan import kinds as K
 from neurosim.kernels.layers.scan import reference as S
 from neurosim.learning import (
     PSN,
@@ -169,7 +170,7 @@ def test_surrogates_are_derivatives_of_what_they_smooth(shape: str) -> None:
     """Each h is a closed form's derivative: fast sigmoid x / (1 + k |x|), arctan's, a parabola's, the logistic's."""
     k = 3.0
     scale = 0.7
-    how = S.Recurrence(S.LIF, S.SUBTRACT, False, *Surrogate(shape, k, scale).numbers())
+    how = K.Recurrence(K.LIF, K.SUBTRACT, False, *Surrogate(shape, k, scale).numbers())
     x = torch.linspace(-1.5, 1.5, 41, dtype=torch.float64).requires_grad_()
     smooth = {
         "fast_sigmoid": lambda x: x / (1 + k * x.abs()),

@@ -17,11 +17,12 @@ from ...tools.intrinsics import restore_denormals as restore
 from ...tools.lines import aligned_empty, can_stream
 from ...tools.threads import spread
 from ..spike_linear.sums import add_rows
-from .lanes import AHEAD, LANES, ask, lanes_of
+from .integrator import backward_integrator, forward_integrator
+from .kinds import ARCTAN, FAST_SIGMOID, INTEGRATOR, LATE, LIF, STRIDE
+from .lanes import AHEAD, LANES, ask
 from .lif_lanes import backward_lif, forward_lif
-from .reference import ARCTAN, FAST_SIGMOID, INTEGRATOR, LATE, LIF, STRIDE
 from .retreat import retreat
-from .steps import advance, copy, copy_rows, integrate
+from .steps import advance, copy, copy_rows
 
 # Steps of a lane that are worth a thread.
 GRAIN = 1 << 17
@@ -46,26 +47,6 @@ def _forward(how, x, state, c, out, kept, first, last):
 
 
 @compiled
-def _forward_integrator(x, state, c, out, kept, first, last):
-    """Run `_forward` for integrators.
-
-    It compiles in a quarter of the time of `_forward`, which a network of LIF with such a readout then never needs.
-    """
-    control = flush()
-    for a in range(first, last, LANES):
-        size = min(LANES, last - a)
-        here = lanes_of(state, 0, a, size)
-        alpha = lanes_of(c, 0, a, size)
-        for t in range(x.shape[0]):
-            if t % STRIDE == 0 and kept.shape[0]:
-                copy(here, kept[t // STRIDE, 0, a : a + size])
-            ask(x, t + AHEAD, a, a + size)
-            ask(out, t + AHEAD, a, a + size)
-            integrate(here, lanes_of(x, t, a, size), alpha, lanes_of(out, t, a, size))
-    restore(control)
-
-
-@compiled
 def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
     """Fill states [end - begin, states, n] of lanes a to b before each step, from the stored one."""
     copy_rows(kept[begin // STRIDE, :, a:b], here)
@@ -73,31 +54,6 @@ def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
         ask(x, t + AHEAD, a, b)
         copy_rows(here, states[t - begin])
         advance(how[0], how[1], x[t, a:b], here, c, nowhere)
-
-
-@compiled
-def _backward_integrator(c, g_out, g_state, g_x, first, last):
-    """Run `_backward` for integrators whose constant is fixed: neither their input nor their states are needed.
-
-    It compiles in an eighth of the time of `_backward`, which a network of LIF with such a readout then never needs.
-    """
-    control = flush()
-    rows = min(1, g_out.shape[0] - 1)
-    for a in range(first, last, LANES):
-        b = min(a + LANES, last)
-        alpha = c[0, a:b].copy()
-        g_here = g_state[0, a:b].copy()
-        for t in range(g_x.shape[0] - 1, -1, -1):
-            ask(g_out, rows * (t - AHEAD), a, b)
-            ask(g_x, t - AHEAD, a, b)
-            row = g_out[rows * t, a:b]
-            into = g_x[t, a:b]
-            for j in range(b - a):
-                into[j] = g_here[j] + row[j]
-            for j in range(b - a):
-                g_here[j] = alpha[j] * into[j]
-        copy(g_here, g_state[0, a:b])
-    restore(control)
 
 
 @compiled
@@ -176,7 +132,7 @@ def forward(how, current, state, c, keep):
         if how.kind == LIF and how.reset != LATE:
             forward_lif(settings, x, after, constants, out, kept, streaming, a, b)
         elif how.kind == INTEGRATOR:
-            _forward_integrator(x, after, constants, out, kept, a, b)
+            forward_integrator(x, after, constants, out, kept, a, b)
         else:
             _forward(settings, x, after, constants, out, kept, a, b)
 
@@ -206,7 +162,7 @@ def backward(how, current, c, kept, g_out, g_state, trained):
         if is_lif:
             backward_lif(settings, x, constants, kept, g_out, g_here, g_x, streaming, others, a, b)
         elif is_integrator:
-            _backward_integrator(constants, g_out, g_here, g_x, a, b)
+            backward_integrator(constants, g_out, g_here, g_x, a, b)
         else:
             _backward(settings, x, constants, kept, g_out, g_here, g_x, g_c, trained, a, b)
 

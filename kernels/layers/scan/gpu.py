@@ -14,17 +14,17 @@ import torch
 import triton
 import triton.language as tl
 
-from . import reference as plain
+from . import kinds
 
 LIF, CURRENT, ADAPTIVE, INTEGRATOR = (
-    tl.constexpr(k) for k in (plain.LIF, plain.CURRENT, plain.ADAPTIVE, plain.INTEGRATOR)
+    tl.constexpr(k) for k in (kinds.LIF, kinds.CURRENT, kinds.ADAPTIVE, kinds.INTEGRATOR)
 )
-ZERO = tl.constexpr(plain.ZERO)
-LATE = tl.constexpr(plain.LATE)
-FAST_SIGMOID, ARCTAN, TRIANGLE = (tl.constexpr(k) for k in (plain.FAST_SIGMOID, plain.ARCTAN, plain.TRIANGLE))
-STATES = plain.STATES
-CONSTANTS = plain.CONSTANTS
-STRIDE = plain.STRIDE
+ZERO = tl.constexpr(kinds.ZERO)
+LATE = tl.constexpr(kinds.LATE)
+FAST_SIGMOID, ARCTAN, TRIANGLE = (tl.constexpr(k) for k in (kinds.FAST_SIGMOID, kinds.ARCTAN, kinds.TRIANGLE))
+STATES = kinds.STATES
+CONSTANTS = kinds.CONSTANTS
+STRIDE = kinds.STRIDE
 # One warp, a lane a thread: steps follow one another, and only the number of programs hides how long each takes.
 BLOCK = 32
 WARPS = 1

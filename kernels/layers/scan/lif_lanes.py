@@ -11,9 +11,9 @@ from ...tools.compiled import compiled
 from ...tools.intrinsics import drain_stores
 from ...tools.intrinsics import flush_denormals as flush
 from ...tools.intrinsics import restore_denormals as restore
+from .kinds import STRIDE, ZERO
 from .lanes import AHEAD, LANES, LINE, ask, lanes_of, room
 from .lif_rows import advance_lif, replay, step_back
-from .reference import STRIDE, ZERO
 from .steps import copy
 
 

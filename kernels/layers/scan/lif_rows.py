@@ -14,7 +14,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .reference import ARCTAN, FAST_SIGMOID, TRIANGLE
+from .kinds import ARCTAN, FAST_SIGMOID, TRIANGLE
 from .retreat import fast_sigmoid, surrogate
 
 WIDTH = 16  # numbers of a vector

@@ -21,30 +21,11 @@ neurons compute the same, finds the same spikes. `cpu` and `gpu` are the compile
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-LIF, CURRENT, ADAPTIVE, INTEGRATOR = range(4)
-# Rows of state and of constants, by kind.
-STATES = (1, 2, 2, 1)
-CONSTANTS = (2, 4, 5, 1)
-SUBTRACT, ZERO, LATE = range(3)
-FAST_SIGMOID, ARCTAN, TRIANGLE, SIGMOID = range(4)
-# Compiled forms store the state every so many steps for the way back.
-STRIDE = 32
-
-
-class Recurrence(NamedTuple):
-    """A recurrence, and the surrogate h(x) of its threshold at x = u - theta, see `derivative`."""
-
-    kind: int = LIF
-    reset: int = SUBTRACT
-    attached: bool = False
-    surrogate: int = ARCTAN
-    slope: float = 2.0
-    scale: float = 1.0
+from .kinds import ARCTAN, FAST_SIGMOID, LATE, TRIANGLE, ZERO, Recurrence
 
 
 def derivative(x: Tensor, how: Recurrence) -> Tensor:

@@ -11,7 +11,7 @@ from numba import njit
 
 from ...tools.compiled import compiled
 from ...tools.elementary import exp
-from .reference import ADAPTIVE, ARCTAN, CURRENT, FAST_SIGMOID, LATE, LIF, TRIANGLE, ZERO
+from .kinds import ADAPTIVE, ARCTAN, CURRENT, FAST_SIGMOID, LATE, LIF, TRIANGLE, ZERO
 from .steps import copy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from ...tools.compiled import compiled
-from .reference import ADAPTIVE, CURRENT, LATE, LIF, ZERO
+from .kinds import ADAPTIVE, CURRENT, LATE, LIF, ZERO
 
 
 @njit(inline="always")

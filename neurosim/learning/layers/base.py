@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import lookup, require
+from ...kernels.layers.scan.kinds import LATE, SUBTRACT, ZERO, Recurrence
 from ...kernels.layers.scan.launch import scan
-from ...kernels.layers.scan.reference import LATE, SUBTRACT, ZERO, Recurrence
 from .linear import SpikeLinear
 from .surrogates import Surrogate, to_surrogate
 from .unit_parameter import UnitParameter, Value

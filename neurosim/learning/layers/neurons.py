@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from ...kernels.layers.scan import reference as kinds
+from ...kernels.layers.scan import kinds
 from .base import NeuronLayer, NeuronOptions
 from .unit_parameter import Value
 

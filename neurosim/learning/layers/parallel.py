@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ...base.errors import require
 from ...base.rules import Positive, Rule, check_rules
 from ...kernels.layers.newton.solve import newton_scan
-from ...kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, SurrogateStep
+from ...kernels.layers.scan.kinds import LIF, SUBTRACT, Recurrence
+from ...kernels.layers.scan.reference import SurrogateStep
 from .surrogates import Surrogate, to_surrogate
 
 

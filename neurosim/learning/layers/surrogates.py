@@ -7,7 +7,7 @@ from typing import Annotated, final
 
 from ...base.errors import lookup
 from ...base.rules import Rule, check_rules
-from ...kernels.layers.scan.reference import ARCTAN, FAST_SIGMOID, SIGMOID, TRIANGLE
+from ...kernels.layers.scan.kinds import ARCTAN, FAST_SIGMOID, SIGMOID, TRIANGLE
 
 
 @final

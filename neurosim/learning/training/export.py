@@ -320,7 +320,7 @@ def _integrator(layer: NeuronLayer) -> Neuron:
 
 
 def _soft(layer: NeuronLayer) -> bool:
-    from ...kernels.layers.scan.reference import SUBTRACT, ZERO
+    from ...kernels.layers.scan.kinds import SUBTRACT, ZERO
 
     soft = {SUBTRACT: True, ZERO: False}
     if layer.how.reset not in soft:

@@ -92,21 +92,32 @@ def _trained() -> None:
 
 
 def _gradient() -> None:
-    """Compile the way back through layers of LIF on events, on no work."""
+    """Compile the way back through layers of LIF on events, their integrators and a step of AdamW, on no work."""
     import numpy as np
 
+    from ....kernels.layers.adamw.cpu import average_gradient, move
     from ....kernels.layers.convolution.cpu import _gather
+    from ....kernels.layers.scan.integrator import backward_integrator, forward_integrator
     from ....kernels.layers.scan.lif_lanes import backward_lif
     from ....kernels.layers.spike_linear.cpu import _product
+    from ....kernels.layers.spike_linear.lists import _turn
 
     row = np.zeros((1, 1), np.float32)
+    line = row[0]
     states = row[None]
     how = (0, 0, 0, 0.0, 0.0, 0.0)
     backward_lif(how, row, row, states, row, row, row, False, None, 0, 0)
     starts = np.zeros(2, np.int64)
     units = np.zeros(1, np.int32)
-    _product(starts[None], 1, units, row[0], row, 0, 0, 0, 0, row)
-    _gather(starts, units, row[0], states, units[None], 1, 1, 1, 0, 0, row)
+    _product(starts[None], 1, units, line, row, 0, 0, 0, 0, row)
+    _gather(starts, units, line, states, units[None], 1, 1, 1, 0, 0, row)
+    forward_integrator(row, row, row, row, states, 0, 0)
+    backward_integrator(row, row, row, row, 0, 0)
+    _turn(starts, units, line, starts, units, line)
+    nothing = line[:0]
+    scales = np.zeros(8, np.float32)
+    average_gradient(nothing, nothing, nothing, scales)
+    move(nothing, nothing, nothing, scales)
 
 
 def _memory() -> None:
@@ -146,7 +157,7 @@ PARTS: Mapping[str, KernelPart] = {
     "network": KernelPart("engine.clocked.loop.run", _network),
     "stepping": KernelPart("engine.clocked.arrivals.enqueue", _stepping),
     "trained": KernelPart("engine.clocked.sample.sample", _trained),
-    "gradient": KernelPart("layers.scan.lif_lanes.backward_lif", _gradient),
+    "gradient": KernelPart("layers.adamw.cpu.move", _gradient),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),
     "counts": KernelPart("spikes.accumulate.cpu._gather", _counts),
 }
