@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurosim.base.errors import NeurosimInputError, NeurosimMissingError, require
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.data.files.archives import extract
 from neurosim.data.spikes import Recordings
+
+if TYPE_CHECKING:
+    from neurosim.data.files.shd import ShdExtent
 
 CHANNELS = 700
 ARCHIVES = "https://zenkelab.org/datasets/"
@@ -25,7 +28,7 @@ INFO = Dataset(
     name="shd",
     title="SHD: spoken digits as spikes of an artificial cochlea",
     folder="SHD",
-    layout="shd_train.h5 and shd_test.h5 (or train.h5 and test.h5)",
+    layout="shd_train.h5 and shd_test.h5 (or train.h5 and test.h5, or with another name in front)",
     shape=(CHANNELS,),
     classes=DIGITS["English"] + DIGITS["German"],
     splits=("train", "test"),
@@ -35,7 +38,8 @@ INFO = Dataset(
     about=(
         "Spoken digits, English and German, through a model of the inner ear: 700 channels, about 1 s. Two of the "
         "twelve speakers are in the test file only. Other files of the same layout are read too, with the classes "
-        "they name, and any speaker can be held out. Cite Cramer, Stradmann, Schemmel and Zenke 2022, IEEE TNNLS 33."
+        "they name or else the numbers of their labels, and any speaker can be held out. Cite Cramer, Stradmann, "
+        "Schemmel and Zenke 2022, IEEE TNNLS 33."
     ),
     # Chosen on blocks of the training recordings of FSDD-SHD: words differ in pace, so coarse and fine windows.
     defaults={"readout": {"kind": "ann", "windows": [3, 5]}},
@@ -73,11 +77,9 @@ class Options:
 
 def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
     """Return the channels and classes of the files in a folder, or SHD's own if there are none."""
-    here = _files(root)
-    if not here:
+    if not _files(root):
         return INFO
-    classes = _extent(here[0], here[0].stat().st_mtime_ns)[1]
-    return replace(INFO, shape=(_channels(root, options),), classes=classes or INFO.classes)
+    return replace(INFO, shape=(_channels(root, options),), classes=_classes(root))
 
 
 def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Recordings:
@@ -94,7 +96,16 @@ def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Re
     recordings = read_shd(path, _channels(root, options))
     if recordings.classes:
         return recordings
-    return replace(recordings, classes=INFO.classes)
+    return replace(recordings, classes=_classes(root))
+
+
+def _classes(root: Path) -> tuple[str, ...]:
+    """Return the classes that the files name, or else their numbers; those of SHD where labels fit neither."""
+    extents = [_extent(path, path.stat().st_mtime_ns) for path in _files(root)]
+    labels = 0
+    if all(extent.labels for extent in extents):
+        labels = max(extent.labels for extent in extents)
+    return extents[0].classes or tuple(map(str, range(labels))) or INFO.classes
 
 
 def _channels(root: Path, options: Mapping[str, Any] | None) -> int:
@@ -102,7 +113,7 @@ def _channels(root: Path, options: Mapping[str, Any] | None) -> int:
     channels = Options(**(options or {})).channels
     if channels is not None:
         return channels
-    extent = max(_extent(path, path.stat().st_mtime_ns)[0] for path in _files(root))
+    extent = max(_extent(path, path.stat().st_mtime_ns).channels for path in _files(root))
     # A file of the cochlea of SHD need not use its highest channels.
     if CHANNELS - 100 < extent <= CHANNELS:
         return CHANNELS
@@ -110,7 +121,7 @@ def _channels(root: Path, options: Mapping[str, Any] | None) -> int:
 
 
 @lru_cache(maxsize=4)
-def _extent(path: Path, stamp: int) -> tuple[int, tuple[str, ...]]:
+def _extent(path: Path, stamp: int) -> ShdExtent:
     from neurosim.data.files.shd import shd_extent  # compiled code, which a list of datasets does not need
 
     return shd_extent(path)
@@ -126,7 +137,7 @@ def fetch(root: Path, *, quiet: bool = False, retries: RetryPolicy | None = None
 
 
 def find_file(split: str, root: Path) -> Path:
-    """Return the path of `shd_<split>.h5` or `<split>.h5`."""
+    """Return the path of `shd_<split>.h5` or `<split>.h5`, or else of the only file that has a name before them."""
     path = _file(split, root)
     if path is None:
         raise NeurosimMissingError(f"{root}: neither shd_{split}.h5 nor {split}.h5 is here; {where_to_put(INFO)}")
@@ -137,7 +148,8 @@ def _file(split: str, root: Path) -> Path | None:
     for name in (f"shd_{split}.h5", f"{split}.h5"):
         if (root / name).is_file():
             return root / name
-    return None
+    others = sorted(root.glob(f"*[-_]{split}.h5"))
+    return others[0] if len(others) == 1 else None
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:

@@ -29,6 +29,7 @@ _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
 _SLASHES = re.compile(r"(\d{1,2})(?:/(\d{1,2})/|-(\d{1,2})-)(\d{4}|\d\d)(?:[T ,]\s*(.+))?")
 # The last month: a number above it is a day.
 _MONTHS_OF_YEAR = 12
+_LAST_DAY = 31
 # Two digits of a year from here on are of the last century, as in spreadsheets: series are of the past.
 _FIRST_YEAR = 30
 # English names of months: 1 Mar 2024 0:30, Mar 1, 2024 0:30, Fri Mar  1 00:30:00 2024; a day of the week may lead.
@@ -233,9 +234,12 @@ def has_slashes(text: str) -> bool:
 
 
 def is_day_first(text: str) -> bool | None:
-    """Return whether the day comes first in a date with slashes or dashes; None where both numbers may be months."""
+    """Return whether the day comes first in a date with slashes or dashes; None where it does not say that.
+
+    Both numbers may be months; and 14-07-01 may begin with its year.
+    """
     match = _SLASHES.fullmatch(text)
-    if match is None:
+    if match is None or (match[3] and len(match[4]) == 2 and 1 <= int(match[4]) <= _LAST_DAY):
         return None
     first = int(match[1]) > _MONTHS_OF_YEAR
     second = int(match[2] or match[3]) > _MONTHS_OF_YEAR

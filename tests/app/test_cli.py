@@ -70,6 +70,10 @@ def test_every_command_has_the_options_of_all_and_a_line_of_help(words: list[str
     ("words", "message"),
     [
         (["simulat"], "neurosim: no command 'simulat'; did you mean 'simulate'? See 'neurosim --help'"),
+        (
+            ["memory", "digits"],
+            "neurosim: no command 'digits'; for data write: neurosim memory store digits; see 'neurosim memory --help'",
+        ),
         (["zzz"], f"neurosim: no command 'zzz'; choose from {', '.join(COMMANDS)}; see 'neurosim --help'"),
         (["--zzz"], "neurosim: No such option '--zzz'; see 'neurosim --help'"),
         (

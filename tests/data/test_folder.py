@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,8 @@ def test_pictures_are_read_as_viewers_show_them(tmp_path: Path) -> None:
     for name, picture in pictures.items():
         picture.save(tmp_path / name, **entry.get(name, {}))
         assert np.array_equal(read_image(tmp_path / name, None), grey), name
+    (tmp_path / "twelve.tif").write_bytes(_tiff_of_12_bits(grey.astype(np.int64) * 4095 // 255))
+    assert np.array_equal(read_image(tmp_path / "twelve.tif", None), grey)
     Image.fromarray(grey.astype(np.float32)).save(tmp_path / "floats.tif")
     with pytest.raises(
         NeurosimFormatError, match=r"floats.tif: .*pixels are of 32 bits, and which is white is not kno"
@@ -309,6 +312,23 @@ def test_pictures_are_read_as_viewers_show_them(tmp_path: Path) -> None:
         plain.save(tmp_path / name, save_all=True, append_images=[Image.fromarray(255 - grey)])
         with pytest.raises(NeurosimFormatError, match=f"{name}: .*it holds 2 pictures, an animation or pages"):
             read_image(tmp_path / name, None)
+
+
+def _tiff_of_12_bits(pixels: np.ndarray) -> bytes:
+    """A TIFF in one strip whose pixels have 12 bits, packed; rows begin at a byte."""
+    height, width = pixels.shape
+    bits = ((pixels[:, :, None] >> np.arange(11, -1, -1)) & 1).reshape(height, -1).astype(np.uint8)
+    rows = np.packbits(bits, axis=1).tobytes()
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(rows)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return struct.pack("<2sHI", b"II", 42, 8 + len(rows)) + rows + struct.pack("<H", len(tags)) + entries + b"\0" * 4
+
+
+def test_images_that_are_nearly_black_are_doubted() -> None:
+    """12 bits that are stored in 16 fill a sixteenth of the grey levels."""
+    grey = np.random.default_rng(1).integers(0, 4096, (7, 9)) >> 8
+    assert "no grey level above 15 of 255" in FolderImages().decided([grey.astype(np.uint8)])[1][-1]
+    assert not FolderImages().decided([grey.astype(np.uint8) * 3])[1]
 
 
 def test_links_to_files_that_are_not_there_are_said(tmp_path: Path) -> None:
@@ -426,6 +446,27 @@ def test_folders_of_splits_may_lie_outside_or_inside_those_of_classes(tmp_path: 
         NeurosimInputError, match=r"in folders of splits \(left/.*\) and others \(left/9.csv\); keep one"
     ):
         opened(tmp_path / "inside")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("n-cars_train", "n-cars_test"), ("ibmGestureTrain", "ibmGestureTest"), ("train2017", "val2017")],
+)
+def test_folders_of_splits_may_have_further_words(tmp_path: Path, train: str, test: str) -> None:
+    """They were taken for the classes."""
+    for split in (train, test):
+        for turn in ("left", "right"):
+            save(tmp_path / split / turn / "0.csv", recording(len(split + turn)))
+    folder = opened(tmp_path)
+    assert folder.recordings.classes == ("left", "right") and folder.counts["train"] == 2
+
+
+def test_folders_of_persons_may_hold_classes_as_files(tmp_path: Path) -> None:
+    for number, name in enumerate(["user01_led", "user02_led", "user03_led"]):
+        for label in range(2):
+            save(tmp_path / name / f"{label}.npy", recording(2 * number + label))
+    (line,) = (line for line in opened(tmp_path).remarks if "classes are the outer folders" in line)
+    assert "(user01_led, user02_led, user03_led), and each has inside it 0, 1; where those" in line
 
 
 def test_a_recording_in_another_unit_of_time_than_most_is_doubted(tmp_path: Path) -> None:

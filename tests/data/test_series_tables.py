@@ -405,6 +405,13 @@ def test_dates_with_dashes_say_their_order_as_those_with_slashes() -> None:
     assert [row.text for row in rows] == ["2014-07-01 00:30", "2014-07-13 00:30"]
 
 
+def test_dates_that_may_begin_with_the_day_or_a_short_year_are_refused() -> None:
+    """14-07-01 was read as 14 July 2001."""
+    for first, second in (("14-07-01", "14-07-02"), ("30-06-14", "01-07-14")):
+        with pytest.raises(NeurosimFormatError, match="write it year first: no date here says which number is the day"):
+            read_series(["day,v\n", f"{first},2\n", f"{second},3\n"], "t.csv", whole=True)[1].__next__()
+
+
 def test_times_of_day_alone_are_no_time() -> None:
     for name in ("time", "Uhrzeit"):
         columns, rows = read_series([f"{name},v\n", "00:30,2\n"], "t.csv")

@@ -56,12 +56,34 @@ def test_times_in_milliseconds_are_doubted(tmp_path: Path) -> None:
     read_shd(tmp_path / "train.h5")
 
 
+def test_files_of_other_sets_have_their_own_names_classes_and_speakers(tmp_path: Path) -> None:
+    """Without names the classes are not SHD's digits; speakers by name were an error."""
+    for split in ("train", "valid", "test"):
+        path = tmp_path / f"ssc_{split}.h5"
+        write(path, 700, 50, tuple(map(str, range(25))))
+        with h5py.File(path, "a") as root:
+            del root["extra"]
+            root["extra/speaker"] = [b"ann", b"bob"] * 25
+    with pytest.warns(GuessWarning, match=r"ssc_train\.h5: /extra/speaker: speakers are no integers and were left out"):
+        train = catalog.load("shd", "train", tmp_path)
+    assert train.classes == catalog.describe("shd", tmp_path).classes == tuple(map(str, range(25)))
+    assert len(train) == 50 and not train.groups
+
+
 def test_too_few_channels_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "train.h5", 76)
     with pytest.raises(NeurosimInputError, match=r"/spikes/units event \d+: expected 0 <= channel < 50"):
         catalog.load("shd", "train", tmp_path, {"channels": 50})
     with pytest.raises(NeurosimInputError, match=r"data\.options\.channels: must be > 0"):
         catalog.load("shd", "train", tmp_path, {"channels": 0})
+
+
+def test_info_is_of_the_files_in_the_folder(tmp_path: Path, elsewhere: None) -> None:
+    """It printed SHD's own classes and numbers of recordings."""
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.h5", 76)
+    text = neurosim("datasets", "info", "shd", "--root", tmp_path).stdout
+    assert "classes       low, high" in text and "shape         77" in text and "8,156" not in text
 
 
 def test_the_file_is_viewed_and_refused_as_one_recording(tmp_path: Path, elsewhere: None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -69,6 +70,20 @@ def test_units_of_time(tmp_path: Path) -> None:
     assert read(path).report.tick == 1e-6 and read(path, tick=1e-3).times[-1] == T[-1] * 1e-3
     with pytest.raises(NeurosimInputError, match=r"read\.tick: must be > 0 s"):
         read(path, tick=0)
+
+
+@pytest.mark.parametrize(("name", "unit"), [("t_us", 1e-6), ("timestamp_ns", 1e-9), ("time [ms]", 1e-3), ("ts_s", 1.0)])
+def test_a_name_may_say_the_unit_of_time(name: str, unit: float, tmp_path: Path) -> None:
+    times = T * (1e-6 / unit)
+    times = np.rint(times).astype(np.int64) if unit < 1e-6 else times
+    np.savez(tmp_path / "a.npz", **{name: times}, x=X, y=Y, p=P)
+    check(tmp_path / "a.npz")
+    assert open_npy(tmp_path / "a.npz").report.tick == unit
+    with h5py.File(tmp_path / "a.h5", "w") as root:
+        for key, values in {name: times, "x": X, "y": Y, "p": P}.items():
+            root[f"events/{key}"] = values
+    check(tmp_path / "a.h5")
+    assert read(tmp_path / "a.npz", tick=1.0).times[-1] == times[-1]
 
 
 def test_tables_that_count_from_one(tmp_path: Path) -> None:

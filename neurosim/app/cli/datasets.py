@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,9 @@ def info(options: CommandOptions, name: str, root: Path | None, skip_bad: bool) 
         raise NeurosimInputError(f"--skip-bad: is of folders of your own recordings (got {name}); leave it out")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
+    if root is not None and folder.is_dir():
+        # Files of this folder may be others of the layout; `neurosim datasets verify` counts them.
+        dataset = replace(catalog.describe(name, root), recordings={})
     splits = [f"{split} ({dataset.recordings[split]:,})" if dataset.recordings else split for split in dataset.splits]
     rows = [
         ("shape", " x ".join(map(str, dataset.shape)) or IN_FILES),

@@ -35,6 +35,7 @@ class ColumnBlocks:
         where: name of the array that holds them all; "" where each column has its own.
         rows: number of events.
         order: of the columns of a matrix without names.
+        unit: of the times, s, where the name of their column states it.
     """
 
     def __init__(self, path: object, arrays: Mapping[str, StoredArray], order: str | None) -> None:
@@ -47,6 +48,7 @@ class ColumnBlocks:
         self._arrays = arrays
         self._plan: TablePlan = plan_columns(path, arrays)
         self.where = self._plan.where
+        self.unit = self._plan.unit
         self.order = order
         if self.where:
             self.rows = _rows_of(arrays[self.where])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError
 from ...base.raw import text_of
@@ -18,7 +16,7 @@ from .array_blocks import ColumnBlocks
 from .hdf5 import LAYOUT, SIGNATURE, HDF5File, check_header, open_hdf5, open_root
 from .hdf5_rows import DatasetRows
 from .table_events import MICROSECOND, TableSource, check_tick, spikes_of
-from .tables import KEYS, EventTable, find_columns
+from .tables import EventTable, FoundColumns, array_key, find_columns
 
 # Groups and datasets that hold events, the first that is there; "" is the root.
 PLACES = ("CD/events", "events", "davis/left/events", "davis/right/events", "")
@@ -56,9 +54,9 @@ def read_camera_hdf5(
     with open_hdf5(path, MAX_RATIO) as file:
         place = _place(file)
         arrays = {name: file.table(f"{parent}/{name}".strip("/")) for parent, name in _names(file, place)}
-        where, events = find_columns(path, arrays, columns)
+        found = find_columns(path, arrays, columns)
         sensor = shape or _sensor(file)
-        return spikes_of(_table(path, place, where, events, _start(file)), sensor, tick)
+        return spikes_of(_table(path, place, found, _start(file)), sensor, tick)
 
 
 def open_camera_hdf5(
@@ -89,7 +87,8 @@ def open_camera_hdf5(
             order = blocks.order
             first = 0
             for block in blocks:
-                yield _table(path, place, blocks.where, events=block, start=_start(file), first_row=first)
+                found = FoundColumns(blocks.where, block, blocks.unit)
+                yield _table(path, place, found, start=_start(file), first_row=first)
                 first += len(block["t"])
                 file.release()
 
@@ -118,19 +117,18 @@ def _place(file: HDF5File) -> str:
     return next(place for place in PLACES if place == "" or _has(file, place))
 
 
-def _table(
-    path: object, place: str, where: str, events: Mapping[str, NDArray[Any]], start: float, first_row: int = 0
-) -> EventTable:
+def _table(path: object, place: str, found: FoundColumns, start: float, first_row: int = 0) -> EventTable:
     # Prophesee, DSEC and MVSEC document polarity 1 as a rise of light; other tables say nothing.
     polarity_1 = "brighter" if place else NOT_STATED
     return EventTable(
         path=path,
-        where=f"/{where or place}",
-        columns=events,
+        where=f"/{found.where or place}",
+        columns=found.columns,
         format="camera-hdf5",
         start=start,
         first_row=first_row,
         polarity_1=polarity_1,
+        unit=found.unit,
     )
 
 
@@ -140,7 +138,7 @@ def _names(file: HDF5File, place: str) -> list[tuple[str, str]]:
         return [("", place)]
     names = [name for name in file.names(place) if not file.groups(f"{place}/{name}")]
     if {"t", "x"} <= _keys(names):
-        names = [name for name in names if name.lower() in KEYS]
+        names = [name for name in names if array_key(name) is not None]
     elif len(names) != 1:
         got = ", ".join(sorted(names)[:8]) or "nothing"
         raise file.error(f"/{place}", "datasets t, x, y and p", got, LAYOUT)
@@ -149,7 +147,7 @@ def _names(file: HDF5File, place: str) -> list[tuple[str, str]]:
 
 def _keys(names: Iterable[str]) -> set[str]:
     """Return the columns of events among these names."""
-    return {KEYS[name.lower()] for name in names if name.lower() in KEYS}
+    return {key for name in names if (key := array_key(name)) is not None}
 
 
 def _has(file: HDF5File, name: str) -> bool:

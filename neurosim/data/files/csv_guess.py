@@ -19,16 +19,13 @@ from ...base.errors import require
 from ...base.raw import format_error
 from ..spikes import Spikes
 from .table_events import TableLayout, TableScan, TableSource
-from .tables import KEYS, EventTable, OrderScan
+from .tables import EventTable, OrderScan, key_of
 
 # Lines parsed at once: bounds the memory to a multiple of the size of the file.
 BLOCK = 1 << 16
 # Characters in a line: four numbers of 17 digits need fewer than 100.
 MAX_LINE = 1000
 MAX_COMMENTS = 100
-SECONDS: Mapping[str, float] = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-# A name with its unit: `t_us`, `time [ms]`, `timestamp(ns)`, "ts (s)".
-UNIT = re.compile(r"^([a-z]+?)[ _]*[\[( _]([a-z]+)[\])]?$")
 # Polarities of tables that hold truth values, as pandas writes them.
 TRUTH = re.compile(r"\b(?:[Tt]rue|[Ff]alse)\b")
 # The sensor in a comment: `resolution 346 260`, `width=346, height=260`, `geometry 640x480`.
@@ -193,7 +190,7 @@ def _named(comment: str, columns: int) -> tuple[str, ...]:
     line = comment.lstrip("#% ").lower()
     words = _split(line, _delimiter(line))
     names = tuple(word.strip() for word in words)
-    if len(names) == columns and sum(_key(name)[0] is not None for name in names) >= 2:
+    if len(names) == columns and sum(key_of(name)[0] is not None for name in names) >= 2:
         return names
     return ()
 
@@ -220,21 +217,6 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return "_" not in word
-
-
-def _key(name: str) -> tuple[str | None, float | None]:
-    """Return the key of a column in `tables.NAMES`, and the unit of time that its name states."""
-    if name in KEYS:
-        return KEYS[name], None
-    match = UNIT.match(name)
-    if match is None or match[1] not in KEYS:
-        return None, None
-    key = KEYS[match[1]]
-    if key != "t":
-        return key, None
-    if match[2] in SECONDS:
-        return key, SECONDS[match[2]]
-    return None, None
 
 
 def _numbers(path: object, lines: islice[str], head: _Head) -> Iterator[NDArray[np.float64]]:
@@ -318,7 +300,7 @@ def _plan_of_names(path: object, head: _Head) -> _Plan:
     places: dict[str, int] = {}
     unit_of_time: float | None = None
     for place, name in enumerate(head.names):
-        key, unit = _key(name)
+        key, unit = key_of(name)
         # The first column of a key counts.
         if key is not None and key not in places:
             places[key] = place

@@ -17,7 +17,7 @@ from .camera_hdf5 import MAX_RATIO
 from .hdf5 import SIGNATURE, HDF5File, open_hdf5
 from .mat5 import MAX_DEPTH, DamagedMat, variables_of
 from .table_events import spikes_of
-from .tables import KEYS, LAYOUT, EventTable, find_columns
+from .tables import LAYOUT, EventTable, array_key, find_columns
 
 # An HDF5 file follows the text of a MATLAB file of version 7.3.
 BEGIN = 512
@@ -81,8 +81,8 @@ def _spikes(
         got = ", ".join(name or "the variables" for name in list(candidates or tables)[:8]) or "nothing"
         raise format_error(path, "variables", "one structure or matrix of events", got, LAYOUT)
     name, arrays = next(iter(candidates.items()))
-    where, events = find_columns(path, dict(arrays), columns)
-    return spikes_of(EventTable(path, where or name, events, "matlab"), shape, tick)
+    where, events, unit = find_columns(path, dict(arrays), columns)
+    return spikes_of(EventTable(path, where or name, events, "matlab", unit=unit), shape, tick)
 
 
 def _is_spike_trains(array: NDArray[Any] | None) -> bool:
@@ -107,7 +107,7 @@ def _of_spike_trains(path: object, trains: NDArray[Any], shape: tuple[int, ...] 
 
 def _has_columns(table: Mapping[str, NDArray[Any]]) -> bool:
     """Return whether a structure has names for times and for places of events."""
-    return {"t", "x"} <= {KEYS.get(key.lower()) for key in table}
+    return {"t", "x"} <= set(map(array_key, table))
 
 
 def _has_matrix(table: Mapping[str, NDArray[Any]]) -> bool:

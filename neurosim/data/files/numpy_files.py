@@ -45,7 +45,8 @@ def read_npy(
         path: of the file.
         shape: of the sensor; None: from `height` and `width` in an .npz file, or else the smallest that holds all
             events.
-        tick: s, the unit of the times; None: 1e-6, or 1 if a time is not an integer.
+        tick: s, the unit of the times; None: that of a name such as `t_us`, or else 1e-6, or 1 if a time is not an
+            integer.
         columns: order of columns without names, e.g. "txyp"; None: the one of `ORDERS` in which times are ascending
             and polarities are two values.
 
@@ -60,11 +61,11 @@ def read_npy(
         arrays = _members(path, raw)
     else:
         arrays = {ALONE: _array(path, "", raw)}
-    name, events = find_columns(path, arrays, columns)
+    name, events, unit = find_columns(path, arrays, columns)
     if shape is None:
         shape = _stated_shape(arrays)
     where = "" if name == ALONE else name
-    return spikes_of(EventTable(path, where, events, "numpy"), shape, tick)
+    return spikes_of(EventTable(path, where, events, "numpy", unit=unit), shape, tick)
 
 
 def _array(path: object, name: str, raw: NDArray[np.uint8]) -> NDArray[Any]:
@@ -230,7 +231,8 @@ def open_npy(
             order = blocks.order
             first = 0
             for block in blocks:
-                yield EventTable(path, "" if blocks.where == ALONE else blocks.where, block, "numpy", first_row=first)
+                where = "" if blocks.where == ALONE else blocks.where
+                yield EventTable(path, where, block, "numpy", first_row=first, unit=blocks.unit)
                 first += len(block["t"])
 
     return TableSource(tables, lambda scan, table: scan.layout(table, sensor, tick))

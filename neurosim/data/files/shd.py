@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,11 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
         channels: size of the population; None: 700, or more if there are higher channels.
 
     Returns:
-        Recordings with labels, the class names of `extra/keys`, and `extra/speaker` as the group "speaker". A
-        recording ends with its last event.
+        Recordings with labels, the class names of `extra/keys`, and `extra/speaker` as the group "speaker", if it holds
+        integers. A recording ends with its last event.
+
+    Warns:
+        GuessWarning: times that are hardly seconds, or speakers that are no integers and are left out.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -49,7 +52,12 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
         labels = file.numbers("labels", "iu", recordings).astype(np.int64)
         groups = {}
         if file.has("extra/speaker"):
-            groups["speaker"] = file.numbers("extra/speaker", "iu", recordings)
+            if file.dataset("extra/speaker").dtype.kind in "iu":
+                groups["speaker"] = file.numbers("extra/speaker", "iu", recordings)
+            else:
+                # Names in two files have no common numbers.
+                rule = "are no integers and were left out; number them to hold speakers out"
+                warnings.warn(f"{path}: /extra/speaker: speakers {rule}", GuessWarning, stacklevel=2)
         if file.has("extra/keys"):
             classes = file.texts("extra/keys")
         else:
@@ -95,8 +103,22 @@ def is_shd_file(path: str | os.PathLike[str]) -> bool:
         return all(file.has(name) for name in ("spikes/times", "spikes/units", "labels"))
 
 
-def shd_extent(path: str | os.PathLike[str]) -> tuple[int, tuple[str, ...]]:
-    """Return one more than the highest channel of a file, at least 1, and the names of its classes, if it has them.
+class ShdExtent(NamedTuple):
+    """Sizes of a file.
+
+    Attributes:
+        channels: one more than the highest channel, at least 1.
+        classes: their names, if the file has them.
+        labels: one more than the highest label; 0 where there are labels below 0, or above the number of recordings.
+    """
+
+    channels: int
+    classes: tuple[str, ...]
+    labels: int
+
+
+def shd_extent(path: str | os.PathLike[str]) -> ShdExtent:
+    """Return the sizes of a file.
 
     Raises:
         NeurosimMissingError, NeurosimFormatError: as `read_shd`.
@@ -106,7 +128,12 @@ def shd_extent(path: str | os.PathLike[str]) -> tuple[int, tuple[str, ...]]:
         if units.size and not 0 <= units.min() <= units.max() < 1 << 31:
             raise file.error("/spikes/units", "channels >= 0 and below 2^31", f"{units.min()} to {units.max()}")
         classes = file.texts("extra/keys") if file.has("extra/keys") else ()
-        return int(units.max(initial=0)) + 1, classes
+        count = 0
+        if file.dataset("labels").dtype.kind in "iu":
+            labels = file.numbers("labels", "iu")
+            if labels.size and 0 <= labels.min() <= labels.max() < labels.size:
+                count = int(labels.max()) + 1
+        return ShdExtent(int(units.max(initial=0)) + 1, classes, count)
 
 
 def _check_events(

@@ -100,7 +100,7 @@ class TableScan:
             NeurosimFormatError: places too large for a sensor, or two polarities without y.
         """
         default = MICROSECOND if self.are_integers else 1.0
-        unit = tick or default
+        unit = tick or table.unit or default
         changed: dict[str, int] = {}
         if self.clock.moved:
             changed["times go on where the counter of 32 bits starts again"] = self.clock.moved

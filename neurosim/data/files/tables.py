@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -22,6 +23,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
 }
 KEYS: Mapping[str, str] = {name: key for key, names in NAMES.items() for name in names}
+SECONDS: Mapping[str, float] = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+# A name with its unit: `t_us`, `time [ms]`, `timestamp(ns)`, "ts (s)".
+UNIT = re.compile(r"^([a-z]+?)[ _]*[\[( _]([a-z]+)[\])]?$")
 # Orders of columns without names that are tried.
 ORDERS = ("txyp", "xytp", "xypt")
 LAYOUT = "is this a table of events?"
@@ -45,6 +49,7 @@ class EventTable:
         first_row: number of rows of the table before these.
         guessed: properties that the file does not state, a sentence each.
         polarity_1: light of an event of polarity 1, as in `ReadReport`.
+        unit: of the times, s, where the name of their column states it.
     """
 
     path: object
@@ -56,6 +61,7 @@ class EventTable:
     first_row: int = 0
     guessed: tuple[str, ...] = ()
     polarity_1: str = NOT_STATED
+    unit: float | None = None
 
     @property
     def prefix(self) -> str:
@@ -92,21 +98,64 @@ class TablePlan(NamedTuple):
     where: str
     columns: Mapping[str, str]
 
+    @property
+    def unit(self) -> float | None:
+        """Return the unit of the times, s, where the name of their column states it."""
+        return key_of(self.columns["t"])[1] if self.columns else None
 
-def find_columns(path: object, arrays: Mapping[str, NDArray[Any]], order: str | None) -> tuple[str, Columns]:
-    """Return the columns of events among named arrays, and the name of the array that has them, "" if they are several.
+
+class FoundColumns(NamedTuple):
+    """Columns of events among named arrays.
+
+    Attributes:
+        where: name of the array that has them; "" if they are several.
+        columns: by the keys of `NAMES`.
+        unit: of the times, as in `TablePlan`.
+    """
+
+    where: str
+    columns: Columns
+    unit: float | None
+
+
+def key_of(name: str) -> tuple[str | None, float | None]:
+    """Return the key of a column in `NAMES`, and the unit of time that its name states; None of another column."""
+    lower = name.lower()
+    if lower in KEYS:
+        return KEYS[lower], None
+    match = UNIT.match(lower)
+    if match is None or match[1] not in KEYS:
+        return None, None
+    key = KEYS[match[1]]
+    if key != "t":
+        return key, None
+    if match[2] in SECONDS:
+        return key, SECONDS[match[2]]
+    return None, None
+
+
+def array_key(name: str) -> str | None:
+    """Return the key of an array in `NAMES`, of times with a unit in their name too; None of another array."""
+    key, unit = key_of(name)
+    return key if unit is not None else KEYS.get(name.lower())
+
+
+def find_columns(path: object, arrays: Mapping[str, NDArray[Any]], order: str | None) -> FoundColumns:
+    """Return the columns of events among named arrays.
 
     Raises:
         NeurosimFormatError: none, or more than one.
     """
     plan = plan_columns(path, arrays)
     if not plan.where:
-        return "", {key: arrays[name].reshape(-1) for key, name in plan.columns.items()}
+        columns = {key: arrays[name].reshape(-1) for key, name in plan.columns.items()}
+        return FoundColumns("", columns, plan.unit)
     array = arrays[plan.where]
     if plan.columns:
-        return plan.where, {key: array[name].reshape(-1) for key, name in plan.columns.items()}
+        columns = {key: array[name].reshape(-1) for key, name in plan.columns.items()}
+        return FoundColumns(plan.where, columns, plan.unit)
     rows = array if array.shape[1] == 4 else array.T
-    return plan.where, by_order(path, plan.where, rows, order)
+    return FoundColumns(plan.where, by_order(path, plan.where, rows, order), None)
 
 
 def plan_columns(path: object, arrays: Mapping[str, ArrayHead]) -> TablePlan:
@@ -145,7 +194,7 @@ def _fields_of(array: ArrayHead) -> list[str]:
 def _by_name(names: Sequence[str]) -> dict[str, str]:
     """Return the names that are columns of events, by the keys of `NAMES`; empty if t or x is absent."""
     # Reversed: of two names of one column the first counts.
-    columns = {KEYS[name.lower()]: name for name in reversed(names) if name.lower() in KEYS}
+    columns = {key: name for name in reversed(names) if (key := array_key(name)) is not None}
     if {"t", "x"} <= columns.keys():
         return columns
     return {}

@@ -26,6 +26,10 @@ MAX_PIXELS = 1 << 26
 MIN_CONTRAST = 32
 # Distance from the middle, in longer sides, beyond which an image was not centred.
 MAX_OFF_CENTRE = 0.1
+# Grey level that some pixel of an image has, unless all are nearly black.
+DARK = 32
+# Tag of a TIFF with the number of bits of a pixel.
+BITS_PER_SAMPLE = 258
 
 
 def read_image(path: Path, index: int | None) -> NDArray[np.uint8]:
@@ -75,8 +79,9 @@ def _grey_levels(picture: Picture) -> NDArray[np.uint8]:
         raise ValueError("its pixels are of 32 bits, and which is white is not known")
     upright = ImageOps.exif_transpose(picture)
     if sixteen_bits:
-        # Pillow's own conversion cuts them off at 255.
-        return (np.asarray(upright) >> 8).astype(np.uint8)
+        # Pillow's own conversion cuts them off at 255. Pixels of a TIFF may have 12 bits, which it hands on in 16.
+        bits = getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0]
+        return (np.asarray(upright) >> (bits - 8)).astype(np.uint8)
     if "A" not in upright.getbands() and "transparency" not in upright.info:
         return np.asarray(upright.convert("L"))
     layer = upright.convert("RGBA")
@@ -133,6 +138,12 @@ class FolderImages(ImageCamera):
             decided = replace(decided, centre=centre)
             if centre:
                 remarks.append("guessed: images were centred, for objects lie off the middle; images.centre decides")
+        brightest = max(int(image.max(initial=0)) for image in sample)
+        if brightest < DARK:
+            remarks.append(
+                f"images are nearly black: no grey level above {brightest} of 255, as where 12 bits are stored in 16; "
+                "write them brighter if that is not meant"
+            )
         return decided, tuple(remarks)
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,18 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
+from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
 from ...base.shown import counted
 from ..files.formats import SUFFIXES, format_by_content
 from ..files.idx import read_idx
 from .labels import LABEL_FILES, REQUIRED, SPLIT, LabelRow, Labels, other_columns, read_labels
 from .options import FolderOptions
-from .split_names import SPLITS, split_named
+from .split_names import SPLITS, split_named, splits_of
 
 IMAGES = (".png", ".pgm", ".ppm", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # Images and labels in the layout of MNIST.
 IDX = re.compile(r"^(\w+?)[-_.]images[-_.]idx3-ubyte(\.gz)?$")
+# Names of folders that are hardly classes: user01_led, subject-3, speaker 12.
+PERSON = re.compile(
+    r"(user|subject|subj|sub|speaker|spk|person|participant|actor|session|trial|run)s?[-_ ]?\d+([-_ ].*)?", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -179,8 +183,10 @@ def _from_folders(root: Path) -> Listing:
             items += [Item(path, label, split) for path in recordings]
             for path in recordings:
                 places[path] = "" if path.parent == folder else path.relative_to(folder).parts[0]
-            # Files that are named alike by words, such as wave.csv, may be the classes as well; numbers are not.
-            words = {path.stem for path in recordings if not places[path] and path.stem.isalpha()}
+            # Files that are named alike by words, such as wave.csv, may be the classes as well; numbers are not, unless
+            # the folders are of persons.
+            stems = {path.stem for path in recordings if not places[path]}
+            words = {stem for stem in stems if stem.isalpha() or PERSON.fullmatch(label)}
             folders = {part for path in recordings for part in path.relative_to(folder).parts[:-1]}
             inner.setdefault(label, set()).update(folders | words)
     # A table of labels whose columns have other names would be passed over without a word.
@@ -217,7 +223,8 @@ def _from_folders(root: Path) -> Listing:
 def _splits_in(root: Path) -> Mapping[Path, str | None]:
     """Return the split of each folder that holds folders of classes: those below `root`, or `root` itself with None."""
     folders = _folders_in(root)
-    splits = {path: split for path in folders if (split := split_named(path.name)) is not None}
+    named = splits_of([path.name for path in folders])
+    splits = {path: named[path.name] for path in folders if path.name in named}
     if not splits:
         return {root: None}
     if len(splits) < len(folders):
@@ -267,7 +274,7 @@ def _exchanged(inner: Mapping[str, set[str]]) -> Iterable[str]:
 def _nothing(root: Path, strange: Sequence[Path]) -> str:
     """Return the error of a folder without recordings: its likely cause, and the next step."""
     ways = f"make a folder for each class, or {LABEL_FILES[0]} with the columns file and label"
-    if any((root / name).is_file() for name in ("train.h5", "shd_train.h5")):
+    if any(map(_is_shd, root.glob("*train.h5"))):
         return (
             f"{root}: holds files in the layout of SHD; read it as the dataset 'shd' with data.root = '{root}', e.g. "
             f"neurosim simulate shd --set data.root={root}"
@@ -281,6 +288,16 @@ def _nothing(root: Path, strange: Sequence[Path]) -> str:
             f"{printable(strange[0].name)}; read are {', '.join(sorted({*SUFFIXES, *IMAGES}))}"
         )
     return f"{root}: holds no recordings in folders; {ways}"
+
+
+def _is_shd(path: Path) -> bool:
+    """Return whether a file is in SHD's layout; True where it is damaged, for its name says so."""
+    from ..files.shd import is_shd_file
+
+    try:
+        return is_shd_file(path)
+    except NeurosimError:
+        return True
 
 
 def _all_files(folder: Path) -> list[Path]:

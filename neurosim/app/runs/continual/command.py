@@ -13,6 +13,7 @@ from ....base.plugins import first_line
 from ..frame.arguments import CPU_OR_CUDA, at_least, count
 from ..frame.command import Command, CommandResult, common, run_command
 from ..frame.command_options import NO_RUN, CommandOptions, with_folder
+from ..frame.group import RunGroup
 
 if TYPE_CHECKING:
     from . import ContinualKind
@@ -24,7 +25,7 @@ def _learners(context: click.Context, parameter: click.Parameter, incomplete: st
     return [name for name in LEARNERS if name.startswith(incomplete)]
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=RunGroup, of_data="run", of_file="run", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
     """Learn one task after the other, and see what is forgotten.

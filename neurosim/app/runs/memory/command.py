@@ -10,6 +10,7 @@ import click
 from ..frame.arguments import PROFILE, count, dataset_argument, setting
 from ..frame.command import run_command
 from ..frame.command_options import CommandOptions
+from ..frame.group import RunGroup
 from .anomaly.command import command as anomaly
 from .associative.command import command as associative
 from .episodes.command import command as episodes
@@ -31,7 +32,7 @@ CODE = setting(
 ITEMS = count("--items", "data.train_limit", "Store at most N items.", "item")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=RunGroup, of_data="store", of_file="anomaly", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
     """Store a dataset in a memory that sees each item once, and recall from it.
