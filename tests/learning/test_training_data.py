@@ -19,10 +19,17 @@ EVERY = Augment(shift=1.5, zoom=0.2, rotate=0.3, jitter=0.4, stretch=0.2, drop=0
 BLENDED = replace(EVERY, blend=0.5, cutmix=0.5)
 
 
-def channels(seed: int = 0, n: int = 7) -> Recordings:
+def channels(seed: int = 0, n: int = 7, events: int = 200) -> Recordings:
     draw = np.random.default_rng(seed)
-    spikes = [Spikes.sort(draw.random(200) * 0.3, draw.integers(0, 23, 200), 23, 0.3 + 0.01 * k) for k in range(n)]
+    spikes = []
+    for k in range(n):
+        spikes.append(Spikes.sort(draw.random(events) * 0.3, draw.integers(0, 23, events), 23, 0.3 + 0.01 * k))
     return Recordings.collect(spikes, np.arange(n) % 2, ("a", "b"))
+
+
+def halved(recordings: Recordings) -> Recordings:
+    """Return recordings whose ticks are seconds in half precision."""
+    return replace(recordings, ticks=recordings.ticks.astype(np.float16))
 
 
 @pytest.mark.parametrize("pool", [1, 3])
@@ -70,10 +77,7 @@ def test_compiled_bins_are_the_reference(recordings: Recordings, most: int) -> N
 
 
 def test_half_precision_seconds_are_read() -> None:
-    whole = channels()
-    half = Recordings(
-        whole.ticks.astype(np.float16), whole.units, whole.offsets, whole.durations, 23, labels=whole.labels
-    )
+    half = halved(channels())
     x = Binning((23,), 0.01, 0.4, max_count=0).batch(half, np.arange(7)).x
     expected = [np.bincount(half[k].steps(0.01), minlength=len(x)) for k in range(7)]
     np.testing.assert_array_equal(x.sum(axis=2).T, expected)
@@ -174,7 +178,11 @@ def test_a_cut_holds_a_stretch_of_another_and_its_share_of_the_loss() -> None:
     assert not binning.batch(recordings, np.arange(3)).shares.any()
 
 
-@pytest.mark.parametrize("recordings", [bars(20), channels(n=70)], ids=["camera", "channels"])
+@pytest.mark.parametrize(
+    "recordings",
+    [bars(20), channels(n=70), channels(n=70, events=2500), halved(channels(n=70))],
+    ids=["camera", "channels", "many events", "half precision"],
+)
 @pytest.mark.parametrize("most", [0, 1])
 def test_recordings_that_are_binned_once_give_the_same_batches(recordings: Recordings, most: int) -> None:
     binning = Binning(recordings.shape, dt=0.011, duration=0.25, pool=2, max_count=most)
@@ -189,6 +197,17 @@ def test_recordings_that_are_binned_once_give_the_same_batches(recordings: Recor
         listed = binned.listed(chosen)
         np.testing.assert_array_equal(listed.x.dense(), expected.x)
         assert (listed.x.active.values.size == 0) == (most == 1) and listed.labels.tolist() == found.labels.tolist()
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_an_event_exactly_at_the_end_of_a_recording_lies_in_no_bin(most: int) -> None:
+    short = Spikes(np.array([0.01, 0.05]), np.array([1, 2]), 5, 0.05)
+    long = Spikes(np.array([0.02, 0.1]), np.array([3, 4]), 5, 0.12)
+    recordings = Recordings.collect([short, long], [0, 1], ("a", "b"))
+    binning = Binning((5,), 0.01, 0.12, max_count=most)
+    both = np.arange(2)
+    for batch in (binning.batch(recordings, both), BinnedRecordings(binning, recordings).batch(both)):
+        assert np.argwhere(batch.x).tolist() == [[1, 0, 1], [2, 1, 3], [10, 1, 4]]
 
 
 def test_events_of_a_tensor_are_the_tensor_again() -> None:

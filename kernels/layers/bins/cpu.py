@@ -58,7 +58,7 @@ def bin_events(events, bins, views, keys, out):
     """Fill `out` from `Events` and `Bins`, see `bin_events_reference`."""
     if events.ticks.dtype == np.float16:
         # Numba has no half precision: only what is binned is widened, not the whole set.
-        events = _gathered(events)
+        events = gathered(events)
     # One type for all callers, so that one form is compiled; without a limit it is infinite.
     events = events._replace(tick=float(events.tick))
     bins = bins._replace(dt=float(bins.dt), max_count=float(bins.max_count) or math.inf)
@@ -82,7 +82,7 @@ def bin_events(events, bins, views, keys, out):
         _add_noise(keys[b], int(views[b, NOISE]), views[b, NOISE_END], bins, out[:, b])
 
 
-def _gathered(events):
+def gathered(events):
     """Return the events of these recordings alone, ticks in float32."""
     lengths = events.ends - events.begins
     ends = np.cumsum(lengths)
@@ -104,7 +104,7 @@ def _add_noise(key, count, end, bins, out):
 
 
 @compiled(error_model="numpy")  # a division that could raise is no vector instruction
-def _steps_of(times, dt, steps):
+def steps_of(times, dt, steps):
     for k in range(times.size):
         steps[k] = math.floor(times[k] / dt + GRID_SLACK)
 
@@ -132,7 +132,7 @@ def _pool_of(row, column, view, bins):
 
 
 @compiled
-def _pools_of(view, bins, pools):
+def pools_of(view, bins, pools):
     """Fill `pools` with the pool of each unit of the sensor, or -1, for a recording without jitter."""
     planes, height, width = bins.sensor
     plane_units = height * width
@@ -163,12 +163,12 @@ def _bin_events(events, bins, views, keys, rows, lags, moves, piece, pools, out)
         # A division of integers takes as long as the rest of an event: with many events that of each unit is made once.
         by_table = view[JITTER] == 0.0 and end - begin > pools.size
         if by_table:
-            _pools_of(view, bins, pools)
+            pools_of(view, bins, pools)
         for first in range(begin, end, PIECE):
             last = min(first + PIECE, end)
             count = last - first
             _times_of(events, first, last, view, lags[b], piece.times)
-            _steps_of(piece.times[:count], bins.dt, piece.steps)
+            steps_of(piece.times[:count], bins.dt, piece.steps)
             # Without lags the events of a recording are in the order of their steps.
             is_last = view[LAG] == 0.0 and piece.steps[count - 1] >= out.shape[0]
             # Random numbers of many events are drawn in vectors.

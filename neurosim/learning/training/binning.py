@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ from ...base.errors import require
 from ...base.rules import Rule, check_rules
 from ...data.spikes import GRID_SLACK, Recordings
 from .augment import Augment
+
+if TYPE_CHECKING:
+    from ...kernels.layers.bins.reference import Bins, Events
+    from ...kernels.layers.spike_linear.lists import ActiveInputs
 
 # Recordings that are binned at a time, which bounds the memory of their tensor.
 CHUNK = 64
@@ -120,10 +124,7 @@ class Binning:
         """
         from ...kernels.layers.bins import reference as bins
 
-        require(recordings.shape == self.sensor, "Binning.batch", f"needs the sensor {self.sensor}", recordings.shape)
-        labels = recordings.labels
-        require(labels is not None, "Binning.batch", "needs labelled recordings", "none")
-        assert labels is not None
+        labels = self._check(recordings)
         chosen = np.asarray(chosen, np.int64)
         views = np.tile(bins.STILL, (len(chosen), 1))
         keys: NDArray[np.uint64] = np.zeros(len(chosen), np.uint64)
@@ -153,14 +154,45 @@ class Binning:
                 x[:, blended] = np.minimum(both, self.max_count)
             else:
                 x[:, blended] = both
+        # An event exactly at the end of a recording lies in the step after it.
+        short = np.flatnonzero(lengths < len(x))
+        x[lengths[short], short] = 0
         if blended.any() or views[:, bins.LAG].any():
-            # Events of the other recording, or of late columns, may lie after the end: leave them out.
+            # Events of the other recording, or of late columns, may lie later still.
             x *= np.arange(len(x))[:, None, None] < lengths[:, None]
         others_in = chosen
         shares = np.zeros(len(chosen), np.float32)
         if augment is not None and augment.cutmix:
             others_in, shares = self._cut(recordings, chosen, augment, seed, epoch, lengths, x)
         return EventBatch(x=x, lengths=lengths, labels=labels[chosen], others=labels[others_in], shares=shares)
+
+    def entries(self, recordings: Recordings) -> ActiveInputs:
+        """Return the entries other than 0 of all recordings, which are in memory, as they are.
+
+        There is a row for each step of a recording, and the rows of a recording lie together.
+
+        Raises:
+            NeurosimInputError: as `batch`.
+        """
+        from ...kernels.layers.bins.lists import list_events
+
+        self._check(recordings)
+        events = _events(recordings, np.arange(len(recordings)))
+        return list_events(events, self._bins(), self.lengths(recordings.durations))
+
+    def _check(self, recordings: Recordings) -> NDArray[np.int64]:
+        """Return the labels of recordings that can be binned."""
+        require(recordings.shape == self.sensor, "Binning.batch", f"needs the sensor {self.sensor}", recordings.shape)
+        labels = recordings.labels
+        require(labels is not None, "Binning.batch", "needs labelled recordings", "none")
+        assert labels is not None
+        return labels
+
+    def _bins(self) -> Bins:
+        """Return the bins as the kernels take them."""
+        from ...kernels.layers.bins.reference import Bins
+
+        return Bins(dt=self.dt, sensor=self.planes, pool=self.pools, max_count=self.max_count)
 
     def _cut(
         self,
@@ -201,20 +233,11 @@ class Binning:
     ) -> None:
         """Fill x [steps, n, units] with the binned events of the `chosen` [n] recordings."""
         from ...kernels.layers.bins.cpu import bin_events
-        from ...kernels.layers.bins.reference import Bins, Events
 
         if not recordings.in_memory:
             self._fill_in_parts(recordings, chosen, views, keys, x)
             return
-        events = Events(
-            ticks=recordings.ticks,
-            units=recordings.units,
-            begins=recordings.offsets[:-1][chosen],
-            ends=recordings.offsets[1:][chosen],
-            tick=recordings.tick,
-        )
-        bins = Bins(dt=self.dt, sensor=self.planes, pool=self.pools, max_count=self.max_count)
-        bin_events(events, bins, views, keys, x)
+        bin_events(_events(recordings, chosen), self._bins(), views, keys, x)
 
     def _fill_in_parts(
         self,
@@ -298,3 +321,16 @@ class Binning:
             shape=self.shape,
             tick=self.dt,
         )
+
+
+def _events(recordings: Recordings, chosen: NDArray[np.int64]) -> Events:
+    """Return the events of the `chosen` recordings, which are in memory, as the kernels take them."""
+    from ...kernels.layers.bins.reference import Events
+
+    return Events(
+        ticks=recordings.ticks,
+        units=recordings.units,
+        begins=recordings.offsets[:-1][chosen],
+        ends=recordings.offsets[1:][chosen],
+        tick=recordings.tick,
+    )

@@ -110,7 +110,8 @@ class Trainer:
         if checkpoint is not None and checkpoint.is_file():
             self.best_weights, self.state = read_checkpoint(checkpoint, net, self.optimiser)
         else:
-            first = self.binning.batch(train, self._batches(0)[0])
+            chosen = self._batches(0)[0]
+            first = self.binning.batch(train, chosen) if self._binned is None else self._binned.batch(chosen)
             net.calibrate(torch.from_numpy(first.x).to(self._device))
 
     def __repr__(self) -> str:
