@@ -21,10 +21,10 @@ def uniform(seed: int, label: str, *shape: int, first: int = 0) -> NDArray[np.fl
 
 def normal(seed: int, label: str, *shape: int) -> NDArray[np.float64]:
     """Return normal numbers of mean 0 and variance 1."""
-    from ...kernels.tools.random import normals
+    from ...kernels.tools.random import normals_with
 
     values = np.empty(math.prod(shape))
-    normals(_key(seed, label), 0, 0, values)
+    normals_with(_key(seed, label), 0, 0, np.empty((4, 512), np.uint32), np.empty((2, 512)), values)
     return values.reshape(shape)
 
 
