@@ -1,35 +1,26 @@
-"""Trained networks played to the test recordings: event by event, in spikes or over pixels, with results and work.
-
-Each function returns the part of the results of a run that it gives.
-"""
+"""Trained networks played to the test recordings event by event, with results and work."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
 from ....engine.description.dump import write_description
-from ....learning.training.attention_net import AttentionNet
 from ....learning.training.binning import Binning
 from ....learning.training.elm_net import ELMNet
-from ....learning.training.grid_net import GridNet
 from ....learning.training.net import SpikingNet
-from ....learning.training.saved import save, save_grid
+from ....learning.training.saved import save
 from ..data import Splits
 from ..frame.kind import Run
 from ..summary import labels_of, shown_recordings, write_shown
-from .attention import run_in_spikes
 from .config import TrainConfig
 from .engine import run_elm, run_events
-from .grid import run_grid
 from .liquid_member import LiquidAnswers
 from .result import TrainResult
 
@@ -88,50 +79,6 @@ def in_engine(
         energy=energy(work, len(inputs), config.energy.profile),
         shape=inputs.shape,
         shown=shown,
-    )
-
-
-def in_spikes(run: TrainRun, net: AttentionNet, binning: Binning) -> TrainResult:
-    """Run attention layers in spikes, bin by bin; return the part of the results that this gives."""
-    config = run.config
-    test = run.inputs.test
-    threads = run.options.threads or torch.get_num_threads()
-    began = time.perf_counter()
-    with run.time("spikes"):
-        spiking = run_in_spikes(net, binning, recordings=test, folder=run.path, threads=threads)
-    seconds = float((binning.lengths(test.durations) * binning.dt).sum())
-    return TrainResult(
-        units=(net.spec.width,) * net.spec.layers,
-        model=str(net.spec.kind),
-        engine_accuracy=float(np.mean(spiking.scores.argmax(axis=1) == labels_of(test))),
-        spikes=spiking.spikes,
-        spikes_a_channel=spiking.spikes_a_channel,
-        spike_digest=spiking.digest(),
-        real_time_factor=(time.perf_counter() - began) / seconds,
-        simulated_seconds=seconds,
-        measures=measure(spiking.layers, len(test), seconds, spiking.events),
-        energy=energy(spiking.layers, len(test), config.energy.profile),
-        shape=binning.shape,
-    )
-
-
-def over_pixels(run: TrainRun, net: GridNet, binning: Binning) -> TrainResult:
-    """Run layers over pixels, each recording as one image; return the part of the results that this gives."""
-    config = run.config
-    test = run.inputs.test
-    save_grid(run.path / NET, net, binning, run.inputs.train.classes)
-    began = time.perf_counter()
-    with run.time("pixels"):
-        played = run_grid(net, binning, test)
-    seconds = float((binning.lengths(test.durations) * binning.dt).sum())
-    return TrainResult(
-        units=(net.spec.width,) * net.spec.layers,
-        model=str(net.spec.kind),
-        real_time_factor=(time.perf_counter() - began) / seconds,
-        simulated_seconds=seconds,
-        measures=measure(played.layers, len(test), seconds, played.events),
-        energy=energy(played.layers, len(test), config.energy.profile),
-        shape=binning.shape,
     )
 
 

@@ -32,17 +32,15 @@ if TYPE_CHECKING:
     from ....learning.training.saved import TrainableNet
 
 try:
-    from ....learning.training.attention_net import AttentionNet
     from ....learning.training.elm_net import ELMNet
     from ....learning.training.export import to_network
-    from ....learning.training.grid_net import GRID_KINDS, GridNet
     from ....learning.training.net import SpikingNet
     from ....learning.training.parallel import Team
     from ....learning.training.records import EpochProgress
     from ....learning.training.saved import load
     from ....learning.training.scoring import scores
     from ....learning.training.trainer import Trainer
-    from .played import NET, TrainRun, in_engine, in_spikes, numbered, over_pixels
+    from .played import NET, TrainRun, in_engine, numbered
 except ImportError as error:
     raise NeurosimMissingError(f"train: needs torch ({error}); run: {install('train')}") from None
 
@@ -98,10 +96,10 @@ def build(config: TrainConfig, train: Recordings, seed: int) -> TrainableNet:
     shape = binning.shape
     classes = len(train.classes)
     dt = binning.dt
-    if config.attention.kind in GRID_KINDS:
-        return GridNet(shape=shape, classes=classes, spec=config.attention, dt=dt, seed=seed)
     if config.attention.kind is not None:
-        return AttentionNet(shape=shape, classes=classes, spec=config.attention, dt=dt, seed=seed)
+        from .layered import build_layers
+
+        return build_layers(config.attention, binning, classes, seed)
     if config.elm.memory is not None:
         return ELMNet(shape=shape, classes=classes, spec=config.elm, dt=dt, seed=seed)
     return SpikingNet(shape=shape, classes=classes, spec=config.network, dt=dt, seed=seed)
@@ -194,12 +192,12 @@ def _train_and_run(run: TrainRun, crew: Team | None, baselines: Callable[[], Map
     # Scores of all members are summed; the liquid is scaled to their spread.
     total = sum(each[1:], each[0]) + (0 if liquid is None else liquid.scores)
     predicted = total.argmax(axis=1).astype(np.int64)
-    if isinstance(first.net, AttentionNet):
-        tested = in_spikes(run, first.net, binning)
-    elif isinstance(first.net, GridNet):
-        tested = over_pixels(run, first.net, binning)
+    if config.attention.kind is not None:
+        from .layered import play_layers
+
+        tested = play_layers(run, first.net, binning)
     else:
-        nets = [member.net for member in members if not isinstance(member.net, AttentionNet | GridNet)]
+        nets = [member.net for member in members if isinstance(member.net, SpikingNet | ELMNet)]
         tested = in_engine(run, nets, liquid, binning, predicted)
     parameters = sum(p.numel() for member in members for p in member.net.parameters())
     with run.time("baselines"):
