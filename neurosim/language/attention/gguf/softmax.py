@@ -44,26 +44,33 @@ def positions(meta: Metadata, head: int) -> dict[str, object]:
         "rope_theta": meta.number("rope.freq_base", 10000.0),
         "partial_rotary_factor": turned / head,
     }
+    return entries | _scaling(meta)
+
+
+def _scaling(meta: Metadata) -> dict[str, object]:
+    """Return the entries that scale rotary positions; empty where nothing scales them."""
+    # Read in any case: they are known.
     kind = meta.get("rope.scaling.type", "none")
     factor = meta.get("rope.scaling.factor")
+    # Tensors decide before the type, which files with such tensors do not name.
     if meta.has("rope_freqs.weight"):
-        entries |= {"rope_type": "divided", "divisors": _values(meta, "rope_freqs.weight")}
-    elif meta.has("rope_factors_short.weight"):
-        entries |= {
+        return {"rope_type": "divided", "divisors": _values(meta, "rope_freqs.weight")}
+    if meta.has("rope_factors_short.weight"):
+        return {
             "rope_type": "longrope",
             "short_factor": _values(meta, "rope_factors_short.weight"),
             "long_factor": _values(meta, "rope_factors_long.weight"),
             "attention_factor": meta.number("rope.scaling.attn_factor", 1.0),
             "original_max_position_embeddings": meta.integer("rope.scaling.original_context_length"),
         }
-    elif kind == "linear":
-        entries |= {"rope_type": "linear", "factor": meta.number("rope.scaling.factor", 1.0)}
-    elif kind == "yarn":
+    if kind == "linear":
+        return {"rope_type": "linear", "factor": meta.number("rope.scaling.factor", 1.0)}
+    if kind == "yarn":
         length = meta.integer("rope.scaling.original_context_length", meta.integer("context_length"))
-        entries |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": length}
-    elif kind != "none":
+        return {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": length}
+    if kind != "none":
         meta.refuse("rope.scaling.type", "must be none, linear or yarn", kind)
-    return entries
+    return {}
 
 
 def _values(meta: Metadata, name: str) -> list[float]:

@@ -6,6 +6,7 @@ Facts of interoperation only: names and meanings of options and tensors.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ..experts import ExpertsSpec
 from ..model import LanguageConfig, MixerSpec
@@ -112,20 +113,25 @@ def _change(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Rename low-rank maps and experts; the gate of outputs has a bias here, which is 0 then."""
     changed: Tensors = {}
     for name, value in experts_apart(tensors).items():
-        path = name.split(".")
-        part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
-        place = ".".join(path[:3])
-        if part in _LOW_RANK:
-            changed[f"{place}.{_LOW_RANK[part]}.weight"] = value
-            if part == "g_b_proj":  # without a bias there
-                changed[f"{place}.g_proj.1.bias"] = torch.zeros(len(value), device=value.device)
-        elif part == "A_log":
-            changed[name] = value.flatten()
-        elif name.endswith("gate.e_score_correction_bias"):
-            changed[f"{place}.router.bias"] = value
-        else:
-            changed[expert(name, {"gate": "router", "shared_experts": "shared"}, MIXTRAL_PARTS)] = value
+        changed |= _changed_one(name, value)
     return changed
+
+
+def _changed_one(name: str, value: Tensor) -> Tensors:
+    """Return the tensors that one of theirs becomes."""
+    path = name.split(".")
+    part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
+    place = ".".join(path[:3])
+    if part == "g_b_proj":
+        bias = torch.zeros(len(value), device=value.device)
+        return {f"{place}.{_LOW_RANK[part]}.weight": value, f"{place}.g_proj.1.bias": bias}
+    if part in _LOW_RANK:
+        return {f"{place}.{_LOW_RANK[part]}.weight": value}
+    if part == "A_log":
+        return {name: value.flatten()}
+    if name.endswith("gate.e_score_correction_bias"):
+        return {f"{place}.router.bias": value}
+    return {expert(name, {"gate": "router", "shared_experts": "shared"}, MIXTRAL_PARTS): value}
 
 
 KIMI: dict[str, CheckpointReader] = {

@@ -206,20 +206,27 @@ def change_fla_rwkv6(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """
     changed: Tensors = {}
     for name, value in tensors.items():
-        path, _, part = name.partition(".x_proj.")
-        if part == "0.linear.weight":
-            parts = dict(zip(_RWKV6_ORDER, value.chunk(len(_RWKV6_ORDER)), strict=True))
-            changed[f"{path}.mix_in.weight"] = torch.cat([parts[mix] for mix in RWKV6.mixes])
-        elif part == "0.mu":
-            changed[f"{path}.x_x"] = value
-        elif part == "2.weight":
-            parts = dict(zip(_RWKV6_ORDER, value.unflatten(1, (len(_RWKV6_ORDER), -1)).unbind(1), strict=True))
-            changed |= {f"{path}.mix_out.{i}.weight": parts[mix] for i, mix in enumerate(RWKV6.mixes)}
-        elif name.endswith(".x_bias"):
-            changed |= {f"{name[:-7]}.x_{mix}": row for mix, row in zip(_RWKV6_ORDER, value, strict=True)}
-        elif name.endswith((".key.mu", ".receptance.mu")):
-            path, layer, _ = name.rsplit(".", 2)
-            changed[f"{path}.x_{layer[0]}"] = value
-        else:
-            changed[name.replace(".linear.weight", ".weight").replace(".w_proj.linear.", ".w_lora.")] = value
+        changed |= _changed_rwkv6(name, value)
     return changed
+
+
+def _changed_rwkv6(name: str, value: Tensor) -> Tensors:
+    """Return the tensors that one of flash-linear-attention's holds."""
+    path, _, part = name.partition(".x_proj.")
+    if part == "0.linear.weight":
+        # Rows: the maps of all mixes into few channels, one below the other.
+        parts = dict(zip(_RWKV6_ORDER, value.chunk(len(_RWKV6_ORDER)), strict=True))
+        return {f"{path}.mix_in.weight": torch.cat([parts[mix] for mix in RWKV6.mixes])}
+    if part == "0.mu":
+        return {f"{path}.x_x": value}
+    if part == "2.weight":
+        # Columns: the maps of all mixes back, side by side.
+        parts = dict(zip(_RWKV6_ORDER, value.unflatten(1, (len(_RWKV6_ORDER), -1)).unbind(1), strict=True))
+        return {f"{path}.mix_out.{i}.weight": parts[mix] for i, mix in enumerate(RWKV6.mixes)}
+    if name.endswith(".x_bias"):
+        path = name.removesuffix(".x_bias")
+        return {f"{path}.x_{mix}": row for mix, row in zip(_RWKV6_ORDER, value, strict=True)}
+    if name.endswith((".key.mu", ".receptance.mu")):
+        path, layer, _ = name.rsplit(".", 2)
+        return {f"{path}.x_{layer[0]}": value}
+    return {name.replace(".linear.weight", ".weight").replace(".w_proj.linear.", ".w_lora."): value}
