@@ -461,8 +461,9 @@ def test_one_percent_is_stated_where_no_strength_is_named(
     assert shown("--k", "2", "--loss", "5%") == (0.05, "canonical", 0.5, True)
     assert shown("--scheme", "calibrated") == (0.01, None, 0.0, False)
     assert shown("--expansion", "bitwise") == (0.01, "bitwise", 0.0, True)
-    Path("named.toml").write_text("[coding]\nlevels = 7\n")
-    for named in (("--k", "2"), ("--set", "coding.spikes=0.5"), ("--config", "named.toml"), ("--scheme", "learned")):
+    Path("named.toml").write_text('[coding]\nscheme = "qcfs"\nlevels = 7\n')
+    spikes = ("--scheme", "calibrated", "--set", "coding.spikes=0.5")
+    for named in (("--k", "2"), spikes, ("--config", "named.toml"), ("--scheme", "learned")):
         assert shown(*named) == (None, None, 0.0, False)
     curve = json.loads(neurosim("convert", "curve", trained, "--show-config", "--json").stdout)
     assert "loss" not in curve["choice"] and "expansion" not in curve["coding"]

@@ -20,7 +20,7 @@ from neurosim.app import RunOptions
 from neurosim.app.report import numbers
 from neurosim.app.runs.convert import KIND as CONVERT
 from neurosim.app.runs.convert import ConversionKind
-from neurosim.app.runs.convert.config import ConvertConfig, ReadingSettings
+from neurosim.app.runs.convert.config import ChoiceSettings, ConvertConfig, ReadingSettings
 from neurosim.app.runs.convert.overview import overview_of
 from neurosim.app.runs.convert.page import grouped
 from neurosim.app.runs.convert.result import ConversionResult, Operator
@@ -123,7 +123,7 @@ def test_a_strength_beside_the_file_takes_the_place_of_its_loss(tmp_path: Path) 
     file.write_text("[coding]\nk = 3.0\n\n[choice]\nloss = 0.02\ntrials = 4\n")
     assert ConvertConfig.configure_one(file).choice.loss == 0.02
     named = ConvertConfig.configure_one(file, ["coding.k=2.0"])
-    assert (named.choice.loss, named.choice.trials, named.coding.k) == (None, 4, 2.0)
+    assert (named.choice, named.coding.k) == (ChoiceSettings(), 2.0)
     both = ConvertConfig.configure_one(file, ["coding.k=2.0"], {"choice.loss": 0.01})
     assert (both.choice.loss, both.coding.k) == (0.01, 2.0)
     assert ConvertConfig.configure_one(None, ["coding.k=2.0"]).choice.loss is None

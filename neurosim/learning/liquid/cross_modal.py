@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
-from ...base.rules import Count, Positive, Rule, check_rules
+from ...base.rules import Count, NotASetting, Positive, Rule, check_rules
 
 try:
     import torch
@@ -54,7 +54,7 @@ class Contrast:
     learning_rate: Positive = 0.01
     decay: Annotated[float, Rule(">= 0")] = 0.1
     components: Count = 100
-    seed: int = 0
+    seed: Annotated[int, NotASetting()] = 0
 
     def __post_init__(self) -> None:
         check_rules(self)

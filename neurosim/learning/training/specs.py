@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ...base.errors import lookup, require
-from ...base.rules import Count, Natural, Rule, check_rules
+from ...base.rules import Count, Natural, NotASetting, Rule, check_rules
 from ...base.values import check_unit
 
 NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
@@ -234,7 +234,7 @@ class ReconstructionSpec:
     last_learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-5
     noise: Annotated[float, Rule("finite and >= 0")] = 0.05
     compared_every: Natural = 0
-    seed: Natural = 0
+    seed: Annotated[Natural, NotASetting()] = 0
 
     def __post_init__(self) -> None:
         check_rules(self)
@@ -276,7 +276,7 @@ class RefinementSpec:
     last_spread: Annotated[float, Rule("finite and > 0")] = 5e-3
     orbits: Count = 2
     steps: Count = 20_000
-    seed: Natural = 0
+    seed: Annotated[Natural, NotASetting()] = 0
 
     def __post_init__(self) -> None:
         check_rules(self)

@@ -15,7 +15,7 @@ from ....language.attention.patterns import parse_layers
 from ....language.attention.probe import ProbeTraining
 from ....language.attention.tasks import TASKS
 from ....language.attention.tasks.base import SequenceTask
-from ..frame.config import RunConfig
+from ..frame.config import RunConfig, without_use
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ class AttentionConfig(RunConfig):
         layers = parse_layers(kinds.replace("+", ","), KINDS, "model.kinds")
         specs = [MixerSpec(name, {**options, **self.model.options.get(name, {})}) for name, options in layers]
         return tuple(specs[i % len(specs)] for i in range(self.model.layers or len(specs)))
+
+    def unused(self) -> Mapping[str, str]:
+        if self.training.synthetic:
+            return {}
+        return without_use("with training.synthetic false", "training.predictor_steps")
 
     def check(self) -> None:
         self.build_task()

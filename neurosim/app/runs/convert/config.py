@@ -16,7 +16,7 @@ from ....language.attention.train import LanguageTraining
 from ....language.conversion.coding import SCHEMES
 from ....language.conversion.settings import Coding
 from ....language.conversion.tuning import Tuning
-from ..frame.config import Energy, RunConfig, sources_of
+from ..frame.config import Energy, RunConfig, sources_of, without_use
 from ..frame.settings import ConfigSource, merge, resolve
 
 Level = Annotated[int, Rule(">= 1 and <= 127")]
@@ -163,8 +163,8 @@ class ConvertConfig(RunConfig):
         beside = merge(sources[1:])
         is_named = bool(strengths & _table(beside, "coding").keys())
         if is_named and "loss" in of_file and "loss" not in _table(beside, "choice"):
-            choice = {key: value for key, value in of_file.items() if key != "loss"}
-            sources[0] = replace(sources[0], tree={**sources[0].tree, "choice": choice})
+            rest = {key: value for key, value in sources[0].tree.items() if key != "choice"}
+            sources[0] = replace(sources[0], tree=rest)
         tree = merge(sources)
         coding = _table(tree, "coding")
         name = str(coding.get("scheme", Coding.scheme))
@@ -179,8 +179,39 @@ class ConvertConfig(RunConfig):
             if coding.get("expansion", FEWEST) == FEWEST:
                 own["price"] = PRICE
             defaults["coding"] = own
-        sources.insert(0, ConfigSource("the defaults of conversions", defaults))
-        return resolve(cls, sources).checked()
+        below = ConfigSource("the defaults of conversions", defaults)
+        config = resolve(cls, [below, *sources]).checked()
+        config.check_uses(config.unused_of_one(), [below])
+        return config
+
+    def unused(self) -> Mapping[str, str]:
+        """Return settings and tables that the curve, which names schemes and strengths, has no use for."""
+        unused = without_use("for a curve", "choice", "coding.scheme", "coding.spikes", "coding.levels")
+        if not self._sends_in_ternary:
+            unused |= without_use("for a curve", "coding.k")
+        return unused | self._unused_of_tuning()
+
+    def unused_of_one(self) -> Mapping[str, str]:
+        """Return settings and tables that a conversion of this scheme has no use for."""
+        name = f"with coding.scheme '{self.coding.scheme}'"
+        scheme = SCHEMES[self.coding.scheme]
+        used = {scheme.strength, "k" if self._sends_in_ternary else scheme.strength}
+        others = sorted({each.strength for each in SCHEMES.values()} - used)
+        unused = without_use(name, *(f"coding.{strength}" for strength in others))
+        unused |= without_use("for one conversion", "curve")
+        if not scheme.channel:
+            unused |= without_use(name, "coding.rotate")
+        if self.choice.loss is None:
+            unused |= without_use("without choice.loss", "choice.tokens", "choice.trials")
+        return unused | self._unused_of_tuning()
+
+    @property
+    def _sends_in_ternary(self) -> bool:
+        """Whether q and k, or the state, are sent as `ternary` sends values, whatever the scheme."""
+        return self.coding.qk or self.coding.state
+
+    def _unused_of_tuning(self) -> dict[str, str]:
+        return {} if self.tuning.steps else without_use("with tuning.steps 0", "tuning")
 
     def code(self, **changed: Any) -> Coding:
         """Return the coding of the model, with some settings changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from ....base.errors import require
 from ....base.rules import Count, FilePath, Positive, Rule, Seed
 from ....data.files.columns import check_ending
 from ....engine.prepared import PRECISIONS
-from ..frame.config import Energy, RunConfig
+from ..frame.config import Energy, RunConfig, without_use
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,18 @@ class EdgesConfig(RunConfig):
     count_updates: bool = False
     rates: str = "rates.csv"
     energy: Energy = Energy()
+
+    def unused(self) -> Mapping[str, str]:
+        unused: dict[str, str] = {}
+        if self.activate.rate == 0:
+            unused |= without_use("with activate.rate 0", "activate.weight", "activate.receptor")
+        for name in ("weight", "delay"):
+            value = getattr(self.edges, name)
+            if not isinstance(value, str):
+                unused |= without_use(f"with edges.{name} {value:g}, which is no column", f"edges.{name}_scale")
+        if self.edges.neurons is None:
+            unused |= without_use("without edges.neurons", "edges.id")
+        return unused
 
     def check(self) -> None:
         require(self.precision in PRECISIONS, "precision", f"must be {' or '.join(PRECISIONS)}", self.precision)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from ....base.errors import NeurosimInputError, lookup
+from ....base.errors import NeurosimInputError, lookup, require
 from ....base.json_toml import read_toml
 from ....base.measure.profiles import find as find_profile
 from ....base.rules import Count, FilePath, NameOrFile
@@ -16,7 +16,7 @@ from ....data import catalog
 from ....data.catalog import FOLDER
 from ....engine.compile.memory import free_memory
 from .folder import CONFIG, RunFolder
-from .settings import ConfigSource, assignments, keys_of, merge, nest, overlay, resolve, settings_tree
+from .settings import ConfigSource, assignments, keys_of, merge, nest, overlay, required_keys, resolve, settings_tree
 
 C = TypeVar("C", bound="RunConfig")
 
@@ -157,17 +157,20 @@ class RunConfig:
             NeurosimInputError: a key that is unknown, missing or breaks its rule; no such dataset.
             NeurosimFormatError: `file` is not TOML.
         """
-        sources = sources_of(file, sets, values or {})
+        own = sources_of(file, sets, values or {})
         # Merged a first time to learn which dataset is meant: its defaults go below all other sources.
-        tree = merge(sources)
+        tree = merge(own)
         if "data" in keys_of(cls):
             known = _dataset(tree.get("data"))
         else:
             known = None
+        below = []
         if known is not None:
-            sources.insert(0, ConfigSource(f"a first look at {known.name}", cls.first_look(known)))
-            sources.insert(0, ConfigSource(f"the defaults for {known.name}", cls.suited(tree, known).settings))
-        return resolve(cls, sources).checked()
+            below.append(ConfigSource(f"the defaults for {known.name}", cls.suited(tree, known).settings))
+            below.append(ConfigSource(f"a first look at {known.name}", cls.first_look(known)))
+        config = resolve(cls, [*below, *own]).checked()
+        config.check_uses(config.unused(), below)
+        return config
 
     @classmethod
     def reconfigure(
@@ -260,6 +263,37 @@ class RunConfig:
             find_profile(energy.profile)
         return self
 
+    def unused(self) -> Mapping[str, str]:
+        """Return settings and tables that count for nothing beside the other settings, each with its rule."""
+        return {}
+
+    def check_uses(self, unused: Mapping[str, str], below: Sequence[ConfigSource]) -> None:
+        """Raise for a setting that counts for nothing beside the others.
+
+        Args:
+            unused: such settings and tables, as `unused` returns them.
+            below: what the settings are where the user says nothing. One that has this value is no error, so that the
+                file that --show-config prints is a config.
+
+        Raises:
+            NeurosimInputError: the first such setting.
+        """
+        if not unused:
+            return
+        mine = dict(_leaves(settings_tree(self)))
+        needed: dict[str, object] = {}
+        for key in required_keys(type(self)):
+            needed = overlay(needed, nest(key, mine[key]))
+        plain = resolve(type(self), [*below, ConfigSource("what is needed", needed)])
+        usual = dict(_leaves(settings_tree(plain)))
+        for name, rule in unused.items():
+            for key, value in mine.items():
+                if not f"{key}.".startswith(f"{name}."):
+                    continue
+                # The file of another run may have the key: its usual value is as good as none.
+                usual_value = usual.get(key)
+                require(value == usual_value, key, rule, f"{value}, usually {usual_value}")
+
     def check(self) -> None:
         """Check what no section alone can, before any file is read or written.
 
@@ -294,6 +328,15 @@ def alike(tree: Mapping[str, object], dataset: catalog.Dataset) -> catalog.Datas
     lookup(dict.fromkeys(catalog.names()), name, "data.like: dataset")
     info: catalog.Dataset = catalog.module(name).INFO
     return info
+
+
+def without_use(where: str, *names: str) -> dict[str, str]:
+    """Return settings and tables that have no use, for `RunConfig.unused`.
+
+    Args:
+        where: in words, "with readout.kind 'ridge'".
+    """
+    return dict.fromkeys(names, f"has no use {where}; leave it out")
 
 
 def check_memory(need: int, problem: str, remedy: str) -> None:

@@ -250,7 +250,7 @@ def _explain(owner: type, problems: Sequence[_Problem], sources: Sequence[Config
         more = ""
     if first.missing:
         # A table is not one value: `data.name` where `data` is missing.
-        leaf = next((key for key in _required(owner) if key == dotted or key.startswith(f"{dotted}.")), dotted)
+        leaf = next((key for key in required_keys(owner) if key == dotted or key.startswith(f"{dotted}.")), dotted)
         return f"{dotted}: is missing; give it in the config or with --set {leaf}=...{more}"
     # `stack[0].kind` of a list of tables is `stack.kind` in the sources.
     keys = re.sub(r"\[\d+\]", "", dotted).split(".")
@@ -313,12 +313,12 @@ def _nearest(owner: type, keys: Sequence[str]) -> str:
     return f"choose from {', '.join(siblings)}"
 
 
-def _required(owner: type, prefix: str = "") -> Iterator[str]:
+def required_keys(owner: type, prefix: str = "") -> Iterator[str]:
     """Yield every key that a config must have."""
     tables = _tables(owner)
     for name in missing_keys({}, keys_of(owner)):
         if name in tables:
-            yield from _required(tables[name], f"{prefix}{name}.")
+            yield from required_keys(tables[name], f"{prefix}{name}.")
         else:
             yield prefix + name
 

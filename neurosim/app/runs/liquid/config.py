@@ -10,7 +10,17 @@ from ....data import catalog
 from ....learning.liquid.copies import Copies
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.readout import Readout
-from ..frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, check_memory, sensor_of
+from ..frame.config import (
+    GENERAL,
+    Baselines,
+    Data,
+    Energy,
+    RunConfig,
+    Suited,
+    check_memory,
+    sensor_of,
+    without_use,
+)
 
 # Bytes a synapse takes while a liquid is built: its point in the sensor, its unit, target and weight, and copies.
 INPUT_SYNAPSE_BYTES = 120
@@ -73,6 +83,18 @@ class LiquidConfig(RunConfig):
         reason = f"readout as for SHD, by {dataset.shape[0]} channels"
         return Suited(catalog.module("shd").INFO.defaults, reason)
 
+    def unused(self) -> Mapping[str, str]:
+        unused = unused_of_liquid(self.liquid)
+        if self.readout.kind != "ann":
+            unused |= without_use(f"with readout.kind '{self.readout.kind}'", "readout.hidden")
+        if self.readout.features != "traces":
+            unused |= without_use(f"with readout.features '{self.readout.features}'", "readout.tau")
+        if len(self.data.describe().shape) < 2:
+            unused |= without_use("for a sensor without rows", "copies", "liquid.hot_filter")
+        elif self.copies.count == 0:
+            unused |= without_use("with copies.count 0", "copies.shift")
+        return unused
+
     def check(self) -> None:
         liquid = self.build_liquid(self.data.describe().shape)
         inputs = liquid.patches * liquid.patch_synapses
@@ -82,6 +104,16 @@ class LiquidConfig(RunConfig):
             f"liquid.neurons: the synapses of {liquid.neurons:,} need about {{need}} while being made",
             "use fewer neurons, patches or patch_synapses",
         )
+
+
+def unused_of_liquid(liquid: Liquid) -> dict[str, str]:
+    """Return the settings of a liquid that have no use beside others of it."""
+    if liquid.in_degree == 0:
+        recurrent = ("wiring", "radius", "weight", "max_delay")
+        return without_use("with liquid.in_degree 0", *(f"liquid.{name}" for name in recurrent))
+    if liquid.wiring == "uniform":
+        return without_use("with liquid.wiring 'uniform'", "liquid.radius")
+    return {}
 
 
 # The kind of run finds its settings by this name.

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from ....base.errors import require
 from ....base.rules import Count, Fraction, Natural, Positive, Rule, Seed
+from ....data import catalog
 from ....data.catalog import Dataset
 from ....memory.macrocolumn.column import Macrocolumn
 from ....memory.macrocolumn.selection import Selection
@@ -24,6 +25,7 @@ from ..frame.config import (
     check_memory,
     sensor_of,
     table_in,
+    without_use,
 )
 
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
@@ -244,6 +246,23 @@ class MemoryConfig(RunConfig):
             thresholds=(c.threshold,) * 3,
         )
         return Macrocolumn(self.code.size, c.modules, c.units, lateral=False, selection=selection, seed=self.seed)
+
+    def unused(self) -> Mapping[str, str]:
+        code = f"with code.kind '{self.code.kind}'"
+        if self.code.kind == "counts":
+            unused = without_use(code, "patches")
+        else:
+            unused = without_use(code, "code.smooth", "code.smooth_time")
+            if not hasattr(catalog.module(self.data.name), "images"):
+                unused |= without_use("for recordings, which have no grey levels", "patches.grey")
+        readout = f"with readout.kind '{self.readout.kind}'"
+        if self.readout.kind != "rates":
+            unused |= without_use(readout, "readout.rate")
+        if self.readout.kind != "ridge":
+            unused |= without_use(readout, "readout.penalty")
+        if self.column.form == "2010":
+            unused |= without_use("with column.form '2010'", "column.g_min", "column.gamma", "column.chi")
+        return unused
 
     def check(self) -> None:
         size = self.code.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 from ....base.errors import require
 from ....base.rules import NameOrFile, Rule, Seed
 from ....learning.training.specs import ReconstructionSpec, RefinementSpec
-from ..frame.config import RunConfig
+from ..frame.config import RunConfig, without_use
 
 COMPUTED = "lorenz63"
 
@@ -61,6 +62,14 @@ class ReconstructConfig(RunConfig):
     refinement: RefinementSpec = RefinementSpec(
         every=16, batch=8, updates=300, rate=0.3, generations=150, spread=1.5e-2, last_spread=4e-3, steps=10_000
     )
+
+    def unused(self) -> Mapping[str, str]:
+        unused: dict[str, str] = {}
+        if not self.refine:
+            unused |= without_use("with refine false", "refinement")
+        if self.system.is_computed:
+            unused |= without_use(f"for {self.system.name}, which is computed", "system.train")
+        return unused
 
     def check(self) -> None:
         own = self.system

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ from ....base.rules import Count, NameOrFile, Natural, NotEmpty, Positive, Rule,
 from ....data.standard_series import STANDARD
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.value_code import ValueCode
-from ..frame.config import Energy, RunConfig
+from ..frame.config import Energy, RunConfig, without_use
+from ..liquid.config import unused_of_liquid
 
 FILE_HORIZONS = (1, 2, 5, 10, 20)
 
@@ -98,6 +100,12 @@ class SeriesConfig(RunConfig):
     )
     states: ReadoutStates = ReadoutStates()
     energy: Energy = Energy()
+
+    def unused(self) -> Mapping[str, str]:
+        unused = {**unused_of_liquid(self.liquid), **without_use("for a series", "liquid.hot_filter")}
+        if not self.series.is_computed:
+            unused |= without_use("for a table, all of which is read", "series.values")
+        return unused
 
     def check(self) -> None:
         own = self.series

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from ....base.errors import NeurosimInputError, require
@@ -26,8 +25,9 @@ from ..frame.config import (
     rounded,
     sensor_of,
     table_in,
+    without_use,
 )
-from ..frame.settings import ConfigSource, overlay, resolve, settings_tree
+from ..frame.settings import overlay, settings_tree
 from ..liquid.config import LiquidConfig
 
 SPEAKER = "speaker"
@@ -256,27 +256,37 @@ class TrainConfig(RunConfig):
             sensor=shape, dt=b.dt, duration=max(b.duration or max_duration, b.dt), pool=b.pool, max_count=b.most
         )
 
-    @classmethod
-    def configure(
-        cls, file: Path | str | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
-    ) -> TrainConfig:
-        config = super().configure(file, sets, values)
-        data = settings_tree(config.data)
-        plain = {"data": data, **cls.suited({"data": data}, config.data.describe()).settings}
-        # A table without effect is an error only where it differs from the defaults.
-        usual = resolve(cls, [ConfigSource("defaults", plain)])
-        rules = {}
-        if other := config.other_network:
-            rules["network"] = f"has no use for the layers of {other}; leave it out"
-        if config.attention.kind is None:
-            rules["attention"] = "needs attention.kind, without which the neurons of [network] are trained"
-        if config.elm.memory is None:
-            rules["elm"] = "needs elm.memory, without which the neurons of [network] are trained"
-        for table, rule in rules.items():
-            for key, value in vars(getattr(usual, table)).items():
-                current = getattr(getattr(config, table), key)
-                require(current == value, f"{table}.{key}", rule, current)
-        return config
+    def unused(self) -> Mapping[str, str]:
+        unused = _unused_of_layers(self.network)
+        if other := self.other_network:
+            unused["network"] = f"has no use for the layers of {other}; leave it out"
+        neurons = "without which the neurons of [network] are trained"
+        if self.attention.kind is None:
+            unused["attention"] = f"needs attention.kind, {neurons}"
+        elif not self.attention.filters:
+            unused |= without_use("with attention.filters []", "attention.kernel", "attention.stride")
+        if self.elm.memory is None:
+            unused["elm"] = f"needs elm.memory, {neurons}"
+        if not self.liquid.use:
+            unused |= without_use("with liquid.use false", "liquid")
+        if self.augment.lag == 0:
+            unused |= without_use("with augment.lag 0", "augment.lagged")
+        if len(self.data.describe().shape) < 2:
+            unused |= without_use("for a sensor without rows", "augment.rotate")
+        return unused | self._unused_of_validation()
+
+    def _unused_of_validation(self) -> dict[str, str]:
+        """Return the settings that only a validation of another form would use."""
+        validation = self.validation
+        if validation.held_out_speaker is not None:
+            return without_use(
+                "beside validation.held_out_speaker", "validation.fraction", "validation.by", "validation.speakers"
+            )
+        if validation.fraction == 0:
+            return without_use(
+                "with validation.fraction 0", "validation.by", "validation.speakers", "training.patience"
+            )
+        return {}
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:
@@ -312,6 +322,27 @@ class TrainConfig(RunConfig):
                 "validation.held_out_speaker: must be another speaker than data.held_out_speaker, who is tested "
                 f"(got {speaker})"
             )
+
+
+def _unused_of_layers(network: NetworkSpec) -> dict[str, str]:
+    """Return the settings of the layers of spiking neurons that have no use beside others of them."""
+    unused: dict[str, str] = {}
+    neuron = f"with network.neuron '{network.neuron}'"
+    if network.neuron != "CurrentLIF":
+        unused |= without_use(neuron, "network.tau_syn")
+    if network.neuron == "SEAdLIF":
+        unused |= without_use(neuron, "network.tau_spread")
+    else:
+        unused |= without_use(neuron, "network.tau_adapt", "network.adaptation")
+    if not network.filters:
+        unused |= without_use("with network.filters []", "network.kernel", "network.stride")
+    if network.taps == 1:
+        unused |= without_use("with network.taps 1", "network.tap_steps")
+    if not network.hidden:
+        unused |= without_use("with network.hidden []", "network.recurrent")
+    if network.readout == "count":
+        unused |= without_use("with network.readout 'count'", "network.tau_out")
+    return unused
 
 
 # The kind of run finds its settings by this name.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from .....base.rules import Count, NotEmpty, Rule
+from ...frame.config import without_use
 from ..config import MemoryConfig
 
 
@@ -32,13 +34,17 @@ class EpisodesConfig(MemoryConfig):
 
     Attributes:
         episodes: how they are drawn, from `data.split`. The encoder sees the first split, without its labels.
-        seed, data, code, column, energy: as for the other runs of a memory; `sweep` is not used.
+        seed, data, code, patches, column, energy: as for the other runs of a memory. `readout`, `sweep`, `baselines`
+            and `column.known` have no use here.
     """
 
     episodes: Episodes = Episodes()
 
     # Episodes are few items each, whatever the number to draw from.
     has_first_look: ClassVar[bool] = False
+
+    def unused(self) -> Mapping[str, str]:
+        return {**super().unused(), **without_use("for episodes", "readout", "sweep", "baselines", "column.known")}
 
 
 # The kind of run finds its settings by this name.

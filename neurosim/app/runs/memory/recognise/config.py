@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Literal
 
 from .....base.errors import require
 from .....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
 from .....data.catalog import Dataset
-from ...frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, sensor_of
+from ...frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, sensor_of, without_use
 from ..config import joined_pixels, joined_shape
 
 # Chosen on validation parts of the training items (benchmarks/macrocolumn.py, benchmarks/patches.py).
@@ -116,6 +116,20 @@ class RecogniseConfig(RunConfig):
         height, width = dataset.shape[-2:]
         reason = f"{downsample} x {downsample} pixels in one, by a camera of {width} x {height} pixels"
         return Suited({"view": {"downsample": downsample}}, reason)
+
+    def unused(self) -> Mapping[str, str]:
+        code = f"with code.kind '{self.code.kind}'"
+        if self.code.kind == "columns":
+            of_patches = [f"code.{each.name}" for each in fields(ItemCode) if each.name != "kind"]
+            unused = without_use(code, *of_patches)
+        else:
+            unused = without_use(code, "view.threshold", "view.min_spikes")
+        readout = f"with readout.kind '{self.readout_kind}'"
+        if self.readout_kind != "rates":
+            unused |= without_use(readout, "readout.rate")
+        if self.readout_kind != "ridge":
+            unused |= without_use(readout, "readout.penalty")
+        return unused
 
     def check(self) -> None:
         joined_shape(self.data.describe().shape, self.view.downsample, "view.downsample")
