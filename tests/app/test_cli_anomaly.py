@@ -198,6 +198,12 @@ def test_what_is_wrong_is_named() -> None:
     assert "--range: must be LOW,HIGH, e.g. 0,100 (got 5)" in refused("sine.csv", "--range", "5")
     assert "detector.range: must rise (got (5.0, 1.0))" in refused("sine.csv", "--range", "5,1")
     assert "detector.date: must be of time-of-day" in refused("sine.csv", "--date", "noon")
+    twice = ("--value", "lat", "--coordinates", "lat,lon")
+    assert "table.coordinates: must be columns that are not in table.values" in refused("sine.csv", *twice)
+    unwatched = ("--coordinates", "lat,lon", "--range", "0,1")
+    assert "detector.range: belongs to a column of numbers" in refused("sine.csv", *unwatched)
+    Path("timeless.csv").write_text("value\n1\n2\n")
+    assert "detector.date: needs a column of times" in refused("timeless.csv", "--date", "weekend")
     assert "holds no detector.safetensors" in refused("sine.csv", "--from", "nowhere")
     words = refused("sine.csv", "--from", "nowhere", "--seed", "3", "--threshold", "0.4")
     assert "detector.source: cannot be joined with detector.threshold, seed" in words

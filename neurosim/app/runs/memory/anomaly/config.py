@@ -22,7 +22,7 @@ class SeriesTable:
     Attributes:
         file: its path; "-" for standard input.
         time: column of times; none: the first with dates.
-        values: columns of numbers, the first of which is predicted; empty: all.
+        values: columns of numbers, the first of which is predicted; empty: all, or none beside coordinates.
         categories: columns of words.
         coordinates: columns that are a point in space.
         season: records of a season, for the seasonal baseline; none: those of a day.
@@ -81,8 +81,24 @@ class AnomalyConfig(RunConfig):
             require(part in DATE_PARTS, "detector.date", f"must be of {', '.join(DATE_PARTS)}", part)
         span = self.detector.range
         require(span is None or span[0] < span[1], "detector.range", "must rise", span)
+        self._check_columns()
         if self.detector.source is not None:
             self._check_source()
+
+    def _check_columns(self) -> None:
+        """Raise where a column is named twice, as two kinds of values, or nothing has the range that is given."""
+        table = self.table
+        roles = {"time": [table.time] if table.time else []}
+        roles |= {name: list(getattr(table, name)) for name in ("values", "categories", "coordinates")}
+        seen: dict[str, str] = {}
+        for role, columns in roles.items():
+            for column in columns:
+                rule = f"must be columns that are not in table.{seen.get(column)}; leave one out"
+                require(column not in seen, f"table.{role}", rule, column)
+                seen[column] = role
+        watched = bool(table.values) or not table.coordinates
+        rule = "belongs to a column of numbers, and coordinates alone are read; name one in table.values"
+        require(self.detector.range is None or watched, "detector.range", rule, self.detector.range)
 
     def _check_source(self) -> None:
         """Raise where a detector that goes on has settings of its own.

@@ -86,20 +86,23 @@ def load(config: AnomalyConfig) -> Inputs[AnomalyInputs]:
         wanted = RecordColumns(table.time, numbers, table.categories)
     if table.file == STDIN:
         columns, rows = read_series(sys.stdin, "standard input", *wanted)
-        _check_time(columns)
+        _check_time(columns, config)
         data["table"] = {"file": STDIN}
         return Inputs(AnomalyInputs(columns, rows, source, last), data, facts)
     text, digest = _read(Path(table.file))
     columns, rows = read_series(io.StringIO(text, newline=""), table.file, *wanted, whole=True)
-    _check_time(columns)
+    _check_time(columns, config)
     data["table"] = {"file": str(Path(table.file).absolute()), "sha256": digest}
     return Inputs(AnomalyInputs(columns, in_time(columns, rows, table.file), source, last), data, facts)
 
 
-def _check_time(columns: SeriesColumns) -> None:
-    """Raise where the only times of a table are times of day, which do not say the day."""
+def _check_time(columns: SeriesColumns, config: AnomalyConfig) -> None:
+    """Raise where a table has no dates: times of day alone do not say the day, and parts of a date have none."""
     rule = "must not be the only time, a time of day; write a date in front of it, or in a column beside it"
     require(bool(columns.time) or not columns.clock, f"column {columns.clock}", rule, "no column of dates")
+    date = config.detector.date
+    rule = "needs a column of times, and the table has none; leave it out"
+    require(bool(columns.time) or not date, "detector.date", rule, ", ".join(date))
 
 
 def work(run: AnomalyRun, on_record: Callable[[str], None] | None = None) -> AnomalyResult:
