@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 from ...tools.compiled import compiled
 from .reference import PICK_NONE
@@ -135,12 +136,17 @@ def attend(q, rows, picks, scale, out, begin, end):
                 # Picks are of each head, or one row for all.
                 chosen = picks[b, t, min(h, picks.shape[2] - 1)]
                 count = _weigh(q[b, t, h], rows[b], n, chosen, scale, own, weights)
-                total = out[b, t, h]
-                total[:] = 0
-                for m in range(count):
-                    row = rows[b, own[m], n]
-                    for j in range(total.size):
-                        total[j] += weights[m] * row[keys + j]
+                _mix(rows[b], n, own[:count], weights, keys, out[b, t, h])
+
+
+@njit(inline="always")
+def _mix(rows, n, own, weights, keys, out):
+    """Fill out [V] with the weighted values of the picks `own`, which follow the `keys` numbers of their keys."""
+    out[:] = 0
+    for m in range(own.size):
+        row = rows[own[m], n]
+        for j in range(out.size):
+            out[j] += weights[m] * row[keys + j]
 
 
 @compiled
@@ -151,7 +157,6 @@ def attend_back(q, rows, picks, scale, grad, by_q, by_rows, begin, end):
     """
     few = rows.shape[2]
     group = q.shape[2] // few
-    keys = q.shape[3]
     own = np.empty(picks.shape[3], np.int64)
     weights = np.empty(picks.shape[3], q.dtype)
     pulls = np.empty(picks.shape[3], q.dtype)
@@ -164,18 +169,25 @@ def attend_back(q, rows, picks, scale, grad, by_q, by_rows, begin, end):
                 query = q[b, t, h]
                 # Computed again, not kept: weights of all queries would take T M numbers a head.
                 count = _weigh(query, rows[b], n, chosen, scale, own, weights)
-                pull = grad[b, t, h]
-                mean = 0.0
-                for m in range(count):
-                    pulls[m] = _dot(pull, rows[b, own[m], n], keys)
-                    mean += weights[m] * pulls[m]
                 to_q = by_q[b, t, h]
-                for m in range(count):
-                    pulls[m] = scale * weights[m] * (pulls[m] - mean)
-                    row = rows[b, own[m], n]
-                    to_row = by_rows[b, own[m], n]
-                    for j in range(keys):
-                        to_q[j] += pulls[m] * row[j]
-                        to_row[j] += pulls[m] * query[j]
-                    for j in range(pull.size):
-                        to_row[keys + j] += weights[m] * pull[j]
+                _unmix(query, rows[b], n, own[:count], weights, scale, grad[b, t, h], pulls, to_q, by_rows[b])
+
+
+@njit(inline="always")
+def _unmix(query, rows, n, own, weights, scale, grad, pulls, by_query, by_rows):
+    """Add the gradients of a query [K], of the keys and of the values of its picks; `pulls` [M] is work space."""
+    keys = query.size
+    mean = 0.0
+    for m in range(own.size):
+        pulls[m] = _dot(grad, rows[own[m], n], keys)
+        mean += weights[m] * pulls[m]
+    for m in range(own.size):
+        pulls[m] = scale * weights[m] * (pulls[m] - mean)
+        pull = pulls[m]
+        row = rows[own[m], n]
+        by_row = by_rows[own[m], n]
+        for j in range(keys):
+            by_query[j] += pull * row[j]
+            by_row[j] += pull * query[j]
+        for j in range(grad.size):
+            by_row[keys + j] += weights[m] * grad[j]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import drain_stores, prefetch_second
@@ -101,14 +102,20 @@ def _arrange(starts, units, values, shift, order, first, last):
         for b in range(place.shape[0]):
             order.begins[g, b] = at
             at = _sort(place[b, :rows], at, order.rows[g, b], order.ends[g, b])
-        for i in range(rows):
-            for k in range(starts[top + i], starts[top + i + 1]):
-                b = units[k] >> shift
-                at = place[b, i]
-                place[b, i] = at + 1
-                order.units[at] = units[k]
-                if values.size:
-                    order.values[at] = values[k]
+        _place(starts[top : top + rows + 1], units, values, shift, place, order)
+
+
+@njit(inline="always")
+def _place(starts, units, values, shift, place, order):
+    """Write the spikes of a group to their places; place [blocks, GROUP] is the next of a row in a block."""
+    for i in range(starts.size - 1):
+        for k in range(starts[i], starts[i + 1]):
+            b = units[k] >> shift
+            at = place[b, i]
+            place[b, i] = at + 1
+            order.units[at] = units[k]
+            if values.size:
+                order.values[at] = values[k]
 
 
 @compiled
@@ -151,27 +158,35 @@ def _fill(source, order, shift, parts, streaming, out, first, last):
         left = piece // parts * BLOCK
         width = min(BLOCK, columns - left)
         if part == 0 or piece == first:
-            _pack(source, left, width, tile)
+            pack(source, left, width, tile)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
-            rows = min(GROUP, out.shape[0] - g * GROUP)
+            top = g * GROUP
+            rows = min(GROUP, out.shape[0] - top)
             sums[:rows] = 0
             for b in range(order.rows.shape[1]):
                 _add_block_of(order, g, b, rows, tile, sums)
-            for i in range(rows):
-                row = out[g * GROUP + i, left : left + width]
-                if streaming:
-                    store_lines(row.ctypes.data, sums[i].ctypes.data, width)
-                else:
-                    for n in range(width):
-                        row[n] = sums[i, n]
+            _store(sums, streaming, out[top : top + rows, left : left + width])
     if streaming:
         drain_stores()
     # Their addresses alone are used above.
     tile_room[0] = sums_room[0]
 
 
+@njit(inline="always")
+def _store(sums, streaming, out):
+    """Copy the sums of a group to out [rows, width]."""
+    width = out.shape[1]
+    for i in range(out.shape[0]):
+        row = out[i]
+        if streaming:
+            store_lines(row.ctypes.data, sums[i].ctypes.data, width)
+        else:
+            for n in range(width):
+                row[n] = sums[i, n]
+
+
 @compiled
-def _pack(source, left, width, tile):
+def pack(source, left, width, tile):
     """Copy columns of the source side by side: otherwise its rows would share a few sets of the cache."""
     size = source.shape[0]
     for m in range(size):

@@ -12,10 +12,9 @@ import numpy as np
 from numba import njit
 
 from ...tools.compiled import compiled
-from ...tools.intrinsics import prefetch_second
 from ...tools.pointers import matrix
 from ...tools.threads import spread
-from .blocks import wide_product
+from .blocks import pack, wide_product
 from .lists import LOOK_GRAIN
 from .sums import add_rows, add_weighted
 
@@ -24,8 +23,6 @@ TILE_BYTES = 1 << 20
 MIN_WIDTH = 64
 # Columns from which a product is taken by blocks: fewer do not repay the order of the rows.
 WIDE = 320
-LINE = 64  # bytes
-AHEAD = 16  # rows by which a tile's are asked for while it is packed
 FLOAT = np.float32(0)
 # Least additions of a thread.
 GRAIN = 1 << 21
@@ -98,7 +95,7 @@ def _cut_rows(starts, units, block, cuts):
 def _product(cuts, block, units, values, source, top, bottom, first, last, out):
     """Fill rows `top` to `bottom`, columns `first` to `last` of out, by blocks of source rows that fit a cache.
 
-    A tile of some columns is packed first: otherwise its rows would share a few sets of the cache.
+    A tile of some columns is packed first.
     """
     size = source.shape[0]
     width = last - first
@@ -111,14 +108,7 @@ def _product(cuts, block, units, values, source, top, bottom, first, last, out):
         begin = at * block
         end = min(begin + block, size)
         if not whole:
-            for m in range(begin, end):
-                ahead = source[min(m + AHEAD, size - 1), first:last].ctypes.data
-                for line in range(0, 4 * width, LINE):
-                    prefetch_second(ahead + line)
-                a = source[m, first:last]
-                b = tile[m - begin]
-                for n in range(width):
-                    b[n] = a[n]
+            pack(source[begin:end], first, width, tile)
         # Units count from the first row of the source, which would lie in front of the tile.
         rows = matrix(tile.ctypes.data - 4 * width * begin, end, width, FLOAT)
         for i in range(top, bottom):
