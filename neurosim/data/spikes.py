@@ -400,10 +400,14 @@ class Recordings(Sequence[Spikes]):
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         if self.in_memory:
-            # Index of each event in the flat arrays: the start of its recording plus its place in it.
-            events = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
-            ticks = self.ticks[events]
-            units = self.units[events]
+            # A slice for each run of neighbours: an index of every event would take more memory than the events.
+            firsts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+            lasts = np.append(firsts, len(rows))[1:] - 1
+            begins = self.offsets[rows[firsts]].tolist()
+            ends = self.offsets[rows[lasts] + 1].tolist()
+            runs = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
+            ticks = np.concatenate([self.ticks[:0], *(self.ticks[run] for run in runs)])
+            units = np.concatenate([self.units[:0], *(self.units[run] for run in runs)])
         else:
             # Events stay in the files of `shards`.
             ticks = self.ticks.spans(self.offsets[rows], lengths)  # type: ignore[attr-defined]

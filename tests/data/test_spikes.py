@@ -148,6 +148,11 @@ def test_recordings_select_reorders_everything():
     assert [events(s) for s in chosen] == [events(each[i]) for i in (2, 0, 2)]
     assert chosen.labels is not None and chosen.labels.tolist() == [1, 2, 1]
     assert [events(s) for s in r.select(r.labels == 0)] == [events(each[1])]
+    # Neighbours, the end before the beginning, the same twice, and none.
+    for indices in ([1, 2], [-1, 0, 1], [0, 0], []):
+        part = r.select(np.array(indices, int))
+        assert [events(s) for s in part] == [events(each[i]) for i in indices]
+        assert part.ticks.dtype == r.ticks.dtype and part.units.dtype == r.units.dtype
     assert r.digest() != chosen.digest() and r.digest() == r.select([0, 1, 2]).digest()
 
 
