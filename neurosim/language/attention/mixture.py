@@ -22,10 +22,8 @@ from ...base.optimizers import AdamW
 from ...base.plain import Record
 from ...base.random import rng_key
 
-EXPLORATION = (
-    0.5,
-    0.2,
-)  # share of the intervals with random shares, at the start and from the middle of the training on
+# Share of the intervals with random shares, at the start and from the middle of the training on.
+EXPLORATION = (0.5, 0.2)
 CANDIDATES = 4096  # random shares of each of the four distributions
 BEST = 8  # candidates of highest predicted reward, whose mean is taken
 # Of the network of rewards: hidden channels, updates, and learning rate.
@@ -90,6 +88,7 @@ def _fitted(intervals: tuple[Interval, ...], seed: int) -> nn.Module:
     """Return a network [losses, shares] -> rewards, fitted to the intervals."""
     inputs = torch.tensor([[*each.losses, *each.shares] for each in intervals])
     targets = torch.tensor([each.rewards for each in intervals])
+    # torch's own generator goes on as it was: the training that asks draws from it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng_key(seed, "mixture", "network") >> 1)
         network = nn.Sequential(

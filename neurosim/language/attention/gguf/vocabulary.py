@@ -140,11 +140,7 @@ class _Words:
 def _byte_pairs(words: _Words) -> Files:
     name = words.get("pre") or "default"
     steps, composed = lookup(PRE, str(name), f"{words.file.path}: tokenizer.ggml.pre")
-    pairs = [merge.split(" ", 1) for merge in words.entries("merges", str)]
-    known = set(words.words)
-    for pair in pairs:
-        if len(pair) != 2 or not set(pair) <= known or "".join(pair) not in known:
-            words.fail("merges", "must be pairs of words that make a word", " ".join(pair))
+    pairs = _merges(words)
     added = [
         {"id": token, "content": text, "special": control, "normalized": False}
         | {"single_word": False, "lstrip": False, "rstrip": False}
@@ -164,6 +160,16 @@ def _byte_pairs(words: _Words) -> Files:
         },
     }
     return {"tokenizer.json": _json(tree)}
+
+
+def _merges(words: _Words) -> list[list[str]]:
+    """Return the pairs of words that become one, in their order; both and what they make must be words."""
+    pairs = [merge.split(" ", 1) for merge in words.entries("merges", str)]
+    known = set(words.words)
+    for pair in pairs:
+        if len(pair) != 2 or not set(pair) <= known or "".join(pair) not in known:
+            words.fail("merges", "must be pairs of words that make a word", " ".join(pair))
+    return pairs
 
 
 def _pieces(words: _Words) -> Files:

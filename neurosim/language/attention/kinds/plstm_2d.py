@@ -237,26 +237,7 @@ class PLSTM2D(nn.Module):
         require(conv_size >= 0, "PLSTM2D.conv_size", "must be >= 0 squares", conv_size)
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
         self.states = states or 1
-        pair = 2 if by_direction else 1
-        ways = 3 if self.is_diffusive else 1
-        if states is None:
-            # source, to the right, mark, then angle (P) or down and turn (D), source down and mark from above
-            self.places = Places([0, 5][:pair], [2, 6][:pair], 3, [1, 3, 4][:ways])
-            self.transitions = None
-            gates = 7 if by_direction else 5
-        else:
-            count = pair * states
-            self.places = Places([*range(count)], [*range(count, 2 * count)], 2 * count, [])
-            self.transitions = MatrixGates(width, 4 * num_heads * ways, states)
-            gates = 2 * count if self.is_diffusive else 2 * count + 1
-        self.edge_proj = linear(width, 4 * num_heads * gates, bias=True)
-        # Gates begin the same at every position: first the straight edges, then the inputs and the turns.
-        nn.init.zeros_(self.edge_proj.weight)
-        with torch.no_grad():
-            first = self.edge_proj.bias.zero_().view(4, num_heads, gates)
-            first[..., self.places.transition] = DIRECT
-            if not self.is_diffusive:
-                first[..., self.places.angle] = torch.linspace(-ANGLES, ANGLES, num_heads)
+        self._add_gates(states, pair=2 if by_direction else 1)
         self.direct = nn.Parameter(torch.ones(num_heads))
         self.closed = closed
         if closed:
@@ -270,6 +251,30 @@ class PLSTM2D(nn.Module):
         if conv_size:
             self.conv = nn.Conv2d(width, width, conv_size, padding=conv_size - 1, groups=width)
         self.passthrough = nn.Parameter(torch.ones(width)) if passthrough else None
+
+    def _add_gates(self, states: int | None, pair: int) -> None:
+        """Add the layers from x to the gates; sources and marks have one gate, or a `pair` for both edges of a node."""
+        width = self.q_proj.in_features
+        ways = 3 if self.is_diffusive else 1
+        if states is None:
+            # source, to the right, mark, then angle (P) or down and turn (D), source down and mark from above
+            self.places = Places([0, 5][:pair], [2, 6][:pair], 3, [1, 3, 4][:ways])
+            self.transitions = None
+            gates = 7 if pair == 2 else 5
+        else:
+            count = pair * states
+            self.places = Places([*range(count)], [*range(count, 2 * count)], 2 * count, [])
+            self.transitions = MatrixGates(width, 4 * self.heads * ways, states)
+            gates = 2 * count if self.is_diffusive else 2 * count + 1
+        self.edge_proj = linear(width, 4 * self.heads * gates, bias=True)
+        # Gates begin the same at every position: first the straight edges, then the inputs and the turns.
+        nn.init.zeros_(self.edge_proj.weight)
+        with torch.no_grad():
+            first = self.edge_proj.bias.zero_().view(4, self.heads, gates)
+            first[..., self.places.transition] = DIRECT
+            if not self.is_diffusive:
+                # Heads begin at other angles, so that they look in other directions.
+                first[..., self.places.angle] = torch.linspace(-ANGLES, ANGLES, self.heads)
 
     @torch.no_grad()
     def _close(self) -> None:

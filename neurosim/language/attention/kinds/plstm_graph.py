@@ -209,12 +209,15 @@ class PLSTMGraph(nn.Module):
         q, k, v = (split_heads(layer(x), self.size) for layer in (self.q_proj, self.k_proj, self.v_proj))
         q = q * self.size**-0.5
         begins, ends = edges.unbind(-1)
+        # An edge begins at the node that writes into it, and ends at the node that reads it.
         source = self.source_proj(torch.cat([x[:, begins], features], -1)).sigmoid()
         mark = self.mark_proj(torch.cat([x[:, ends], features], -1)).sigmoid()
         pairs = single_paths(x.shape[1], edges) if self.has_single_paths else line_graph(edges)
+        # A transition leads from an edge to one that follows it, and sees both and the node between.
         before, after = pairs.unbind(-1)
         seen = torch.cat([features[:, before], features[:, after], x[:, ends[before]]], -1)
         transition = self.weigh(self.transition_proj(seen), edges, pairs)
+        # A node reads itself directly, and other nodes along the edges.
         out = ((q * k).sum(-1) * self.direct_weights(x))[..., None] * v
         out = out + over_graph(q, k, v, edges, source, transition, mark, pairs)
         return self.o_proj(self.norm(out).flatten(-2))
