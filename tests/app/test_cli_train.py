@@ -17,7 +17,7 @@ import pytest
 
 from neurosim.base.distribution import install
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 from helpers import command
 from helpers.command import neurosim
 
@@ -26,6 +26,7 @@ from neurosim.app.runs.frame.lifecycle import start
 from neurosim.app.runs.train import KIND
 from neurosim.app.runs.train import run as training
 from neurosim.app.runs.train.config import TrainConfig
+from neurosim.app.runs.train.recordings import load_splits
 from neurosim.app.runs.train.result import TrainResult
 from neurosim.base import NeurosimInterruptedError
 from neurosim.base.json_toml import read_json
@@ -218,6 +219,28 @@ def _sets() -> list[str]:
 
 def _limits() -> dict[str, Any]:
     return {"data.train_limit": 150, "data.limit": 40}
+
+
+def test_small_spiking_networks_train_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainConfig.configure(None, _sets(), {"data.name": "digits", "training.epochs": 1, **_limits()})
+    train = load_splits(config).train
+    found: list[int] = []
+
+    def note(trainer: training.Trainer, on_progress: object) -> None:
+        found.append(torch.get_num_threads())
+
+    monkeypatch.setattr(training.Trainer, "run", note)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for threads in (None, 2):
+            training.fit(config, train, RunOptions(threads=threads, quiet=True), None, None)
+        monkeypatch.setattr(training, "SMALL", 100)
+        training.fit(config, train, RunOptions(quiet=True), None, None)
+        # As a user's own number, the limit ends with the training.
+        assert found == [1, 2, 3] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_limits_are_part_of_the_run(done: dict[str, Any]) -> None:

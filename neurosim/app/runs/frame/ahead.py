@@ -91,6 +91,18 @@ def _trained() -> None:
     )
 
 
+def _delivering() -> None:
+    """Compile what delivers to trained layers and samples their readout, last what a run asks for first."""
+    import numpy as np
+
+    from ....kernels.engine.clocked import arrivals, deliver, sample
+    from ....kernels.engine.clocked.calls import address_of_part
+
+    address_of_part(sample.sample, np.float32)
+    address_of_part(arrivals.deliver_due, np.float32)
+    deliver.address_of_schedule()
+
+
 def _gradient() -> None:
     """Compile the way back through layers of LIF on events, their integrators and a step of AdamW, on no work."""
     import numpy as np
@@ -156,6 +168,7 @@ class KernelPart:
 PARTS: Mapping[str, KernelPart] = {
     "network": KernelPart("engine.clocked.loop.run", _network),
     "stepping": KernelPart("engine.clocked.arrivals.enqueue", _stepping),
+    "delivering": KernelPart("engine.clocked.arrivals.deliver_due", _delivering),
     "trained": KernelPart("engine.clocked.sample.sample", _trained),
     "gradient": KernelPart("layers.adamw.cpu.move", _gradient),
     "memory": KernelPart("memory.macrocolumn.cpu.run", _memory),

@@ -16,11 +16,13 @@ from ....data.spikes import Recordings
 from ....learning.training.binning import Binning
 from ..baselines import baselines_beside, measure_cnn
 from ..data import Splits
+from ..frame.ahead import compile_here
 from ..frame.beside import has_free_core
 from ..frame.kind import Inputs, Run
 from ..frame.logs import training_logs
 from ..frame.options import RunOptions
 from ..frame.progress import bar
+from ..frame.timings import limit_threads
 from ..score import OtherClassifiers, score_answers
 from ..summary import DataResult, data_facts, labels_of
 from .config import TrainConfig
@@ -45,6 +47,10 @@ except ImportError as error:
     raise NeurosimMissingError(f"train: needs torch ({error}); run: {install('train')}") from None
 
 CHECKPOINT = "training.safetensors"
+# Weights up to which a spiking network trains on one thread of a CPU unless the user gives their number. Its steps are
+# too short to share: an epoch of 1,000 digits with 77,000 weights took .39 to .42 s on one thread and .44 to 1.2 s on
+# two, where other programs, such as the classifiers beside a run, used the cores.
+SMALL = 100_000
 
 
 def load_data(config: TrainConfig, options: RunOptions, crew: Team | None) -> Inputs[Splits]:
@@ -144,7 +150,8 @@ def fit(
             _epoch_bar(name, config.training.epochs, quiet) as progress,
             _epoch_logs(logs, folder, k, trainer) as log,
         ):
-            trainer.run(_both(progress, log))
+            with limit_threads(training_threads(net, options)):
+                trainer.run(_both(progress, log))
             # The row of the last epoch is complete after its last report; a network that is read finished makes none.
             log()
         net.cpu()  # where it is tested and run as events
@@ -152,6 +159,13 @@ def fit(
             net.round_for_exact_sums(config.bins.most)
         members.append(_Member(seed, net, parts, trainer))
     return members
+
+
+def training_threads(net: TrainableNet, options: RunOptions) -> int | None:
+    """Return the threads of a training; None: as many as torch takes."""
+    if options.threads is not None or options.device != "cpu" or not isinstance(net, SpikingNet):
+        return options.threads
+    return 1 if sum(p.numel() for p in net.parameters()) <= SMALL else None
 
 
 @contextmanager
@@ -178,6 +192,9 @@ def _train_and_run(run: TrainRun, crew: Team | None, baselines: Callable[[], Map
     test = run.inputs.test
     with run.time("train"):
         members = fit(config, run.inputs.train, run.options, crew, run.path)
+    if config.attention.kind is None:
+        # Of what a process of `frame.ahead` has not come to yet.
+        compile_here("delivering")
     first = members[0]
     labels = labels_of(test)
     binning = binning_of(config, run.inputs.train)
