@@ -114,7 +114,7 @@ PROGRAM = """
 import sys
 from neurosim.app.cli import main
 from neurosim.app.runs.frame import ahead
-from neurosim.kernels.engine.clocked import loop
+from neurosim.kernels.engine.clocked import log, loop
 from neurosim.kernels.tools.compiling import listeners
 from neurosim.kernels.layers.adamw import cpu as adamw
 from neurosim.kernels.layers.convolution import cpu as convolution
@@ -125,6 +125,8 @@ from neurosim.kernels.memory.macrocolumn import cpu as column
 FEW = ["--set", "data.train_limit=30", "--set", "data.limit=20", "--quiet"]
 told = []
 listeners.append(lambda kernel, is_cached: told.append(kernel))
+for part in ("stepping", "delivering"):
+    ahead.PARTS[part].compile()
 for part, kernel, words in (
     ("network", loop.run, ["demo", *FEW]),
     ("memory", column.run, ["memory", "store", "digits", *FEW]),
@@ -149,7 +151,7 @@ assert not any(each.startswith("engine.clocked.") for each in told), told
 assert [len(kernel.signatures) for kernel in gradient] == [1] * len(gradient)
 # The way back of general recurrences takes 6 s to compile, which a network of LIF and an integrator does not need.
 assert not scan._backward.signatures
-assert len(loop.run.signatures) == 1
+assert [len(kernel.signatures) for kernel in (loop.run, log.gather, log.count)] == [1] * 3
 """
 
 

@@ -38,6 +38,21 @@ def _network() -> None:
     states(spikes)
 
 
+def _log() -> None:
+    """Compile what takes spikes out of the log of a run, on no steps."""
+    import numpy as np
+
+    from ....kernels.engine.clocked import log
+
+    offsets = np.zeros((1, 2), np.int64)
+    one = np.zeros(1, np.int64)
+    units = np.zeros((1, 1), np.int32)
+    window = log.LogWindow(0, 0, 0)
+    lists = log.SpikeLists(np.zeros(1, bool), one, one, units[0], units[0])
+    log.gather(units, offsets, window, offsets[:, :1].copy(), one, lists)
+    log.count(offsets, window, offsets[:, :1].copy(), one)
+
+
 def _stepping() -> None:
     """Compile what steps the neurons of a liquid, last what its run asks for first."""
     import numpy as np
@@ -45,6 +60,7 @@ def _stepping() -> None:
     from ....kernels.engine.clocked import arrivals, columns, deliver, inputs, neurons, sources
     from ....kernels.engine.clocked.calls import address_of_advance, address_of_part
 
+    _log()
     address_of_part(arrivals.enqueue, np.float32)
     address_of_advance(neurons.step_neurons, np.float32)
     address_of_advance(sources.play, np.float32)
@@ -99,6 +115,7 @@ def _delivering() -> None:
     from ....kernels.engine.clocked.calls import address_of_part
 
     address_of_part(sample.sample, np.float32)
+    _log()
     address_of_part(arrivals.deliver_due, np.float32)
     deliver.address_of_schedule()
 
