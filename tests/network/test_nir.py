@@ -288,6 +288,47 @@ def test_currents_that_step_by_eulers_method() -> None:
     assert np.array_equal(found.to_grid(dt), np.array(expected)) and found.counts().sum() > 20  # type: ignore[union-attr]
 
 
+def test_a_threshold_that_is_subtracted_a_step_later() -> None:
+    """snnTorch's default: mem = beta mem + x - threshold, where mem was above it."""
+    dt = 1e-3
+    beta = 0.8
+    weight = RNG.normal(0.5, 1.0, (5, 4))
+    tau = np.full(5, dt / (1 - beta))
+    graph = chain(library.Linear(weight), plain("LIF", 5, dt, tau=tau, r=tau / dt, v_threshold=np.full(5, 0.7)))
+    spikes = recording(4)
+    v = np.zeros(5)
+    expected = []
+    for arrived in np.concatenate([np.zeros((1, 4)), spikes.to_grid(dt)[:-1]]):
+        v = beta * v + weight @ arrived - 0.7 * (v > 0.7)
+        expected.append(v > 0.7)
+    late, at_once = (
+        run(from_nir(graph, dt, integration="euler", reset=reset), spikes).spikes["n1"].to_grid(dt)  # type: ignore[union-attr]
+        for reset in ("subtract_late", "subtract")
+    )
+    assert np.array_equal(late, np.array(expected)) and np.sum(expected) > 20
+    assert not np.array_equal(at_once, late)
+
+
+def test_a_current_that_is_held_over_a_step() -> None:
+    """sinabs' LIF: v = a v + (1 - a) x with a = exp(-1 / tau), whose graph counts steps."""
+    tau = 8.0
+    decay = np.exp(-1 / tau)
+    weight = RNG.normal(2.0, 4.0, (5, 4))
+    node = library.LIF(tau=np.full(5, tau), r=np.ones(5), v_leak=np.zeros(5), v_threshold=np.ones(5))
+    graph = chain(library.Linear(weight), node)
+    grid = (RNG.random((200, 4)) < 0.2).astype(int)
+    steps, units = np.nonzero(grid)
+    v = np.zeros(5)
+    expected = []
+    for arrived in np.concatenate([np.zeros((1, 4)), grid[:-1]]):
+        v = decay * v + (1 - decay) * (weight @ arrived)
+        expected.append(v > 1)
+        v = v - (v > 1)
+    network = from_nir(graph, 1.0, integration="held", reset="subtract", min_delay=1.0)
+    found = run(network, Spikes(steps * 1.0, units, 4, 200.0), clock=1.0).spikes["n1"]
+    assert np.array_equal(found.to_grid(1.0), np.array(expected)) and np.sum(expected) > 20  # type: ignore[union-attr]
+
+
 def test_a_graph_that_counts_steps_and_resets_by_subtraction() -> None:
     """The spikes are those of sinabs' IAF: what is above the threshold stays, and a bias comes in every step."""
     weight = RNG.normal(0.5, 0.5, (5, 4))

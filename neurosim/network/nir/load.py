@@ -25,7 +25,7 @@ from ..synapses.patterns import AllToAll, FromList, OneToOne
 from .files import read
 from .flat import flatten
 from .hints import warn_if_short, warn_if_silent
-from .models import PARAMETERS, Cell, cell
+from .models import PARAMETERS, RESETS, SHARES, Cell, cell
 from .paths import SignalPath, SignalPaths
 from .transforms import pair
 
@@ -48,10 +48,14 @@ def from_nir(
         graph: the graph, or the path of a file, which is read strictly.
         dt: duration of a spike's current of 1, s: the step of the program that wrote the graph, and the shortest
             delay. None: the value in the graph's metadata. With 1.0 a spike has unit area, as a Dirac pulse.
-        integration: "exact", or "euler" for the numbers of programs that step by Euler's method (Norse, snnTorch's
-            Leaky, SpikingJelly); these hold at a clock of `dt`. None: the value in the graph's metadata, else "exact".
-        reset: what a spike does where a node's metadata do not say it: "value", NIR's v = v_reset, or "subtract",
-            v -= v_threshold - v_reset, which NIR cannot say and sinabs does. None: "value".
+        integration: "exact": the membrane between spikes, each of which moves it at once by the area of its current,
+            r dt / tau. "held": likewise, and a spike moves it as far as a current that is held for `dt` (sinabs),
+            r (1 - exp(-dt / tau)), 6 % less at tau = 8 dt; a current of CubaLIF likewise. "euler": the numbers of
+            programs that step by Euler's method (Norse, snnTorch, SpikingJelly). The last two hold at a clock of `dt`.
+            None: the value in the graph's metadata, else "exact".
+        reset: what a spike does where a node's metadata do not say it: "value", NIR's v = v_reset; "subtract",
+            v -= v_threshold - v_reset, which NIR cannot say and sinabs does; "subtract_late", the same after the decay
+            of the next step, as snnTorch does by default. None: "value".
         min_delay: shortest delay, s. None: `dt`, or 1 ms where that is 1.0. A graph whose times count steps (sinabs)
             has dt=1.0, min_delay=1.0, and runs at a clock of 1 s: a step lasts a second.
 
@@ -68,9 +72,11 @@ def from_nir(
     if min_delay is None:
         min_delay = 1e-3 if step == 1.0 else step
     require(math.isfinite(min_delay) and min_delay > 0, "from_nir.min_delay", "must be > 0 s", min_delay)
-    euler = lookup({"exact": False, "euler": True}, _integration(graph, integration), "from_nir.integration")
-    soft = lookup({"value": False, "subtract": True}, reset or "value", "from_nir.reset")
-    return _Loader(SignalPaths(flat), step, min_delay, euler, soft).network()
+    integration = _integration(graph, integration)
+    lookup(SHARES, integration, "from_nir.integration")
+    reset = reset or "value"
+    lookup(dict.fromkeys(RESETS), reset, "from_nir.reset")
+    return _Loader(SignalPaths(flat), step, min_delay, integration, reset).network()
 
 
 def _metadata(graph: Any) -> Mapping[str, Any]:
@@ -105,15 +111,14 @@ class _Loader:
     Attributes:
         dt: duration of a spike's current of 1, s.
         shortest: shortest delay, s.
-        euler: whether parameters are those of Euler's method.
-        soft: whether a spike subtracts the threshold where a node does not say.
+        integration, reset: see `from_nir`.
     """
 
     paths: SignalPaths
     dt: float
     shortest: float
-    euler: bool
-    soft: bool
+    integration: str
+    reset: str
 
     def network(self) -> Network:
         nodes = self.paths.graph.nodes
@@ -159,7 +164,8 @@ class _Loader:
 
     def cell(self, name: str, node: Any, bias: NDArray[np.float64]) -> Cell:
         try:
-            return cell(node, self.paths.title(name), bias.size, bias, self.dt, euler=self.euler, soft=self.soft)
+            title = self.paths.title(name)
+            return cell(node, title, bias.size, bias, self.dt, integration=self.integration, reset=self.reset)
         except NeurosimError as error:
             text = str(error)
             if not text.startswith(self.paths.title(name)):

@@ -2,7 +2,8 @@
 
 A spike on an edge is a current of 1 that lasts one step `dt` of the program that wrote the graph, as in snnTorch,
 Norse, Lava and sinabs. It moves a LIF by r dt / tau, a current of CubaLIF by w_in dt / tau_syn, an IF by
-r dt. With dt = 1 s it has unit area: a Dirac pulse. Our weights are the jumps themselves.
+r dt: the area of the current, at once. Held over the step it moves a LIF by r (1 - exp(-dt / tau)), which is 6 % less
+at tau = 8 dt. With dt = 1 s a spike has unit area: a Dirac pulse. Our weights are the jumps themselves.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ Value = float | NDArray[np.float64]
 Values = Mapping[str, NDArray[np.float64]]
 # The threshold of neurons that never fire, for I and CubaLI: the largest float32.
 NEVER = float(np.finfo(np.float32).max)
+# What a spike does: see `from_nir`.
+RESETS = ("value", "subtract", "subtract_late")
 # Relative difference of two numbers that are one, rounded to float32 or computed in another order.
 CLOSE = 1e-6
 
@@ -52,14 +55,14 @@ def cell(
     bias: NDArray[np.float64],
     dt: float,
     *,
-    euler: bool = False,
-    soft: bool = False,
+    integration: str = "exact",
+    reset: str = "value",
 ) -> Cell:
     """Return the population of a neuron node of `size` units with the constant input `bias`.
 
     Args:
-        euler: with constants whose exact step of `dt` is Euler's step of the node's.
-        soft: a spike subtracts the threshold, where the node's metadata do not say it.
+        integration: "exact", "held", or "euler" for constants whose exact step of `dt` is Euler's step of the node's.
+        reset: what a spike does, where the node's metadata do not say it: see `from_nir`.
 
     Raises:
         NeurosimInputError: a parameter of another shape, or that breaks its rule.
@@ -70,11 +73,25 @@ def cell(
         if name.startswith("tau"):
             require(bool((each > 0).all()), f"{title}.{name}", "must be > 0 s", each.min())
     hold = _numbers(node.metadata.get("t_refractory", 0.0), f"{title} t_refractory", size)
-    stated = _numbers(node.metadata.get("soft_reset", float(soft)), f"{title} soft_reset", size)
-    converted = _MAKE[kind](values, bias, dt, hold, bool(np.any(stated)))
-    if euler:
-        return Cell(_of_euler(converted.model, title, dt), converted.factor, converted.initial)
-    return _exactly(converted, node, title, values, bias, dt)
+    default = float(reset != "value")
+    stated = _numbers(node.metadata.get("soft_reset", default), f"{title} soft_reset", size)
+    converted = _MAKE[kind](values, bias, dt, SHARES[integration], hold, bool(np.any(stated)))
+    if integration == "exact":
+        converted = _exactly(converted, node, title, values, bias, dt)
+    elif integration == "euler":
+        converted = replace(converted, model=_of_euler(converted.model, title, dt))
+    if reset == "subtract_late" and "soft_reset" not in node.metadata:
+        converted = replace(converted, model=_subtracting_late(converted.model, dt))
+    return converted
+
+
+Share = Callable[[float, NDArray[np.float64]], NDArray[np.float64]]
+# Way that a membrane or current of time constant tau goes by a spike's current of dt, to where it would end.
+SHARES: Mapping[str, Share] = {
+    "euler": lambda dt, tau: dt / tau,
+    "exact": lambda dt, tau: dt / tau,
+    "held": lambda dt, tau: -np.expm1(-dt / tau),
+}
 
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -87,27 +104,27 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _lif(p: Values, bias: NDArray[Any], dt: float, hold: Value, soft: bool) -> Cell:
-    factor = _near_one(p["r"] * dt / p["tau"])
+def _lif(p: Values, bias: NDArray[Any], dt: float, share: Share, hold: Value, soft: bool) -> Cell:
+    factor = _near_one(p["r"] * share(dt, p["tau"]))
     passive = _short({"tau_mem": p["tau"], "v_leak": p["v_leak"], "r": p["r"], "i_offset": bias})
     if "v_threshold" not in p:
         return Cell(LI(**passive), factor)
     return Cell(LIF(**passive, **_short(_ends(p, bias)), t_refractory=hold, soft_reset=soft), factor)
 
 
-def _if(p: Values, bias: NDArray[Any], dt: float, hold: Value, soft: bool) -> Cell:
+def _if(p: Values, bias: NDArray[Any], dt: float, share: Share, hold: Value, soft: bool) -> Cell:
     parameters = _short({**_ends(p, bias), "r": p["r"], "i_offset": bias})
     return Cell(IF(**parameters, t_refractory=hold, soft_reset=soft), _near_one(p["r"] * dt))
 
 
-def _cuba(p: Values, bias: NDArray[Any], dt: float, hold: Value, soft: bool) -> Cell:
+def _cuba(p: Values, bias: NDArray[Any], dt: float, share: Share, hold: Value, soft: bool) -> Cell:
     current = p["w_in"] * bias
     passive = {key: p[key] for key in ("tau_mem", "tau_syn", "v_leak", "r")} | {"i_offset": current}
     model = CubaLIF(**_short({**passive, **_ends(p, bias)}), t_refractory=hold, soft_reset=soft)
     # A constant input charges the current with its time constant: i_offset is its limit, and an initial current of
     # -i_offset that decays is the difference from it.
     start = {"i_excitatory": -current} if current.any() else {}
-    return Cell(model, _near_one(p["w_in"] * dt / p["tau_syn"]), start)
+    return Cell(model, _near_one(p["w_in"] * share(dt, p["tau_syn"])), start)
 
 
 def _of_euler(model: Any, title: str, dt: float) -> Neuron:
@@ -138,6 +155,16 @@ def _of_euler(model: Any, title: str, dt: float) -> Neuron:
     return replace(model, **changed)
 
 
+def _subtracting_late(model: Any, dt: float) -> Neuron:
+    """Return the model from which a spike takes so much more that, a step's decay later, it is the threshold."""
+    never_fires = isinstance(model, LI) or np.all(model.v_threshold == NEVER)
+    if isinstance(model, IF) or never_fires:
+        return model
+    threshold = np.asarray(model.v_threshold, np.float64)
+    taken = (threshold - model.v_reset) * np.exp(dt / np.asarray(model.tau_mem))
+    return replace(model, v_reset=_plain(threshold - taken))
+
+
 def _plain(values: NDArray[np.float64]) -> Value:
     return float(values) if np.ndim(values) == 0 else values
 
@@ -160,7 +187,7 @@ def _short(values: Values) -> dict[str, Value]:
     return short
 
 
-_MAKE: Mapping[str, Callable[[Values, NDArray[Any], float, Value, bool], Cell]] = {
+_MAKE: Mapping[str, Callable[[Values, NDArray[Any], float, Share, Value, bool], Cell]] = {
     "CubaLI": _cuba,
     "CubaLIF": _cuba,
     "I": _if,
