@@ -378,8 +378,8 @@ class Simulation(Uncopied):
     def with_trial(self, trial: int) -> Simulation:
         """Return an independent simulation of the present network at time 0, with the random input of another trial.
 
-        The compiled network is shared, so that this takes no build; silenced units stay so. State and weights that learn
-        begin anew, also where they were set. Its spikes and samples are in memory.
+        The compiled network is shared, so that this takes no build; silenced units stay so. State and weights that
+        learn begin anew, also where they were set. Its spikes and samples are in memory.
 
         Raises:
             NeurosimInputError: the simulation was closed or changed, or it plays an input that can be read only once.

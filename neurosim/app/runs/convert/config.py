@@ -187,28 +187,16 @@ class ConvertConfig(RunConfig):
     def unused(self) -> Mapping[str, str]:
         """Return settings and tables that the curve, which names schemes and strengths, has no use for."""
         unused = without_use("for a curve", "choice", "coding.scheme", "coding.spikes", "coding.levels")
-        if not self._sends_in_ternary:
+        if not (self.coding.qk or self.coding.state):
             unused |= without_use("for a curve", "coding.k")
         return unused | self._unused_of_tuning()
 
     def unused_of_one(self) -> Mapping[str, str]:
         """Return settings and tables that a conversion of this scheme has no use for."""
-        name = f"with coding.scheme '{self.coding.scheme}'"
-        scheme = SCHEMES[self.coding.scheme]
-        used = {scheme.strength, "k" if self._sends_in_ternary else scheme.strength}
-        others = sorted({each.strength for each in SCHEMES.values()} - used)
-        unused = without_use(name, *(f"coding.{strength}" for strength in others))
-        unused |= without_use("for one conversion", "curve")
-        if not scheme.channel:
-            unused |= without_use(name, "coding.rotate")
+        unused = unused_of_coding(self.coding) | without_use("for one conversion", "curve")
         if self.choice.loss is None:
             unused |= without_use("without choice.loss", "choice.tokens", "choice.trials")
         return unused | self._unused_of_tuning()
-
-    @property
-    def _sends_in_ternary(self) -> bool:
-        """Whether q and k, or the state, are sent as `ternary` sends values, whatever the scheme."""
-        return self.coding.qk or self.coding.state
 
     def _unused_of_tuning(self) -> dict[str, str]:
         return {} if self.tuning.steps else without_use("with tuning.steps 0", "tuning")
@@ -229,6 +217,21 @@ class ConvertConfig(RunConfig):
             self.tune(0.0).check()
         # The rule of `Coding.spikes`, which would fail only at its point, after others were measured.
         require(max(self.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(self.curve.spikes))
+
+
+def unused_of_coding(coding: Coding) -> dict[str, str]:
+    """Return the settings of a coding that its scheme has no use for."""
+    name = f"with coding.scheme '{coding.scheme}'"
+    scheme = SCHEMES[coding.scheme]
+    used = {scheme.strength}
+    # q, k and the state are sent as `ternary` sends values.
+    if coding.qk or coding.state:
+        used.add("k")
+    others = sorted({each.strength for each in SCHEMES.values()} - used)
+    unused = without_use(name, *(f"coding.{strength}" for strength in others))
+    if not scheme.channel:
+        unused |= without_use(name, "coding.rotate")
+    return unused
 
 
 def _table(tree: Mapping[str, object], name: str) -> Mapping[str, object]:

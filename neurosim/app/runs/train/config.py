@@ -13,7 +13,7 @@ from ....base.rules import Count, Natural, Rule, Seed
 from ....data.catalog import Dataset
 from ....learning.training.augment import Augment
 from ....learning.training.binning import Binning
-from ....learning.training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
+from ....learning.training.specs import GRID_NAMES, AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
 from ..frame.config import (
     GENERAL,
     Baselines,
@@ -260,11 +260,14 @@ class TrainConfig(RunConfig):
         unused = _unused_of_layers(self.network)
         if other := self.other_network:
             unused["network"] = f"has no use for the layers of {other}; leave it out"
+            unused |= without_use(f"with {other}, whose layers send no spikes in training", "training.sparsity")
         neurons = "without which the neurons of [network] are trained"
         if self.attention.kind is None:
             unused["attention"] = f"needs attention.kind, {neurons}"
         elif not self.attention.filters:
             unused |= without_use("with attention.filters []", "attention.kernel", "attention.stride")
+        if self.attention.kind in GRID_NAMES:
+            unused |= without_use(f"with {self.other_network}, which is not sent in spikes", "attention.k")
         if self.elm.memory is None:
             unused["elm"] = f"needs elm.memory, {neurons}"
         if not self.liquid.use:

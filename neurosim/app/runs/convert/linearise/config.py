@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .....base.errors import lookup
@@ -9,8 +10,8 @@ from .....base.rules import Seed
 from .....language.conversion.linearise.records import LinearisationSpec
 from .....language.conversion.linearise.students import STUDENTS, parse_student_pattern
 from .....language.conversion.settings import Coding
-from ...frame.config import Energy, RunConfig
-from ..config import CalibrationSettings, Text
+from ...frame.config import Energy, RunConfig, without_use
+from ..config import CalibrationSettings, Text, unused_of_coding
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class LineariseConfig(RunConfig):
     def pattern(self) -> tuple[str, ...]:
         """Return the kinds of the pattern."""
         return parse_student_pattern(self.student.pattern)
+
+    def unused(self) -> Mapping[str, str]:
+        unused = unused_of_coding(self.coding)
+        if self.stages.tune.full:
+            unused |= without_use("with stages.tune.full true", "stages.tune.rank", "stages.tune.alpha")
+        return unused
 
     def check(self) -> None:
         self.pattern()
