@@ -82,7 +82,7 @@ class SpeedWarning(UserWarning):
 
 
 class UnitWarning(UserWarning):
-    """A time of a second and more where milliseconds are usual; the text says which unit is meant."""
+    """A time of a second and more where milliseconds are usual, or below a step; the text says which unit is meant."""
 
 
 class Uncopied:

@@ -107,6 +107,25 @@ def check_unit(value: Value, name: str, clock: float | None = None) -> None:
         )
 
 
+def check_resolved(value: Value, name: str, clock: float) -> None:
+    """Warn with a `UnitWarning` of a time constant in seconds that is shorter than a step in all units.
+
+    A few that are shorter come from training, which knows the step. Of a distribution a few values are tried.
+    """
+    if type(value) in PLAIN:
+        # A network asks for several times of every population.
+        longest = float(value)  # type: ignore[arg-type]
+    else:
+        longest = float(np.max(_sample(value), initial=0.0))
+    if 0.0 < longest < clock:
+        warnings.warn(
+            f"simulate.clock: a step of {clock:g} s is longer than {name}, {longest:g} s, so that what happens within "
+            "a step is lost; times are in seconds: take a clock well below it",
+            UnitWarning,
+            stacklevel=2,
+        )
+
+
 def check_voltage(value: Value, name: str) -> None:
     """Warn with a `UnitWarning` of a voltage in volts that looks like one in millivolts: from 5 to 500 V."""
     sample = _sample(value)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import is_integer, is_number, require
-from ..base.values import check_unit, check_voltage
+from ..base.values import check_resolved, check_unit, check_voltage
 from ..network.network import Network
 from ..network.neurons.base import Neuron
 from ..network.stimuli import SpikeSource
@@ -58,8 +58,8 @@ def check_arguments(
     """Raise `NeurosimInputError` unless a simulation can run on these."""
     check_network(network, "simulate.network")
     check_names(probes)
-    check_units(network, clock)
     require(clock is None or (is_number(clock) and 0 < clock < math.inf), "simulate.clock", "must be > 0 s", clock)
+    check_units(network, clock)
     require(is_integer(seed), "simulate.seed", "must be an integer", seed)
     require(seed >= 0, "simulate.seed", "must be >= 0", seed)
     valid = is_integer(trial) and 0 <= trial < 2**31
@@ -67,7 +67,8 @@ def check_arguments(
 
 
 def check_units(network: Network, clock: float | None, only: str | None = None) -> None:
-    """Warn with a `UnitWarning` of times that look like milliseconds, not seconds, and of millivolts, not volts.
+    """Warn with a `UnitWarning` of times that look like milliseconds, not seconds, of millivolts, not volts, and of
+    time constants shorter than a step.
 
     Args:
         only: the name of the population or projection to check; None means all.
@@ -79,8 +80,12 @@ def check_units(network: Network, clock: float | None, only: str | None = None) 
             continue
         for time in TIMES:
             value = getattr(model, time, None)
-            if value is not None:
-                check_unit(value, f"{name}.{time}", clock)
+            if value is None:
+                continue
+            check_unit(value, f"{name}.{time}", clock)
+            # A refractory time below a step is none, which is often meant.
+            if clock is not None and time != "t_refractory":
+                check_resolved(value, f"{name}.{time}", clock)
         # Defaults below zero mean volts: such a model is of a real membrane.
         voltages = [each for each in VOLTAGES if is_number(getattr(type(model), each, None))]
         if any(getattr(type(model), each) < 0 for each in voltages):

@@ -57,7 +57,7 @@ class Network(Shown):
             source = self.population(projection.source, f"{projection}.source")
             target = self.population(projection.target, f"{projection}.target")
             self.receptor(projection)
-            projection.pattern.check(source.side, target.side, source is target)
+            _check_pattern(projection, source, target)
             if projection.plasticity:
                 modulation = projection.plasticity.terms().modulation
             else:
@@ -275,9 +275,7 @@ class Network(Shown):
             require(takes_current, f"{stimulus}.{end}", rule, type(model).__name__)
         stimulus.check_size(size)
         if isinstance(stimulus, GapJunctions):
-            source = self.population(stimulus.source).side
-            target = self.population(stimulus.target).side
-            stimulus.pattern.check(source, target, stimulus.source == stimulus.target)
+            _check_pattern(stimulus, self.population(stimulus.source), self.population(stimulus.target))
 
     def _check_sign(self, projection: Projection | PoissonInput) -> None:
         """Raise `NeurosimInputError` for a negative weight on a receptor that takes none."""
@@ -289,6 +287,14 @@ class Network(Shown):
         lowest = np.min(projection.weight, initial=0.0)
         if receptor in model.positive:
             require(lowest >= 0, f"{projection}.weight", f"must be >= 0 S for {type(model).__name__}", lowest)
+
+
+def _check_pattern(owner: Projection | GapJunctions, source: Population, target: Population) -> None:
+    """Raise `NeurosimInputError`, which names the owner of the pattern, where it cannot connect these two."""
+    try:
+        owner.pattern.check(source.side, target.side, source is target)
+    except NeurosimInputError as error:
+        raise NeurosimInputError(f"{owner}.pattern: {error}") from None
 
 
 def _by_name(name: str, items: Sequence[Named], kinds: tuple[type, ...]) -> tuple[Named, ...]:

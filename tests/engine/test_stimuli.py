@@ -86,6 +86,7 @@ def test_a_sine_has_the_response_of_a_low_pass() -> None:
     np.testing.assert_allclose(v[201:] / v[200:-1], math.exp(-CLOCK / tau), rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:simulate.clock")
 def test_noise_is_stationary_with_its_correlation_time() -> None:
     """A neuron without memory shows the process itself: mean, standard deviation, autocorrelation."""
     tau = 0.01

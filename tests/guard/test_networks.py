@@ -20,6 +20,8 @@ from neurosim.engine.compile.network import compile_network
 from neurosim.kernels.engine.clocked import deliver
 from neurosim.network.neurons import MODELS
 
+# Synapses of HodgkinHuxley may be shorter than a step.
+pytestmark = pytest.mark.filterwarnings("ignore:simulate.clock")
 # Few kinds, so that few steps are compiled; the slow tests have all of them.
 QUICK = ("LIF", "CubaLIF", "CobaLIF", "DendriticLIF", "equations Heun")
 

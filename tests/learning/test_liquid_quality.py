@@ -181,6 +181,7 @@ def spikes_of(model, played: Spikes, weights: np.ndarray) -> Spikes:  # type: ig
     return found
 
 
+@pytest.mark.filterwarnings("ignore:simulate.clock")
 def test_a_read_varies_by_what_was_asked() -> None:
     """One synapse of weight w = 1 read once a second: the current jumps by 1 + read_noise n."""
     from neurosim import Probe, simulate

@@ -206,6 +206,7 @@ def test_a_saved_simulation_knows_its_vectors(tmp_path) -> None:  # type: ignore
         Simulation.load(tmp_path / "s", network(Uniform(0.01, 0.04)))
 
 
+@pytest.mark.filterwarnings("ignore:simulate.clock")
 def test_a_soft_reset_of_a_current_keeps_what_exceeds_the_threshold() -> None:
     """Of one spike into a membrane that is far above its threshold the rest comes out spike by spike."""
     hard, soft = (

@@ -64,7 +64,10 @@ def test_streams_have_keys_of_their_own() -> None:
         (lambda: joined(source="inputs"), "Projection['inputs->cells'].source: unknown name 'inputs'; did you mean"),
         (lambda: joined(target="input"), "Projection['input->input'].target: must be a population of neurons"),
         (lambda: joined(receptor="inhib"), "Projection['input->cells'].receptor: unknown name 'inhib'"),
-        (lambda: joined(pattern=OneToOne()), "OneToOne: needs as many targets as sources 6 (got 4)"),
+        (
+            lambda: joined(pattern=OneToOne()),
+            "Projection['input->cells'].pattern: OneToOne: needs as many targets as sources 6 (got 4)",
+        ),
         (lambda: joined(pattern="all"), "Projection['input->cells'].pattern: must be a connection pattern (got all)"),
         (lambda: joined(weight=np.nan), "Projection['input->cells'].weight: must be finite (got nan)"),
         (lambda: joined(weight="strong"), "Projection['input->cells'].weight: must be a number, a vector or"),

@@ -109,3 +109,15 @@ def test_times_in_steps_and_those_that_mean_never_give_no_warning() -> None:
         warnings.simplefilter("error")
         simulate(Network([Population("a", 3, LIF(tau_mem=20))]), 10.0, clock=1.0)
         simulate(Network([Population("a", 3, LIF(tau_mem=1e9))]), 0.001)
+
+
+def test_a_step_that_is_longer_than_a_time_constant_is_doubted() -> None:
+    network = Network([Population("a", 3, CubaLIF(tau_mem=0.02, tau_syn=np.array([0.003, 0.005, 0.003])))])
+    message = r"^simulate\.clock: a step of 0\.01 s is longer than Population\['a'\]\.model\.tau_syn, 0\.005 s, "
+    with pytest.warns(UnitWarning, match=message):
+        simulate(network, 0.1, clock=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # As long as the longest, and no step at all.
+        simulate(network, 0.1, clock=0.005)
+        simulate(Network([Population("a", 3, LIF(tau_mem=0.005))]), 0.1, clock=None)
