@@ -12,9 +12,7 @@ from numba import njit
 
 from ...tools.compiled import compiled
 from ...tools.pointers import vector
-
-# Entry of the counters of `loop`: the number of units in the heap of crossings.
-HEAPED = 0
+from .columns import HEAPED
 
 
 @njit(inline="always")
@@ -73,8 +71,11 @@ def replace_first_spike(address, count, at, source, place, spiked):
 
 
 @compiled
-def place_crossing(number, t, keys, places, heap, counters):
-    """Add or move the entry of a unit, or remove it (t = inf)."""
+def place_crossing(number, t, crossings, counters):
+    """Add or move the entry of a unit among `crossings` (`views.Crossings`), or remove it (t = inf)."""
+    keys = crossings.keys
+    places = crossings.places
+    heap = crossings.heap
     at = places[number]
     if t == math.inf:
         if at >= 0:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimOverflowError, require
 from ...data.spikes import GRID_SLACK, Recordings, Spikes
-from ...kernels.engine.exact import loop as exact
+from ...kernels.engine.exact import columns
 from ...network.network import Network
 from ..inputs import RunInputs, check_units
 from ..probe import Probe, locate
@@ -161,7 +161,7 @@ def _probe_table(
     compiled: ExactNetwork, probes: Sequence[Probe], duration: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], list[NDArray[Any]], list[NDArray[Any]]]:
     """Return the table of the run loop, its intervals, the arrays it will fill, and arrays to be kept alive."""
-    table: NDArray[np.int64] = np.zeros((len(probes), exact.PROBE_COLUMNS), np.int64)
+    table: NDArray[np.int64] = np.zeros((len(probes), columns.PROBE_COLUMNS), np.int64)
     outputs: list[NDArray[Any]] = []
     units: list[NDArray[Any]] = []
     for row, probe in zip(table, probes, strict=True):
@@ -169,12 +169,12 @@ def _probe_table(
         # The first sample is at 0, so one at the very end, but for rounding, is left out.
         samples = max(0, int(np.ceil(duration / probe.interval - GRID_SLACK)))
         out = np.empty((samples, at.units.size))
-        row[exact.P_POPULATION] = at.population
-        row[exact.P_ROW] = at.row
-        row[exact.P_COUNT] = at.units.size
-        row[exact.P_UNITS] = at.units.ctypes.data
-        row[exact.P_OUT] = out.ctypes.data
-        row[exact.P_SAMPLES] = len(out)
+        row[columns.P_POPULATION] = at.population
+        row[columns.P_ROW] = at.row
+        row[columns.P_COUNT] = at.units.size
+        row[columns.P_UNITS] = at.units.ctypes.data
+        row[columns.P_OUT] = out.ctypes.data
+        row[columns.P_SAMPLES] = len(out)
         outputs.append(out)
         units.append(at.units)
     intervals = np.array([probe.interval for probe in probes], np.float64)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
 from ...kernels.engine.clocked.finite import all_finite
-from ...kernels.engine.exact import loop as exact
-from ...kernels.engine.exact import views
+from ...kernels.engine.exact import columns, loop, views
 from ...network.stimuli import SpikeSource
 from ..addresses import address, signed
 from .network import ExactNetwork
@@ -47,12 +46,12 @@ class ExactWorkspace(Uncopied):
         noises = compiled.noises
         # Neurons are numbered through all populations: the heap of crossings is one.
         neurons = sum(cells.population.size for cells in compiled.cells.values())
-        self._units = np.zeros((len(populations), exact.UNIT_COLUMNS), np.int64)
-        self._routes = np.zeros((len(routes), exact.ROUTE_COLUMNS), np.int64)
-        self._stimuli = np.zeros((len(noises), exact.STIMULUS_COLUMNS), np.int64)
+        self._units = np.zeros((len(populations), columns.UNIT_COLUMNS), np.int64)
+        self._routes = np.zeros((len(routes), columns.ROUTE_COLUMNS), np.int64)
+        self._stimuli = np.zeros((len(noises), columns.STIMULUS_COLUMNS), np.int64)
         self._owner = np.zeros(neurons, np.int32)
         self._touched = np.zeros(neurons, np.int32)
-        self._counters = np.zeros(exact.COUNTERS, np.int64)
+        self._counters = np.zeros(columns.COUNTERS, np.int64)
         self._moments = views.Moments(
             source_next=np.zeros(len(populations)),
             stimulus_next=np.zeros(len(noises)),
@@ -83,17 +82,17 @@ class ExactWorkspace(Uncopied):
         self._lists: dict[int, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
         # By projection whose delays differ: spikes on their way.
         self._queues: dict[int, NDArray[np.float64]] = {}
-        self._probes: NDArray[np.int64] = np.zeros((0, exact.PROBE_COLUMNS), np.int64)
+        self._probes: NDArray[np.int64] = np.zeros((0, columns.PROBE_COLUMNS), np.int64)
         self._intervals: NDArray[np.float64] = np.zeros(0)
         self._alive: list[NDArray[Any]] = []
         self._trial = 0
         self._fill_units()
         self._fill_routes()
         for row, noise in zip(self._stimuli, noises, strict=True):
-            row[exact.S_TARGET] = noise.population
-            row[exact.S_RECEPTOR] = noise.receptor
-            row[exact.S_KEY] = signed(noise.key)
-            row[exact.S_SIZE] = populations[noise.population].size
+            row[columns.S_TARGET] = noise.population
+            row[columns.S_RECEPTOR] = noise.receptor
+            row[columns.S_KEY] = signed(noise.key)
+            row[columns.S_SIZE] = populations[noise.population].size
 
     @property
     def now(self) -> float:
@@ -103,7 +102,7 @@ class ExactWorkspace(Uncopied):
     @property
     def spike_count(self) -> int:
         """Return the number of spikes in the present run, of neurons and Poisson sources."""
-        return int(self._counters[exact.SPIKES])
+        return int(self._counters[columns.SPIKES])
 
     def reset(
         self,
@@ -124,18 +123,18 @@ class ExactWorkspace(Uncopied):
         for p, (times, units) in events.items():
             self._lists[p] = times, units
             self._point(p)
-            self._units[p, exact.COUNT] = self._units[p, exact.ROOM]
+            self._units[p, columns.COUNT] = self._units[p, columns.ROOM]
             self.tallies[p] += np.bincount(units, minlength=len(self.tallies[p]))
         for p in range(len(self._units)):
             if p not in events:
-                self._units[p, exact.COUNT] = 0
-        self._units[:, exact.DRAWN] = 0
-        self._stimuli[:, exact.S_DRAWN] = 0
-        self._routes[:, [exact.R_CURSOR, exact.Q_COUNT]] = 0
+                self._units[p, columns.COUNT] = 0
+        self._units[:, columns.DRAWN] = 0
+        self._stimuli[:, columns.S_DRAWN] = 0
+        self._routes[:, [columns.R_CURSOR, columns.Q_COUNT]] = 0
         self._crossings.places[:] = -1
         self._crossings.asks[:] = 0
         self._counters[:] = 0
-        self._counters[exact.UNIT] = -1
+        self._counters[columns.UNIT] = -1
         # Before time 0: an event at 0 is the first of its moment.
         self._moments.now[0] = -1.0
         self._moments.source_next[:] = np.inf
@@ -144,7 +143,7 @@ class ExactWorkspace(Uncopied):
         self._intervals = intervals
         self._alive = alive
         self._trial = trial
-        exact.start(self._tables(), self._moments, self._crossings, self._counters, trial)
+        loop.start(self._tables(), self._moments, self._crossings, self._counters, trial)
         self._check_crossings()
         for r, route in enumerate(self.compiled.routes):
             times, _ = self._lists.get(route.source, (np.zeros(0), None))
@@ -159,7 +158,7 @@ class ExactWorkspace(Uncopied):
             NeurosimOverflowError: a state, or the moment of a crossing, is not finite.
         """
         before = self.now
-        state = exact.run(
+        state = loop.run(
             tables=self._tables(),
             moments=self._moments,
             crossings=self._crossings,
@@ -170,29 +169,29 @@ class ExactWorkspace(Uncopied):
             budget=BUDGET,
             trial=self._trial,
         )
-        if state == exact.LIST_FULL:
-            self._make_room(int(self._counters[exact.WHO]), int(self._counters[exact.NEED]))
-        if state == exact.QUEUE_FULL:
-            self._queue(int(self._counters[exact.WHO]), 2 * int(self._counters[exact.NEED]))
-        if state == exact.STUCK:
+        if state == columns.LIST_FULL:
+            self._make_room(int(self._counters[columns.WHO]), int(self._counters[columns.NEED]))
+        if state == columns.QUEUE_FULL:
+            self._queue(int(self._counters[columns.WHO]), 2 * int(self._counters[columns.NEED]))
+        if state == columns.STUCK:
             raise NeurosimInputError(
-                f"{self._culprit()}: fired {exact.MAX_AT_ONCE} times at {self.now:g} s; lower its input or give it a "
+                f"{self._culprit()}: fired {loop.MAX_AT_ONCE} times at {self.now:g} s; lower its input or give it a "
                 "refractory period"
             )
         # A full list or queue is no error: the next call goes on where this one stopped.
         self._check_finite(before)
         self._check_crossings()
-        return bool(state == exact.DONE)
+        return bool(state == columns.DONE)
 
     def finish(self) -> None:
         """Add the counters of this run to the counters of all runs."""
         for p, unit in enumerate(self._units):
-            self.flows[p] += unit[exact.FLOWS]
-        self._units[:, exact.FLOWS] = 0
-        self.operations += self._routes[:, exact.R_OPERATIONS]
-        self._routes[:, exact.R_OPERATIONS] = 0
+            self.flows[p] += unit[columns.FLOWS]
+        self._units[:, columns.FLOWS] = 0
+        self.operations += self._routes[:, columns.R_OPERATIONS]
+        self._routes[:, columns.R_OPERATIONS] = 0
         for row in self._stimuli:
-            self.arrivals[row[exact.S_TARGET]] += row[exact.S_DRAWN]
+            self.arrivals[row[columns.S_TARGET]] += row[columns.S_DRAWN]
 
     def spikes(self) -> dict[str, ExactEvents]:
         """Return the spikes of this run by recorded population, in order."""
@@ -200,7 +199,7 @@ class ExactWorkspace(Uncopied):
         events: dict[str, ExactEvents] = {}
         for name in self.recorded:
             p = numbers[name]
-            count = self._units[p, exact.COUNT]
+            count = self._units[p, columns.COUNT]
             all_times, all_units = self._lists[p]
             times = all_times[:count].copy()
             units = all_units[:count].copy()
@@ -226,7 +225,7 @@ class ExactWorkspace(Uncopied):
 
     def _check_crossings(self) -> None:
         """Raise if a model returned a crossing that is no moment."""
-        if self._counters[exact.UNIT] >= 0:
+        if self._counters[columns.UNIT] >= 0:
             raise NeurosimOverflowError(
                 f"{self._culprit()}: its next crossing must be a moment (got nan, at {self.now:g} s); {REMEDY}"
             )
@@ -245,8 +244,8 @@ class ExactWorkspace(Uncopied):
 
     def _culprit(self) -> str:
         """Return the neuron at which the run loop stopped, for errors."""
-        population = self.compiled.network.populations[self._counters[exact.WHO]]
-        return f"Population[{population.name!r}] unit {self._counters[exact.UNIT]}"
+        population = self.compiled.network.populations[self._counters[columns.WHO]]
+        return f"Population[{population.name!r}] unit {self._counters[columns.UNIT]}"
 
     def _fill_units(self) -> None:
         """Fill the table of populations, and make the arrays whose addresses are in it."""
@@ -254,33 +253,33 @@ class ExactWorkspace(Uncopied):
         read = {route.source for route in self.compiled.routes}
         for p, population in enumerate(self.compiled.network.populations):
             row = self._units[p]
-            row[exact.SIZE] = population.size
-            row[exact.TALLY] = address(self.tallies[p])
-            row[exact.KEEP] = p in read or population.name in self.recorded
+            row[columns.SIZE] = population.size
+            row[columns.TALLY] = address(self.tallies[p])
+            row[columns.KEEP] = p in read or population.name in self.recorded
             if isinstance(population.model, SpikeSource):
-                row[exact.KIND] = exact.EVENTS
+                row[columns.KIND] = columns.EVENTS
                 continue
             # All neurons of a population may fire at one moment, after which the list may grow.
-            room = population.size + ROOM if row[exact.KEEP] else 0
+            room = population.size + ROOM if row[columns.KEEP] else 0
             self._lists[p] = np.empty(room), np.empty(room, np.int32)
             self._point(p)
             if p in self.compiled.poisson:
-                row[exact.KIND] = exact.POISSON
-                row[exact.KEY] = signed(self.compiled.poisson[p].key)
+                row[columns.KIND] = columns.POISSON
+                row[columns.KEY] = signed(self.compiled.poisson[p].key)
                 continue
             cells = self.compiled.cells[p]
             self._rows[p] = np.empty((population.size, 1 + len(cells.initial)))
-            row[exact.KIND] = exact.NEURONS
-            row[exact.FIRST] = first
-            row[exact.FLOW], row[exact.JUMP], row[exact.CROSSING], row[exact.FIRE] = cells.functions
-            row[exact.CONSTANT] = address(cells.constants)
-            row[exact.STATE] = address(self._rows[p])
-            row[exact.WIDTH] = self._rows[p].strides[0]
+            row[columns.KIND] = columns.NEURONS
+            row[columns.FIRST] = first
+            row[columns.FLOW], row[columns.JUMP], row[columns.CROSSING], row[columns.FIRE] = cells.functions
+            row[columns.CONSTANT] = address(cells.constants)
+            row[columns.STATE] = address(self._rows[p])
+            row[columns.WIDTH] = self._rows[p].strides[0]
             # Constants that all units share are read with a stride of 0.
             if cells.constants.ndim == 2:
-                row[exact.STRIDE] = cells.constants.strides[0]
+                row[columns.STRIDE] = cells.constants.strides[0]
             else:
-                row[exact.STRIDE] = 0
+                row[columns.STRIDE] = 0
             self._owner[first : first + population.size] = p
             first += population.size
 
@@ -288,19 +287,19 @@ class ExactWorkspace(Uncopied):
         """Fill the table of projections: rows of targets for one delay, a queue of synapses where delays differ."""
         for r, route in enumerate(self.compiled.routes):
             row = self._routes[r]
-            row[exact.R_SOURCE] = route.source
-            row[exact.R_TARGET] = route.target
-            row[exact.R_RECEPTOR] = route.receptor
-            row[exact.R_OFFSETS] = address(route.offsets)
-            row[exact.R_SOURCES] = len(route.offsets) - 1
+            row[columns.R_SOURCE] = route.source
+            row[columns.R_TARGET] = route.target
+            row[columns.R_RECEPTOR] = route.receptor
+            row[columns.R_OFFSETS] = address(route.offsets)
+            row[columns.R_SOURCES] = len(route.offsets) - 1
             if route.synapses is None:
-                row[exact.R_TARGETS] = address(route.targets)
+                row[columns.R_TARGETS] = address(route.targets)
                 if route.weights is None:
-                    row[exact.R_WEIGHTS] = 0
+                    row[columns.R_WEIGHTS] = 0
                 else:
-                    row[exact.R_WEIGHTS] = address(route.weights)
+                    row[columns.R_WEIGHTS] = address(route.weights)
             else:
-                row[exact.R_DELAYS] = address(route.synapses)
+                row[columns.R_DELAYS] = address(route.synapses)
             self._queue(r, 0 if route.synapses is None else ROOM)
 
     def _queue(self, r: int, room: int) -> None:
@@ -309,16 +308,16 @@ class ExactWorkspace(Uncopied):
         # One more than it is asked for: an entry that moves to the front is still read at the end.
         self._queues[r] = np.zeros((room + 1, 4))
         self._queues[r][: len(old)] = old
-        self._routes[r, exact.QUEUE] = address(self._queues[r])
-        self._routes[r, exact.Q_ROOM] = room
+        self._routes[r, columns.QUEUE] = address(self._queues[r])
+        self._routes[r, columns.Q_ROOM] = room
 
     def _point(self, p: int) -> None:
         """Note the address and the length of a list of spikes in the row of its population."""
         times, units = self._lists[p]
         row = self._units[p]
-        row[exact.TIMES] = address(times)
-        row[exact.UNITS] = address(units)
-        row[exact.ROOM] = len(times)
+        row[columns.TIMES] = address(times)
+        row[columns.UNITS] = address(units)
+        row[columns.ROOM] = len(times)
 
     def _make_room(self, p: int, need: int) -> None:
         """Make room for `need` spikes of population p; unrecorded spikes that every projection has read are dropped."""
@@ -331,12 +330,12 @@ class ExactWorkspace(Uncopied):
 
     def _drop_read(self, p: int) -> int:
         """Drop the spikes of a population that all its projections have read; return their number."""
-        mine = [row for row in self._routes if row[exact.R_SOURCE] == p]
-        done = min(row[exact.R_CURSOR] for row in mine)
-        count = self._units[p, exact.COUNT]
+        mine = [row for row in self._routes if row[columns.R_SOURCE] == p]
+        done = min(row[columns.R_CURSOR] for row in mine)
+        count = self._units[p, columns.COUNT]
         for array in self._lists[p]:
             array[: count - done] = array[done:count].copy()
-        self._units[p, exact.COUNT] -= done
+        self._units[p, columns.COUNT] -= done
         for row in mine:
-            row[exact.R_CURSOR] -= done
+            row[columns.R_CURSOR] -= done
         return int(done)
