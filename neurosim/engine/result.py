@@ -223,10 +223,9 @@ def named_spikes(
 ) -> dict[str, Spikes]:
     """Return the events of populations as spikes."""
     spikes = {}
-    for name, each in events.items():
-        population = network.population(name)
-        times = np.asarray(each.steps * clock, np.float64)
-        spikes[name] = Spikes.unchecked(times, each.units, population.size, duration, population.shape)
+    for name, (steps, units) in events.items():
+        population = network.populations[network.numbers[name]]
+        spikes[name] = Spikes.unchecked(steps * clock, units, population.size, duration, population.shape)
     return spikes
 
 

@@ -33,11 +33,12 @@ from .compile.network import compile_network
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
 from .grid.joined import join_state
+from .grid.outputs import Outputs
 from .grid.probes import bind_probes
 from .grid.runner import Runner, WorkCounters
-from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
+from .grid.sinks import SpikeSink, StateSink
 from .grid.sources import InMemorySource
-from .grid.streams import Elsewhere, FilePath, SpikeStream, StateStream, StreamTarget, read_back, sync_streams
+from .grid.streams import FilePath, StreamTarget
 from .grid.work import count_work
 from .grid.workspace import GridWorkspace
 from .identity import describe, digest
@@ -125,10 +126,8 @@ class Simulation(Uncopied):
         # Compiles before the clock of a first run starts.
         self._runner.warm_up()
         self._runner.begin(self._sources, self.trial)
-        self._spikes: SpikeSink = SpikeMemory(self.recorded)
-        self._states: StateSink = StateMemory(self._prepared.probes)
-        self._streams: dict[str, SpikeStream | StateStream] = {}
-        self._open_streams(spikes_to, states_to, {})
+        self._outputs = Outputs(self.recorded, self._prepared.probes)
+        self._open_files(spikes_to, states_to, {})
         # Counters, step and time at the end of the last result; s that the steps reach beyond the durations of `run`.
         self._counters = self._runner.counters()
         self._result_step = 0
@@ -302,7 +301,7 @@ class Simulation(Uncopied):
                 report(steps * self.clock, spikes)
 
             try:
-                self._runner.run_until(last, self._spikes, self._states, on_piece)
+                self._runner.run_until(last, self._outputs.spikes, self._outputs.states, on_piece)
             except NeurosimWriteError as error:
                 self._status = Status.LOST
                 self._cause = f" ({error})"
@@ -337,7 +336,7 @@ class Simulation(Uncopied):
         self._check_running("save")
         names = checkpoint.Arguments.__dataclass_fields__.keys() - {"record"}
         arguments = checkpoint.Arguments(record=self.recorded, **{name: getattr(self, name) for name in names})
-        streams = sync_streams(self._streams)
+        streams = self._outputs.sync()
         arrays = self._runner.arrays()
         saved = checkpoint.SavedSimulation(arguments, arrays, self.step, streams, changes=self._changes)
         with self._processes.one_writes() as writes:
@@ -356,23 +355,13 @@ class Simulation(Uncopied):
         """
         self._check_running("branch")
         self._check_repeatable("branch")
-        # All that never changes is shared; runner, sinks and streams are the branch's own.
+        # All that never changes is shared; runner and outputs are the branch's own.
         other = object.__new__(Simulation)
         vars(other).update(vars(self))
         other._runner = self._new_runner()
         other._runner.begin(self._sources, self.trial)
         other._runner.resume_from(self._runner)
-        other._streams = {}
-        spikes = self._spikes
-        states = self._states
-        if isinstance(spikes, SpikeMemory):
-            other._spikes = spikes.copied()
-        else:
-            other._spikes = SpikeMemory(self.recorded)
-        if isinstance(states, StateMemory):
-            other._states = states.copied()
-        else:
-            other._states = StateMemory(self._prepared.probes)
+        other._outputs = self._outputs.branched()
         return other
 
     def with_trial(self, trial: int) -> Simulation:
@@ -395,9 +384,7 @@ class Simulation(Uncopied):
         other.trial = int(trial)
         other._runner = self._new_runner()
         other._runner.begin(self._sources, other.trial)
-        other._streams = {}
-        other._spikes = SpikeMemory(self.recorded)
-        other._states = StateMemory(self._prepared.probes)
+        other._outputs = Outputs(self.recorded, self._prepared.probes)
         other._counters = other._runner.counters()
         other._result_step = 0
         other._end = 0.0
@@ -419,8 +406,8 @@ class Simulation(Uncopied):
         Raises:
             NeurosimInputError: spikes or samples do not go to a file, or have not from the start on.
         """
-        streamed = read_back(self._spikes, self._states, self._prepared.probes)
-        return self._as_result(*streamed, self._runner.counters(), self.step, run_s)
+        spikes, states = self._outputs.read_back()
+        return self._as_result(spikes, states, self._runner.counters(), self.step, run_s)
 
     def close(self, *, finish: bool = True) -> None:
         """End the simulation and make the files of its streams. May be called twice.
@@ -433,15 +420,11 @@ class Simulation(Uncopied):
         """
         if not finish:
             self._status = Status.CLOSED
-            for stream in self._streams.values():
-                stream.journal.close()
-            self._streams = {}
+            self._outputs.leave()
         elif self._status is not Status.LOST:
             self._status = Status.CLOSED
             with self._processes.one_writes():
-                for stream in list(self._streams.values()):
-                    stream.finish(self._end)
-                    del self._streams[stream.kind]
+                self._outputs.finish(self._end)
 
     def __enter__(self) -> Simulation:
         return self
@@ -491,34 +474,22 @@ class Simulation(Uncopied):
         simulation._counters = simulation._runner.counters()
         simulation._result_step = saved.step
         simulation._end = simulation.time
-        simulation._open_streams(spikes_to, states_to, saved.streams)
+        simulation._open_files(spikes_to, states_to, saved.streams)
         return simulation
 
-    def _open_streams(self, spikes_to: FilePath | None, states_to: FilePath | None, sizes: Mapping[str, int]) -> None:
-        """Begin or continue streams; `sizes` are the bytes that the streams of the saved run had."""
+    def _open_files(self, spikes_to: FilePath | None, states_to: FilePath | None, sizes: Mapping[str, int]) -> None:
+        """Begin or continue files; `sizes` are the bytes that the streams of the saved run had."""
         self._runner.bounded = states_to is not None
-        if not self._processes.root:
-            if spikes_to is not None:
-                self._spikes = Elsewhere()
-            if states_to is not None:
-                self._states = Elsewhere()
+        paths = {"spikes": spikes_to, "states": states_to}
+        wanted = {kind: Path(path) for kind, path in paths.items() if path is not None}
+        if not wanted:
             return
-        if (spikes_to, states_to) != (None, None):
-            network = digest(describe(self._original))
-        else:
-            network = ""
-        if spikes_to is not None:
-            target = StreamTarget(Path(spikes_to), network, self.clock, self.step)
-            size = sizes.get("spikes")
-            spikes = SpikeStream(target, self.network, self.recorded, size)
-            self._spikes = spikes
-            self._streams["spikes"] = spikes
-        if states_to is not None:
-            target = StreamTarget(Path(states_to), network, self.clock, self.step)
-            size = sizes.get("states")
-            states = StateStream(target, self._prepared.probes, size)
-            self._states = states
-            self._streams["states"] = states
+        if not self._processes.root:
+            self._outputs.leave_elsewhere(wanted)
+            return
+        origin = digest(describe(self._original))
+        targets = {kind: StreamTarget(path, origin, self.clock, self.step) for kind, path in wanted.items()}
+        self._outputs.open(targets, self.network, sizes)
 
     def _membrane(self, population: str) -> NDArray[Any]:
         """Return [states, units] the present state of a population, of all processes."""
@@ -597,7 +568,7 @@ class Simulation(Uncopied):
         self._counters = counters
         self._result_step = self.step
         self._end = end
-        result = self._as_result(self._spikes, states=self._states, counters=piece, steps=steps, run_s=run_s)
+        result = self._as_result(self._outputs.spikes, self._outputs.states, piece, steps, run_s)
         return replace(result, duration=duration, readings=self._runner.windows.take_readings(), start=start)
 
     def _as_result(

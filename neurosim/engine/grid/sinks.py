@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .probes import BoundProbe
-from .sources import GridEvents, join_events
+from .sources import NO_EVENTS, GridEvents, join_events
 
 
 class SpikeSink(ABC):
@@ -42,22 +42,24 @@ class SpikeMemory(SpikeSink):
     """The spikes of the populations `names` in memory."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.pieces: dict[str, list[GridEvents]] = {name: [] for name in names}
+        self.names = tuple(names)
+        # As they came: a list for each population took longer, where there are many.
+        self._stretches: list[Mapping[str, GridEvents]] = []
 
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
-        for name, events in spikes.items():
-            if name in self.pieces and len(events.steps):
-                self.pieces[name].append(events)
+        self._stretches.append({name: spikes[name] for name in self.names if name in spikes})
 
     def take(self) -> dict[str, GridEvents]:
-        taken = {name: join_events(pieces) for name, pieces in self.pieces.items()}
-        self.pieces = {name: [] for name in self.pieces}
-        return taken
+        stretches = self._stretches
+        self._stretches = []
+        if len(stretches) == 1:
+            return {name: stretches[0].get(name, NO_EVENTS) for name in self.names}
+        return {name: join_events([each[name] for each in stretches if name in each]) for name in self.names}
 
     def copied(self) -> SpikeMemory:
         """Return a sink with the same spikes, to which others can be added."""
-        other = SpikeMemory(())
-        other.pieces = {name: list(pieces) for name, pieces in self.pieces.items()}
+        other = SpikeMemory(self.names)
+        other._stretches = list(self._stretches)
         return other
 
 

@@ -15,13 +15,13 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimFormatError, NeurosimInputError, require
+from ...base.errors import NeurosimFormatError
 from ...data.files.journal import Journal, block_sizes, read_blocks
 from ...data.files.samples import StateSamples, write_sample_pieces
 from ...data.files.sonata import Extent, PutSpikes, write_sonata_pieces
 from ...network.network import Network
 from .probes import BoundProbe
-from .sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
+from .sinks import SpikeSink, StateSink
 from .sources import NO_EVENTS, GridEvents
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
@@ -198,29 +198,3 @@ class Elsewhere(SpikeSink, StateSink):
 
     def take(self) -> dict[str, Any]:
         return {}
-
-
-def sync_streams(streams: Mapping[str, SpikeStream | StateStream]) -> dict[str, int]:
-    """Write the streams to the disk and return the bytes of each that are safely there."""
-    return {kind: stream.journal.sync() for kind, stream in streams.items()}
-
-
-def read_back(spikes: SpikeSink, states: StateSink, probes: Sequence[BoundProbe]) -> tuple[SpikeSink, StateSink]:
-    """Return the spikes and samples of streams in memory; none of those that another process writes.
-
-    Raises:
-        NeurosimInputError: spikes or samples do not go to a file, or have not from the start on.
-    """
-    if isinstance(spikes, Elsewhere):
-        return spikes, Elsewhere()
-    if not (isinstance(spikes, SpikeStream) and (isinstance(states, StateStream) or not probes)):
-        raise NeurosimInputError("Simulation.result: needs spikes_to, and states_to for probes; results hold them now")
-    require(spikes.first == 0, "Simulation.result", "needs spikes from step 0 on", spikes.first)
-    memory = SpikeMemory(spikes.names)
-    samples = StateMemory(probes)
-    for name, events in spikes.read():
-        memory.pieces[name].append(events)
-    if isinstance(states, StateStream):
-        for number, piece in states.read():
-            samples.pieces[number].append(piece)
-    return memory, samples
