@@ -77,22 +77,23 @@ def parse_toml(text: str, name: str) -> PlainTree:
     Raises:
         NeurosimFormatError: not TOML, naming line and column.
     """
+    # Counting dots takes microseconds; the regular expressions run only on the rare text with a suspicious line.
+    suspicious = any(line.count(".") >= MAX_PARTS for line in text.splitlines())
+    if suspicious and _DOTTED.search(_QUOTED.sub("s", text)):
+        raise _no_toml(name, f"a key of more than {MAX_PARTS} parts")
     try:
-        # Counting dots takes microseconds; the regular expressions run only on the rare text with a suspicious line.
-        suspicious = any(line.count(".") >= MAX_PARTS for line in text.splitlines())
-        if suspicious and _DOTTED.search(_QUOTED.sub("s", text)):
-            raise ValueError(f"a key of more than {MAX_PARTS} parts")
         return tomllib.loads(text)
-    # tomllib's own error names the line; another ValueError comes from an integer of thousands of digits.
-    except (ValueError, RecursionError) as error:
-        known = isinstance(error, tomllib.TOMLDecodeError) or "parts" in str(error)
-        if known:
-            reason = str(error)
-            if reason.startswith("Invalid value"):
-                reason += ", where texts stand in quotes"
-        else:
-            reason = "nested or an integer too long"
-        raise NeurosimFormatError(f"{name}: expected TOML: {reason}; correct or restore the file") from None
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error)
+        if reason.startswith("Invalid value"):
+            reason += ", where texts stand in quotes"
+        raise _no_toml(name, reason) from None
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or brackets within brackets
+        raise _no_toml(name, "nested or an integer too long") from None
+
+
+def _no_toml(name: str, reason: str) -> NeurosimFormatError:
+    return NeurosimFormatError(f"{name}: expected TOML: {reason}; correct or restore the file")
 
 
 def write_toml(path: str | os.PathLike[str], table: PlainTree) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import NeurosimInputError, lookup, require
+from ..base.errors import NeurosimInputError, is_number, lookup, require
 from ..base.random import rng_key
 from ..base.values import draw
 from ..network.network import Network
@@ -211,17 +211,10 @@ def rewire_projection(
     change = rule.rewire(
         Synapses(pre=pre, post=post, weight=present.weight.copy(), sizes=present.shape, within=within), generator
     )
-    # Delays of new synapses: of the rule, or drawn from the present ones, or from the projection if there are none.
     label = f"{type(rule).__name__}.rewire"
-    one_a_synapse = not isinstance(projection.delay, (int, float, Distribution))
     new_delay = change.delay
-    if new_delay is None and len(present.delay):
-        new_delay = generator.choice(present.delay, len(change.pre))
-    elif new_delay is None:
-        # The network was described with a delay for each of no synapses.
-        known = not one_a_synapse or not len(change.pre)
-        require(known, f"{label}: delay", "must be set, for no synapse has one to draw from", None)
-        new_delay = draw(projection.delay, key, first=0, count=len(change.pre), name=f"{projection}.delay")
+    if new_delay is None:
+        new_delay = _drawn_delays(projection, present, len(change.pre), generator, key, f"{label}: delay")
     sizes = {np.shape(each) for each in (change.pre, change.post, change.weight, new_delay)}
     require(np.shape(change.keep) == pre.shape, f"{label}: keep", f"must be [{len(pre)}], one a synapse", change.keep)
     require(len(sizes) == 1, f"{label}: pre, post, weight, delay", "must be equally long", sorted(sizes))
@@ -241,15 +234,34 @@ def rewire_projection(
     order = np.lexsort((post, pre))
     values: dict[str, Setting] = {"pre": pre[order], "post": post[order], "weight": weight[order]}
     distinct = np.unique(np.concatenate([present.delay, new_delay]))
-    if not len(delay):
-        # A number or a distribution stays for synapses to come; of an array, the middle one of the delays that go.
-        if one_a_synapse and len(present.delay):
-            values["delay"] = float(np.sort(present.delay)[len(present.delay) // 2])
-    elif len(distinct) == 1:
+    if len(delay) and len(distinct) == 1:
         values["delay"] = float(distinct[0])
-    else:
+    elif len(delay):
         values["delay"] = delay[order]
+    elif _has_delay_each(projection) and len(present.delay):
+        # No synapse is left. A number or a distribution stays for those to come; of an array, the middle one.
+        values["delay"] = float(np.sort(present.delay)[len(present.delay) // 2])
     return values, numbers[order]
+
+
+def _has_delay_each(projection: Projection) -> bool:
+    """Return whether a projection was described with a delay for each synapse."""
+    return not is_number(projection.delay) and not isinstance(projection.delay, Distribution)
+
+
+def _drawn_delays(
+    projection: Projection, present: Connections, count: int, generator: np.random.Generator, key: int, label: str
+) -> NDArray[np.float64]:
+    """Return delays for so many new synapses: of present ones, or where there are none, of the projection.
+
+    Raises:
+        NeurosimInputError: the projection was described with a delay for each of no synapses.
+    """
+    if len(present.delay):
+        return generator.choice(present.delay, count)
+    known = not _has_delay_each(projection) or count == 0
+    require(known, label, "must be set, for no synapse has one to draw from", None)
+    return draw(projection.delay, key, first=0, count=count, name=f"{projection}.delay")
 
 
 def _check_rewiring(

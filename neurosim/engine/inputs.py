@@ -48,9 +48,9 @@ def read_inputs(network: Network, inputs: Input | None, duration: float | None, 
     Raises:
         NeurosimInputError: a source without a recording or of another size, recordings that do not pair up.
     """
-    if isinstance(inputs, (int, float)):
+    if is_number(inputs):
         require(duration is None, "simulate.duration", "must be left out where the input is a duration", duration)
-        duration = float(inputs)
+        duration = float(inputs)  # type: ignore[arg-type]
         inputs = {}
     if inputs is None:
         rule = "must be given where there is no input, in seconds"

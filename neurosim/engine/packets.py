@@ -54,9 +54,7 @@ def live(
         for number, together in enumerate(zip(*named.values(), strict=False)):
             # The simulation reads from these queues while it runs, so a packet must be there before its time begins.
             for name, packet in zip(queues, together, strict=True):
-                if not isinstance(packet, Spikes):
-                    raise NeurosimInputError(f"live.packets[{name!r}]: must yield Spikes (got {type(packet).__name__})")
-                _check(packet, together[0].duration, clock, f"live.packets[{name!r}]: packet {number}")
+                _check(packet, together[0], clock, f"live.packets[{name!r}]", number)
                 queues[name].append(packet)
             yield simulation.run(together[0].duration)
 
@@ -79,10 +77,12 @@ def _taken(queue: deque[Spikes]) -> Iterator[Spikes]:
         yield queue.popleft()
 
 
-def _check(packet: Spikes, duration: float, clock: float, name: str) -> None:
-    require(
-        packet.duration == duration, name, f"must last {duration:g} s, as long as the first source's", packet.duration
-    )
+def _check(packet: Spikes, first: Spikes, clock: float, source: str, number: int) -> None:
+    """Raise unless packet `number` of a source are spikes, as long as those of the first source, of whole steps."""
+    require(isinstance(packet, Spikes), source, "must yield Spikes", type(packet).__name__)
+    name = f"{source}: packet {number}"
+    rule = f"must last {first.duration:g} s, as long as the first source's"
+    require(packet.duration == first.duration, name, rule, packet.duration)
     steps = packet.duration / clock
     fits = round(steps) >= 1 and abs(steps - round(steps)) <= GRID_SLACK * max(round(steps), 1)
     require(fits, name, f"must last a whole number of steps of {clock:g} s", packet.duration)

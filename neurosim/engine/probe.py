@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
@@ -37,7 +38,7 @@ class Probe:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        valid = is_number(self.interval) and self.interval > 0
+        valid = is_number(self.interval) and 0 < self.interval < math.inf
         require(valid, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
 
     @property
@@ -64,7 +65,7 @@ def locate(network: Network, probe: Probe) -> Location:
     if not isinstance(population.model, Neuron):
         raise NeurosimInputError(f"{name}: population '{population.name}' is a source and has no state")
     rows = {variable: row for row, variable in enumerate(population.model.state)}
-    number = network.populations.index(population)
+    number = network.numbers[population.name]
     return Location(number, lookup(rows, probe.variable, name), probed_units(probe, population.size))
 
 

@@ -225,7 +225,8 @@ def named_spikes(
     spikes = {}
     for name, (steps, units) in events.items():
         population = network.populations[network.numbers[name]]
-        spikes[name] = Spikes.unchecked(steps * clock, units, population.size, duration, population.shape)
+        times = np.asarray(steps * clock, np.float64)
+        spikes[name] = Spikes.unchecked(times, units, population.size, duration, population.shape)
     return spikes
 
 

@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import is_integer, require
+from ..base.errors import is_integer, is_number, require
 from ..base.shown import Shown
 from ..base.values import Distribution, Value, check_value
 from .neurons.base import LATER
@@ -89,8 +89,8 @@ class Projection(Shown):
             require(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {noun} or None", value)
         for name in ("dendritic_delay_fraction", "p_transmit"):
             share = getattr(self, name)
-            valid = isinstance(share, (int, float, np.number)) and 0 <= share <= 1
-            require(bool(valid), f"{self}.{name}", "must be a number from 0 to 1", share)
+            valid = is_number(share) and 0 <= share <= 1
+            require(valid, f"{self}.{name}", "must be a number from 0 to 1", share)
         compatible = self.plasticity is None or self.p_transmit == 1
         require(compatible, f"{self}.p_transmit", "must be 1 together with a learning rule", self.p_transmit)
         if self.short_term is not None and self.short_term.sites:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import NeurosimInputError, lookup, require
+from ..base.errors import NeurosimInputError, is_number, lookup, require
 from ..base.measure.work import LayerCounts
 from ..base.rules import Fraction, Rule, check_rules
 from ..base.shown import Shown
@@ -258,7 +258,7 @@ class Windowed(Shown):
     def __post_init__(self) -> None:
         if not isinstance(self.model, WindowModel):
             raise NeurosimInputError(f"Windowed.model: must be a WindowModel (got {type(self.model).__name__})")
-        valid = isinstance(self.window, (int, float)) and math.isfinite(self.window) and self.window > 0
+        valid = is_number(self.window) and 0 < self.window < math.inf
         require(valid, "Windowed.window", "must be > 0 s", self.window)
         fixed = self.model.fixed_window
         rule = f"must be {fixed} s, the step of its {type(self.model).__name__}"

@@ -291,6 +291,7 @@ def with_delay(delay: object) -> Network:
         (bad(probes=[Probe("exc", "v", units=[30])]), "Probe['exc.v'].units: must be a list of units >= 0 and < 30"),
         (bad(probes=[Probe("exc", "v", 1e-5)]), "Probe['exc.v'].interval: must be a whole number of steps"),
         (lambda: Probe("exc", "v", 0), "Probe['exc.v'].interval: must be > 0 s (got 0)"),
+        (lambda: Probe("exc", "v", np.inf), "Probe['exc.v'].interval: must be > 0 s (got inf)"),
         (bad(network=Network([Population("x", 1, Uncompilable())]), inputs=1.0), "Uncompilable.step: cannot be comp"),
         (
             bad(

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import require
+from ...base.errors import is_number, require
 from ...base.values import Distribution, varies
 from .by_unit import check_each
 
@@ -194,7 +194,7 @@ def _check_parameter(name: str, parameter: str, value: Any) -> None:
     if isinstance(value, np.ndarray):
         valid = value.ndim == 1 and value.dtype.kind in "iuf"
     else:
-        valid = isinstance(value, (int, float, np.integer, np.floating))
+        valid = is_number(value)
     require(valid, name, "must be a number, a vector by unit or a distribution", f"{value!r:.60}")
     check_each(name, np.isfinite, "must be finite", value)
     if parameter.startswith("tau_"):

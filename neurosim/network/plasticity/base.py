@@ -7,9 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, final
 
-import numpy as np
-
-from ...base.errors import lookup, require
+from ...base.errors import is_number, lookup, require
 
 # Pairing of a spike with spikes of the other side: with all before it, or with the last one only.
 PAIRINGS = {"all_to_all": False, "nearest": True}
@@ -107,8 +105,7 @@ class LearningRule(ABC):
 
 def check_parameter(label: str, name: str, value: Any) -> None:
     """Raise `NeurosimInputError` unless a parameter keeps the rule of its name."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    require(number, label, "must be a number", repr(value))
+    require(is_number(value), label, "must be a number", repr(value))
     require(math.isfinite(value), label, "must be finite", value)
     if name.startswith("tau_"):
         require(value > 0, label, "must be > 0 s", value)
