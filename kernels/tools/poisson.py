@@ -213,6 +213,15 @@ def _places(table):
     return table.certain, passed.ctypes.data, passed.size, table.limit, tails.ctypes.data, tails.size
 
 
+@njit(inline="always")
+def _late_count(late, tails):
+    """Return the count of a second word."""
+    count = 0
+    while count < tails.size and late >= tails[count]:
+        count += 1
+    return int16(count)
+
+
 @compiled
 def _draw_counts(key, first, draw, places, scratch, n):
     """Draw counts as `poisson_counts`, from addresses: numba counts references to each array that it passes on.
@@ -233,11 +242,7 @@ def _draw_counts(key, first, draw, places, scratch, n):
         tails = vector(tails_at, tails_size, int64(0))
         for i in range(n):
             if words[i] > limit:
-                late = late_word(key, first + i, draw, scratch + 4 * CHUNK)
-                count = 0
-                while count < tails_size and late >= tails[count]:
-                    count += 1
-                counts[i] = int16(count)
+                counts[i] = _late_count(late_word(key, first + i, draw, scratch + 4 * CHUNK), tails)
 
 
 @compiled

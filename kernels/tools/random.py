@@ -222,6 +222,16 @@ def normals_at(key, indices, draw, out):
         out[i] = normal_at(key, indices[i], draw)
 
 
+@njit(inline="always")
+def _draw_line(key, first, draw, words, pairs, line):
+    """Fill a line with standard normals of the indices from `first` on; `words` and `pairs` as in `normals_with`."""
+    if line.size < SHORT:
+        for k in range(line.size):
+            line[k] = normal_at(key, first + k, draw)
+    else:
+        normals_with(key, first, draw, words, pairs, line)
+
+
 @compiled
 def normal_runs(key, firsts, offsets, draw, out):
     """Fill out[offsets[i] + k] with the standard normal of index `firsts[i] + k`, up to the next offset."""
@@ -232,12 +242,7 @@ def normal_runs(key, firsts, offsets, draw, out):
     pairs = bare_matrix(own_pairs)
     values = bare_vector(out)
     for i in range(firsts.size):
-        line = values[offsets[i] : offsets[i + 1]]
-        if line.size < SHORT:
-            for k in range(line.size):
-                line[k] = normal_at(key, firsts[i] + k, draw)
-        else:
-            normals_with(key, firsts[i], draw, words, pairs, line)
+        _draw_line(key, firsts[i], draw, words, pairs, values[offsets[i] : offsets[i + 1]])
     # An array is freed after its last mention.
     return own_words.size + own_pairs.size
 
@@ -268,11 +273,7 @@ def clipped_normal_runs(key, firsts, offsets, shape, attempts, out):
         for a in range(offsets[i], offsets[i + 1], 1024):
             line = values[a : min(a + 1024, offsets[i + 1])]
             first = firsts[i] + a - offsets[i]
-            if line.size < SHORT:
-                for k in range(line.size):
-                    line[k] = normal_at(key, first + k, 0)
-            else:
-                normals_with(key, first, 0, words, pairs, line)
+            _draw_line(key, first, 0, words, pairs, line)
             outside = 0
             for k in range(line.size):
                 line[k] = mean + sd * line[k]

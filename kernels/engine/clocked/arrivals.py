@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from ...tools.pointers import call, matrix, vector
 from . import groups, readers
@@ -109,8 +110,6 @@ def enqueue(room_of_task, room_of_request, weights, room_of_places):
     offsets = matrix(task.offsets, task.blocks, task.columns, np.int64(0))
     queue = matrix(task.queue, task.depth, task.queue_row, weights.dtype.type(0))
     asked = vector(task.asking, READ_ENTRIES, np.int64(0))
-    first_page = task.begin_block // task.page_blocks
-    last_page = (task.end_block - 1) // task.page_blocks
     for step in range(max(task.queued, task.log_start), room_of_request[0].step):
         asked[Q_STEP] = step
         for p in range(tables.shape[0]):
@@ -122,13 +121,19 @@ def enqueue(room_of_task, room_of_request, weights, room_of_places):
             for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
                 begin = offsets[b, entry]
                 count = offsets[b, entry + 1] - begin
-                if count == 0:
-                    continue
-                fired = vector(task.spikes + (b * task.room + begin) * 4, count, np.int32(0))
-                for page in range(first_page, last_page + 1):
-                    if not reaches(table, page):
-                        continue
-                    asked[Q_BEGIN_BLOCK] = max(task.begin_block, page * task.page_blocks)
-                    asked[Q_END_BLOCK] = min(task.end_block, (page + 1) * task.page_blocks)
-                    asked[Q_BASE] = (table[RECEPTOR] * task.blocks + page * task.page_blocks) * task.block_slots
-                    call(table[READ], table, asked, fired, queue)
+                if count:
+                    fired = vector(task.spikes + (b * task.room + begin) * 4, count, np.int32(0))
+                    _enqueue_rows(task, table, asked, fired, queue)
+
+
+@njit(inline="always")
+def _enqueue_rows(task, table, asked, fired, queue):
+    """Add the rows of the neurons that fired to the queue, for each page that has blocks of this thread."""
+    first_page = task.begin_block // task.page_blocks
+    last_page = (task.end_block - 1) // task.page_blocks
+    for page in range(first_page, last_page + 1):
+        if reaches(table, page):
+            asked[Q_BEGIN_BLOCK] = max(task.begin_block, page * task.page_blocks)
+            asked[Q_END_BLOCK] = min(task.end_block, (page + 1) * task.page_blocks)
+            asked[Q_BASE] = (table[RECEPTOR] * task.blocks + page * task.page_blocks) * task.block_slots
+            call(table[READ], table, asked, fired, queue)

@@ -191,6 +191,14 @@ def reaches(table, page):
     return table[PAGES] >> min(page, LAST_PAGE_BIT) & 1
 
 
+@njit(inline="always")
+def _wrapped(due, depth):
+    """Return the line of the queue of a step: delays are below the depth, so that it is subtracted once at most."""
+    if due >= depth:
+        due -= depth
+    return due
+
+
 def deliver_queue(table, request, units, queue):
     """Add the rows of `units` to queue[(Q_STEP + delay) % depth, Q_BASE + target].
 
@@ -206,7 +214,6 @@ def deliver_queue(table, request, units, queue):
     own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
     after = vector(table[DELAYS], table[ROWS] if table[DELAYS] else 0, np.int64(0))
     depth = queue.shape[0]
-    # Delays are below the depth, so that it is subtracted once at most.
     now = request[Q_STEP] % depth
     # The question whether weights and delays differ is asked once a row, and not at each synapse.
     for i in range(units.size):
@@ -218,16 +225,13 @@ def deliver_queue(table, request, units, queue):
             weights = vector(own[row] + queue.itemsize * a, z - a, weight)
             delays = vector(after[row] + 2 * a, z - a, np.uint16(0))
             for j in range(targets.size):
-                due = now + delays[j]
-                queue[due - depth if due >= depth else due, base + targets[j]] += weights[j]
+                queue[_wrapped(now + delays[j], depth), base + targets[j]] += weights[j]
         elif after.size:
             delays = vector(after[row] + 2 * a, z - a, np.uint16(0))
             for j in range(targets.size):
-                due = now + delays[j]
-                queue[due - depth if due >= depth else due, base + targets[j]] += weight
+                queue[_wrapped(now + delays[j], depth), base + targets[j]] += weight
         else:
-            due = now + table[DELAY]
-            line = queue[due - depth if due >= depth else due]
+            line = queue[_wrapped(now + table[DELAY], depth)]
             if own.size:
                 weights = vector(own[row] + queue.itemsize * a, z - a, weight)
                 for j in range(targets.size):

@@ -36,82 +36,84 @@ from .rest import BUSY, CALM, RESTING, any_bit, copy_bytes
 
 
 @compiled
-def catch_up(unit, first, n, known, compares, flags_at, real, request, places):
-    """Make the steps that a piece of n units from `first` on has waited for.
+def catch_up(unit, piece, compares, real, request, places):
+    """Make the steps that a piece has waited for.
 
     Args:
-        known: uint8 [1], what is known of the piece.
         compares: whether to look which of its groups, or whether all of it, the last of these steps leaves unchanged.
-        flags_at: address of the flags of its groups, see `awake`; 0: there are none.
         real: a number of the type of the state.
     """
+    known = piece.known
     waited = known[0] - CALM
     known[0] = CALM
     # Where the spikes of the population begin in this step, and in the first of those.
     marks_at = request.ends - 8 - waited * places.entries * 8
-    steps = waited
-    listed_at = flags_at
-    if compares:
-        steps = waited - 1
-    done = 0
-    while done < waited:
-        if done == steps:
-            # The last step is one of the whole piece.
-            width = vector(places.x, 1, real).itemsize
-            state_at = unit[STATE] + unit[STATES] * first * width
-            copy_bytes(state_at, places.former, unit[STATES] * n * width)
-            listed_at = np.int64(0)
-            steps = waited
-        marks = marks_at + done * places.entries * 8
-        _make(unit, first, n, known, steps - done, listed_at, marks, real, request, places)
-        done = steps
-    if not compares or known[0] != CALM:
+    if not compares:
+        _make(unit, piece, waited, piece.flags_at, marks_at, real, request, places)
         return
+    if waited > 1:
+        _make(unit, piece, waited - 1, piece.flags_at, marks_at, real, request, places)
+    # The last step is one of the whole piece.
     width = vector(places.x, 1, real).itemsize
-    if not is_changed(unit, unit[STATE] + unit[STATES] * first * width, n, flags_at, width, places):
+    state_at = unit[STATE] + unit[STATES] * piece.first * width
+    copy_bytes(state_at, places.former, unit[STATES] * piece.n * width)
+    marks_at += (waited - 1) * places.entries * 8
+    _make(unit, piece, 1, np.int64(0), marks_at, real, request, places)
+    if known[0] == CALM and not is_changed(unit, state_at, piece.n, piece.flags_at, width, places):
         known[0] = RESTING
 
 
 @compiled
-def _make(unit, first, n, known, steps, flags_at, marks_at, real, request, places):
+def _make(unit, piece, steps, flags_at, marks_at, real, request, places):
     """Make steps as `catch_up` does; neurons that fire make the piece BUSY.
 
     Args:
+        flags_at: address of the flags of the groups that are stepped; 0: the whole piece is.
         marks_at: address of the offset in the log where the spikes of the population begin in the first of the steps.
     """
+    n = piece.n
     width = vector(places.x, 1, real).itemsize
-    state_at = unit[STATE] + unit[STATES] * first * width
+    state_at = unit[STATE] + unit[STATES] * piece.first * width
     stepped_at, stepped, awake = gather_awake(unit, state_at, n, flags_at, False, width, places)
     state = matrix(stepped_at, unit[STATES], stepped, real)
     summed = matrix(places.x, unit[RECEPTORS], stepped, real)
     entries = vector(places.x, unit[RECEPTORS] * stepped, real)
     function = unit[QUIET]
-    if not function or known[0] == BUSY:
+    if not function or piece.known[0] == BUSY:
         function = unit[STEP]
         clear(entries)
     for late in range(steps):
-        call_step(unit, function, first, state, summed, vector(places.spiked, stepped, np.uint8(0)))
-        if not any_bit(places.spiked, stepped):
-            continue
-        # Neurons that fired may be refractory in the steps after.
-        known[0] = BUSY
-        function = unit[STEP]
-        clear(entries)
-        if awake:
-            spread(n, awake, places)
-        if unit[HEARD]:
-            spiked = vector(places.spiked, n, np.uint8(0))
-            heard = vector(unit[HEARD] + first, n, np.uint8(0))
-            for i in range(n):
-                spiked[i] &= heard[i]
-        clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
-        fired = collect(places.spiked, n, first, places.words, 0)
-        at = marks_at + late * places.entries * 8
-        units = vector(places.words, fired, np.int32(0))
-        _insert(units, first, at, (request.last - at) // 8 + 1, request.log_at, request.used)
-        request.used += fired
+        call_step(unit, function, piece.first, state, summed, vector(places.spiked, stepped, np.uint8(0)))
+        if any_bit(places.spiked, stepped):
+            # Neurons that fired may be refractory in the steps after.
+            piece.known[0] = BUSY
+            function = unit[STEP]
+            clear(entries)
+            if awake:
+                spread(n, awake, places)
+            _log_fired(unit, piece, marks_at + late * places.entries * 8, request, places)
     if awake:
         put_back(unit, state_at, n, awake, False, width, places)
+
+
+@compiled
+def _log_fired(unit, piece, marks_at, request, places):
+    """Insert the neurons of a piece that fired in a step into the log; silenced ones are left out.
+
+    Args:
+        marks_at: address of the offset where the spikes of the population begin in this step.
+    """
+    n = piece.n
+    if unit[HEARD]:
+        spiked = vector(places.spiked, n, np.uint8(0))
+        heard = vector(unit[HEARD] + piece.first, n, np.uint8(0))
+        for i in range(n):
+            spiked[i] &= heard[i]
+    clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
+    fired = collect(places.spiked, n, piece.first, places.words, 0)
+    units = vector(places.words, fired, np.int32(0))
+    _insert(units, piece.first, marks_at, (request.last - marks_at) // 8 + 1, request.log_at, request.used)
+    request.used += fired
 
 
 @compiled

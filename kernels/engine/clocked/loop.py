@@ -134,16 +134,17 @@ def _advance(task, offsets, room_of_task, room_of_stepping, room_of_places, row_
         while e < task.entries:
             p = members[b, e]
             at = stepping.at + e
-            count = 1
             if p < 0:
+                # An entry without a population has no spikes.
                 offsets[b, at + 1] = stepping.used
-            else:
-                count = max(units[p, MEMBERS], 1)
-                stepping.population = p
-                stepping.last = task.offsets + (b * task.columns + at) * 8
-                stepping.ends = stepping.last + 8
-                stepping.count = count
-                call(units[p, ADVANCE], units[p], room_of_stepping, input_weights, room_of_places)
-                if task.target_learner:
-                    call(task.target_learner, room_of_task, room_of_stepping, row_weights, room_of_places)
-            e += count
+                e += 1
+                continue
+            stepping.population = p
+            stepping.last = task.offsets + (b * task.columns + at) * 8
+            stepping.ends = stepping.last + 8
+            # A bundle of small populations is stepped as one, and has an entry for each.
+            stepping.count = max(units[p, MEMBERS], 1)
+            call(units[p, ADVANCE], units[p], room_of_stepping, input_weights, room_of_places)
+            if task.target_learner:
+                call(task.target_learner, room_of_task, room_of_stepping, row_weights, room_of_places)
+            e += stepping.count

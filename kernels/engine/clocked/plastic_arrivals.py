@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
-from numba import uint64
+from numba import njit, uint64
+from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
@@ -52,80 +55,128 @@ from .short_term import SITES, USED, binomial, refilled, release
 from .waiting import catch_up
 
 
+class Rows(NamedTuple):
+    """The synapses of one delay onto the targets of a thread, and the states of their sources."""
+
+    targets: NDArray[np.uint32]
+    """[synapses]."""
+    weights: NDArray[Any]
+    """[synapses]."""
+    cuts: NDArray[np.int64]
+    """[sources, CUT_COLUMNS], the synapses of source i onto the targets of this thread lie from cuts[i, first] to
+    cuts[i, last], and those onto block b from cuts[i, b - CUT_BLOCK] to the next."""
+    first: int
+    last: int
+    short: NDArray[np.float64]
+    """[4], parameters of short-term plasticity; empty without."""
+    resources: NDArray[np.float64]
+    """[sources, 3], its state."""
+    ordinals: NDArray[np.uint32]
+    """[sources], spikes of a source in this step so far, where synapses transmit by chance; else empty."""
+    line: NDArray[Any]
+    """[slots], the sums of the receptor."""
+
+
 def on_pre(entry, context, log, log_offsets, sums):
     """Process the rewards and spikes that reach the targets of this thread in this step; add to sums, real [receptors,
     slots].
     """
-    thread = context[THREAD]
-    step = context[STEP]
     real = sums.dtype.type(0)
     begin_step(entry, context, log_offsets, real)
-    fired = step - entry[DELAY]
-    if fired < context[LOG_START]:
+    if context[STEP] - entry[DELAY] < context[LOG_START]:
         return
-    sources = entry[SOURCES]
-    targets = vector(entry[UNITS], entry[SYNAPSES], np.uint32(0))
-    weights = vector(entry[WEIGHTS], entry[SYNAPSES], real)
-    learning = learning_of(entry, thread)
-    waiting = waiting_of(entry, thread)
-    short = vector(entry[SHORT], 4 if entry[SHORT] else 0, 0.0)
-    resources = matrix(entry[RESOURCES] + thread * sources * 24, sources if short.size else 0, 3, 0.0)
-    by_chance = entry[RELEASED] != 0 or entry[FULL] != 0
-    ordinals = vector(entry[ORDINALS] + thread * sources * 4, sources if by_chance else 0, np.uint32(0))
-    # The synapses of source i onto the targets of this thread lie from cuts[i, first_cut] to cuts[i, last_cut].
-    cuts = matrix(entry[CUTS], sources, entry[CUT_COLUMNS], np.int64(0))
-    first_cut = context[FIRST] - entry[CUT_BLOCK]
-    last_cut = context[LAST] - entry[CUT_BLOCK]
-    # Columns of cuts from those of a delay to those of the next, whose traces begin at this address.
-    later = entry[NEXT_DELAY]
-    later_traces = member(entry, 1)[PRE] + thread * sources * TRACE_COLUMNS * 8 if later else 0
-    line = sums[entry[RECEPTOR]]
+    rows = _rows_of(entry, context, sums)
+    learning = learning_of(entry, context[THREAD])
+    waiting = waiting_of(entry, context[THREAD])
     at = place_in_log(entry, context)
     for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
-        for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
-            i = log[home, f]
-            filled = 0.0
-            gain = 1.0
-            if short.size:
-                filled = refilled(short, resources, i, fired)
-                gain = release(short, resources, i, fired)
+        end = log_offsets[home, at + 1]
+        for f in range(log_offsets[home, at], end):
             # The row of the next spike is fetched while this one is read.
-            following = i
-            if f + 1 < log_offsets[home, at + 1]:
-                following = log[home, f + 1]
-            next_begin = cuts[following, first_cut]
-            if later:
-                # The part of the next delay is read soon, often in the next step.
-                _fetch(targets, weights, cuts[i, first_cut + later], cuts[i, last_cut + later])
-                prefetch(later_traces + i * TRACE_COLUMNS * 8)
-            if entry[WAITS]:
-                catch_up(learning, waiting, i, cuts[i, first_cut], cuts[i, last_cut], next_begin, targets, weights)
-            else:
-                _fetch(targets, weights, next_begin, cuts[following, last_cut])
-            for c in range(first_cut, last_cut):
-                begin = cuts[i, c]
-                end = cuts[i, c + 1]
-                if begin == end:
-                    continue
-                # The slot of a unit of this block is its number and a shift.
-                block = c + entry[CUT_BLOCK]
-                row = line[block * (context[BLOCK_SLOTS] - context[PART]) + context[OFFSET] :]
-                if entry[RULE]:
-                    on_arrival(learning, step, i, begin, end, targets, weights, gain, row)
-                elif entry[RELEASED]:
-                    index = first_index(entry, i, ordinals[i])
-                    _transmit(entry, index, draw_of(context), begin, end, gain, row)
-                elif entry[FULL]:
-                    index = first_index(entry, i, ordinals[i])
-                    _release_quanta(entry, index, draw_of(context), begin, end, filled, resources[i, USED], row)
-                else:
-                    for s in range(begin, end):
-                        row[targets[s]] += weights[s] * line.dtype.type(gain)
-            if entry[RULE]:
-                after_arrival(learning, step, i)
-            elif by_chance:
-                ordinals[i] += np.uint32(1)
-    _clear_ordinals(entry, at, log, log_offsets, ordinals)
+            following = log[home, min(f + 1, end - 1)]
+            _arrive(entry, context, rows, learning, waiting, log[home, f], following)
+    _clear_ordinals(entry, at, log, log_offsets, rows.ordinals)
+
+
+@njit(inline="always")
+def _rows_of(entry, context, sums):
+    """Return the `Rows` of a delay."""
+    real = sums.dtype.type(0)
+    thread = context[THREAD]
+    sources = entry[SOURCES]
+    has_short = entry[SHORT] != 0
+    by_chance = entry[RELEASED] != 0 or entry[FULL] != 0
+    return Rows(
+        vector(entry[UNITS], entry[SYNAPSES], np.uint32(0)),
+        vector(entry[WEIGHTS], entry[SYNAPSES], real),
+        matrix(entry[CUTS], sources, entry[CUT_COLUMNS], np.int64(0)),
+        context[FIRST] - entry[CUT_BLOCK],
+        context[LAST] - entry[CUT_BLOCK],
+        vector(entry[SHORT], 4 if has_short else 0, 0.0),
+        matrix(entry[RESOURCES] + thread * sources * 24, sources if has_short else 0, 3, 0.0),
+        vector(entry[ORDINALS] + thread * sources * 4, sources if by_chance else 0, np.uint32(0)),
+        sums[entry[RECEPTOR]],
+    )
+
+
+# Inlined, with the loops over synapses: a call for each row and delay took as long as its ten synapses.
+@njit(inline="always")
+def _arrive(entry, context, rows, learning, waiting, i, following):
+    """Deliver a spike of source i, and change its synapses; the row of source `following` is fetched meanwhile."""
+    cuts = rows.cuts
+    filled = 0.0
+    gain = 1.0
+    if rows.short.size:
+        fired = context[STEP] - entry[DELAY]
+        filled = refilled(rows.short, rows.resources, i, fired)
+        gain = release(rows.short, rows.resources, i, fired)
+    # Columns of cuts from those of a delay to those of the next.
+    later = entry[NEXT_DELAY]
+    if later:
+        # The part of the next delay is read soon, often in the next step.
+        _fetch(rows.targets, rows.weights, cuts[i, rows.first + later], cuts[i, rows.last + later])
+        traces = member(entry, 1)[PRE] + context[THREAD] * entry[SOURCES] * TRACE_COLUMNS * 8
+        prefetch(traces + i * TRACE_COLUMNS * 8)
+    begin = cuts[i, rows.first]
+    end = cuts[i, rows.last]
+    next_begin = cuts[following, rows.first]
+    if entry[WAITS]:
+        catch_up(learning, waiting, i, begin, end, next_begin, rows.targets, rows.weights)
+    else:
+        _fetch(rows.targets, rows.weights, next_begin, cuts[following, rows.last])
+    for c in range(rows.first, rows.last):
+        if cuts[i, c] != cuts[i, c + 1]:
+            # The slot of a unit of this block is its number and a shift.
+            block = c + entry[CUT_BLOCK]
+            row = rows.line[block * (context[BLOCK_SLOTS] - context[PART]) + context[OFFSET] :]
+            _deliver(entry, context, rows, learning, i, c, gain, filled, row)
+    if entry[RULE]:
+        after_arrival(learning, context[STEP], i)
+    elif rows.ordinals.size:
+        rows.ordinals[i] += np.uint32(1)
+
+
+@njit(inline="always")
+def _deliver(entry, context, rows, learning, i, c, gain, filled, row):
+    """Deliver a spike of source i to its synapses onto one block, those of column c of the cuts.
+
+    Args:
+        gain, filled: of short-term plasticity, what `release` and `refilled` return.
+        row: the sums of the block, from the slot that unit 0 would have.
+    """
+    begin = rows.cuts[i, c]
+    end = rows.cuts[i, c + 1]
+    if entry[RULE]:
+        on_arrival(learning, context[STEP], i, begin, end, rows.targets, rows.weights, gain, row)
+    elif entry[RELEASED]:
+        index = first_index(entry, i, rows.ordinals[i])
+        _transmit(entry, index, draw_of(context), begin, end, gain, row)
+    elif entry[FULL]:
+        index = first_index(entry, i, rows.ordinals[i])
+        _release_quanta(entry, index, draw_of(context), begin, end, filled, rows.resources[i, USED], row)
+    else:
+        for s in range(begin, end):
+            row[rows.targets[s]] += rows.weights[s] * row.dtype.type(gain)
 
 
 @compiled

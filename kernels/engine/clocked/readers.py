@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import from_dtype, types
+from numba import from_dtype, njit, types
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import add_where, prefetch
@@ -127,6 +127,21 @@ def read_sums(table, request, rows, sums):
                     line[targets[j]] += weights[j]
 
 
+@njit(inline="always")
+def _ask_joint(table, starts, rows, i, last, width):
+    """Ask for rows of JOINT as `_ask`, but further ahead: these rows are short, of populations that are small."""
+    if i + 16 < last:
+        prefetch(table[STARTS] + 8 * rows[i + 16])
+    if i + 6 < last:
+        a = starts[rows[i + 6]]
+        z = starts[rows[i + 6] + 1]
+        for j in range(4 * a, 4 * z, 64):
+            prefetch(table[TARGETS] + j)
+        if table[WEIGHTS]:
+            for j in range(width * a, width * z, 64):
+                prefetch(table[WEIGHTS] + j)
+
+
 def read_joint(table, request, rows, sums):
     """Add the weights of rows of JOINT to sums[target]."""
     request[SUMMED] = 1
@@ -141,17 +156,7 @@ def read_joint(table, request, rows, sums):
     width = sums.itemsize
     last = request[LAST]
     for i in range(request[FIRST], last):
-        # As in `_ask`, but further ahead: these rows are short, of populations that are small.
-        if i + 16 < last:
-            prefetch(table[STARTS] + 8 * rows[i + 16])
-        if i + 6 < last:
-            a = starts[rows[i + 6]]
-            z = starts[rows[i + 6] + 1]
-            for j in range(4 * a, 4 * z, 64):
-                prefetch(table[TARGETS] + j)
-            if own.size:
-                for j in range(width * a, width * z, 64):
-                    prefetch(table[WEIGHTS] + j)
+        _ask_joint(table, starts, rows, i, last, width)
         row = rows[i]
         a = starts[row]
         z = starts[row + 1]

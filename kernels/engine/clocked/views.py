@@ -5,12 +5,30 @@ Blocks, slots and pages are as in `deliver`; the columns of the tables are named
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 # Units stepped at a time. States, inputs, counts and flags of a current-based neuron take 43 kB, within a first cache
 # of 48 kB; of 2,048 units they take 55 kB, and a step of CUBA 2.3 us in place of 2.0. States are [states, n], one piece
 # after another, so that a model sees whole arrays.
 PIECE = 1600
+
+
+class Piece(NamedTuple):
+    """A piece of a population of which it is known whether it rests, within compiled functions."""
+
+    first: int
+    """Its first unit."""
+    n: int
+    """Its units."""
+    slot: int
+    """The slot of its first unit."""
+    known: NDArray[np.uint8]
+    """[1], what is known of it, see `rest`."""
+    flags_at: int
+    """Address of the flags of its groups, see `awake`; 0: there are none."""
 
 
 # What a thread runs: its part of the network, the steps, and where everything lies. Addresses are those of arrays.

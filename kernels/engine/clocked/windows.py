@@ -40,9 +40,9 @@ def cut(steps, inputs, feeds, early, first, length, scratch, units, counts, boun
             c = cursors[f]
             while c < feeds[f + 1] and steps[c] - early[f] < end:
                 i = inputs[c]
-                if scratch[i] == 0:
-                    units[n] = i
-                    n += 1
+                # An input that is listed already is written over by the next.
+                units[n] = i
+                n += scratch[i] == 0
                 scratch[i] += 1
                 c += 1
             cursors[f] = c
