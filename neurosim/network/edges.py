@@ -53,9 +53,10 @@ class Edges(Shown):
         for name in ("pre", "post"):
             values = getattr(self, name)
             require(len(values) == len(self.pre), f"Edges.{name}", f"must hold {len(self.pre)} units", len(values))
-            highest = int(values.max(initial=0))
-            fits = len(values) == 0 or (values.min() >= 0 and highest < len(self.ids))
-            require(fits, f"Edges.{name}", f"must be units from 0 to {len(self.ids) - 1}", highest)
+            rule = f"must be units from 0 to {len(self.ids) - 1}"
+            for extreme in (values.min(initial=0), values.max(initial=0)):
+                fits = len(values) == 0 or 0 <= extreme < len(self.ids)
+                require(bool(fits), f"Edges.{name}", rule, int(extreme))
         for name in ("weight", "delay"):
             values = getattr(self, name)
             fits = is_number(values) or np.shape(values) == (len(self.pre),)
@@ -203,8 +204,8 @@ def read_edges(
     # Before the scales, which would raise an error of numpy that names no column.
     for name in numbers.values():
         column = table[name]
-        is_number = column.dtype.kind in "iufb"
-        require(is_number, f"{path}: column {name}", "must be numbers", ", ".join(map(str, column[:3])))
+        are_numbers = column.dtype.kind in "iufb"
+        require(are_numbers, f"{path}: column {name}", "must be numbers", ", ".join(map(str, column[:3])))
     weights = table[weight] * weight_scale if isinstance(weight, str) else weight
     delays = table[delay] * delay_scale if isinstance(delay, str) else delay
     return Edges.between(table[pre], table[post], weights, delays, ids=ids, columns=columns)

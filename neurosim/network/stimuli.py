@@ -181,8 +181,9 @@ class SineCurrent(Current):
             value = getattr(self, name)
             require(is_number(value) and math.isfinite(value), f"{self}.{name}", "must be a finite number", value)
         require(self.frequency >= 0, f"{self}.frequency", "must be >= 0 Hz", self.frequency)
+        require(self.start >= 0, f"{self}.start", "must be >= 0 s", self.start)
         later = self.stop is None or self.stop >= self.start
-        require(self.start >= 0 and later, f"{self}.stop", f"must be >= its start at {self.start:g} s", self.stop)
+        require(later, f"{self}.stop", f"must be >= its start at {self.start:g} s", self.stop)
 
 
 @final

@@ -176,6 +176,7 @@ def test_they_go_through_toml() -> None:
         (lambda: StepCurrent("cells", [0.1, 0.1], [1, 2]), r"StepCurrent\['current->cells'\].times: must ascend"),
         (lambda: StepCurrent("cells", [0.1], [1, 2]), r"amplitudes: must be \[1\] or \[1, units\] \(got \(2,\)\)"),
         (lambda: SineCurrent("cells", 1.0, -5.0), r"SineCurrent\[.*\].frequency: must be >= 0 Hz \(got -5.0\)"),
+        (lambda: SineCurrent("cells", 1.0, 5.0, start=-0.1), r"SineCurrent\[.*\].start: must be >= 0 s \(got -0.1\)"),
         (lambda: NoiseCurrent("cells", 0.0, -1.0, 0.01), r"sd: must be >= 0 A \(got -1.0\)"),
         (lambda: NoiseCurrent("cells", 0.0, 1.0, 0.0), r"tau: must be > 0 s \(got 0.0\)"),
         (lambda: SineCurrent("cells", "1", 5.0), r"SineCurrent\[.*\].amplitude: must be a finite number \(got 1\)"),

@@ -193,6 +193,7 @@ ONE = np.array([1, 2])
         (lambda: Edges.between(ONE, ONE + 0.5), "Edges.post: must be a vector of integers or texts"),
         (lambda: Edges.between(ONE, ONE * 7.2e17), "does not hold all digits of ids beyond 2^53); write the column as"),
         (lambda: Edges.between(ONE, ONE[:1]), "Edges.post: must hold 2 units (got 1)"),
+        (lambda: Edges(ONE, np.array([-1, 0]), ONE - 1), "Edges.pre: must be units from 0 to 1 (got -1)"),
         (lambda: Edges.between(ONE, ONE, np.ones(3)), "Edges.weight: must be a number or hold 2"),
         (lambda: Edges.between(ONE, ONE, np.array(["a", "b"])), "Edges.weight: must be numbers"),
         (lambda: chain().units(["cell 9"]), "Edges.units: must be the id of a neuron, or COLUMN=VALUE (got 'cell 9')"),
