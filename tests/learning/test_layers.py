@@ -143,7 +143,7 @@ def test_weights_go_to_snntorch_and_back(recurrent: bool) -> None:
 def test_what_snntorch_does_otherwise_is_refused() -> None:
     snn = pytest.importorskip("snntorch")
     for module, words in (
-        (snn.Synaptic(0.9, 0.8), "from_snntorch: must be a Leaky or RLeaky (got Synaptic)"),
+        (snn.Synaptic(0.9, 0.8), "from_snntorch: must be a Leaky or RLeaky; whole networks come as graphs: "),
         (snn.Leaky(0.9, reset_mechanism="none"), "Leaky.reset_mechanism: must be one of subtract, zero (got none)"),
         (snn.Leaky(0.9, reset_delay=False), "Leaky.reset_delay: must be True (got False)"),
         (snn.Leaky(1.5), "Leaky.beta: must be > 0 and < 1 (got 1.5)"),

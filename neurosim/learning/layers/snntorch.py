@@ -45,7 +45,8 @@ def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: st
     theirs = cast(Any, module)
     recurrent = isinstance(module, snn.RLeaky)
     kind = type(module).__name__
-    require(recurrent or isinstance(module, snn.Leaky), "from_snntorch", "must be a Leaky or RLeaky", kind)
+    rule = "must be a Leaky or RLeaky; whole networks come as graphs: export_to_nir of snnTorch, then network.from_nir"
+    require(recurrent or isinstance(module, snn.Leaky), "from_snntorch", rule, kind)
     beta = theirs.beta.detach().double()
     threshold = theirs.threshold.detach().double()
     _check_settings(theirs, beta, recurrent)
