@@ -57,7 +57,7 @@ def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> 
         OUTSIDE: (
             f"an event inside shape {tuple(shape)}",
             "one outside",
-            "for another sensor give its shape= (of a folder data.options.shape)",
+            "for another sensor give its shape=, such as (2, 180, 240) (of a folder data.options.shape=[2,180,240])",
         ),
         BACKWARDS: ("times in ascending order", "an earlier one", "fetch the recording again"),
     }[fault]

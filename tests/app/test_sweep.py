@@ -145,9 +145,11 @@ def test_commas_in_brackets_and_quotes_separate_nothing() -> None:
         (("digits", "--kind", "convert"), "the model of convert is no setting"),
         (("digits", "--kind", "sweep"), "--kind: must be of one model"),
         (("digits", "--kind", "trian"), "did you mean 'train'?"),
+        (("load.csv", "--kind", "anomaly"), "sweep: must be a TOML file, a dataset, or the folder of a run, such as"),
         ((), "CONFIG: is missing"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(here: Path, words: tuple[str, ...], message: str) -> None:
+    (here / "load.csv").write_text("time,load\n1,2\n")
     assert message in refused(*words)
     assert not (here / "runs").exists()

@@ -66,6 +66,13 @@ def test_mvsec(sides: tuple[str, ...], tmp_path: Path) -> None:
     assert spikes.report.format == "camera-hdf5" and spikes.report.polarity_1 == "brighter"
 
 
+def test_m3ed_and_the_sensor_in_one_attribute(tmp_path: Path) -> None:
+    check(dsec(tmp_path / "a.h5", place="prophesee/left"))
+    with h5py.File(dsec(tmp_path / "b.h5"), "a") as root:
+        root.attrs["sensor_resolution"] = [700, 900]
+    check(tmp_path / "b.h5", (2, 700, 900))
+
+
 def test_prophesee(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.hdf5", "w") as root:
         root.create_dataset("CD/events", data=records(), chunks=(1000,), compression="gzip")

@@ -419,6 +419,21 @@ def test_a_unit_of_arrays_that_makes_a_camera_too_short_is_doubted(tmp_path: Pat
         assert not [line for line in opened(tmp_path / name, tick=1e-3).doubts if "unit of time" in line]
 
 
+@pytest.mark.parametrize(("unit", "doubted"), [(1e3, True), (1.0, False), (1e-3, True)])
+def test_a_unit_of_channels_that_makes_them_too_slow_or_too_short_is_doubted(
+    tmp_path: Path, unit: float, doubted: bool
+) -> None:
+    """Milliseconds with fractions are taken for seconds."""
+    rng = np.random.default_rng(0)
+    for k in range(4):
+        path = tmp_path / "ab"[k % 2] / f"{k}.npz"
+        path.parent.mkdir(exist_ok=True)
+        np.savez(path, times=np.sort(rng.uniform(0.0, unit, 400)), units=rng.integers(0, 40, 400))
+    found = [line for line in opened(tmp_path).doubts if "spikes/s a channel" in line]
+    assert len(found) == doubted
+    assert not [line for line in opened(tmp_path, tick=1 / unit).doubts if "spikes/s a channel" in line]
+
+
 def _moves(rng: np.random.Generator) -> Iterable[tuple[float, int, int]]:
     """Yield times within .4 s and places of 400 events of a camera of 30 x 20 pixels."""
     times = np.sort(rng.uniform(0.0, 0.4, 400))

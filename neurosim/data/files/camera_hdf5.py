@@ -19,10 +19,15 @@ from .table_events import MICROSECOND, TableSource, check_tick, spikes_of
 from .tables import EventTable, FoundColumns, array_key, find_columns
 
 # Groups and datasets that hold events, the first that is there; "" is the root.
-PLACES = ("CD/events", "events", "davis/left/events", "davis/right/events", "")
+PLACES = (
+    *("CD/events", "events", "davis/left/events", "davis/right/events"),
+    *("prophesee/left", "prophesee/right", ""),
+)
 # Sorted times and places compress well.
 MAX_RATIO = 256
 _COUNTS = ("height", "width")
+# Rows and columns in one attribute, as tools of reconstruction write them.
+_RESOLUTION = "sensor_resolution"
 
 
 def read_camera_hdf5(
@@ -33,15 +38,15 @@ def read_camera_hdf5(
 ) -> Spikes:
     """Return the events of an HDF5 file: records or columns at CD/events, in events, or at the root.
 
-    Of a file of MVSEC, davis/left/events, or those of its right camera where it has no left one.
+    Of a file of MVSEC davis/left/events, of M3ED prophesee/left, or those of its right camera where it has no left one.
 
     Times count from the file's own zero; `Spikes.report.start` is the `t_offset` beside them, as in DSEC. Data that are
     compressed by zstd, also inside blosc, or blosc2 need the extra `hdf5`, by Prophesee's ECF its plugin.
 
     Args:
         path: of the file.
-        shape: of the sensor; None: from the attribute `geometry`, or `height` and `width`, or else the smallest that
-            holds all events.
+        shape: of the sensor; None: from the attribute `geometry`, `height` and `width`, or `sensor_resolution`, or else
+            the smallest that holds all events.
         tick, columns: as for `read_npy`.
 
     Raises:
@@ -49,7 +54,8 @@ def read_camera_hdf5(
         NeurosimFormatError: not HDF5, no events, and as `read_npy`.
 
     Source: docs.prophesee.ai, HDF5 event file format; Gehrig et al. 2021, "DSEC: a stereo event camera dataset for
-    driving scenarios"; Zhu et al. 2018, "The Multivehicle Stereo Event Camera Dataset".
+    driving scenarios"; Zhu et al. 2018, "The Multivehicle Stereo Event Camera Dataset"; Chaney et al. 2023, "M3ED:
+    Multi-Robot, Multi-Sensor, Multi-Environment Event Dataset".
     """
     with open_hdf5(path, MAX_RATIO) as file:
         place = _place(file)
@@ -107,7 +113,7 @@ def is_camera_file(path: str | os.PathLike[str]) -> bool:
     except (NeurosimError, OSError, ValueError):
         # The reader says what is wrong.
         return False
-    has_events = bool(names & {"CD", "events", "davis"}) or {"t", "x"} <= _keys(names)
+    has_events = bool(names & {"CD", "events", "davis", "prophesee"}) or {"t", "x"} <= _keys(names)
     # "spikes" at the root: a file of SONATA.
     return has_events and "spikes" not in names
 
@@ -118,7 +124,7 @@ def _place(file: HDF5File) -> str:
 
 
 def _table(path: object, place: str, found: FoundColumns, start: float, first_row: int = 0) -> EventTable:
-    # Prophesee, DSEC and MVSEC document polarity 1 as a rise of light; other tables say nothing.
+    # Prophesee, DSEC, MVSEC and M3ED document polarity 1 as a rise of light; other tables say nothing.
     polarity_1 = "brighter" if place else NOT_STATED
     return EventTable(
         path=path,
@@ -160,12 +166,14 @@ def _has(file: HDF5File, name: str) -> bool:
 
 def _sensor(file: HDF5File) -> tuple[int, int, int] | None:
     """Return the shape of the sensor by the attributes of the root; None without them."""
-    attributes = file.attributes("", "geometry", *_COUNTS)
+    attributes = file.attributes("", "geometry", *_COUNTS, _RESOLUTION)
     geometry = text_of(attributes.get("geometry", np.array("")))
     match = re.fullmatch(r"\s*(\d{1,5})\s*x\s*(\d{1,5})\s*", geometry, re.I)
     if match:
         return 2, int(match[2]), int(match[1])
     sizes = [attributes[name] for name in _COUNTS if name in attributes]
+    if not sizes:
+        sizes = list(np.atleast_1d(attributes.get(_RESOLUTION, np.empty(0))))
     counts = [size.item() for size in sizes if size.size == 1 and size.dtype.kind in "iu" and size.item() > 0]
     if len(counts) != 2:
         return None

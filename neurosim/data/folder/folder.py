@@ -34,6 +34,9 @@ MAX_BAD = 20
 CAMERA_SIDE = 16
 SLOWEST = 100.0
 SHORTEST = 2e-3
+# s and spikes/s of a unit with events, beyond and below which a guessed unit of time of channels is doubted.
+LONGEST = 60.0
+RAREST = 0.2
 # Number of images by which their preparation is guessed.
 SAMPLE = 200
 # Formats of arrays, which have no unit of time.
@@ -326,17 +329,34 @@ def _has_guessed_unit(report: ReadReport) -> bool:
 
 
 def _doubt_of_times(read: Sequence[Spikes], shape: Shape) -> str:
-    """Return a line where a guessed unit of time makes recordings of a camera too slow or too short; "" elsewhere."""
+    """Return a line where a guessed unit of time makes recordings too slow or too short; "" elsewhere."""
     own = [each for each in read if each.report is not None and _has_guessed_unit(each.report)]
-    if len(shape) != 3 or min(shape[1:]) < CAMERA_SIDE or not own:
+    if not own:
         return ""
     duration = float(np.median([each.duration for each in own]))
+    if len(shape) == 1:
+        return _doubt_of_channels(own, duration)
+    if min(shape[1:]) < CAMERA_SIDE:
+        return ""
     rate = float(np.median([len(each) / max(each.duration, 1e-9) for each in own]))
     if rate >= SLOWEST and duration >= SHORTEST:
         return ""
     return (
         f"in the guessed unit of time recordings last {duration:.3g} s with {rate:.3g} events/s (medians), which is "
         "unusual for a camera; where the unit is another, give data.options.tick, such as 1e-3 for milliseconds"
+    )
+
+
+def _doubt_of_channels(read: Sequence[Spikes], duration: float) -> str:
+    """Return a line where a guessed unit of time makes spikes of channels too rare or recordings too short."""
+    active = [max(len(np.unique(each.units)), 1) for each in read]
+    rates = [len(each) / max(each.duration, 1e-9) / n for each, n in zip(read, active, strict=True)]
+    rate = float(np.median(rates))
+    if (duration <= LONGEST or rate >= RAREST) and duration >= SHORTEST:
+        return ""
+    return (
+        f"in the guessed unit of time recordings last {duration:.3g} s with {rate:.3g} spikes/s a channel (medians); "
+        "where the unit is another, give data.options.tick, such as 1e-3 for milliseconds"
     )
 
 

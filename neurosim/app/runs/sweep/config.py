@@ -22,6 +22,8 @@ MAX_CELLS = 100_000
 NOT_SWEPT = ("sweep", "comparison")
 # Kinds with a model that is no setting: only the folder of a run names it.
 WITH_A_MODEL = ("convert", "linearise")
+# Suffixes of tables and arrays, which a run of them has among its settings.
+DATA = (".csv", ".tsv", ".npz", ".npy", ".parquet", ".feather", ".h5")
 OPENING = "[{("
 CLOSING = "]})"
 
@@ -101,6 +103,8 @@ def new_sweep(
     if (path / MANIFEST).is_file():
         return _of_run(path, kind, shared)
     if path.is_file():
+        rule = "must be a TOML file, a dataset, or the folder of a run, such as one of this file"
+        require(path.suffix.lower() not in DATA, "sweep", f"{rule}: its settings are varied", target)
         name = kind or _kind_of_file(path)
         return SweepConfig(kind=_checked(name, target), file=str(path.resolve()), **shared)
     if kind is None:
