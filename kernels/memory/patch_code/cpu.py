@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from ...tools.compiled import compiled
 
@@ -22,12 +23,7 @@ def encode(items, places, rows, stored, winners, threshold, counts, operations):
         item = items[i]
         selected = 0
         for p in range(first.size):
-            active = 0
-            for e in range(size):
-                if item[first[p] + offsets[e]] != 0:
-                    element[active] = e
-                    value[active] = item[first[p] + offsets[e]]
-                    active += 1
+            active = _list_square(item, first[p], offsets, element, value)
             # A place without spikes has no winner.
             if active == 0:
                 continue
@@ -39,6 +35,18 @@ def encode(items, places, rows, stored, winners, threshold, counts, operations):
             for k in range(won):
                 counts[i, unit[k], regions[p]] += 1
         operations[i] = selected
+
+
+@njit(inline="always")
+def _list_square(item, first, offsets, element, value):
+    """Fill element and value with the inputs of a square that are not 0; return their number."""
+    active = 0
+    for e in range(offsets.size):
+        if item[first + offsets[e]] != 0:
+            element[active] = e
+            value[active] = item[first + offsets[e]]
+            active += 1
+    return active
 
 
 @compiled
