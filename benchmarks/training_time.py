@@ -5,8 +5,8 @@
 Each library runs in a process of its own, in turn, after a run of one epoch that does not count; what exactly is in
 `benchmarks/peers/run_training.py`. CPU seconds are medians over the rounds, the ratio is the median over pairs of
 processes that followed one another, with the smallest and the largest. `--repeat 10 --epochs 5` learns from 8,000
-recordings an epoch, ten copies of each: a library's start is then a small part, as it is of the 60,000 recordings of
-N-MNIST. SpikingJelly needs `make peers`.
+recordings an epoch, ten copies of each: a library's start is then a small part. `--repeat 75 --epochs 2` has the 60,000
+recordings of N-MNIST, and takes 5 GB of memory. SpikingJelly needs `make peers`.
 """
 
 from __future__ import annotations
