@@ -151,7 +151,7 @@ def test_missing_extra_and_misshapen_tensors_are_named(gla: Path) -> None:
         read_model(gla)
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "base_model.model."])
 def test_rates_of_positions_and_names_of_wrappers_are_passed_over(gla: Path, prefix: str) -> None:
     tokens = torch.arange(5)[None]
     with torch.no_grad():

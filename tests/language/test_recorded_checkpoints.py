@@ -237,6 +237,17 @@ def test_a_head_beside_a_tied_embedding_is_taken(tmp_path: Path) -> None:
         assert float((model(tokens())[0] - expected).abs().max()) < 1e-5 * float(expected.abs().max())
 
 
+def test_a_model_that_was_saved_with_its_adapters_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_folder("llama", tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight"] = torch.zeros(4, 24)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(NeurosimInputError, match=r"lora_A.default.weight': adapters are not read.*merge_and_unload"):
+        read_model(tmp_path)
+
+
 def test_an_adapter_beside_a_model_is_refused(tmp_path: Path) -> None:
     write_folder("mixtral", tmp_path)
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')

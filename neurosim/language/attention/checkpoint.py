@@ -147,6 +147,7 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
             "checkpoint's own config.json"
         )
     stored = read_headers(folder)
+    _refuse_unmerged(folder, stored)
     where = f"{folder / 'config.json'}"
     # Our own folders need no names changed, and are read with the bits that they were saved with.
     if kind == OWN:
@@ -168,10 +169,21 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
 def _refuse_adapter(folder: Path) -> None:
     """Raise `NeurosimInputError` for a folder with weights that belong on top of a model's, as of LoRA."""
     if (folder / "adapter_config.json").is_file():
-        raise NeurosimInputError(
-            f"{folder}: adapter_config.json: adapters are not read, with their model or alone; merge them: "
-            "merge_and_unload() of peft, then save_pretrained(FOLDER)"
-        )
+        raise _adapter_error(f"{folder}: adapter_config.json")
+
+
+def _refuse_unmerged(folder: Path, stored: Collection[str]) -> None:
+    """Raise `NeurosimInputError` for tensors of a model that was saved with its adapters."""
+    parts = [name for name in stored if ".lora_" in name or ".base_layer." in name]
+    if parts:
+        raise _adapter_error(f"{folder}: '{min(parts)}'")
+
+
+def _adapter_error(what: str) -> NeurosimInputError:
+    return NeurosimInputError(
+        f"{what}: adapters are not read, with their model or alone; merge them: "
+        "merge_and_unload() of peft, then save_pretrained(FOLDER)"
+    )
 
 
 def _with_own_head(
@@ -200,8 +212,8 @@ def _with_own_head(
 
 
 def _unwrapped(name: str, stored: Collection[str]) -> str:
-    """Return the name of a tensor without what torch.compile and parallel training put in front of all names."""
-    for prefix in ("module.", "_orig_mod."):
+    """Return the name of a tensor without what torch.compile, parallel training and peft put in front of all names."""
+    for prefix in ("module.", "_orig_mod.", "base_model.model."):
         if all(each.startswith(prefix) for each in stored):
             return name.removeprefix(prefix)
     return name
