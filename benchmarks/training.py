@@ -168,7 +168,7 @@ def main() -> None:
     if not all(1 <= part <= options.folds for part in options.parts):
         parser.error(f"--parts: must be from 1 to --folds, {options.folds} (got {options.parts})")
     if options.folds:
-        options.set += ["validation.fraction=0", "training.patience=0"]
+        options.set += ["validation.fraction=0"]
     rows = []
     for chosen in options.sets:
         for title, name, train, test in sets(chosen, options.folds, options.parts):

@@ -56,7 +56,7 @@ def test_several_members_are_trained_and_summed() -> None:
     trained = runpy.run_path(str(BENCHMARKS / "training.py"))["trained"]
     whole = catalog.load("digits", "train")
     train, test = whole.select(np.arange(60)), whole.select(np.arange(60, 100))
-    sets = ["training.epochs=1", "validation.fraction=0", "training.patience=0"]
+    sets = ["training.epochs=1", "validation.fraction=0"]
 
     def run(seed: int, members: int) -> dict[str, Any]:
         values = {"data.name": "digits", "seed": seed, "members": members}
