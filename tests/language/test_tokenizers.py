@@ -48,6 +48,14 @@ def test_special_tokens_of_a_text_are_single_ids(folders: dict[str, Path], tmp_p
     ids = list(spaced.encode(b"<s>one</s>two"))
     assert ids == [1, *spaced.encode(b"one"), 2, *spaced.encode(b"two")]
     assert spaced.decode(ids) == b"<s>one</s>two"
+    # Not legacy: only the first text has a space of SentencePiece's before it.
+    (tmp_path / "tokenizer_config.json").write_text('{"legacy": false}')
+    plain = read_tokenizer(tmp_path, 400)
+    first = plain.encode(b"one")
+    assert list(plain.encode(b"one</s> one")) == [*first, 2, *first] == list(spaced.encode(b"one</s>one"))
+    for text in (b"<s>one</s>two", b"one</s> two<s>"):
+        assert plain.decode(plain.encode(text)) == text
+    assert list(plain.encode(b"one</s>one")) != [*first, 2, *first]
 
 
 @pytest.mark.parametrize("kind", ["json", "sentencepiece"])

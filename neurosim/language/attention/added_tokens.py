@@ -72,11 +72,13 @@ class Configuration:
         added: tokens by their written form.
         bos: written form of the token that begins a text.
         add_bos: true if that token begins a prompt; None where no file says.
+        legacy: a text behind a special token begins like one of its own, with SentencePiece's space before it.
     """
 
     added: Mapping[str, AddedToken]
     bos: str | None
     add_bos: bool | None
+    legacy: bool = True
 
 
 def read_configuration(folder: Path) -> Configuration:
@@ -98,7 +100,7 @@ def read_configuration(folder: Path) -> Configuration:
         name = str(config.get("tokenizer_class")).removesuffix("Fast")
         # None leaves it to the template in tokenizer.json, as transformers 5 does, which writes its backend.
         add_bos = True if name in BOS_CLASSES and "backend" not in config else None
-    return Configuration(added, bos, add_bos)
+    return Configuration(added, bos, add_bos, legacy=config.get("legacy") is not False)
 
 
 def read_object(path: Path) -> dict[str, Any]:

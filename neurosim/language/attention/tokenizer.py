@@ -191,6 +191,7 @@ class SentencePieceTokenizer(Tokenizer):
         config = read_configuration(path.parent)
         added = {text: AddedToken(text, token) for text, token in controls.items() if text}
         self.added = AddedTokens([*{**added, **config.added}.values()])
+        self.legacy = config.legacy
         if config.add_bos:
             named = {each.text: each.token for each in config.added.values()}
             token = {**controls, **named}.get(config.bos or "", self.library.bos_id())
@@ -198,34 +199,75 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, text: bytes) -> list[int]:
         """Return the ids of a text; the parts between special tokens are tokenised as separate texts."""
-        return _encode_parts(text, self.added, self.library.EncodeAsIds)
+        return _encode_parts(text, self.added, self.library.EncodeAsIds, self._encode_behind)
+
+    def _encode_behind(self, text: str) -> list[int]:
+        """Return the ids of a text behind a special token."""
+        ids: list[int] = self.library.EncodeAsIds(text)
+        if self.legacy:
+            return ids
+        # SentencePiece puts its space before the whole: a first word takes it, as in transformers, and is cut off.
+        word = self.library.IdToPiece(self.library.unk_id())
+        first = self.library.EncodeAsIds(word)
+        both = self.library.EncodeAsIds(word + text)
+        return both[len(first) :] if both[: len(first)] == first else ids
 
     def decode(self, ids: Sequence[int]) -> bytes:
         size = self.library.GetPieceSize()
         # A model may have more words than its tokenizer: these have no text.
         known = [token for token in ids if token < size or token in self.added.texts]
-        return _decode_parts(known, self.added.texts, self.library.DecodeIds)
+        return _decode_parts(known, self.added.texts, self.library.DecodeIds, self._decode_behind)
+
+    def _decode_behind(self, ids: list[int]) -> str:
+        """Return the text of ids behind a special token."""
+        if self.legacy:
+            text: str = self.library.DecodeIds(ids)
+        else:
+            # SentencePiece removes a space before the whole: a first word keeps it.
+            first = self.library.EncodeAsIds(self.library.IdToPiece(self.library.unk_id()))
+            text = self.library.DecodeIds([*first, *ids]).removeprefix(self.library.DecodeIds(first))
+        return text
 
 
-def _encode_parts(text: bytes, added: AddedTokens, encode: Callable[[str], list[int]]) -> list[int]:
-    """Return the ids of a text: added tokens by theirs, the text between them by `encode`."""
+def _encode_parts(
+    text: bytes,
+    added: AddedTokens,
+    encode: Callable[[str], list[int]],
+    behind: Callable[[str], list[int]] | None = None,
+) -> list[int]:
+    """Return the ids of a text: added tokens by theirs, the text between them by `encode`.
+
+    Args:
+        behind: function in the place of `encode` behind an added token, where it differs.
+    """
     ids: list[int] = []
     for part in added.split(decode_utf8("text", text)):
         if isinstance(part, int):
             ids.append(part)
+            encode = behind or encode
         else:
             ids += encode(part)
     return ids
 
 
-def _decode_parts(ids: Sequence[int], texts: Mapping[int, str], decode: Callable[[list[int]], str]) -> bytes:
-    """Return the text of ids: special tokens by their written forms, the ids between them by `decode`."""
+def _decode_parts(
+    ids: Sequence[int],
+    texts: Mapping[int, str],
+    decode: Callable[[list[int]], str],
+    behind: Callable[[list[int]], str] | None = None,
+) -> bytes:
+    """Return the text of ids: special tokens by their written forms, the ids between them by `decode`.
+
+    Args:
+        behind: function in the place of `decode` behind a special token, where it differs.
+    """
     text: list[str] = []
     part: list[int] = []
     for token in ids:
         if token in texts:
             text += [decode(part), texts[token]]
             part = []
+            decode = behind or decode
         else:
             part.append(token)
     return "".join([*text, decode(part)]).encode()
