@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,17 +27,16 @@ def load(paths: Sequence[Path]) -> Inputs[Sequence[ContinualResult]]:
 
 
 def compare_runs(run: Run[Sequence[Path], Sequence[ContinualResult]]) -> ContinualResult:
-    """Return the learners of all runs. One keeps its name if it is the only one of that name, and is else named with
-    its run."""
+    """Return the learners of all runs; learners of one name are told apart by the folders of their runs."""
     first = run.inputs[0]
-    names = [row.name for result in run.inputs for row in result.rows]
-    rows = tuple(
-        replace(row, name=row.name if names.count(row.name) == 1 else f"{row.name} ({path.name})")
-        for path, result in zip(run.config, run.inputs, strict=True)
-        for row in result.rows
-    )
+    uses = Counter(row.name for result in run.inputs for row in result.rows)
+    rows = []
+    for path, result in zip(run.config, run.inputs, strict=True):
+        for row in result.rows:
+            is_alone = uses[row.name] == 1
+            rows.append(row if is_alone else replace(row, name=f"{row.name} ({path.name})"))
     compared = tuple(str(path) for path in run.config)
-    return ContinualResult(stream=first.stream, on=first.on, compared=compared, rows=rows)
+    return ContinualResult(stream=first.stream, on=first.on, compared=compared, rows=tuple(rows))
 
 
 def _results(path: Path) -> ContinualResult:

@@ -22,6 +22,8 @@ DEFAULT = ("plain", "joint", "replay")
 # Passes over a task of every learner that takes several, so that budgets are equal where none are given.
 EPOCHS = 5
 FILES = ("root", "options")  # settings of a stream that the table [data] has
+# Tables that are read here, each with one of its keys for the message where a value stands in its place.
+TABLES = {"stream": "source", "learners": "replay.memory", "common": "epochs", "sweep": "replay.memory"}
 Tree = Mapping[str, Any]
 
 
@@ -148,40 +150,25 @@ def configure(
     # TOML has lists where the settings are tuples.
     sources = [ConfigSource(s.name, _tuples(s.tree)) for s in sources_of(file, sets, values or {})]
     check_tables(sources, Head)
-    tables = {"stream": "source", "learners": "replay.memory", "common": "epochs", "sweep": "replay.memory"}
     for source in sources:
-        for key, leaf in tables.items():
-            table_of(source, key, key, f"{key}.{leaf}")
+        for table, key in TABLES.items():
+            table_of(source, table, table, f"{table}.{key}")
     merged = merge(sources)
     learners = _table(merged, "learners") or {name: {} for name in DEFAULT}
-    names = only or tuple(learners)
-    owners = {name: kind(name).SETTINGS for name in names}
+    owners = {name: kind(name).SETTINGS for name in only or learners}
     common = _table(merged, "common")
-    unused = sorted(key for key in common if not any(key in _fields(owner) for owner in owners.values()))
     # If learners were deselected, an unused [common] key may be theirs: accept it.
-    require(
-        bool(only) or not unused,
-        "common",
-        f"must be settings of the learners {', '.join(names)}; these are not",
-        unused,
-    )
+    if not only:
+        _check_common(common, owners)
     stream_kind = str(_table(merged, "stream").get("kind", "permuted"))
     recipe = lookup(STREAMS, stream_kind, "stream.kind")
     # A learner's own table wins over [common], which wins over the usual budget.
     own = {name: overlay(_shared(name, owner, common), _table(learners, name)) for name, owner in owners.items()}
-    if merged.get("online") is True or _table(merged, "stream").get("boundaries") is False:
-        budgeted = [name for name, table in own.items() if "epochs" in table and not LEARNERS[name].reference]
-        own |= {name: {**own[name], "epochs": 1} for name in budgeted}
+    if _is_one_pass(merged):
+        own = {name: _of_one_epoch(name, settings) for name, settings in own.items()}
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
-    rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
-    # [data] names one source: a sweep of sources would contradict it.
-    swept = "source" in sweep.get("stream", {}) and "data" in merged
-    require(not swept, "sweep.stream.source", "must be left out beside data.name", merged.get("data"))
-    data = _named_data(merged)
-    if data is not None:
-        rest["data"] = data
-    rest["stream"] = _of_data(_without_kind(rest.get("stream", {})), data, recipe)
-    checked = resolve(_model(recipe, owners), [ConfigSource("the config", {**rest, "learners": own}), *_named(sources)])
+    tables = {**_head_and_stream(merged, sweep, recipe), "learners": own}
+    checked = resolve(_model(recipe, owners), [ConfigSource("the config", tables), *_named(sources)])
     head = Head(**{name: getattr(checked, name) for name in keys_of(Head)})
     stream = {"kind": stream_kind, **_values(checked.stream)}
     settings = {name: _values(getattr(checked.learners, name)) for name in owners}
@@ -189,6 +176,25 @@ def configure(
     config = dataclasses.replace(config, rows=tuple(_rows(config)))
     _check_boundaries(config)
     return config
+
+
+def _check_common(common: Tree, owners: Mapping[str, type]) -> None:
+    """Raise `NeurosimInputError` naming the keys of [common] that are settings of no learner."""
+    known = {key for owner in owners.values() for key in _fields(owner)}
+    unused = sorted(key for key in common if key not in known)
+    require(not unused, "common", f"must be settings of the learners {', '.join(owners)}; these are not", unused)
+
+
+def _is_one_pass(merged: Tree) -> bool:
+    """Return whether each item is met once, as `Head.online` says and a stream without boundaries implies."""
+    return merged.get("online") is True or _table(merged, "stream").get("boundaries") is False
+
+
+def _of_one_epoch(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a learner's settings with one epoch, if it takes epochs; a reference keeps its own."""
+    if "epochs" not in settings or LEARNERS[name].reference:
+        return settings
+    return {**settings, "epochs": 1}
 
 
 def _shared(name: str, owner: type, common: Tree) -> dict[str, object]:
@@ -309,6 +315,23 @@ def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
 
 # Keys whose value is as its source wrote it; [learners], [common] and [sweep] were merged into each other.
 _UNMERGED = ("seed", "seeds", "online", "on", "data", "energy", "stream")
+
+
+def _head_and_stream(merged: Tree, sweep: Mapping[str, Tree], recipe: type) -> dict[str, Any]:
+    """Return the settings of the whole run and of its stream, with the dataset of the table [data] as its source.
+
+    Raises:
+        NeurosimInputError: the stream has another source, has none, or sources are swept.
+    """
+    settings = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
+    # [data] names one source: a sweep of sources would contradict it.
+    swept = "source" in sweep.get("stream", {}) and "data" in merged
+    require(not swept, "sweep.stream.source", "must be left out beside data.name", merged.get("data"))
+    data = _named_data(merged)
+    if data is not None:
+        settings["data"] = data
+    settings["stream"] = _of_data(_without_kind(settings.get("stream", {})), data, recipe)
+    return settings
 
 
 def _named_data(merged: Tree) -> Any:
