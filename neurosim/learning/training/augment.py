@@ -66,12 +66,12 @@ class Augment:
         for entry in fields(self):
             value = getattr(self, entry.name)
             top = below.get(entry.name, math.inf)
-            if top < math.inf:
+            if entry.name in PROBABILITIES:
+                rule = "must be >= 0 and <= 1"
+            elif top < math.inf:
                 rule = f"must be >= 0 and < {top:g}"
             else:
                 rule = "must be >= 0 and finite"
-            if entry.name in PROBABILITIES:
-                rule = "must be >= 0 and <= 1"
             require(0 <= value < top, f"Augment.{entry.name}", rule, value)
 
     def views(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,20 @@ class EventBatch:
     labels: NDArray[np.int64]
     others: NDArray[np.int64]
     shares: NDArray[np.float32]
+
+
+class Draws(NamedTuple):
+    """Random changes of n recordings in an epoch.
+
+    Attributes:
+        views: [n, COLUMNS] of `kernels.layers.bins.reference`.
+        keys: [n], keys of the random numbers of events.
+        partners: [n], the recording that each is blended with: itself, if it is not blended.
+    """
+
+    views: NDArray[np.float64]
+    keys: NDArray[np.uint64]
+    partners: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -126,16 +140,7 @@ class Binning:
 
         labels = self._check(recordings)
         chosen = np.asarray(chosen, np.int64)
-        views = np.tile(bins.STILL, (len(chosen), 1))
-        keys: NDArray[np.uint64] = np.zeros(len(chosen), np.uint64)
-        partners = chosen
-        if augment is not None and augment != Augment():
-            durations = recordings.durations[chosen]
-            views, keys = augment.views(seed, epoch, chosen, self.camera, self.planes[2], durations)
-            if augment.blend:
-                partners = augment.partners(seed, epoch, chosen, labels)
-            else:
-                partners = chosen
+        views, keys, partners = self._draws(recordings, chosen, augment, seed, epoch)
         lengths = self.lengths(recordings.durations[chosen] * views[:, bins.STRETCH])
         x = np.empty((int(lengths.max(initial=1)), len(chosen), self.units), np.float32)
         blended = partners != chosen
@@ -143,17 +148,11 @@ class Binning:
         views[blended, bins.DROP] = (1 + views[blended, bins.DROP]) / 2
         self._fill(recordings, chosen, views, keys, x)
         if blended.any():
-            others = partners[blended]
-            moved = self._moved_views(recordings, views[blended], chosen[blended], others)
-            part = np.zeros((len(x), len(others), self.units), np.float32)
-            # Noise is added once, with the first recording.
-            moved[:, bins.NOISE] = 0
-            self._fill(recordings, others, moved, keys[blended] ^ OTHER, part)
-            both = x[:, blended] + part
+            draws = Draws(views[blended], keys[blended], partners[blended])
+            both = x[:, blended] + self._partners(recordings, chosen[blended], draws, len(x))
             if self.max_count:
-                x[:, blended] = np.minimum(both, self.max_count)
-            else:
-                x[:, blended] = both
+                both = np.minimum(both, self.max_count)
+            x[:, blended] = both
         # An event exactly at the end of a recording lies in the step after it.
         short = np.flatnonzero(lengths < len(x))
         x[lengths[short], short] = 0
@@ -193,6 +192,39 @@ class Binning:
         from ...kernels.layers.bins.reference import Bins
 
         return Bins(dt=self.dt, sensor=self.planes, pool=self.pools, max_count=self.max_count)
+
+    def _draws(
+        self,
+        recordings: Recordings,
+        chosen: NDArray[np.int64],
+        augment: Augment | None,
+        seed: int,
+        epoch: int,
+    ) -> Draws:
+        """Return the changes of the `chosen` [n] recordings; none without `augment`."""
+        from ...kernels.layers.bins import reference as bins
+
+        if augment is None or augment == Augment():
+            return Draws(np.tile(bins.STILL, (len(chosen), 1)), np.zeros(len(chosen), np.uint64), chosen)
+        durations = recordings.durations[chosen]
+        views, keys = augment.views(seed, epoch, chosen, self.camera, self.planes[2], durations)
+        if not augment.blend:
+            return Draws(views, keys, chosen)
+        assert recordings.labels is not None
+        return Draws(views, keys, augment.partners(seed, epoch, chosen, recordings.labels))
+
+    def _partners(
+        self, recordings: Recordings, chosen: NDArray[np.int64], draws: Draws, steps: int
+    ) -> NDArray[np.float32]:
+        """Return [steps, n, units] the binned partners of `chosen` [n], moved onto them."""
+        from ...kernels.layers.bins import reference as bins
+
+        views = self._moved_views(recordings, draws.views, chosen, draws.partners)
+        # Noise is added once, with the first recording.
+        views[:, bins.NOISE] = 0
+        x = np.zeros((steps, len(chosen), self.units), np.float32)
+        self._fill(recordings, draws.partners, views, draws.keys ^ OTHER, x)
+        return x
 
     def _cut(
         self,
