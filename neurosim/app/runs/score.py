@@ -69,6 +69,11 @@ class OtherClassifiers:
     cnn: FrameCNN | None = None
 
 
+def accuracy_of(scores: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+    """Return the fraction of samples whose own class has the largest of the scores [samples, classes]."""
+    return float(np.mean(scores.argmax(axis=1) == labels))
+
+
 def score_answers(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: tuple[str, ...]) -> Score:
     """Return the figures of a classification.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from ....base.measure.estimates import energy
@@ -18,6 +17,7 @@ from ....learning.training.binning import Binning
 from ....learning.training.grid_net import GRID_KINDS, GridNet
 from ....learning.training.saved import save_grid
 from ....learning.training.specs import AttentionSpec
+from ..score import accuracy_of
 from ..summary import labels_of
 from .attention import run_in_spikes
 from .grid import run_grid
@@ -55,7 +55,7 @@ def _in_spikes(run: TrainRun, net: AttentionNet, binning: Binning) -> TrainResul
     return TrainResult(
         units=(net.spec.width,) * net.spec.layers,
         model=str(net.spec.kind),
-        engine_accuracy=float(np.mean(spiking.scores.argmax(axis=1) == labels_of(test))),
+        engine_accuracy=accuracy_of(spiking.scores, labels_of(test)),
         spikes=spiking.spikes,
         spikes_a_channel=spiking.spikes_a_channel,
         spike_digest=spiking.digest(),

@@ -18,6 +18,7 @@ from ....learning.training.net import SpikingNet
 from ....learning.training.saved import save
 from ..data import Splits
 from ..frame.kind import Run
+from ..score import accuracy_of
 from ..summary import labels_of, shown_recordings, write_shown
 from .config import TrainConfig
 from .engine import run_elm, run_events
@@ -69,7 +70,7 @@ def in_engine(
     return TrainResult(
         units=runs[0].units,
         model=runs[0].model,
-        engine_accuracy=float(np.mean(total.argmax(axis=1) == labels)),
+        engine_accuracy=accuracy_of(total, labels),
         identical=all(played.identical for played in runs),
         spikes=sum(len(s.ticks) for s in spikes),
         spike_digest=hashlib.sha256("".join(s.digest() for s in spikes).encode()).hexdigest(),

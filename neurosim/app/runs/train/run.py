@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....base.distribution import install
 from ....base.errors import NeurosimMissingError
@@ -23,7 +24,7 @@ from ..frame.logs import training_logs
 from ..frame.options import RunOptions
 from ..frame.progress import bar
 from ..frame.timings import limit_threads
-from ..score import OtherClassifiers, score_answers
+from ..score import OtherClassifiers, accuracy_of, score_answers
 from ..summary import DataResult, data_facts, labels_of
 from .config import TrainConfig
 from .liquid_member import LiquidAnswers, run_liquid, scaling, spread_of
@@ -209,21 +210,14 @@ def _train_and_run(run: TrainRun, crew: Team | None, baselines: Callable[[], Map
     # Scores of all members are summed; the liquid is scaled to their spread.
     total = sum(each[1:], each[0]) + (0 if liquid is None else liquid.scores)
     predicted = total.argmax(axis=1).astype(np.int64)
-    if config.attention.kind is not None:
-        from .layered import play_layers
-
-        tested = play_layers(run, first.net, binning)
-    else:
-        nets = [member.net for member in members if isinstance(member.net, SpikingNet | ELMNet)]
-        tested = in_engine(run, nets, liquid, binning, predicted)
+    tested = _event_by_event(run, members, liquid, predicted)
     parameters = sum(p.numel() for member in members for p in member.net.parameters())
     with run.time("baselines"):
         others = OtherClassifiers(baselines=baselines(), cnn=measure_cnn(config, run.inputs.train, test, parameters))
-    alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
-    rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
+    rows = tuple(member.result(accuracy_of(own, labels)) for member, own in zip(members, each, strict=True))
     if liquid is not None:
-        own = float(np.mean(liquid.scores.argmax(axis=1) == labels))
-        rows = (*rows, MemberResult(kind=LIQUID, seed=config.seed, accuracy=own))
+        accuracy = accuracy_of(liquid.scores, labels)
+        rows = (*rows, MemberResult(kind=LIQUID, seed=config.seed, accuracy=accuracy))
     return replace(
         tested,
         **{
@@ -243,6 +237,19 @@ def _train_and_run(run: TrainRun, crew: Team | None, baselines: Callable[[], Map
         validation_speakers=rows[0].validation_speakers,
         validation_remark=first.parts.remark,
     )
+
+
+def _event_by_event(
+    run: TrainRun, members: list[_Member], liquid: LiquidAnswers | None, predicted: NDArray[np.int64]
+) -> TrainResult:
+    """Run the networks on the events of the test recordings: layers of attention in spikes, others in the engine."""
+    binning = binning_of(run.config, run.inputs.train)
+    if run.config.attention.kind is not None:
+        from .layered import play_layers
+
+        return play_layers(run, members[0].net, binning)
+    nets = [member.net for member in members if isinstance(member.net, SpikingNet | ELMNet)]
+    return in_engine(run, nets, liquid, binning, predicted)
 
 
 def _answers_of_liquid(run: TrainRun, members: list[_Member]) -> LiquidAnswers:
