@@ -120,7 +120,7 @@ class UnaryTernary(Expansion):
         return np.ones(planes, np.int64)
 
     def reach(self, planes: int) -> tuple[int, int]:
-        return (-planes if self.signed else 0), planes
+        return -planes, planes
 
     def needed(self, counts: Counts) -> int:
         return max(1, int(np.abs(counts).max(initial=0)))
@@ -138,6 +138,9 @@ class UnaryBinary(UnaryTernary):
     """One spike in each of s steps, in {0, 1}: the plain rate code, for counts >= 0."""
 
     signed = False
+
+    def reach(self, planes: int) -> tuple[int, int]:
+        return 0, planes
 
 
 class Bitwise(Expansion):

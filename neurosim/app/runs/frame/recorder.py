@@ -63,6 +63,9 @@ def record(
     # The lock ends with the process, so that a killed run is told from one that is running.
     with lock_folder(path) as locked:
         run = RunFolder(path)
+        facts = dict(provenance.commit())
+        if used := plugins.provenance():
+            facts["plugins"] = used
         run.note(
             name=name,
             status="running",
@@ -73,8 +76,7 @@ def record(
             seed=config.get("seed"),
             config_hash=config_hash(without_none(config)),
             versions=provenance.versions(),
-            **provenance.commit(),
-            **({"plugins": used} if (used := plugins.provenance()) else {}),
+            **facts,
             machine=provenance.machine(),
             place=provenance.place() if locked else None,
         )
@@ -116,8 +118,8 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
     """
     check_resumable(run)
     with lock_folder(run.path) as locked:
-        for left in run.path.glob(UNFINISHED):
-            left.unlink(missing_ok=True)
+        for file in run.path.glob(UNFINISHED):
+            file.unlink(missing_ok=True)
         now = {"at": provenance.now(), "command": list(command)}
         place = provenance.place() if locked else None
         run.note(status="running", reason=None, ended=None, place=place, resumed=[*run.manifest.resumed, now])
@@ -189,9 +191,10 @@ def _closing(run: RunFolder) -> Iterator[None]:
 
 def config_hash(config: Mapping[str, object]) -> str:
     """Return the SHA-256 of the settings as sorted JSON, without `data.root`: the place of files changes no result."""
+    settings = dict(config)
     data = config.get("data")
-    placeless = {k: v for k, v in data.items() if k != "root"} if isinstance(data, Mapping) else data
-    settings = {**config, "data": placeless} if "data" in config else config
+    if isinstance(data, Mapping):
+        settings["data"] = {key: value for key, value in data.items() if key != "root"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import require
+from ....base.errors import NeurosimInputError
 
 PRIOR = 0.3  # of a count, shared by the classes: the evidence of a winner that never occurred
 
@@ -32,7 +32,8 @@ class LabelMemory:
         """Count codes [n, Q] with labels [n] in; codes of -1 (the column did not run) are left out."""
         classes = self.counts.shape[2]
         wrong = labels[(labels < 0) | (labels >= classes)]
-        require(wrong.size == 0, "labels", f"must be in 0..{classes - 1}", int(wrong[0]) if wrong.size else 0)
+        if wrong.size:
+            raise NeurosimInputError(f"labels: must be in 0..{classes - 1} (got {wrong[0]})")
         ran = codes[:, 0] >= 0
         for q, counts in enumerate(self.counts):
             np.add.at(counts, (codes[ran, q], labels[ran]), 1)
