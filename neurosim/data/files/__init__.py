@@ -3,7 +3,8 @@
     formats            read and write: which format a file has, its reader, its options
     pieces, large, windows   files larger than memory, in pieces and in windows of time
     decoding           `EventDecoder`, the contract of the formats of cameras:
-                       cameras (Prophesee), aedat, aedat4, streams (AEDAT 3.1, Event Stream), nmnist
+                       cameras (Prophesee), aedat, aedat4 (its bytes: aedat4_packets), streams (AEDAT 3.1, Event
+                       Stream), nmnist
     table_events       `TableSource`, the contract of tables of events, whose columns are known by name or by content
                        (tables): csv, csv_guess, numpy_files, array_blocks, mat, mat5, camera_hdf5
     ros, packets       bags of ROS; packets of events over a socket or a pipe

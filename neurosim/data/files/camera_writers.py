@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ...base.atomic import write_bytes
 from ...base.errors import NeurosimInputError, require
 from ..spikes import Spikes
-from .aedat4 import EVENT, SIGNATURE
+from .aedat4 import SIGNATURE
+from .aedat4_packets import EVENT
 
 MICROSECOND = 1e-6
 TIME_HIGH = 8 << 28  # kind of an EVT2 word with the upper bits of the time
