@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from typing import Any
 import frame
 import numpy as np
 from harness import NEST, OURS, Failed, run_once
+from process_memory import peak_mib
 from run_neurosim import inputs
 from run_neurosim import network as described
 from workloads import brunel, coba, growing
@@ -234,7 +234,7 @@ def sizes_rows(repeats: int) -> list[Row]:
                 "build, CPU s": built,
                 "ns an event": took / (spikes * 1000) * 1e9,
                 "bytes a synapse": stored,
-                "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "peak MB": peak_mib(),
             }
         )
     return rows

@@ -11,12 +11,12 @@ running take turns, repeat by repeat; figures are medians. A synaptic event is a
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 import frame
+from process_memory import peak_mib
 
 from neurosim import LIF, CubaLIF, FixedProbability, Network, Population, Projection, Recordings, SpikeSource, simulate
 from neurosim.data import catalog
@@ -73,7 +73,7 @@ class Way:
             "build_s": result.build_s,
             "sim_s": result.run_s,
             "real_time_factor": result.real_time_factor,
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_rss_mb": peak_mib(),
             "synaptic_events_per_s": operations / result.run_s,
             "rate_hz": len(found.ticks) / NEURONS / result.duration,
             "events_per_s": events / result.run_s,

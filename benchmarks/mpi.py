@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import frame
 from machine import describe
+from process_memory import peak_mib
 from run_neurosim import network
 from workloads import microcircuit
 
@@ -31,7 +31,6 @@ from neurosim.network import DistanceDependentProbability, Normal
 from neurosim.network.synapses.base import Pattern
 from neurosim.network.synapses.patterns import FixedNumberPost, FixedTotalNumber
 
-MIB = 1024  # ru_maxrss is in KiB
 KEYS = ("build_s", "build_cpu_s", "sim_s", "sim_cpu_s", "peak_mib", "network_mib", "stored_mib")
 HEADS = ("", "build s", "CPU s", "sim s", "CPU s", "peak MiB", "beyond empty", "rows MiB")
 # The keys of which all processes together have the sum, not the maximum.
@@ -50,10 +49,6 @@ BUILDS: dict[str, tuple[Pattern, tuple[Value, Value]]] = {
     "fixed probability, drawn": (FixedProbability(0.05), DRAWN),
     "distance": (DistanceDependentProbability(1.0, NEAR_UNITS / 10, 1.0), (0.1, 1.5e-3)),
 }
-
-
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
 
 
 def run(scale: float, seconds: float, threads: int, over_mpi: bool) -> None:

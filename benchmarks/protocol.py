@@ -17,6 +17,7 @@ from types import TracebackType
 
 import numpy as np
 from description import Workload
+from process_memory import peak_mib
 from workloads import WORKLOADS, load_arrays
 
 TICK = 0.01  # /proc/stat counts hundredths of a second
@@ -99,10 +100,6 @@ def busy_cpu() -> float:
     return (user + nice + system + irq + softirq + steal) * TICK
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def result(
     workload: Workload, grid: Grid, build_s: float, sim: Stretch, trains: Trains, *, peak: float | None = None
 ) -> dict[str, object]:
@@ -116,7 +113,7 @@ def result(
         "build_s": build_s,
         "sim_s": sim.wall,
         "real_time_factor": sim.wall / seconds,
-        "peak_rss_mb": peak_mb() if peak is None else peak,
+        "peak_rss_mb": peak_mib() if peak is None else peak,
         "synaptic_events_per_s": events / sim.wall,
         "rate_hz": sum(spikes.values()) / workload.neurons / seconds,
         "rates_hz": {p.name: spikes[p.name] / p.size / seconds for p in workload.populations},

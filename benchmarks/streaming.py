@@ -7,7 +7,6 @@ as it is played; all spikes and 50 membranes every millisecond are kept. Exits w
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import frame
 import numpy as np
 import workloads
+from process_memory import forget_peak, peak_mib, resident_mib
 from run_neurosim import network as network_of
 
 from neurosim import FixedProbability, Network, Population, Probe, Projection, Simulation, Spikes, SpikeSource
@@ -47,24 +47,6 @@ def network(scale: float) -> tuple[Network, float]:
     return Network(populations, [*plain.projections, joint], plain.stimuli), workload.dt
 
 
-def resident_mb() -> float:
-    """What the process holds in memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
-
-
-def peak_mb() -> float:
-    """The most it held since `forget_peak`, or ever."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
-def forget_peak() -> None:
-    # Some kernels count the peak from the start of the process only.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
 def run(chosen: argparse.Namespace, folder: Path) -> dict[str, object]:
     described, dt = network(chosen.scale)
     first = described.populations[0]
@@ -85,8 +67,8 @@ def run(chosen: argparse.Namespace, folder: Path) -> dict[str, object]:
             minutes.append(
                 {
                     "minute": len(minutes) + 1,
-                    "peak_rss_mb": peak_mb(),
-                    "rss_mb": resident_mb(),
+                    "peak_rss_mb": peak_mib(),
+                    "rss_mb": resident_mib(),
                     "written_mb": written,
                     "spikes": simulation.spike_count,
                     "real_time_factor": piece.real_time_factor,
@@ -94,7 +76,7 @@ def run(chosen: argparse.Namespace, folder: Path) -> dict[str, object]:
             )
             frame.say(row_of(minutes[-1]))
         forget_peak()
-    closing = peak_mb()
+    closing = peak_mib()
     peak = max(closing, *(minute["peak_rss_mb"] for minute in minutes))
     return {
         "neurons": sum(p.size for p in described.populations) - UNITS,

@@ -16,11 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import frame
 import torch
+from process_memory import peak_mib
 
 from neurosim.language import Decoder, Depth, LanguageConfig, LanguageModel, Mixer, MixerSpec, build
 
@@ -28,12 +28,13 @@ WIDTH = 64
 STEPS = 64  # tokens of the recurrence and of the compiled step that are timed
 HEADS = {"num_heads": 2}
 MAMBA = {"mamba": {"head_dim": 32, "state_size": 16}}
+KINDS = ("window", "tcnca", "bmojo", "hax", "sea", "seqboat", "local_linear", "window_linear", "lightning")
 # Lightning attention: retention with its decays and activations.
 KIND_OF = {"lightning": "retention"}
 
 
 def options_of(kind: str, window: int) -> dict[str, Any]:
-    """Options in which a token sees `window` others, or chooses among as many."""
+    """Return the options in which a token sees `window` others, or chooses among as many."""
     return {
         "bmojo": {**HEADS, **MAMBA, "window_size": window, "eidetic": window},
         "hax": {**MAMBA, "key_dim": 32, "topk": window},
@@ -72,7 +73,7 @@ def microseconds(call: Callable[[], object], tokens: int, repeats: int) -> float
 
 
 def measure(kind: str, window: int, length: int, repeats: int) -> dict[str, Any]:
-    """Times of one kind at one length."""
+    """Return the times of one kind at one length."""
     torch.manual_seed(0)
     mixer = built(kind, window)
     x = torch.randn(1, length, WIDTH)
@@ -113,9 +114,7 @@ def peak(kind: str, window: int, length: int) -> float:
     torch.manual_seed(0)
     mixer = built(kind, window)
     mixer(torch.randn(1, length, WIDTH))[0].sum().backward()
-    # Not `ru_maxrss`, which begins with the memory of the process that started this one.
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    return peak_mib()
 
 
 def peak_apart(kind: str, window: int, length: int) -> float:
@@ -136,11 +135,8 @@ def main() -> None:
         print(peak(options.kinds[0], options.window, options.peak))
         return
     lengths = [int(length) for length in options.lengths.split(",")]
-    kinds = options.kinds or [
-        *("window", "tcnca", "bmojo", "hax", "sea", "seqboat", "local_linear", "window_linear", "lightning")
-    ]
     rows = []
-    for kind in kinds:
+    for kind in options.kinds or KINDS:
         own = []
         for length in lengths:
             frame.say(f"{kind}, {length} tokens")
