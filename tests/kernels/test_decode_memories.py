@@ -305,6 +305,71 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
             assert_close(out[h], attention_reference.attend(q[h], keys, values, size**-0.5, np.arange(len(keys))))
 
 
+# Networks that learn: two, of one to three matrices, in spans of two tokens.
+NETWORKS = 2
+WIDTH = 3
+HIDDEN = 4
+SPAN = 2
+LOSS_EXPONENT = 3.0
+RETENTION_EXPONENT = 4.0
+
+
+class PlainNetwork:
+    """A network that learns, by the reference, whose derivatives are differences.
+
+    Attributes:
+        anchor, a, step: vectors of all weights, changed in place: at the start of the span, after the last token, and
+            the last step of the momentum.
+    """
+
+    def __init__(self, state: np.ndarray, depth: int, retention: int, near: bool) -> None:
+        self.anchor, self.a, self.step = state
+        self.shapes = shapes_of(depth)
+        self.retention = retention
+        self.near = near
+
+    def matrices(self, a: np.ndarray) -> list[np.ndarray]:
+        """Return a vector of weights as matrices."""
+        ends = np.cumsum([rows * columns for rows, columns in self.shapes])
+        return [part.reshape(s) for part, s in zip(np.split(a, ends[:-1]), self.shapes, strict=True)]
+
+    def retained(self, parts: list[np.ndarray]) -> list[np.ndarray]:
+        return [networks_reference.retained(part, self.retention, RETENTION_EXPONENT) for part in parts]
+
+    def exact(self, a: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return networks_reference.recall(self.retained(self.matrices(a)), x)
+
+    def read(self, anchor: np.ndarray, a: np.ndarray, x: np.ndarray, is_last: bool) -> np.ndarray:
+        """Return the output at a token, the last of its span or not; with `near` it is of first order in a - anchor."""
+        first = self.matrices(anchor)
+        if self.near and self.retention == networks.PLAIN:
+            return networks_reference.near(lambda w: networks_reference.recall(w, x), first, self.matrices(a))
+        if self.near and not is_last:
+            return networks_reference.recall(networks_reference.near(self.retained, first, self.matrices(a)), x)
+        return self.exact(a, x)
+
+    def of_weights(self, gate: np.ndarray) -> np.ndarray:
+        """Return a gate of each weight: the last matrix has those of its columns, the others have their mean."""
+        last = np.broadcast_to(gate, self.shapes[-1]).ravel()
+        return np.concatenate([np.full(self.a.size - last.size, gate.mean()), last])
+
+    def learn(
+        self, k: np.ndarray, v: np.ndarray, loss: int, gates: dict[str, np.ndarray], delta: np.ndarray, momentum: bool
+    ) -> None:
+        parts = self.retained(self.matrices(self.anchor.copy()))
+        slopes = networks_reference.gradient(parts, k.astype(float), v, loss, LOSS_EXPONENT, delta)
+        change = -self.of_weights(gates["theta"]) * np.concatenate([slope.ravel() for slope in slopes])
+        if momentum:
+            self.step[:] = self.of_weights(gates["momentum"]) * self.step + change
+            change = self.step
+        self.a[:] = self.of_weights(gates["keep"]) * self.a + change
+
+
+def shapes_of(depth: int) -> list[tuple[int, int]]:
+    inner = [HIDDEN] * (depth - 1)
+    return list(zip([WIDTH, *inner], [*inner, WIDTH], strict=True))
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize(
     ("loss", "retention", "momentum", "gates"),
@@ -319,111 +384,52 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
 )
 @pytest.mark.parametrize("near", [False, True])
 def test_networks_that_learn(loss: int, retention: int, momentum: bool, gates: int, depth: int, near: bool) -> None:
-    """Beside the reference, whose derivatives are differences; with `near` what is read is of first order in a span."""
     draw = Draws()
-    heads = 2
-    size = 3
-    hidden = 4
-    span = 2
-    p = 3.0
-    q = 4.0
-    inner = [hidden] * (depth - 1)
-    shapes = list(zip([size, *inner], [*inner, size], strict=True))
-    weights = sum(rows * columns for rows, columns in shapes)
-    memory = draw(1, heads, 3, weights)
-    spare = empty(networks.spare_size(size, hidden, depth, weights))
-    states = memory[0].astype(float)
-
-    def plain(a: np.ndarray) -> list[np.ndarray]:
-        parts = np.split(a, np.cumsum([rows * columns for rows, columns in shapes])[:-1])
-        return [part.reshape(s) for part, s in zip(parts, shapes, strict=True)]
-
-    def retained(parts: list[np.ndarray]) -> list[np.ndarray]:
-        return [networks_reference.retained(part, retention, q) for part in parts]
-
-    def matrices(a: np.ndarray) -> list[np.ndarray]:
-        return retained(plain(a))
-
-    def read(anchor: np.ndarray, a: np.ndarray, x: np.ndarray, is_last: bool) -> np.ndarray:
-        if near and retention == networks.PLAIN:
-            return networks_reference.near(lambda w: networks_reference.recall(w, x), plain(anchor), plain(a))
-        if near and not is_last:
-            return networks_reference.recall(networks_reference.near(retained, plain(anchor), plain(a)), x)
-        return networks_reference.recall(matrices(a), x)
-
-    def of_weights(gate: np.ndarray) -> np.ndarray:
-        last = np.broadcast_to(gate, shapes[-1]).ravel()
-        return np.concatenate([np.full(weights - last.size, gate.mean()), last])
-
+    weights = sum(rows * columns for rows, columns in shapes_of(depth))
+    memory = draw(1, NETWORKS, 3, weights)
+    plain = [PlainNetwork(state, depth, retention, near) for state in memory[0].astype(float)]
+    fixed = {
+        "memory": memory,
+        "heads": NETWORKS,
+        "keys": WIDTH,
+        "tokens": 1,
+        "layers": depth,
+        "hidden": HIDDEN,
+        "weights": weights,
+        "span": SPAN,
+        "spare": empty(networks.spare_size(WIDTH, HIDDEN, depth, weights)),
+    }
+    rule = {
+        "loss": loss,
+        "retention": retention,
+        "loss_exponent": LOSS_EXPONENT,
+        "retention_exponent": RETENTION_EXPONENT,
+        "near": near,
+        "gates": gates,
+    }
     for position in range(4):
-        ask, k, v, recalled, out = (
-            draw(heads, size),
-            draw(heads, size),
-            draw(heads, size),
-            *(empty(heads, size) for _ in "oo"),
-        )
-        gate = (heads, gates)
-        keep, theta, decay, delta = (np.abs(draw(*shape)) / 4 for shape in (gate, gate, gate, (heads, size)))
-        run(
-            networks.recall(
-                memory=memory,
-                heads=heads,
-                keys=size,
-                tokens=1,
-                layers=depth,
-                hidden=hidden,
-                weights=weights,
-                span=span,
-                x=ask,
-                spare=spare,
-                out=recalled,
-            ),
-            heads,
-            position,
-        )
-        run(
-            networks.train(
-                memory=memory,
-                heads=heads,
-                keys=size,
-                tokens=1,
-                layers=depth,
-                hidden=hidden,
-                weights=weights,
-                span=span,
-                loss=loss,
-                retention=retention,
-                loss_exponent=p,
-                retention_exponent=q,
-                near=near,
-                gates=gates,
-                q=ask,
-                k=k,
-                v=v,
-                keep=keep,
-                theta=theta,
-                momentum=decay if momentum else None,
-                delta=delta if loss == networks.HUBER else None,
-                spare=spare,
-                out=out,
-            ),
-            heads,
-            position,
-        )
-        for h, (anchor, a, step) in enumerate(states):
-            if position % span == 0:
-                anchor[:] = a
+        q, k, v = (draw(NETWORKS, WIDTH) for _ in "qkv")
+        of_token = {name: np.abs(draw(NETWORKS, gates)) / 4 for name in ("keep", "theta", "momentum")}
+        delta = np.abs(draw(NETWORKS, WIDTH)) / 4
+        operands = {"q": q, "k": k, "v": v, **of_token}
+        if not momentum:
+            operands["momentum"] = None
+        if loss == networks.HUBER:
+            operands["delta"] = delta
+        recalled = empty(NETWORKS, WIDTH)
+        out = empty(NETWORKS, WIDTH)
+        run(networks.recall(**fixed, x=q, out=recalled), NETWORKS, position)
+        run(networks.train(**fixed, **rule, **operands, out=out), NETWORKS, position)
+        for h, net in enumerate(plain):
+            if position % SPAN == 0:
+                net.anchor[:] = net.a
             if retention == networks.PLAIN:
-                assert_close(recalled[h], networks_reference.recall(matrices(anchor), ask[h]))
-            found = networks_reference.gradient(matrices(anchor.copy()), k[h].astype(float), v[h], loss, p, delta[h])
-            own_theta, own_decay, own_keep = (of_weights(gate[h]) for gate in (theta, decay, keep))
-            change = -own_theta * np.concatenate([g.ravel() for g in found])
-            step[:] = own_decay * step + change if momentum else step
-            a[:] = own_keep * a + (step if momentum else change)
+                assert_close(recalled[h], net.exact(net.anchor, q[h]))
+            net.learn(k[h], v[h], loss, {name: gate[h] for name, gate in of_token.items()}, delta[h], momentum)
             # Steps of up to hundreds, of the cube of the error, leave different states in float32: it reads its own.
-            known = memory[0, h, :2].astype(float) if near else (anchor, a)
-            wanted = read(*known, ask[h].astype(float), (position + 1) % span == 0)
-            np.testing.assert_allclose(out[h], wanted, rtol=2e-4, atol=2e-4)
+            anchor, a = memory[0, h, :2].astype(float) if near else (net.anchor, net.a)
+            expected = net.read(anchor, a, q[h].astype(float), (position + 1) % SPAN == 0)
+            np.testing.assert_allclose(out[h], expected, rtol=2e-4, atol=2e-4)
 
 
 def test_slots_that_are_read_by_a_softmax() -> None:

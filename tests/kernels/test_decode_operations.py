@@ -331,73 +331,37 @@ def test_tokens_that_a_mask_leaves_out_keep_their_states() -> None:
     assert (state[1] == before[1]).all() and np.isnan(out[1]).all() and (state[::2] != before[::2]).any()
 
 
-def test_states_of_rwkv() -> None:
+def test_rank_one_states() -> None:
     draw = Draws()
     state = draw(TOKENS, HEADS, KEYS, VALUES)
-    wanted = state.copy()
+    expected = state.copy()
     q, k, a, b = (draw(TOKENS, HEADS, KEYS) for _ in range(4))
     v = draw(TOKENS, HEADS, VALUES)
     g = decays(draw, states.KEY_DECAY, HEADS)
     out = empty(TOKENS, HEADS, VALUES)
-    run(
-        states.rank_one(
-            state=state,
-            **SIZES,
-            q=q,
-            k=k,
-            v=v,
-            g=g,
-            a=a,
-            b=b,
-            keep=empty(KEYS),
-            change=empty(VALUES),
-            out=out,
-            decay=states.KEY_DECAY,
-        ),
-        HEADS,
-    )
-    assert_close(out, matrix_states_reference.rank_one(wanted, q, k, v, g, a, b, states.KEY_DECAY))
-    assert_close(state, wanted)
+    operands = {"q": q, "k": k, "v": v, "g": g, "a": a, "b": b, "decay": states.KEY_DECAY}
+    spare = {"keep": empty(KEYS), "change": empty(VALUES)}
+    run(states.rank_one(state=state, **SIZES, **operands, **spare, out=out), HEADS)
+    assert_close(out, matrix_states_reference.rank_one(expected, q, k, v, g, a, b, states.KEY_DECAY))
+    assert_close(state, expected)
+
+
+@pytest.mark.parametrize("decay", [states.KEY_DECAY, states.HEAD_DECAY])
+@pytest.mark.parametrize("has_bonus", [True, False])
+def test_states_with_a_bonus_for_the_token_itself(decay: int, has_bonus: bool) -> None:
+    draw = Draws()
     state = draw(TOKENS, HEADS, KEYS, VALUES)
-    u = draw(HEADS, KEYS)
-    wanted = state.copy()
+    expected = state.copy()
+    q = draw(TOKENS, HEADS, KEYS)
+    k = draw(TOKENS, HEADS, KEYS)
+    v = draw(TOKENS, HEADS, VALUES)
+    g = decays(draw, decay, HEADS)
+    u = draw(HEADS, KEYS) if has_bonus else None
     out = empty(TOKENS, HEADS, VALUES)
-    run(
-        states.bonus(
-            state=state,
-            **SIZES,
-            q=q,
-            k=k,
-            v=v,
-            g=g,
-            g_rows=1,
-            u=u,
-            keep=empty(KEYS),
-            out=out,
-            decay=states.KEY_DECAY,
-        ),
-        HEADS,
-    )
-    assert_close(out, matrix_states_reference.bonus(wanted, q, k, v, g, u, states.KEY_DECAY))
-    assert_close(state, wanted)
-    few = decays(draw, states.HEAD_DECAY, HEADS)
-    run(
-        states.bonus(
-            state=state,
-            **SIZES,
-            q=q,
-            k=k,
-            v=v,
-            g=few,
-            g_rows=1,
-            keep=empty(KEYS),
-            out=out,
-            decay=states.HEAD_DECAY,
-        ),
-        HEADS,
-    )
-    assert_close(out, matrix_states_reference.bonus(wanted, q, k, v, few, 0, states.HEAD_DECAY))
-    assert_close(state, wanted)
+    operands = {"q": q, "k": k, "v": v, "g": g, "g_rows": 1, "u": u, "decay": decay}
+    run(states.bonus(state=state, **SIZES, **operands, keep=empty(KEYS), out=out), HEADS)
+    assert_close(out, matrix_states_reference.bonus(expected, q, k, v, g, u if has_bonus else 0, decay))
+    assert_close(state, expected)
 
 
 def test_diagonal_and_selective_states() -> None:
@@ -487,14 +451,49 @@ def test_almost_linear_units_and_routes() -> None:
         assert (masks == want_masks).all() and (shares == want_masks).all()
 
 
+def test_the_token_that_leaves_a_window_is_taken_before_it_is_overwritten() -> None:
+    draw = Draws()
+    heads = 2
+    capacity = 3
+    width = heads * (KEYS + VALUES)
+    ring = np.zeros((1, capacity, width), np.float32)
+    values = []
+    for position in range(5):
+        out = empty(1, heads, VALUES + 1)
+        operands = {"ring": ring, "width": width, "first": heads * KEYS, "heads": heads, "size": VALUES}
+        run(seen.take_oldest(**operands, tokens=1, capacity=capacity, more=1, out=out), heads, position)
+        # Behind the values a 1 says that there is such a token.
+        expected = np.zeros((heads, VALUES + 1))
+        if position >= capacity:
+            expected[:, :-1] = values[-capacity]
+            expected[:, -1] = 1
+        assert_close(out[0], expected)
+        values.append(draw(heads, VALUES))
+        ring[0, position % capacity, heads * KEYS :] = values[-1].ravel()
+
+
 @pytest.mark.parametrize("learnt, cap", [(0, 0.0), (2, 0.0), (0, 0.6)])
 def test_attention_over_a_window(learnt: int, cap: float) -> None:
     draw = Draws()
     few = 2
     capacity = 3
     memory = np.zeros((1, capacity, few * (KEYS + VALUES)), np.float32)
-    weights = empty(capacity + learnt)
     own = draw(learnt, HEADS, KEYS + VALUES) if learnt else None
+    fixed = {
+        **SIZES,
+        "tokens": 1,
+        "group": HEADS // few,
+        "capacity": capacity,
+        "memory": memory,
+        "scale": 0.4,
+        "weights": empty(capacity + learnt),
+        "learnt": own,
+        "learnt_count": learnt,
+        "interval": 1,
+        "restarts": 0,
+        "rows": 1,
+        "cap": cap,
+    }
     keys = []
     values = []
     for position in range(5):
@@ -504,60 +503,13 @@ def test_attention_over_a_window(learnt: int, cap: float) -> None:
         v = draw(1, few, VALUES)
         out = empty(1, HEADS, VALUES)
         mass = empty(1, HEADS)
-        pushed = empty(1, few, VALUES + 1)
-        run(
-            seen.take_oldest(
-                ring=memory,
-                width=memory.shape[2],
-                first=few * KEYS,
-                heads=few,
-                size=VALUES,
-                tokens=1,
-                capacity=capacity,
-                more=1,
-                out=pushed,
-            ),
-            few,
-            position,
-        )
-        wanted = np.zeros((few, VALUES + 1))
-        if position >= capacity:
-            wanted[:, :-1] = values[-capacity]
-            wanted[:, -1] = 1
-        assert_close(pushed[0], wanted)
+        run(seen.window(**fixed, q=q, k=k, v=v, plain=plain, out=out, mass=mass), few, position)
         keys.append(k[0])
         values.append(v[0])
-        run(
-            seen.window(
-                q=q,
-                k=k,
-                v=v,
-                heads=HEADS,
-                keys=KEYS,
-                values=VALUES,
-                group=HEADS // few,
-                tokens=1,
-                capacity=capacity,
-                memory=memory,
-                scale=0.4,
-                weights=weights,
-                out=out,
-                plain=plain,
-                learnt=own,
-                learnt_count=learnt,
-                mass=mass,
-                interval=1,
-                restarts=0,
-                rows=1,
-                cap=cap,
-            ),
-            few,
-            position,
-        )
         known = (np.stack(keys), np.stack(values))
-        attended = attention_reference.window(q[0], *known, capacity, 0.4, plain[0], own, cap)
-        assert_close(out[0], attended[0])
-        assert_close(mass[0], attended[1])
+        attended, expected_mass = attention_reference.window(q[0], *known, capacity, 0.4, plain[0], own, cap)
+        assert_close(out[0], attended)
+        assert_close(mass[0], expected_mass)
 
 
 def test_a_ring_takes_in_what_comes_and_a_share_joins_both() -> None:

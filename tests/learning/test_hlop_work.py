@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
+from neurosim.base.measure.work import LayerCounts
 from neurosim.learning import HLOPNetwork
 from neurosim.learning.hlop.rates import RateUnits
 from neurosim.learning.hlop.trainings import TRAININGS
@@ -34,6 +36,14 @@ def fired(name: str, current: NDArray, threshold: float) -> tuple[NDArray, NDArr
     return spikes, membranes
 
 
+PRODUCTS = ("synaptic_operations", "dense_operations", "input_events", "binary_input")
+UNITS = ("output_events", "output_entries", "membrane_updates", "dense_membrane_updates", "steps")
+
+
+def assert_counts(layer: LayerCounts, expected: dict[str, object], keys: Iterable[str]) -> None:
+    assert {key: getattr(layer, key) for key in keys} == {key: expected[key] for key in keys}
+
+
 @pytest.mark.parametrize("constant", [True, False])
 @pytest.mark.parametrize("name", TRAININGS)
 def test_work_of_every_training(name: str, constant: bool) -> None:
@@ -41,34 +51,29 @@ def test_work_of_every_training(name: str, constant: bool) -> None:
     with torch.no_grad():
         net.layers[1].weight *= 4  # so that its units fire
     x = 3 * torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
-    x = x if constant else torch.stack([x, x * 0, -x])
-    layers = net.work(x)
+    inputs = x.numpy()[:, None]
+    if not constant:
+        x = torch.stack([x, x * 0, -x])
+        inputs = x.numpy().transpose(1, 0, 2)
+    *hidden, last = net.work(x)
+    weights = [layer.weight.detach().numpy().T for layer in net.layers]
     height = 1.0
-    inputs = (x[None] if constant else x).numpy().transpose(1, 0, 2)
-    for k, layer in enumerate(net.layers):
-        w = layer.weight.detach().numpy().T
-        current = inputs @ (w * np.float32(height))
-        if k == 2:
-            expected = bruteforce.count(w, inputs, current)
-            assert {key: getattr(layers[k], key) for key in expected} == expected
-            return
-        if name == "rate":
-            threshold = float(net.units[k].threshold.detach())
-        else:
-            threshold = 1.0
+    for k, counts in enumerate(hidden):
+        threshold = float(net.units[k].threshold.detach()) if name == "rate" else 1.0
+        current = inputs @ (weights[k] * np.float32(height))
         if constant and k == 0:
             current = np.repeat(current, 4, axis=1)
         spikes, membranes = fired(name, current, threshold)
-        # The product of a constant input is taken once, whatever the number of steps.
-        products = bruteforce.count(w, inputs, spikes[:, : inputs.shape[1]])
-        units = bruteforce.count(w, np.zeros((*spikes.shape[:2], w.shape[0])), spikes, membranes)
-        for key in ("synaptic_operations", "dense_operations", "input_events", "binary_input"):
-            assert getattr(layers[k], key) == products[key], key
-        for key in ("output_events", "output_entries", "membrane_updates", "dense_membrane_updates", "steps"):
-            assert getattr(layers[k], key) == units[key], key
         assert spikes.any()
+        # The product of a constant input is taken once, whatever the number of steps.
+        assert_counts(counts, bruteforce.count(weights[k], inputs, spikes[:, : inputs.shape[1]]), PRODUCTS)
+        silent = np.zeros((*spikes.shape[:2], len(weights[k])))
+        assert_counts(counts, bruteforce.count(weights[k], silent, spikes, membranes), UNITS)
         inputs = spikes
-        height = threshold / 0.05 if name == "rate" else 1.0
+        if name == "rate":
+            height = threshold / 0.05
+    expected = bruteforce.count(weights[2], inputs, inputs @ (weights[2] * np.float32(height)))
+    assert_counts(last, expected, expected)
 
 
 def test_memory_of_weights_and_lateral_neurons() -> None:

@@ -6,6 +6,7 @@ import itertools
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -45,114 +46,131 @@ def band(p: float, n: int, risk: float = 1e-6) -> tuple[float, float]:
     return binom.ppf(risk / 2, n, p) / n, binom.ppf(1 - risk / 2, n, p) / n
 
 
+# Frames of a sequence, which starts anew every 20: items come back, and one is empty, one full.
+FRAMES = 60
+
+
+class Signals(NamedTuple):
+    """Signals [FRAMES, afferents] of a column, and the flags of the frames."""
+
+    inputs: np.ndarray
+    above: np.ndarray
+    beside: np.ndarray
+    flags: np.ndarray
+
+
+def signals_for(column: Macrocolumn) -> Signals:
+    chance = np.random.default_rng(column.inputs)
+    inputs = chance.random((FRAMES, column.inputs)) < 0.3
+    inputs[20:40] = inputs[:20]
+    inputs[5] = False
+    inputs[7] = True
+    above = chance.random((FRAMES, column.above)) < 0.3
+    beside = chance.random((FRAMES, column.neighbours)) < 0.1
+    beside[15:18] = False
+    beside[20:40] = beside[:20]
+    flags = np.where(np.arange(FRAMES) % 20 == 0, reference.START, 0)
+    flags[10:14] = reference.BLIND
+    return Signals(inputs, above, beside, flags)
+
+
+def fill_with(column: Macrocolumn, memory: ColumnMemory, frames: Signals) -> None:
+    """Store the first items apart, then as a sequence beside the codes of neighbours, if it has any."""
+    for frame in frames.inputs[:20]:
+        column.store(memory, SDR.from_dense(frame))
+    if column.neighbours:
+        trace = None
+        for frame, others in zip(frames.inputs[:20], frames.beside, strict=False):
+            trace = column.store(memory, SDR.from_dense(frame), trace, neighbours=SDR.from_dense(others)).trace
+
+
+def unpacked(words: np.ndarray, afferents: int, units: int) -> np.ndarray:
+    """Return the packed weights of a column as [afferents, units] booleans."""
+    columns = [np.unpackbits(words[0][:, i].copy().view(np.uint8), bitorder="little") for i in range(units)]
+    return np.stack([bits[:afferents] for bits in columns], axis=1).astype(bool)
+
+
 @pytest.mark.filterwarnings("ignore::neurosim.base.CapacityWarning")
 @pytest.mark.parametrize("form", ["2010", "2017"])
 @pytest.mark.parametrize("learn", [True, False])
 @pytest.mark.parametrize("back_off", [True, False])
 @pytest.mark.parametrize("permanence", [None, Permanence((4, 11))], ids=["lasting", "fading"])
 @pytest.mark.parametrize(
-    "shape",
+    "plain",
     [
-        (70, 5, 3, 0, True, 1, 1.0, 0),
-        (64, 3, 7, 11, True, 2, 0.4, 0),
-        (9, 1, 6, 65, False, 1, 0.5, 0),
-        (130, 4, 1, 0, True, 1, 1.0, 0),
-        (70, 5, 3, 7, True, 1, 1.0, 70),
-        (40, 3, 7, 0, True, 1, 0.3, 9),
-        (40, 3, 7, 0, False, 1, 1.0, 64),
+        Macrocolumn(70, 5, 3),
+        Macrocolumn(64, 3, 7, above=11, persistence=2, frozen_above=0.4),
+        Macrocolumn(9, 1, 6, above=65, lateral=False, frozen_above=0.5),
+        Macrocolumn(130, 4, 1),
+        Macrocolumn(70, 5, 3, above=7, neighbours=70),
+        Macrocolumn(40, 3, 7, frozen_above=0.3, neighbours=9),
+        Macrocolumn(40, 3, 7, lateral=False, neighbours=64),
     ],
+    ids=["of its own", "above", "one module", "single units", "above, neighbours", "frozen", "neighbours alone"],
 )
 def test_the_kernel_is_its_specification(
-    shape: tuple, form: str, learn: bool, back_off: bool, permanence: Permanence | None
+    plain: Macrocolumn, form: str, learn: bool, back_off: bool, permanence: Permanence | None
 ) -> None:
-    inputs, modules, units, above, lateral, persistence, frozen, neighbours = shape
-    chance = np.random.default_rng(inputs)
-    low = max(1, inputs // 10)
-    high = inputs // 2
-    selection = Selection(form=form, exponents=(1.0, 1.5, 1.0), g_min=0.2, thresholds=(0.3, 0.4, 0.5))
-    column = Macrocolumn(
-        inputs,
-        modules,
-        units,
-        above,
-        lateral,
-        (low, high),
-        persistence,
-        selection,
-        permanence,
-        frozen,
+    from neurosim.kernels.memory.packed.reference import pack
+    from neurosim.memory.macrocolumn.run import Frames
+
+    column = replace(
+        plain,
+        bounds=(max(1, plain.inputs // 10), plain.inputs // 2),
+        selection=Selection(form=form, exponents=(1.0, 1.5, 1.0), g_min=0.2, thresholds=(0.3, 0.4, 0.5)),
+        permanence=permanence,
         seed=3,
-        neighbours=neighbours,
     )
-    x = chance.random((60, inputs)) < 0.3
-    x[20:40] = x[:20]
-    x[5] = False
-    x[7] = True
-    signals = chance.random((60, above)) < 0.3
-    beside = chance.random((60, neighbours)) < 0.1
-    beside[15:18] = False
-    beside[20:40] = beside[:20]
-    flags = np.where(np.arange(60) % 20 == 0, 1, 0)
-    flags[10:14] = reference.BLIND
+    frames = signals_for(column)
     memory = column.memory()
     if not learn:
-        for frame in x[:20]:
-            column.store(memory, SDR.from_dense(frame))
-        if neighbours:
-            trace = None
-            for frame, others in zip(x[:20], beside, strict=False):
-                trace = column.store(memory, SDR.from_dense(frame), trace, neighbours=SDR.from_dense(others)).trace
-    weights = [
-        np.concatenate(
-            [
-                np.unpackbits(w[0][:, i].copy().view(np.uint8), bitorder="little")[:n][:, None]
-                for i in range(column.size)
-            ],
-            1,
-        ).astype(bool)
-        for w, n in zip((memory.u, memory.h, memory.d), memory.afferents, strict=True)
-    ]
+        fill_with(column, memory, frames)
+    packed = zip((memory.u, memory.h, memory.d), memory.afferents, strict=True)
+    weights = [unpacked(words, afferents, column.size) for words, afferents in packed]
+    fading = None
+    if permanence:
+        fading = [(s[0].copy(), w[0].copy()) for s, w in zip(memory.stages, memory.last, strict=True)]
     numbers = kernel_parameters(
-        selection, column.limits, persistence, frozen, permanence, above, neighbours, lateral=lateral
+        column.selection,
+        column.limits,
+        column.persistence,
+        column.frozen_above,
+        permanence,
+        column.above,
+        column.neighbours,
+        lateral=column.lateral,
     )
-    fading = permanence and [(s[0].copy(), w[0].copy()) for s, w in zip(memory.stages, memory.last, strict=True)]
     key = int(draw_keys(3, 1)[0])
     expected = reference.run_reference(
-        x, flags, signals, weights, numbers, modules, key, learn, back_off, fading, beside
+        frames.inputs,
+        frames.flags,
+        frames.above,
+        weights,
+        numbers,
+        column.modules,
+        key,
+        learn,
+        back_off,
+        fading,
+        frames.beside,
     )
     memory.clock[:] = 0
-    from neurosim.kernels.memory.packed.reference import pack
-    from neurosim.memory.macrocolumn.run import Frames, run_columns
-
-    if above:
-        packed = pack(signals)[:, None]
-    else:
-        packed = np.zeros((60, 1, 0), np.uint64)
-    fields = np.arange(inputs, dtype=np.int32)[None]
-    frames = Frames(x.astype(np.uint8), flags.astype(np.uint8))
-    got = run_columns(
-        memory,
-        fields,
-        frames,
-        modules,
-        numbers,
-        draw_keys(3, 1),
-        trace=None,
-        above=(packed, np.ones((60, 1))),
-        beside=column._packed("neighbours", [SDR.from_dense(each) for each in beside], column._own)
-        if neighbours
-        else None,
-        learn=learn,
-        back_off=back_off,
-    ).column(0)
-    for f, (code, g, used, known, zeta, status) in enumerate(expected):
-        assert got.codes[f].tolist() == code.tolist(), f
-        assert got.familiarity[f] == pytest.approx(g, abs=1e-12), (f, got.notes[f], code, used, status, got.counts[f])
-        assert got.notes[f, :2].tolist() == [status, used]
+    above = None
+    if column.above:
+        above = pack(frames.above)[:, None], np.ones((FRAMES, 1))
+    beside = None
+    if column.neighbours:
+        beside = column._packed("neighbours", [SDR.from_dense(each) for each in frames.beside], column._own)
+    played = Frames(frames.inputs.astype(np.uint8), frames.flags.astype(np.uint8))
+    result = column._many(memory, played, None, above, beside, learn=learn, back_off=back_off)
+    for f, (code, familiarity, used, known, hypotheses, status) in enumerate(expected):
+        assert result.codes[f].tolist() == code.tolist(), f
+        assert result.familiarity[f] == pytest.approx(familiarity, abs=1e-12), (f, result.notes[f], result.counts[f])
+        assert result.notes[f, :2].tolist() == [status, used]
         if status == 0:
-            assert got.hypotheses[f] == zeta
+            assert result.hypotheses[f] == hypotheses
             if back_off:
-                assert bool(got.known[f]) == known
+                assert bool(result.known[f]) == known
     filled = memory.filled
     for name, w in zip("UHD", weights, strict=True):
         if len(w):
