@@ -3,7 +3,7 @@
     python benchmarks/accumulate.py [--shapes 4096x4096 1024x4096] [--batches 1 4 16] [--densities 0.1 0.3 0.82]
                                     [--threads 2] [--rounds 15] [--json]
 
-Counts are small whole numbers of both signs at random places (density .82 is what k = 3 gives). A time is that of
+Counts are small integers of both signs at random places (density .82 is what k = 3 gives). A time is that of
 `spike_accumulate` from the counts on: the list of active channels is made each time. torch multiplies the same counts
 as float32 by [N, K] weights, its own layout, which is the faster one there. In each round every form runs once, in
 turn, so that none finds its weights in a core's cache; medians over rounds. GB/s is over the bytes of those rows of
@@ -30,6 +30,10 @@ from neurosim.kernels.spikes.lazy_state.launch import lazy_scan
 from neurosim.kernels.spikes.lazy_state.reference import LazyState, traffic
 
 TYPES = {"float32": 4, "bfloat16": 2, "int8": 1}
+# The state of linear attention: tokens of a run, heads, and channels of keys and values.
+TOKENS = 32
+HEADS = 16
+KEYS = 128
 
 
 def spikes(rows: int, inputs: int, density: float, seed: int = 0) -> np.ndarray:
@@ -39,7 +43,7 @@ def spikes(rows: int, inputs: int, density: float, seed: int = 0) -> np.ndarray:
 
 
 def weights(inputs: int, outputs: int) -> dict[str, np.ndarray]:
-    """The same matrix [K, N] in each type; bfloat16 as its bits, int8 in steps of 1 / 32."""
+    """Return the same matrix [K, N] in each type; bfloat16 as its bits, int8 in steps of 1 / 32."""
     real = np.random.default_rng(1).standard_normal((inputs, outputs), np.float32)
     bits = torch.from_numpy(real).bfloat16().view(torch.uint16).numpy()
     return {"float32": real, "bfloat16": bits, "int8": np.clip(np.rint(real * 32), -127, 127).astype(np.int8)}
@@ -80,21 +84,21 @@ def measure(shape: tuple[int, int], batch: int, density: float, threads: int, ro
 
 
 def dense_token(rows: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, decay: torch.Tensor) -> object:
-    """One token of the delta rule with beta = 1 on rows [H, K, V], all of them, in place."""
+    """Step one token of the delta rule with beta = 1 on rows [H, K, V], all of them, in place."""
     rows *= decay.exp()[:, None, None]
     u = v - torch.bmm(k[:, None], rows)[:, 0]
     rows.baddbmm_(k[:, :, None], u[:, None])
     return torch.bmm(q[:, None], rows)
 
 
-def measure_state(density: float, threads: int, rounds: int, heads: int = 16, keys: int = 128, count: int = 32) -> dict:
-    made = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(count, heads, keys, generator=made) for _ in range(3))
-    q, k = (x * (torch.rand(x.shape, generator=made) < density) / keys**0.5 for x in (q, k))
-    decay = torch.full((count, heads), -0.05)
-    beta = torch.ones(count, heads)
-    rows = torch.zeros(heads, keys, keys)
-    state = LazyState(torch.zeros(heads, keys, keys), torch.zeros(heads, keys))
+def measure_state(density: float, threads: int, rounds: int) -> dict:
+    draws = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(TOKENS, HEADS, KEYS, generator=draws) for _ in range(3))
+    q, k = (x * (torch.rand(x.shape, generator=draws) < density) / KEYS**0.5 for x in (q, k))
+    decay = torch.full((TOKENS, HEADS), -0.05)
+    beta = torch.ones(TOKENS, HEADS)
+    rows = torch.zeros(HEADS, KEYS, KEYS)
+    state = LazyState(torch.zeros(HEADS, KEYS, KEYS), torch.zeros(HEADS, KEYS))
     forms: dict[str, Callable[[int], object]] = {
         "lazy": lambda t: lazy_scan(state, *(x[t : t + 1] for x in (q, k, v, decay, beta)), threads=threads),
         "torch": lambda t: dense_token(rows, q[t], k[t], v[t], decay[t]),
@@ -102,18 +106,18 @@ def measure_state(density: float, threads: int, rounds: int, heads: int = 16, ke
     taken: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(rounds + 1):
         for name, call in forms.items():
-            taken[name] += [frame.seconds(lambda call=call, t=t: call(t)) for t in range(count)]
-    moved = traffic(q.numpy(), k.numpy(), keys, delta=True)
+            taken[name] += [frame.seconds(lambda call=call, t=t: call(t)) for t in range(TOKENS)]
+    moved = traffic(q.numpy(), k.numpy(), KEYS, delta=True)
     row: dict = {"density": density, "bytes_ratio": moved.dense_bytes / moved.lazy_bytes}
     for name, times in taken.items():
-        row[f"{name}_ns"] = 1e9 * statistics.median(times[count:])
-    row["lazy_bytes"] = moved.lazy_bytes / count
-    row["dense_bytes"] = moved.dense_bytes / count
+        row[f"{name}_ns"] = 1e9 * statistics.median(times[TOKENS:])
+    row["lazy_bytes"] = moved.lazy_bytes / TOKENS
+    row["dense_bytes"] = moved.dense_bytes / TOKENS
     return row
 
 
 def show(rows: list[dict], states: list[dict]) -> Iterator[str]:
-    """Lines of both tables."""
+    """Yield the lines of both tables."""
     forms = (*TYPES, "torch")
     heads = [head for name in forms for head in (f"{name}, us", "GB/s")]
     times = [f"{name}, x torch" for name in TYPES]

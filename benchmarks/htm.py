@@ -132,20 +132,20 @@ def repeated(steps: int, repeats: int) -> list[Row]:
     return rows
 
 
-def long_run(steps: int, windows: int = 10) -> list[Row]:
+def long_run(steps: int) -> list[Row]:
     """Random codes without end, the worst there is to learn, with small caps: step time and memory, by tenths."""
     memory = TemporalMemory(COLUMNS, CELLS, max_segments=4, max_synapses=20)
     rows = []
-    for window in range(windows):
+    for tenth in range(10):
         times = []
-        for _ in range(steps // windows):
+        for _ in range(steps // 10):
             code = SDR.random(COLUMNS, 40, seed=6, index=memory.steps)
             start = time.thread_time()
             memory.step(code)
             times.append(time.thread_time() - start)
         about = {"segments": memory.segments, "synapses": memory.synapses, "mb": memory.bytes / 1e6}
         median = 1e3 * statistics.median(times)
-        rows.append({"after_steps": (window + 1) * len(times), "median_ms": median, **about})
+        rows.append({"after_steps": (tenth + 1) * len(times), "median_ms": median, **about})
     return rows
 
 

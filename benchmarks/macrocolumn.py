@@ -118,8 +118,9 @@ def all_images(seeds: int) -> list[Row]:
     return rows + growing_images(x, y)
 
 
-def growing_images(x: NDArray, y: NDArray, block: int = 5000) -> list[Row]:
+def growing_images(x: NDArray, y: NDArray) -> list[Row]:
     """Operations and processor time of an item against items already stored."""
+    block = 5000
     owner = build_recogniser("mnist")
     memory = owner.memory()
     rows = []
@@ -274,11 +275,12 @@ def capacity(seeds: int) -> list[Row]:
     return rows + growing_column()
 
 
-def growing_column(total: int = 100_000, block: int = 10_000) -> list[Row]:
+def growing_column() -> list[Row]:
+    block = 10_000
     column = Macrocolumn(256, 12, 16, lateral=False, selection=RANDOM)
     memory = column.memory()
     rows = []
-    for start in each(total // block, "cost of an item", block):
+    for start in each(100_000 // block, "cost of an item", block):
         part = items(block, 256, 24, 5 + start)
         began = time.process_time()
         batch = column.store_many(memory, part)

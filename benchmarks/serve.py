@@ -50,13 +50,13 @@ class Text:
     problem: str = ""
 
 
-def body_of(model: str, client: int, number: int, tokens: int, size: int = 0) -> dict[str, object]:
+def body_of(client: int, number: int, tokens: int, size: int = 0) -> dict[str, object]:
     """Return a request that no other one is like, with `size` bytes of text of its own before its question."""
     own = " ".join(str((client * 7919 + number * 104_729 + k * 31_337) % 100_003) for k in range(size // 6 + 1))
     before = f"{own[:size]}\n" if size else ""
     question = f"Question {client}.{number}: what lies behind the {number * 7919 + client}th hill? Answer:"
     seed = client * 1_000_003 + number
-    body = {"model": model, "prompt": INSTRUCTION + before + question, "max_tokens": tokens, "seed": seed}
+    body = {"model": "model", "prompt": INSTRUCTION + before + question, "max_tokens": tokens, "seed": seed}
     return body | {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -169,7 +169,7 @@ def let_ask(port: int, clients: int, seconds: float, tokens: int, size: int) -> 
         while time.perf_counter() < end:
             number += 1
             leave = number % ABANDONED == 0
-            result = ask(port, body_of("model", client, number, tokens, size), leave=leave)
+            result = ask(port, body_of(client, number, tokens, size), leave=leave)
             left[client] += leave
             if not leave or result.problem:
                 texts[client].append(result)
@@ -263,7 +263,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as own:
         model = options.model or random_model(Path(own), options.layers, options.width)
         with server(model, options.threads, 16) as (process, port):
-            ask(port, body_of("model", 999, 0, 2))  # the first step compiles what is not in the cache
+            ask(port, body_of(999, 0, 2))  # the first step compiles what is not in the cache
             for clients in options.clients:
                 frame.say(f"{clients} clients for {seconds:g} s")
                 rows.append(run(port, process.pid, clients, seconds, options.tokens, options.prompt))

@@ -666,9 +666,9 @@ def test_filters_are_options_of_a_folder(root: Path) -> None:
     assert any(line.startswith("left out: ") and "events outside the crop" in line for line in folder.remarks)
 
 
-def glyph(place: tuple[int, int], *, bright: bool, side: int = 40) -> np.ndarray:
+def glyph(place: tuple[int, int], *, bright: bool) -> np.ndarray:
     """A cross of nine pixels, the upper left corner of its box at `place`."""
-    image = np.zeros((side, side), np.uint8)
+    image = np.zeros((40, 40), np.uint8)
     image[place[0] + 4, place[1] : place[1] + 9] = 255
     image[place[0] : place[0] + 9, place[1] + 4] = 255
     return 255 - image if bright else image

@@ -158,18 +158,18 @@ def other(change: Callable[[Network], Network]) -> Network:
     return change(small(True))
 
 
-def with_population(name: str, **changes: object) -> Callable[[Network], Network]:
+def with_cells(**changes: object) -> Callable[[Network], Network]:
     def change(network: Network) -> Network:
-        kept = [dataclasses.replace(p, **changes) if p.name == name else p for p in network.populations]  # type: ignore[arg-type]
-        return dataclasses.replace(network, populations=kept)
+        populations = [dataclasses.replace(p, **changes) if p.name == "exc" else p for p in network.populations]  # type: ignore[arg-type]
+        return dataclasses.replace(network, populations=populations)
 
     return change
 
 
 def with_projection(name: str, **changes: object) -> Callable[[Network], Network]:
     def change(network: Network) -> Network:
-        kept = [dataclasses.replace(p, **changes) if p.name == name else p for p in network.projections]  # type: ignore[arg-type]
-        return dataclasses.replace(network, projections=kept)
+        projections = [dataclasses.replace(p, **changes) if p.name == name else p for p in network.projections]  # type: ignore[arg-type]
+        return dataclasses.replace(network, projections=projections)
 
     return change
 
@@ -182,12 +182,12 @@ def without_noise(network: Network) -> Network:
     ("change", "where"),
     [
         (
-            with_population("exc", model=LIF(tau_mem=0.03, t_refractory=0.003)),
+            with_cells(model=LIF(tau_mem=0.03, t_refractory=0.003)),
             "Population['exc'].model.tau_mem: 0.02 there, 0.03 here",
         ),
-        (with_population("exc", model=CubaLIF(tau_mem=0.02)), "Population['exc'].model: LIF there, CubaLIF here"),
-        (with_population("exc", shape=(6, 5)), "Population['exc'].shape: [5, 6] there, [6, 5] here"),
-        (with_population("exc", initial={}), "Population['exc'].initial.v: Uniform there, absent here"),
+        (with_cells(model=CubaLIF(tau_mem=0.02)), "Population['exc'].model: LIF there, CubaLIF here"),
+        (with_cells(shape=(6, 5)), "Population['exc'].shape: [5, 6] there, [6, 5] here"),
+        (with_cells(initial={}), "Population['exc'].initial.v: Uniform there, absent here"),
         (with_projection("exc->exc", weight=0.25), "Projection['exc->exc'].weight: 0.2 there, 0.25 here"),
         (with_projection("inh->exc", delay=0.004), "Projection['inh->exc'].delay: 0.003 there, 0.004 here"),
         (

@@ -102,11 +102,11 @@ def interval(error: BaseException) -> tuple[float, float]:
     return float(found[1]), float(found[2])
 
 
-def explosive(size: int = 100, unit: int = 37) -> Network:
-    """Unit `unit` explodes shortly after a second, the others never; a second population is quiet."""
-    starts = np.zeros(size)
-    starts[unit] = 1.0
-    return Network([Population("quiet", 300, LIF()), Population("cells", size, Explosive(), {"x": starts})])
+def explosive() -> Network:
+    """Unit 37 of 100 explodes shortly after a second, the others never; a second population is quiet."""
+    starts = np.zeros(100)
+    starts[37] = 1.0
+    return Network([Population("quiet", 300, LIF()), Population("cells", 100, Explosive(), {"x": starts})])
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -373,7 +373,7 @@ def _rwkv(own: str, value: Tensor) -> Tensor:
     return value.flatten() if vector else value
 
 
-def write_rwkv(version: int, path: Path, every: int = 0, metadata: Mapping[str, object] | None = None) -> None:
+def write_rwkv(version: int, path: Path, every: int = 0) -> None:
     """Write the tiny RWKV-6 or 7 of `rwkv` as a GGUF file.
 
     Args:
@@ -410,5 +410,5 @@ def write_rwkv(version: int, path: Path, every: int = 0, metadata: Mapping[str, 
         entries |= {"rescale_every_n_layers": every, "time_mix_extra_dim": 3, "time_decay_extra_dim": 4}
     else:
         entries |= {f"attention.{part}_lora_rank": 3 for part in ("decay", "iclr", "value_residual_mix", "gate")}
-    head = {"general.architecture": arch, **{f"{arch}.{n}": v for n, v in entries.items()}, **(metadata or {})}
+    head = {"general.architecture": arch, **{f"{arch}.{n}": v for n, v in entries.items()}}
     write_gguf(path, head, made)

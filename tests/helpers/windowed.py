@@ -98,8 +98,8 @@ def windows_of(spikes: Spikes, window: float, clock: float = 1e-3, size: int | N
     return [np.unique(spikes.units[steps // per == k]) for k in range(count)]
 
 
-def codes_of(spikes: Spikes, window: float, count: int, clock: float = 1e-3) -> list[np.ndarray]:
-    """The units of the code that ends with each window."""
-    steps = np.rint(spikes.times / clock).astype(int)
-    per = round(window / clock)
+def codes_of(spikes: Spikes, window: float, count: int) -> list[np.ndarray]:
+    """Return the units of the code that ends with each window, of a run in steps of 1 ms."""
+    steps = np.rint(spikes.times / 1e-3).astype(int)
+    per = round(window / 1e-3)
     return [spikes.units[steps == (k + 1) * per] for k in range(count)]

@@ -32,9 +32,9 @@ def recurrent(kind: str, units: int, **options: Any) -> Any:
         return build(kind, 6, Depth(), {"units": units} | options).double()
 
 
-def hard_to_solve(kind: str = "paragru", **options: Any) -> Any:
+def hard_to_solve(**options: Any) -> Any:
     """A recurrence as training may leave it: weights so large that Newton's method takes a round a token or so."""
-    mixer = recurrent(kind, 8, **options)
+    mixer = recurrent("paragru", 8, **options)
     with torch.no_grad():
         mixer.recurrent.mul_(20)
     return mixer

@@ -12,16 +12,16 @@ from neurosim.base import NeurosimInputError
 from neurosim.learning.liquid.cross_modal import Contrast, CrossModal, SharedProjection, contrast
 
 
-def senses(n: int, seed: int, labels: int = 12, noise: float = 0.1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two views, by fixed random matrices of 20 and 30 features, of a three-dimensional meaning of each label."""
+def senses(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return two views, by fixed matrices of 20 and 30 features, of a meaning of each of 12 labels, and the labels."""
     fixed = np.random.default_rng(7)
     draws = np.random.default_rng([8, seed])
-    meanings = fixed.normal(size=(labels, 3))
+    meanings = fixed.normal(size=(12, 3))
     see = fixed.normal(size=(3, 20))
     hear = fixed.normal(size=(3, 30))
-    y = np.arange(n) % labels
+    y = np.arange(n) % 12
     x = [
-        (meanings[y] + noise * draws.normal(size=(n, 3))) @ way + 0.05 * draws.normal(size=(n, way.shape[1]))
+        (meanings[y] + 0.1 * draws.normal(size=(n, 3))) @ way + 0.05 * draws.normal(size=(n, way.shape[1]))
         for way in (see, hear)
     ]
     return x[0], x[1], y

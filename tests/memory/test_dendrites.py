@@ -20,12 +20,13 @@ from neurosim.memory.dendrites.segments import (
 )
 
 
-def random_units(size: int = 203, neurons: int = 3, segments: int = 5, synapses: int = 7) -> SegmentUnits:
+def random_units() -> SegmentUnits:
+    """Return three neurons of five segments with seven synapses, the first with four, on 203 cells."""
     rng = np.random.default_rng(0)
-    rows = [rng.permutation(size)[:synapses] for _ in range(neurons * segments)]
-    table = np.reshape(rows, (neurons, segments, synapses))
+    rows = [rng.permutation(203)[:7] for _ in range(15)]
+    table = np.reshape(rows, (3, 5, 7))
     table[0, 0, 4:] = -1
-    return SegmentUnits(table, size, 2)
+    return SegmentUnits(table, 203, 2)
 
 
 @pytest.mark.parametrize("active", [0, 1, 30, 203])
@@ -160,9 +161,10 @@ def test_bad_input_is_refused_in_a_line(make, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def random_layer(units: int = 37, inputs: int = 11, segments: int = 4, contexts: int = 5, winners: int = 6, boost=0.0):
+def random_layer(winners: int = 6, boost: float = 0.0) -> DendriteLayer:
+    """Return a layer of 37 units of 11 inputs, each with 4 segments that see 5 contexts."""
     rng = np.random.default_rng(3)
-    parts = rng.normal(size=(units, inputs)), rng.normal(size=units), rng.normal(size=(units, segments, contexts))
+    parts = rng.normal(size=(37, 11)), rng.normal(size=37), rng.normal(size=(37, 4, 5))
     return DendriteLayer(*parts, winners, boost)
 
 

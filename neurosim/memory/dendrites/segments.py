@@ -143,7 +143,7 @@ def measure_false_negatives(
     expected = false_negative(active, synapses, threshold, lost)
     require(lost <= size - active, "measure_false_negatives.size", f"must leave {lost} bits to move to", size)
     # The cells of a pattern come in the order of drawing: the first of them are a random subsample.
-    patterns = _subsets(size, active, trials, seed, 0)
+    patterns = _drawn_cells(size, active, trials, seed)
     misses = noisy_misses(patterns[:, :synapses], patterns, size, lost, threshold, _key(seed, 1))
     return HitCount(int(misses), trials, expected)
 
@@ -180,18 +180,18 @@ def _random(
 
     integer(patterns, "patterns", 1, 10**6)
     require(0 <= active <= size, "active", f"must be in 0..{size}", active)
-    segments = _subsets(size, synapses, trials, seed, 0)
+    segments = _drawn_cells(size, synapses, trials, seed)
     hits, union = random_hits(segments, size, active, patterns, threshold, _key(seed, 1))
     return int(hits), union
 
 
-def _subsets(size: int, count: int, trials: int, seed: int, stream: int) -> NDArray[np.int32]:
+def _drawn_cells(size: int, count: int, trials: int, seed: int) -> NDArray[np.int32]:
     """Draw [trials, count] cells, distinct in a row."""
     from ...kernels.memory.segment_trials.cpu import subsets
 
     integer(trials, "trials", 1, 10**9)
     integer(count, "synapses, active", 1, size)
-    return subsets(_key(seed, stream), trials, size, count)
+    return subsets(_key(seed, 0), trials, size, count)
 
 
 def _key(seed: int, stream: int) -> int:
