@@ -105,19 +105,19 @@ def isi(spikes: Spikes) -> list[NDArray[np.float64]]:
 
 def cv(spikes: Spikes) -> NDArray[np.float64]:
     """Return [size] the coefficient of variation of each unit's intervals, sd / mean; NaN below two spikes."""
-    return _each(spikes, 1, lambda intervals: intervals.std() / intervals.mean())
+    return _of_intervals(spikes, 1, lambda intervals: intervals.std() / intervals.mean())
 
 
 def cv2(spikes: Spikes) -> NDArray[np.float64]:
     """Return [size] the mean of 2 |I' - I| / (I' + I) over neighbouring intervals (Holt et al. 1996); NaN below three
     spikes."""
-    return _each(spikes, 2, lambda intervals: 2 * np.mean(np.abs(_relative_changes(intervals))))
+    return _of_intervals(spikes, 2, lambda intervals: 2 * np.mean(np.abs(_relative_changes(intervals))))
 
 
 def lv(spikes: Spikes) -> NDArray[np.float64]:
     """Return [size] the local variation of intervals, the mean of 3 ((I' - I) / (I' + I))^2 (Shinomoto et al. 2003);
     NaN below three spikes."""
-    return _each(spikes, 2, lambda intervals: 3 * np.mean(_relative_changes(intervals) ** 2))
+    return _of_intervals(spikes, 2, lambda intervals: 3 * np.mean(_relative_changes(intervals) ** 2))
 
 
 def lvr(spikes: Spikes, t_refractory: float = 5e-3) -> NDArray[np.float64]:
@@ -133,7 +133,7 @@ def lvr(spikes: Spikes, t_refractory: float = 5e-3) -> NDArray[np.float64]:
         sums = intervals[:-1] + intervals[1:]
         return float(3 * np.mean(_relative_changes(intervals) ** 2 * (1 + 4 * t_refractory / sums)))
 
-    return _each(spikes, 2, compensated)
+    return _of_intervals(spikes, 2, compensated)
 
 
 def fano_factor(recordings: Recordings) -> NDArray[np.float64]:
@@ -254,7 +254,7 @@ def _trains(spikes: Spikes) -> list[NDArray[np.float64]]:
     return np.split(spikes.times[order], np.cumsum(spikes.counts())[:-1])
 
 
-def _each(
+def _of_intervals(
     spikes: Spikes, min_intervals: int, measure: Callable[[NDArray[np.float64]], float | np.floating]
 ) -> NDArray[np.float64]:
     """Return `measure` of the intervals of each unit; NaN below `min_intervals` intervals."""
