@@ -191,7 +191,7 @@ def test_points_and_tables_without_times_are_read() -> None:
     assert (result["records"], result["earlier"]) == (120, 120)
 
 
-def test_what_is_wrong_is_named() -> None:
+def test_wrong_options_of_an_anomaly_run_are_named() -> None:
     Path("sine.csv").write_text(table(40))
     assert refused("none.csv").startswith("neurosim: none.csv: no such file; give a table")
     assert "column: unknown name 'valu'; did you mean 'value'" in refused("sine.csv", "--value", "valu")

@@ -107,7 +107,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(monkeypatch: pytest.Monke
     assert again.digest == whole.digest and again.errors == whole.errors and not Path("a/stages").exists()
 
 
-def test_what_is_wrong_is_named() -> None:
+def test_wrong_options_of_a_series_are_named_before_a_run_begins() -> None:
     wave(100)
     assert refused("none.csv").startswith("neurosim: none.csv: no such file; give a table such as load.csv, or one of")
     assert refused(".").startswith("neurosim: .: is a folder; give a table such as load.csv")

@@ -139,7 +139,7 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("a,b\nx,y\n", "t.csv: has no column of numbers (got a: 'x', b: 'y'); name one"),
     ],
 )
-def test_what_is_wrong_is_named(text: str, message: str) -> None:
+def test_lines_that_are_no_series_are_named_by_place(text: str, message: str) -> None:
     with pytest.raises((NeurosimFormatError, NeurosimInputError)) as caught:
         list(read_series(text.splitlines(True), "t.csv")[1])
     assert str(caught.value).startswith(message)

@@ -45,7 +45,7 @@ def test_lorenz_stays_on_its_attractor() -> None:
     assert (x > 0).any() and (x < 0).any()
 
 
-def test_what_is_wrong_is_named() -> None:
+def test_unknown_series_and_lengths_below_1_are_refused() -> None:
     with pytest.raises(NeurosimInputError, match="series: unknown name 'lorentz'; did you mean 'lorenz'"):
         standard_series("lorentz", 10)
     with pytest.raises(NeurosimInputError, match="values: must be >= 1"):

@@ -21,14 +21,14 @@ def counts(rows: int, inputs: int, largest: int, seed: int = 0) -> np.ndarray:
     planes=st.integers(1, 7),
     largest=st.sampled_from([1, 7, 127, 9999]),
 )
-def test_there_and_back(rows: int, inputs: int, planes: int, largest: int) -> None:
+def test_packed_counts_are_unpacked_as_they_were(rows: int, inputs: int, planes: int, largest: int) -> None:
     whole = counts(rows, inputs, largest)
     packed = plain.pack_reference(whole, planes)
     assert packed.words.shape == (rows, 1 + planes, -(-inputs // 32))
     np.testing.assert_array_equal(plain.unpack_reference(packed), whole)
 
 
-def test_which_bit_is_which() -> None:
+def test_bit_j_of_word_w_is_channel_32_w_plus_j() -> None:
     whole = np.zeros((1, 40), np.int32)
     whole[0, 1] = -5
     whole[0, 33] = 2

@@ -492,7 +492,7 @@ def _dense_not_finite() -> None:
         (_beyond, "rope_scaling: its rates are known for 2 tokens; reset"),
     ],
 )
-def test_errors(call: Any, words: str) -> None:
+def test_what_a_decoder_cannot_step_is_refused_by_name(call: Any, words: str) -> None:
     with pytest.raises(NeurosimInputError, match=words):
         call()
 

@@ -22,7 +22,7 @@ TOKENS = {
 }
 
 
-def test_the_tokenizer_of_the_file() -> None:
+def test_tokens_and_the_chat_template_are_those_of_the_model() -> None:
     tokenizer = read_tokenizer(PATH, 49152)
     for text, ids in TOKENS.items():
         assert list(tokenizer.encode(text.encode())) == ids and tokenizer.decode(ids) == text.encode()
@@ -33,7 +33,7 @@ def test_the_tokenizer_of_the_file() -> None:
 
 
 def test_log_probabilities_are_those_of_llama_cpp() -> None:
-    """Which codes activations in 8 bits: the likeliest are the same, the largest within .05."""
+    """llama.cpp codes activations in 8 bits: the likeliest are the same, the largest within .05."""
     model = read_model(PATH)
     assert model.parameter_count() == 134_515_008 and model.config.tied
     with torch.no_grad():

@@ -205,6 +205,6 @@ ONE = np.array([1, 2])
         (lambda: Network.from_edges(chain(), LIF(), receptor="nothing"), "receptor: unknown name 'nothing'"),
     ],
 )
-def test_what_is_wrong_is_named(make: Any, words: str) -> None:
+def test_tables_of_edges_that_make_no_network_are_named(make: Any, words: str) -> None:
     with pytest.raises(NeurosimInputError, match=re.escape(words)):
         make()
