@@ -43,7 +43,7 @@ class SpikeMemory(SpikeSink):
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        # As they came: a list for each population took longer, where there are many.
+        # By population, for each stretch.
         self._stretches: list[Mapping[str, GridEvents]] = []
 
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
