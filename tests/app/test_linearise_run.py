@@ -96,6 +96,8 @@ def test_refusals(softmax: Path, linearised: dict[str, Any], text: Path) -> None
     assert not Path("runs").exists()
     long = ("--text", text, *BRIEF, "--set", "stages.length=9000")
     assert "text: must have at least 9002 tokens to learn from" in refused(softmax, *long)
+    short = ("--text", text, *BRIEF, "--tokens", 20)
+    assert "text.tokens: must be at least stages.length (24)" in refused(softmax, *short)
     assert not Path("runs").exists(), "what the model and the text tell is refused before a folder is made"
     assert "layers.0: must be softmax attention to be replaced" in refused(linearised["run"], "--text", text, *BRIEF)
     assert not Path("runs").exists()

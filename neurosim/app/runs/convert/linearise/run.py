@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 
+from .....base.errors import require
 from .....base.measure.estimates import energy
 from .....language.attention.checkpoint import write_model
 from .....language.attention.model import LanguageModel
@@ -54,7 +55,16 @@ def load_pupil(path: Path, config: LineariseConfig, options: RunOptions) -> Inpu
     """
     source = load(pinned_model(path, options.say), config, options.device)
     source.model.float()  # stages train
-    return Inputs(Pupil(source, _student(source, config)), _facts(source))
+    student = _student(source, config)
+    _check_compared(source, config)
+    return Inputs(Pupil(source, student), _facts(source))
+
+
+def _check_compared(source: ConversionSource, config: LineariseConfig) -> None:
+    """Raise where the held-out text has no window to compare, before any stage trains."""
+    compared = min(config.text.tokens, len(source.held_out) - 1)
+    length = config.stages.length
+    require(compared >= length, "text.tokens", f"must be at least stages.length ({length}): windows compared", compared)
 
 
 def _student(source: ConversionSource, config: LineariseConfig) -> Student:
