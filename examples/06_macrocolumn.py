@@ -27,10 +27,10 @@ print(f"familiarity of known items {heard.familiarity.mean():.3f}, of new ones {
 print(
     f"words read and written to store an item, the first and the last: {stored.operations[0]}, {stored.operations[-1]}"
 )
-figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4), layout="constrained")
-left.hist([new.familiarity, heard.familiarity], bins=20, label=["new", "known"])
-left.set(title="Familiarity of items", xlabel="familiarity", ylabel="items")
-left.legend()
+figure, (top, bottom) = pyplot.subplots(2, figsize=(7, 7), layout="constrained")
+top.hist([new.familiarity, heard.familiarity], bins=20, label=["new", "known"])
+top.set(title="Familiarity of items", xlabel="familiarity", ylabel="items")
+top.legend()
 
 memory = column.memory()
 songs = [items(8, seed) for seed in range(10, 20)]
@@ -52,8 +52,8 @@ for count in (50, 150, 250):
     known = items(count, seed=3)
     codes = wide.store_many(memory, known).codes
     found = [wide.recall_many(memory, [k.noise(x, 4, i) for i, k in enumerate(known)]).codes for x in noise]
-    right.plot(noise, [(f == codes).mean() for f in found], label=f"{count} items")
-right.set(title="Fewer items forgive more noise", xlabel="share of inputs moved", ylabel="winners recalled")
-right.legend()
+    bottom.plot(noise, [(f == codes).mean() for f in found], label=f"{count} items")
+bottom.set(title="Fewer items forgive more noise", xlabel="share of inputs moved", ylabel="winners recalled")
+bottom.legend()
 figure.savefig("macrocolumn.svg")
 print("drawn: macrocolumn.svg")

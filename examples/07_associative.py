@@ -28,11 +28,11 @@ def recalled(load: float) -> float:
 alpha, m = hopfield_capacity()
 print(f"Hopfield: capacity {alpha:.6f} patterns a unit, overlap {m:.4f}, {(1 - m) / 2:.2%} of the bits wrong there")
 theory = np.linspace(0.04, 0.2, 400)
-figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-left.plot(theory, [hopfield_overlap(a) for a in theory], label="theory")
-left.plot(loads, [recalled(a) for a in loads], "o", label=f"simulated, {units} units")
-left.set(title="Hopfield: recall ends at .138 patterns a unit", xlabel="patterns a unit", ylabel="overlap")
-left.legend()
+figure, (top, bottom) = pyplot.subplots(2, figsize=(7, 7), layout="constrained")
+top.plot(theory, [hopfield_overlap(a) for a in theory], label="theory")
+top.plot(loads, [recalled(a) for a in loads], "o", label=f"simulated, {units} units")
+top.set(title="Hopfield: recall ends at .138 patterns a unit", xlabel="patterns a unit", ylabel="overlap")
+top.legend()
 
 for n, order, count in ((100, 3, 1000), (60, 4, 1500)):
     patterns = rng.choice([-1.0, 1.0], (count, n))
@@ -55,9 +55,9 @@ for row, (name, rule) in enumerate({"Hebbian": FastWeights(), "delta": FastWeigh
         found = [rule.memory(d_k, d_k).write(k[:n], v[:n]).error(k[:n], v[:n]) for n in counts[::3]]
         expected = np.array([expected_error(rule, n, d_k, kind) for n in counts])
         colour = f"C{2 * row + column}"
-        right.semilogx(counts, expected, color=colour, label=f"{name}, {kind} keys")
-        right.semilogx(counts[::3], found, "o", color=colour)
-right.set(title="Pairs of keys and values", xlabel=f"pairs in {d_k} x {d_k} weights", ylabel="error / |v|^2")
-right.legend()
+        bottom.semilogx(counts, expected, color=colour, label=f"{name}, {kind} keys")
+        bottom.semilogx(counts[::3], found, "o", color=colour)
+bottom.set(title="Pairs of keys and values", xlabel=f"pairs in {d_k} x {d_k} weights", ylabel="error / |v|^2")
+bottom.legend()
 figure.savefig("associative.svg")
 print("drawn: associative.svg (lines: theory, dots: simulated)")

@@ -59,6 +59,7 @@ for lateral, colour in ((LateralCircuit(rows=(60,) * 5), "C0"), (None, "C3")):
     pyplot.plot(tasks, np.array(rows)[:, 0], "--", color=colour, label=f"{name}: the first")
 pyplot.title("Task after task: only with projection the first is remembered")
 pyplot.xlabel("tasks learned")
+pyplot.xticks(tasks)
 pyplot.ylabel("accuracy")
 pyplot.legend()
 pyplot.savefig("tasks.svg")
