@@ -107,7 +107,7 @@ def _library(name: str) -> Iterator[Any]:
     try:
         yield library
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).split()).split(". ")[0][:160]  # what it advises next is of its own options
         raise NeurosimMissingError(
             f"{name}: no such file or folder, and as a name on the hub neither in the cache "
             f"({constants.HF_HUB_CACHE}) nor fetched ({type(error).__name__}: {reason}); check name and network"
