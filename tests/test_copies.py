@@ -87,6 +87,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         IN_WORKSPACE,
     ),
     "engine/processes.py": {"Processes": IN_WORKSPACE},
+    "app/runs/frame/ahead.py": dict.fromkeys(("_delivering", "_stepping"), "compiles, and forgets the address"),
     "language/conversion/balance.py": {"_Groups": "compares addresses of inputs that exist, and reads none"},
     "data/files/camera_hdf5.py": {"is_camera_file": WITHIN},
     "data/files/hdf5.py": {"open_hdf5": "maps a file that is only read"},

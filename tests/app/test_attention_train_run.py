@@ -75,7 +75,7 @@ def test_mistakes_take_one_line(done: dict[str, Any], tmp_path: Path) -> None:
     assert "attention.layers: must be >= 1" in refused("digits", "--set", "attention.kind=gla", *layers)
     needs = "attention.layers: needs attention.kind, without which the neurons of [network] are trained (got 3, "
     assert needs in refused("digits", "--set", "attention.layers=3")
-    unused = "network.hidden: has no use for the layers of attention.kind 'gla'; leave it out (got (3,), usually "
+    unused = "network.hidden: has no use for the layers of attention.kind 'gla'; leave it out (got [3], usually "
     assert unused in refused("digits", "--set", "attention.kind=gla", "--set", "network.hidden=[3]")
     line = command.refused("convert", done["run"])
     assert "model: must read text; 'neurosim train' converts one that reads events" in line

@@ -45,6 +45,8 @@ OWN = "neurosim"
 FORMAT = 1
 SINGLE_FILES = (".pth", SUFFIX)  # models that are one file, without a config.json
 # First bytes of files of models that are not read, or not under their name: what they are, and the next step.
+# In names of tensors that peft writes; kinds of ours and of fla have low-rank parts of other names.
+ADAPTER_PARTS = (".lora_A.", ".lora_B.", ".lora_embedding_", ".lora_magnitude_", ".base_layer.")
 KINDS_BY_BYTES = (
     (b"GGUF", "a GGUF file", f"rename it to end in {SUFFIX}"),
     (
@@ -173,8 +175,8 @@ def _refuse_adapter(folder: Path) -> None:
 
 
 def _refuse_unmerged(folder: Path, stored: Collection[str]) -> None:
-    """Raise `NeurosimInputError` for tensors of a model that was saved with its adapters."""
-    parts = [name for name in stored if ".lora_" in name or ".base_layer." in name]
+    """Raise `NeurosimInputError` for tensors of a model that was saved with the adapters of peft."""
+    parts = [name for name in stored if any(part in name for part in ADAPTER_PARTS)]
     if parts:
         raise _adapter_error(f"{folder}: '{min(parts)}'")
 
