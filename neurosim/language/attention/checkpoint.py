@@ -44,9 +44,9 @@ from .tensors import (
 OWN = "neurosim"
 FORMAT = 1
 SINGLE_FILES = (".pth", SUFFIX)  # models that are one file, without a config.json
-# First bytes of files of models that are not read, or not under their name: what they are, and the next step.
 # In names of tensors that peft writes; kinds of ours and of fla have low-rank parts of other names.
 ADAPTER_PARTS = (".lora_A.", ".lora_B.", ".lora_embedding_", ".lora_magnitude_", ".base_layer.")
+# First bytes of files of models that are not read, or not under their name: what they are, and the next step.
 KINDS_BY_BYTES = (
     (b"GGUF", "a GGUF file", f"rename it to end in {SUFFIX}"),
     (
