@@ -46,9 +46,9 @@ def load(config: LiquidConfig, options: RunOptions) -> Inputs[Splits]:
 def work(run: LiquidRun) -> LiquidResult:
     """Train the readout on the training recordings, and simulate the test recordings."""
     inputs = run.inputs
+    # While a process of `frame.ahead` compiles what makes a network, and before another needs a core.
+    compile_here("stepping")
     with baselines_beside(inputs.train, inputs.test, free_core=has_free_core(run.options)) as simple:
-        # While a process of `frame.ahead` compiles what makes a network.
-        compile_here("stepping")
         return _work(run, simple)
 
 
