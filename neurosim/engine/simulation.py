@@ -33,7 +33,7 @@ from .compile.network import compile_network
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
 from .grid.joined import join_state
-from .grid.outputs import Outputs
+from .grid.outputs import SimulationOutputs
 from .grid.probes import bind_probes
 from .grid.runner import Runner, WorkCounters
 from .grid.sinks import SpikeSink, StateSink
@@ -126,7 +126,7 @@ class Simulation(Uncopied):
         # Compiles before the clock of a first run starts.
         self._runner.warm_up()
         self._runner.begin(self._sources, self.trial)
-        self._outputs = Outputs(self.recorded, self._prepared.probes)
+        self._outputs = SimulationOutputs(self.recorded, self._prepared.probes)
         self._open_files(spikes_to, states_to, {})
         # Counters, step and time at the end of the last result; s that the steps reach beyond the durations of `run`.
         self._counters = self._runner.counters()
@@ -384,7 +384,7 @@ class Simulation(Uncopied):
         other.trial = int(trial)
         other._runner = self._new_runner()
         other._runner.begin(self._sources, other.trial)
-        other._outputs = Outputs(self.recorded, self._prepared.probes)
+        other._outputs = SimulationOutputs(self.recorded, self._prepared.probes)
         other._counters = other._runner.counters()
         other._result_step = 0
         other._end = 0.0

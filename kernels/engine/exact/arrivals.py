@@ -1,4 +1,4 @@
-"""What reaches neurons at a moment of the run in continuous time: spikes of projections and of Poisson stimuli."""
+"""Add what reaches neurons at a moment of continuous time: spikes of projections and of Poisson stimuli."""
 
 from __future__ import annotations
 

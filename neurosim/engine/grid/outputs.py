@@ -1,4 +1,4 @@
-"""Where the spikes and samples of a simulation go: to memory, until a result takes them, or to files."""
+"""Send the spikes and samples of a simulation to memory, until a result takes them, or to files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .streams import Elsewhere, SpikeStream, StateStream, StreamTarget
 
 
 @final
-class Outputs:
+class SimulationOutputs:
     """The sinks of a simulation, in memory until files are opened.
 
     Attributes:
@@ -54,9 +54,9 @@ class Outputs:
         if StateStream.kind in kinds:
             self.states = Elsewhere()
 
-    def branched(self) -> Outputs:
+    def branched(self) -> SimulationOutputs:
         """Return outputs in memory, which hold what these have in memory."""
-        other = Outputs(self.recorded, self.probes)
+        other = SimulationOutputs(self.recorded, self.probes)
         if isinstance(self.spikes, SpikeMemory):
             other.spikes = self.spikes.copied()
         if isinstance(self.states, StateMemory):
