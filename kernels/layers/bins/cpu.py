@@ -56,9 +56,7 @@ class PieceArrays(NamedTuple):
 
 def bin_events(events, bins, views, keys, out):
     """Fill `out` from `Events` and `Bins`, see `bin_events_reference`."""
-    if events.ticks.dtype == np.float16:
-        # Numba has no half precision: only what is binned is widened, not the whole set.
-        events = gathered(events)
+    events = widened(events)
     # One type for all callers, so that one form is compiled; without a limit it is infinite.
     events = events._replace(tick=float(events.tick))
     bins = bins._replace(dt=float(bins.dt), max_count=float(bins.max_count) or math.inf)
@@ -82,8 +80,13 @@ def bin_events(events, bins, views, keys, out):
         _add_noise(keys[b], int(views[b, NOISE]), views[b, NOISE_END], bins, out[:, b])
 
 
-def gathered(events):
-    """Return the events of these recordings alone, ticks in float32."""
+def widened(events):
+    """Return events whose ticks numba can read: half precision, which it has not, becomes float32.
+
+    Only the events of these recordings are copied, not the whole set.
+    """
+    if events.ticks.dtype != np.float16:
+        return events
     lengths = events.ends - events.begins
     ends = np.cumsum(lengths)
     parts = [slice(a, b) for a, b in zip(events.begins, events.ends, strict=True)]

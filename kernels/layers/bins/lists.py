@@ -11,7 +11,7 @@ from numba import njit, uint64
 from ...tools.compiled import compiled
 from ...tools.intrinsics import trailing_zeros
 from ..spike_linear.lists import WORD, ActiveInputs
-from .cpu import PIECE, gathered, pools_of, steps_of
+from .cpu import PIECE, pools_of, steps_of, widened
 from .reference import STILL
 
 # Recordings at a time, where their ticks are widened first.
@@ -62,9 +62,7 @@ def list_events(events, bins, lengths):
     at = 0
     for first in range(0, len(lengths), CHUNK):
         part = slice(first, first + CHUNK)
-        own = events._replace(begins=events.begins[part], ends=events.ends[part])
-        if own.ticks.dtype == np.float16:
-            own = gathered(own)
+        own = widened(events._replace(begins=events.begins[part], ends=events.ends[part]))
         at = _list_events(own, bins, lengths[part], pools, room, listed, row, at)
         row += int(lengths[part].sum())
     # In place: a copy would take the memory twice.
