@@ -34,8 +34,9 @@ from neurosim.data import saccades
 from neurosim.data.camera import EventCamera
 from neurosim.data.catalog import Dataset, Findings, cache_folder
 from neurosim.data.download import exclusive, scratch
+from neurosim.data.recordings import Recordings
 from neurosim.data.saccades import REACH
-from neurosim.data.spikes import Recordings, Spikes
+from neurosim.data.spikes import Spikes
 from neurosim.datasets.nmnist import FOLDERS, SHAPE, read_split, verify_splits
 
 IMAGES = 1_797

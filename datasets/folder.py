@@ -11,7 +11,7 @@ import numpy as np
 
 from neurosim.data.catalog import Dataset, Findings
 from neurosim.data.folder.options import FolderOptions
-from neurosim.data.spikes import Recordings
+from neurosim.data.recordings import Recordings
 
 Options = FolderOptions
 

@@ -13,8 +13,8 @@ from neurosim.base.errors import NeurosimInputError, NeurosimMissingError, looku
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.data.files.idx import Images, read_images, unzip_one
+from neurosim.data.recordings import Recordings
 from neurosim.data.saccades import REACH
-from neurosim.data.spikes import Recordings
 from neurosim.datasets.digits import SIDE, ZOOM, Recipe, move
 from neurosim.datasets.nmnist import SHAPE
 

@@ -8,7 +8,7 @@ from neurosim.base.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.data.files.archives import extract
-from neurosim.data.spikes import Recordings
+from neurosim.data.recordings import Recordings
 
 SHAPE = (2, 34, 34)
 FOLDERS = {"train": "Train", "test": "Test"}

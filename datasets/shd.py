@@ -12,7 +12,7 @@ from neurosim.base.errors import NeurosimInputError, NeurosimMissingError, requi
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.data.files.archives import extract
-from neurosim.data.spikes import Recordings
+from neurosim.data.recordings import Recordings
 
 if TYPE_CHECKING:
     from neurosim.data.files.shd import ShdExtent

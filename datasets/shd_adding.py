@@ -15,7 +15,7 @@ import numpy as np
 from neurosim.base.errors import require
 from neurosim.base.plain import from_plain
 from neurosim.data.catalog import Dataset
-from neurosim.data.spikes import Recordings
+from neurosim.data.recordings import Recordings
 from neurosim.datasets import shd
 
 SUMS = tuple(str(total) for total in range(19))

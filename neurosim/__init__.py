@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .app import plot as plot
     from .base.errors import NeurosimError as NeurosimError
     from .data import catalog as catalog
-    from .data.spikes import Recordings as Recordings
+    from .data.recordings import Recordings as Recordings
     from .data.spikes import Spikes as Spikes
     from .engine.batch import simulate as simulate
     from .engine.probe import Probe as Probe

@@ -30,7 +30,7 @@ from ..base import plugins
 from ..base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, escaped, lookup, require
 from ..base.plain import from_plain
 from .download import DownloadSource, digest
-from .spikes import Recordings
+from .recordings import Recordings
 
 Options = Mapping[str, Any]
 log = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..base.errors import require
 from ..kernels.io.frames import cpu as kernel
 from ..kernels.tools.threads import spread
-from .spikes import Recordings, Spikes
+from .recordings import Recordings
+from .spikes import Spikes
 
 MICROSECONDS = 1e6
 # Fewer events are not worth a thread: starting one takes 0.1 ms.

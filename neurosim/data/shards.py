@@ -28,7 +28,8 @@ from ..base.raw import format_error
 from .download import digest
 from .file_array import FileArray, FilePart
 from .files.arrays import read_arrays, write_arrays
-from .spikes import Recordings, Spikes
+from .recordings import Recordings
+from .spikes import Spikes
 
 INDEX = "index.json"
 FORMAT = "neurosim shards"

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import require
-from .spikes import GRID_SLACK, Recordings, Spikes, check_spikes
+from .recordings import Recordings
+from .spikes import GRID_SLACK, Spikes, check_spikes
 
 # Bins of `spike_contrast` overlap by half, and shrink by this factor from half the recording on.
 SHRINK = 0.9

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..base.distribution import install
 from ..base.errors import NeurosimInputError, NeurosimMissingError, lookup, require
-from .spikes import Recordings, Spikes
+from .recordings import Recordings
+from .spikes import Spikes
 
 MICROSECOND = 1e-6
 # Times this close below an integer of microseconds are rounded up to it: k * 1e-6 s is seldom exact.

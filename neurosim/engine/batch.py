@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast, overload
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, NeurosimOverflowError, lookup, require
-from ..data.spikes import Recordings, Spikes
+from ..data.recordings import Recordings
+from ..data.spikes import Spikes
 from ..network.network import Network
 from .compile.network import compile_network
 from .grid.probes import bind_probes

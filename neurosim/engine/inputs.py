@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_number, require
-from ..data.spikes import GRID_SLACK, Recordings, Spikes
+from ..data.recordings import Recordings
+from ..data.spikes import GRID_SLACK, Spikes
 from ..network.network import Network
 from ..network.stimuli import SpikeSource
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..base.errors import NeurosimInputError, escaped, lookup, nearest
 from ..base.measure.work import LayerCounts
 from ..base.shown import Shown, html_table
-from ..data.spikes import GRID_SLACK, Recordings, Spikes
+from ..data.recordings import Recordings
+from ..data.spikes import GRID_SLACK, Spikes
 from ..network.network import Network
 from ..network.population import Population
 from .grid.sources import GridEvents

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..base.distribution import install
 from ..base.errors import NeurosimMissingError, require
-from ..data.spikes import Recordings, Spikes
+from ..data.recordings import Recordings
+from ..data.spikes import Spikes
 from .connections import Connections
 from .probe import Probe
 from .result import Result

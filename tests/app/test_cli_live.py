@@ -31,7 +31,7 @@ from neurosim.app.runs.frame.folder import open_run
 from neurosim.app.runs.liquid.adapted import open_liquid
 from neurosim.base import NeurosimInputError
 from neurosim.data import PacketWriter, write
-from neurosim.data.spikes import Recordings
+from neurosim.data.recordings import Recordings
 
 SHAPE = (2, 6, 8)
 SIZE = 96

@@ -29,7 +29,8 @@ OWN = '''
     from neurosim.learning.continual.streams import Split
     from neurosim.data.catalog import Dataset
     from neurosim.network.neurons import LIF
-    from neurosim.data.spikes import Recordings, Spikes
+    from neurosim.data.recordings import Recordings
+    from neurosim.data.spikes import Spikes
 
     @dataclass(frozen=True)
     class Settings:

@@ -40,7 +40,8 @@ def test_a_new_file_in_the_folder_is_a_new_dataset(tmp_path: Path, monkeypatch: 
         from dataclasses import replace
         from neurosim import catalog
         from neurosim.datasets.shd import INFO as SHD
-        from neurosim.data.spikes import Recordings, Spikes
+        from neurosim.data.recordings import Recordings
+        from neurosim.data.spikes import Spikes
 
         INFO = replace(SHD, name="flashes", folder="Flashes", splits=("train",), recordings={})
 

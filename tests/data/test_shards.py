@@ -14,8 +14,8 @@ from neurosim.data import catalog, write
 from neurosim.data.file_array import FileArray
 from neurosim.data.folder.folder import open_folder
 from neurosim.data.folder.sharded import shard_folder, splits_in
+from neurosim.data.recordings import Recordings
 from neurosim.data.shards import INDEX, ShardWriter, open_shards, read_index, verify_shards
-from neurosim.data.spikes import Recordings
 
 SHAPE = (2, 6, 5)
 CLASSES = ("a", "b", "c")

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
-from ...data.spikes import GRID_SLACK, Recordings, Spikes
+from ...data.recordings import Recordings
+from ...data.spikes import GRID_SLACK, Spikes
 from ...engine.packets import live, response
 from ...learning.liquid.input_groups import with_groups
 from ...learning.liquid.liquid import Liquid

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .classifiers import NAMES, CountedEvents, features
 from .data import even
 from .frame.beside import called_beside

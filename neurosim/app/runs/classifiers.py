@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.collection import without_collection
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 WINDOWS = 3
 MAX_UNITS = 600  # of the sensor, after neighbours were summed: more cost seconds and no baseline was better

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
 from ...data import catalog
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 if TYPE_CHECKING:
     from .frame.config import Data

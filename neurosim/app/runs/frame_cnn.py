@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...base.measure.profiles import Profile
 from ...base.measure.profiles import find as find_profile
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .data import even
 from .score import FrameCNN
 from .summary import labels_of

@@ -12,7 +12,7 @@ from ...base.errors import NeurosimInputError
 from ...base.measure.estimates import EnergyEstimates
 from ...base.measure.measures import Measures
 from ...data.files.sonata import write_sonata
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from ..report.recordings import ShownRecording
 from .data import Splits
 from .frame.config import Data

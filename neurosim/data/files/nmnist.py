@@ -21,7 +21,8 @@ from ...kernels.io.nmnist.cpu import nmnist_careful
 from ...kernels.io.nmnist.launch import nmnist, nmnist_many
 from ...kernels.io.nmnist.reference import OVERFLOW, OVERFLOW_Y, RECORD
 from ..read_report import ReadReport
-from ..spikes import Recordings, Spikes
+from ..recordings import Recordings
+from ..spikes import Spikes
 from .decoding import DecodedPiece, EventDecoder, FilePath, FilePiece, Sensor, counted
 
 SENSOR = (2, 34, 34)

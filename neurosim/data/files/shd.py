@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import GuessWarning, require
-from ..spikes import Recordings
+from ..recordings import Recordings
 from .hdf5 import HDF5File, open_hdf5
 
 CHANNELS = 700

@@ -18,7 +18,8 @@ from ...base.raw import printable
 from ...base.shown import counted
 from ..files.pieces import read_recording
 from ..read_report import NOT_STATED, ReadReport
-from ..spikes import Recordings, Spikes
+from ..recordings import Recordings
+from ..spikes import Spikes
 from . import splits
 from .duplicates import remark_on_duplicates
 from .images import read_image

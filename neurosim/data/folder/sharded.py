@@ -12,8 +12,9 @@ import numpy as np
 from ...base.bars import bar_class, shows_bars
 from ...base.errors import NeurosimInputError, lookup, require
 from ..catalog import Dataset, Findings, describe, load
+from ..recordings import Recordings
 from ..shards import INDEX, MAX_BYTES, ShardWriter, open_shards, read_index, verify_shards
-from ..spikes import Recordings, Spikes
+from ..spikes import Spikes
 from . import splits
 from .folder import groups_of, in_one_convention, read_item, sample_images
 from .items import Item, find_items

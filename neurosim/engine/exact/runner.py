@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimOverflowError, require
-from ...data.spikes import GRID_SLACK, Recordings, Spikes
+from ...data.recordings import Recordings
+from ...data.spikes import GRID_SLACK, Spikes
 from ...kernels.engine.exact import columns
 from ...network.network import Network
 from ..inputs import RunInputs, check_units

@@ -15,7 +15,7 @@ from ...base.errors import NeurosimMissingError, lookup, require
 from ...data import catalog
 from ...data.catalog import FOLDER
 from ...data.folder.pictures import holds_pictures, open_pictures
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .arrays import read_items
 from .tasks import FULL, Items
 

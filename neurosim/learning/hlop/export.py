@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...base.errors import NeurosimInputError
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from ...engine.batch import simulate
 from ...engine.result import Result
 from ...network.network import Network

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.rules import Natural, check_rules
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .draws import uniform
 
 # Recordings and events up to which copies are made: a readout's time grows as the cube of the recordings, and copies

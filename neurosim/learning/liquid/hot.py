@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 # Times the largest known number of events, and share of events, of a unit from which on it is hot. On 320 left-out
 # recordings of N-MNIST-800 no event is dropped; of 12 pixels that fire 1,000 times a second, all are.

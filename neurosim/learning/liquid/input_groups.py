@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.spikes import GRID_SLACK, Recordings
+from ...data.recordings import Recordings
+from ...data.spikes import GRID_SLACK
 
 
 def with_groups(spikes: Recordings, events: Recordings, groups: int) -> Recordings:

@@ -16,7 +16,7 @@ from ...base.measure.work import LayerCounts
 from ...base.random import rng_key
 from ...base.rules import Natural, NotASetting, Positive, Rule, check_rules
 from ...base.shown import Shown
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from ...engine.batch import simulate
 from ...engine.result import Progress, Result
 from ...network.network import Network

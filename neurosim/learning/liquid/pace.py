@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 # Ratio to the longest or shortest known duration from which on a recording counts as slower or faster.
 RATIO = 1.5

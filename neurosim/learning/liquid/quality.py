@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...base.blas import one_thread
 from ...base.errors import require
 from ...base.random import rng_key
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .liquid import Liquid
 
 # Time constant of the traces, s, as in Maass, Natschlaeger & Markram 2002.

@@ -15,7 +15,7 @@ from ...base.measure.work import LayerCounts
 from ...base.rules import Count, Natural, NotASetting, Positive, Rule, check_rules
 from ...base.shown import Shown
 from ...data.files.state import Saved, check_finite
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .classifiers import CLASSIFIERS, PENALTIES
 from .pace import in_pieces, pieces_of
 from .self_training import self_trained

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...base.errors import require
 from ...base.random import rng_key
 from ...base.shown import Shown
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from ...engine.result import Progress, Result
 from .liquid import Liquid
 from .quality import MAX_STATES, rank

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...base.errors import require
 from ...base.rules import NotASetting, Positive, Rule, check_rules
 from ...base.shown import Shown
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 # Units with less activity are silent: those within 2.4 widths of the value fire.
 MIN_ACTIVITY = 0.05

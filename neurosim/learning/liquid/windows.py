@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import lookup, require
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 # Windows "by time" lie between these quantiles of a recording's spike times, TRIM and 1 - TRIM: silence before and
 # after a word then moves no window.

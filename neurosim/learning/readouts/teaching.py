@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...base.errors import require
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 
 def label_recordings(labels: object, size: int, time: float, durations: object) -> Recordings:

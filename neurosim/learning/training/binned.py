@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .binning import Binning, EventBatch
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.rules import Rule, check_rules
-from ...data.spikes import GRID_SLACK, Recordings
+from ...data.recordings import Recordings
+from ...data.spikes import GRID_SLACK
 from .augment import Augment
 
 if TYPE_CHECKING:

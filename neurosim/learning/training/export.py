@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimInputError, lookup, require
 from ...base.shown import Shown
 from ...base.values import Value
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from ...engine.batch import simulate as run
 from ...engine.probe import Probe
 from ...engine.result import Progress, Result

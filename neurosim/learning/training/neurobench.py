@@ -16,7 +16,7 @@ from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
 from ...base.measure.activity import count
 from ...base.measure.measures import Measures, measure
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 try:
     import torch

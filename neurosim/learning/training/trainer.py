@@ -18,7 +18,7 @@ from torch import nn
 
 from ...base.errors import NeurosimError, require
 from ...base.random import rng_key
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .augment import Augment
 from .binned import BinnedRecordings, ListedBatch
 from .binning import Binning, EventBatch

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 
 
 def on_off_pixels(images: NDArray[Any], threshold: int | Sequence[int] = 100) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
-from ...data.spikes import Recordings
+from ...data.recordings import Recordings
 from .code import SDR, bank
 from .columns import Columns
 

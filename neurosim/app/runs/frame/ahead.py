@@ -26,7 +26,8 @@ def _network() -> None:
     """Compile what draws, steps and reads a network, by a small liquid, and then what reads its spikes."""
     import numpy as np
 
-    from ....data.spikes import Recordings, Spikes
+    from ....data.recordings import Recordings
+    from ....data.spikes import Spikes
     from ....learning.liquid.liquid import Liquid
     from ....learning.liquid.quality import states
     from ....learning.liquid.windows import features
@@ -72,7 +73,8 @@ def _trained() -> None:
     """Compile what plays events to a trained network of LIF and reads its integrators, by a small one."""
     import numpy as np
 
-    from ....data.spikes import Recordings, Spikes
+    from ....data.recordings import Recordings
+    from ....data.spikes import Spikes
     from ....engine.batch import simulate
     from ....engine.probe import Probe
     from ....network.network import Network

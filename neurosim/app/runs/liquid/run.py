@@ -9,7 +9,7 @@ import numpy as np
 
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....engine.result import Progress, Result
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.quality import measure_quality

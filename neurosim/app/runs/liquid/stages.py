@@ -18,7 +18,7 @@ from ....base.errors import NeurosimFormatError, NeurosimMissingError
 from ....base.measure.work import LayerCounts, sum_counts
 from ....base.plain import Record
 from ....data.files.state import read_state, write_state
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....engine.result import Progress, Result
 
 FOLDER = "stages"

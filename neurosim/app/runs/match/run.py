@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....base.errors import require
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....learning.liquid.cross_modal import CrossModal
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.windows import features

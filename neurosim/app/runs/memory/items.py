@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ....base.errors import NeurosimInputError, require
 from ....base.measure.work import LayerCounts, sum_counts
 from ....data import catalog
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....kernels.memory.code_readout.reference import SparseCodes
 from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder

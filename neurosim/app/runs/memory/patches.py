@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....memory.sdr.patch_code import PatchCode
 from .config import PatchesOptions, joined_shape
 from .recognise.config import ItemCode

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ....base.errors import NeurosimInputError
 from ....base.values import Distribution
-from ....data.spikes import GRID_SLACK, Recordings
+from ....data.recordings import Recordings
+from ....data.spikes import GRID_SLACK
 from ....network.network import Network
 from ....network.projection import Projection
 from ....network.windowed import Windowed

@@ -14,7 +14,7 @@ from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
 from ....base.measure.work import LayerCounts
 from ....data.files.columns import write_columns
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....engine.result import Progress, Result
 from ....learning.liquid.regression import (
     RidgeRegression,

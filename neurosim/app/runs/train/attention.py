@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ....base.measure.work import LayerCounts
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....language.attention.checkpoint import write_model
 from ....language.conversion.checkpoint import write_converted
 from ....language.conversion.convert import convert

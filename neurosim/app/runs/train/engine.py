@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ....base.measure.work import LayerCounts
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....engine.batch import simulate
 from ....learning.training.binning import Binning
 from ....learning.training.elm_net import OUTPUT, ELMNet

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ....base.errors import NeurosimInputError
 from ....base.measure.work import LayerCounts
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.readout import TrainedReadout
 from ....learning.training.binning import Binning

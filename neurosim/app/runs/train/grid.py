@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ....base.measure.work import LayerCounts
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....language.conversion.events import EventCount, counting_events
 from ....learning.training.binning import Binning
 from ....learning.training.grid_net import GridNet

@@ -12,7 +12,7 @@ from ....base.errors import require
 from ....base.measure.work import LayerCounts
 from ....base.rules import Positive, check_rules
 from ....data.files.state import Saved
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....learning.liquid.readout import TrainedReadout
 from ..data import even
 from ..liquid.run import LiquidRun, play, train_readout

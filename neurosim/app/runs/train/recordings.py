@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ....base.errors import NeurosimInputError, require
 from ....data import catalog
 from ....data.folder.takes import RECORDING
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....learning.training.validation import check_labels, split, split_apart
 from .. import data
 from ..data import Splits

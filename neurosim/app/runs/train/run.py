@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ....base.distribution import install
 from ....base.errors import NeurosimMissingError
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....learning.training.binning import Binning
 from ..baselines import baselines_beside, measure_cnn
 from ..data import Splits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....engine.batch import simulate
 from ....engine.result import Result
 from ....memory.macrocolumn.hierarchy import Hierarchy, HierarchyMemory

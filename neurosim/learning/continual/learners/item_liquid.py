@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ....base.errors import require
 from ....base.random import rng_key
 from ....base.rules import Count, Positive, check_rules
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....engine.result import Result
 from ...liquid.liquid import Liquid
 from ..encoding import spike_trains

@@ -13,7 +13,7 @@ from ....base.errors import NeurosimError, require
 from ....base.measure.activity import count
 from ....base.measure.work import LayerCounts
 from ....base.rules import Positive
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....engine.result import Result
 from ...liquid.windows import features
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress

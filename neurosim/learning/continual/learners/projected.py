@@ -14,7 +14,7 @@ from ....base.errors import require
 from ....base.measure.work import LayerCounts
 from ....base.random import rng_key
 from ....base.rules import Count, Positive, Rule
-from ....data.spikes import Recordings
+from ....data.recordings import Recordings
 from ....engine.batch import simulate
 from ....engine.result import Result
 from ....network.network import Network

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .....base.errors import require
 from .....base.measure.work import LayerCounts
-from .....data.spikes import Recordings
+from .....data.recordings import Recordings
 from .....memory.macrocolumn import saved
 from .....memory.macrocolumn.encoders import on_off_pixels, on_off_spectrum, on_off_windows
 from .....memory.macrocolumn.hierarchy import Hierarchy, HierarchyMemory

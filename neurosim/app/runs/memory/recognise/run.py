@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .....base.errors import require
 from .....base.measure.estimates import energy
 from .....base.measure.measures import measure
-from .....data.spikes import Recordings
+from .....data.recordings import Recordings
 from ...frame.kind import Inputs, Run
 from ...frame.options import RunOptions
 from ...frame.progress import bar

@@ -15,7 +15,7 @@ from .....base.errors import require
 from .....base.measure.estimates import energy
 from .....base.measure.measures import measure
 from .....data.files.arrays import read_arrays, write_arrays
-from .....data.spikes import Recordings
+from .....data.recordings import Recordings
 from .....engine.batch import simulate
 from .....engine.result import Result
 from .....network.network import Network
