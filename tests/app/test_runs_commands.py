@@ -282,14 +282,25 @@ def examples() -> list[str]:
     return [re.split(r"\s{2,}", line)[0] for line in lines]
 
 
+# Commands whose help says all by its usage line, or whose group has their examples.
+IN_GROUP = ("runs", "datasets", "continual list", "completion", "convert linearise")
+
+
 def test_helps_have_examples() -> None:
     assert len(examples()) > 25 and len(set(examples())) > 25
+    lacking = []
+    for words, command in commands():
+        line = " ".join(["neurosim", *words])
+        if not " ".join(words).startswith(IN_GROUP) and not re.search(rf"^ *{line}\b", str(command.help), re.M):
+            lacking.append(line)
+    assert not lacking, "these helps show no command to copy"
 
 
 @pytest.mark.parametrize("line", dict.fromkeys(examples()))
 def test_the_examples_of_a_help_run(line: str, here: Path) -> None:
     """They are run with --show-config where there is such an option; others are parsed, and run where it is quick."""
     shutil.copy(EXAMPLES / "16_columns.toml", "pipe.toml")
+    shutil.copy(EXAMPLES / "continual" / "split.toml", "stream.toml")
     shutil.copytree("runs/one", "RUN")
     shutil.copytree("runs/two", "MODEL")
     for label in ("left", "right"):

@@ -38,6 +38,12 @@ COMMANDS = {
 def group(context: click.Context) -> None:
     """List, describe, make, fetch, verify and shard datasets.
 
+    \b
+    neurosim datasets list
+    neurosim datasets info digits
+    neurosim datasets info recordings/                      a folder of your own
+    neurosim datasets shard recordings/ shards              for more than memory holds
+
     A dataset's files are looked for in --root, else in $NEUROSIM_DATA/<folder> if that exists, else in the user's
     cache folder.
     """

@@ -21,6 +21,9 @@ SETS = ("data.train_limit=1000", "liquid.neurons=700")
 def command(options: CommandOptions) -> CommandResult:
     """Simulate the embedded digits and explain the figures.
 
+    \b
+    neurosim demo --out runs/demo
+
     Handwritten digits, moved in three saccades before an emulated event camera, go through a liquid of spiking
     neurons; a linear readout tells them apart. For a first look it learns 1,000 of 1,497, and answers 300 others,
     mostly by other hands. 'neurosim simulate digits' learns all, with 1,000 neurons, and trains a small convolutional

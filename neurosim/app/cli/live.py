@@ -71,11 +71,12 @@ def command(
     """Answer what SOURCE shows, packet by packet, with the liquid or the networks that RUN trained.
 
     \b
-    neurosim live walk.raw --model runs/gestures           a file, at the pace of its events
-    neurosim live - --model runs/gestures                  packets of neurosim.data.PacketWriter on standard input
-    neurosim live udp://0.0.0.0:3333 --model runs/gestures     datagrams in the form of SPIF and AEStream
-    neurosim live dv: --model runs/gestures                the first camera of dv-processing; dv://HOST:PORT a server
+    neurosim live walk.raw --model runs/gestures             a file, at the pace of its events
+    neurosim live - --model runs/gestures                    packets of PacketWriter on standard input
+    neurosim live udp://0.0.0.0:3333 --model runs/gestures   datagrams of SPIF and AEStream
+    neurosim live dv: --model runs/gestures                  the first camera of dv-processing
 
+    dv://HOST:PORT is a server of events, and PacketWriter of neurosim.data writes packets.
     RUN is a run of 'neurosim simulate DATASET' or 'neurosim train'. Each answer is a line of JSON on standard output:
     time and label, scores in the order of the classes, events of the packet, delay behind its end, packets dropped so
     far. The last line has the delays from an event, and from the end of its packet, to the answer (p50, p95, p99, max),

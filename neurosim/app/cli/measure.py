@@ -18,6 +18,9 @@ from ..runs.frame.command_options import CommandOptions
 def command(options: CommandOptions, run: Path) -> CommandResult:
     """Print the measures and energy estimates of RUN again, or under another energy profile.
 
+    \b
+    neurosim measure RUN --profile loihi2
+
     Nothing is simulated. With --out, they are also written there as measures.json.
     """
     from ...base.json_toml import write_json

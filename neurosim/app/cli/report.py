@@ -15,7 +15,11 @@ from ..runs.frame.command_options import CommandOptions
 @run_argument("run")
 @common(without=("config", "sets", "seed", "threads"))
 def command(options: CommandOptions, run: Path) -> CommandResult:
-    """Write the report page of RUN again and print its path (with --out, a copy in that folder)."""
+    """Write the report page of RUN again and print its path (with --out, a copy in that folder).
+
+    \b
+    neurosim report RUN --out pages
+    """
     from ...base.atomic import write_bytes
     from ..runs.frame.finished import write_page
     from ..runs.frame.folder import make_folder, open_run

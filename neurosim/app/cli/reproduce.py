@@ -30,8 +30,8 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
 
     \b
     neurosim reproduce --list                      the presets, with published and measured figures
-    neurosim reproduce sparsey                     a run folder with a report, as the command of its kind writes it
-    neurosim reproduce hlop --set stream.train_limit=5000     smaller; the change is said beside the figure
+    neurosim reproduce sparsey                     a run folder with a report
+    neurosim reproduce hlop --set stream.train_limit=5000     smaller; the figure names the change
 
     A preset is a config: neurosim reproduce NAME --show-config prints it. Some take hours; an interrupted run says
     which command continues it.

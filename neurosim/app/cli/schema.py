@@ -26,7 +26,7 @@ def command(options: CommandOptions, name: str | None) -> CommandResult:
 
     \b
     neurosim schema train                 keys, types, defaults and meanings of the config of `train`
-    neurosim schema network --out .       network.json; an editor then completes and checks '#:schema network.json'
+    neurosim schema network --out .       network.json, which editors read by '#:schema network.json'
 
     --show-config prints the values that a run would have.
     """

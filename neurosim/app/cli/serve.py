@@ -49,6 +49,9 @@ def command(
 ) -> CommandResult:
     """Serve the language model in RUN over HTTP in the form of OpenAI's API, until Ctrl-C.
 
+    \b
+    neurosim serve runs/spiking --port 8000
+
     RUN is a run of 'neurosim convert', or the folder of a model, converted or dense. Clients use
     http://ADDRESS:PORT/v1 as their base URL: completions, chat completions (whole or streamed) and models.
 

@@ -73,13 +73,13 @@ def command(
     folder with a report.
 
     \b
-    neurosim simulate digits               train a readout on the training recordings, simulate the test recordings
+    neurosim simulate digits               train a readout, simulate the test recordings
     neurosim simulate recordings/          the same with a folder of your own recordings
-    neurosim simulate --config net.toml    run a network: [simulation], [[population]], [[projection]], ...
+    neurosim simulate --config net.toml    run a network: [simulation], [[population]], ...
     mpirun -n 4 neurosim simulate --config net.toml      the same over processes and machines
-    neurosim simulate --config pipe.toml   learn a dataset with a network: the same file, and a table [data]
+    neurosim simulate --config pipe.toml   learn a dataset with a network: a table [data], too
     neurosim simulate circuit_config.json  a SONATA network: nodes, edges, inputs and reports
-    neurosim simulate --edges connectome.parquet --model lif --activate 17 --rate 100      a network with your own ids
+    neurosim simulate --edges connectome.parquet --model lif --activate 17 --rate 100
     neurosim simulate --resume runs/x      continue a run that was interrupted
 
     The config may name the dataset, too, as data.name. Where two say the same setting, the later of these counts:

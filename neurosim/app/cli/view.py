@@ -85,6 +85,10 @@ def command(
 ) -> CommandResult:
     """Write a page that plays the recording in FILE, or the recordings that RUN stored, with rate and sensor.
 
+    \b
+    neurosim view walk.raw
+    neurosim view runs/x --out walk.html
+
     The page goes into the current folder, into the folder --out, or is the file --out, which then ends in .html.
     """
     from ..runs.frame.view import read_view, write_view, write_view_gif

@@ -31,18 +31,21 @@ def command(options: CommandOptions) -> AttentionKind:
     """Train small models of attention kinds on TASK and compare them: a table, curves, and scores by bytes of state.
 
     \b
+    neurosim attention recall --kinds gla,deltanet --steps 200
+
+    \b
     recall       values of keys that were shown, by number of pairs
     joint        the same where a key has another value in each context
     copying      tokens among blanks, in order
     parity       of the bits so far; counting: their sum modulo 5
     words        products of permutations, --set 'task.options={group="S5"}' or A5, S4, S3
-    regression   y = W x in context, --set task.options.period=16 for a W that switches; beside the kinds stand least
-                 squares, ridge regression, and one and four steps of gradient descent
+    regression   y = W x in context, --set task.options.period=16 for a W that switches; beside the
+                 kinds stand least squares, ridge regression, and steps of gradient descent
     outliers     classification in context, by per cent of false examples
-    episodes     classes of each sequence's own from few examples, by number of examples; beside the kinds stand the
-                 nearest mean and the nearest example
-    pixels       classes of images shown pixel by pixel: digits of 8 x 8, or --set task.options.dataset=mnist with
-                 --set task.options.trained=[14,14] --set task.options.sizes=[14] for 14 x 14
+    episodes     classes of each sequence's own from few examples, by number of examples; beside the
+                 kinds stand the nearest mean and the nearest example
+    pixels       classes of images shown pixel by pixel: digits of 8 x 8, or 14 x 14 by --set
+                 'task.options={dataset="mnist",trained=[14,14],sizes=[14]}'
 
     A kind may be a preset: based is a layer of linear attention by Taylor features below a window of 64 tokens.
 

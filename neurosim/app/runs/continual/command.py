@@ -31,6 +31,10 @@ def command(context: click.Context) -> None:
     """Learn one task after the other, and see what is forgotten.
 
     \b
+    neurosim continual list                                  streams, learners and measures
+    neurosim continual run digits --learner plain            two new classes in each task
+    neurosim continual run stream.toml --seeds 3             a stream and learners of your own choice
+
     `run` takes a TOML file: a stream of tasks, learners with their settings, a grid. Every learner meets the stream
     with every seed; the whole accuracy matrix is kept. Without a file: permuted digits, embedded.
     """
@@ -64,11 +68,13 @@ def run(
 ) -> ContinualKind:
     """Run every learner of FILE on its stream of tasks, with every seed and every point of its grid.
 
+    \b
+    neurosim continual run stream.toml --learner replay --seeds 3 --workers 2
+
     FILE may instead be a dataset, a folder of your own recordings or images, which is read as in other runs (--set
     data.options.test=0.3), or an .npz file of embeddings (x_train, y_train, x_test, y_test): then two of its classes
     are new in each task. Images are taken as they are; --set stream.still=false records them by an event camera.
 
-    \b
     Each learner and seed has a folder of its own and continues from its last whole task: after Ctrl-C, or when workers
     were killed, give --resume RUN. Results do not depend on --workers; each has one thread unless --threads says.
     With --device cuda the learners that train a network in torch do so there; others are refused by name.

@@ -36,8 +36,8 @@ def command(context: click.Context) -> None:
     """Turn a language model into one that communicates in spikes, and run it by adding rows of weights.
 
     \b
-    neurosim convert lm-train --out runs/lm          trains a byte model on the prose that ships with Python
-    neurosim convert runs/lm --loss 1%               converts it; also Hugging Face folders, .gguf, owner/name
+    neurosim convert lm-train --out runs/lm          trains a byte model on Python's own prose
+    neurosim convert runs/lm --loss 1%               converts it; also Hugging Face folders, .gguf
     neurosim convert curve runs/lm                   loss against spikes, operations and energy
     neurosim convert inspect MODEL                   what each layer holds, and for how long
     neurosim convert generate RUN --prompt "The "    writes text
@@ -89,6 +89,10 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 def model_command(options: CommandOptions, model: Path) -> ConversionKind:
     """Convert the language model MODEL into spikes; writes a run folder with the model and a report.
 
+    \b
+    neurosim convert model runs/lm            the coding is chosen for at most 1% more perplexity
+    neurosim convert model runs/lm --k 3      the coding is given
+
     MODEL is a Hugging Face folder (config.json and safetensors), a .gguf file, a .pth file of the RWKV project, one of
     neurosim's own folders, a run of 'convert lm-train', or a name on the hub: owner/name, owner/name@revision, or
     owner/name:Q4_K_M for the GGUF file with that in its name. A name on the hub is looked up in the cache first.
@@ -116,6 +120,10 @@ def model_command(options: CommandOptions, model: Path) -> ConversionKind:
 @PROFILE
 def curve(options: CommandOptions, model: Path) -> CurveKind:
     """Convert MODEL with every scheme at several strengths, and draw loss against spikes, operations and energy.
+
+    \b
+    neurosim convert curve runs/lm
+    neurosim convert curve runs/lm --set curve.ks=[1.0,3.0] --tokens 2000
 
     Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
     --set curve.levels=[7,15] --set curve.spikes=[0.4,0.6,0.9].
@@ -154,6 +162,9 @@ def generate(
 ) -> CommandResult:
     """Write text with MODEL, token by token, with memory that does not grow (but for softmax over all tokens).
 
+    \b
+    neurosim convert generate runs/spiking --prompt "The " --tokens 100
+
     MODEL is the folder of a conversion, or a dense model that 'neurosim convert' takes, with its tokenizer. Without one
     a model of 256 words reads bytes, and any other reads and writes token ids: --prompt "1 15 27". Special tokens in
     the prompt, such as <s>, become their ids; the one that begins a text is added where the tokenizer's configuration
@@ -190,6 +201,9 @@ def generate(
 def inspect(options: CommandOptions, model: Path, text: str | None, tokens: int) -> CommandResult:
     """Show each layer of MODEL, dense or converted, as the system h = Lambda h + B u, y = C h that it is.
 
+    \b
+    neurosim convert inspect runs/lm --tokens 128
+
     Printed are the eigenvalues of Lambda over the tokens of a text, the horizon of the memory in tokens, the bytes of
     state, and, of a converted model, the spikes a channel. An eigenvalue of modulus 1 keeps what it holds; a negative
     one can count parity. Softmax attention has no such state; its bytes are those behind the text.
@@ -223,7 +237,8 @@ def lm_train(options: CommandOptions) -> LmTrainingKind:
     --set training.bidirectional=true: half of the heads read what is given backwards.
 
     \b
-    torchrun --standalone --nproc-per-node 2 -m neurosim convert lm-train    two processes share each window (LASP-2)
+    neurosim convert lm-train --kind gla --steps 150 --out runs/gla
+    torchrun --standalone --nproc-per-node 2 -m neurosim convert lm-train    windows shared (LASP-2)
 
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256
     --set training.learning_rate=0.002. Options of the kinds of a hybrid: a list of tables [[model.stack]] in --config.

@@ -64,7 +64,8 @@ def _dataset_command(name: str, words: str) -> None:
 
         return StoreKind(name)
 
-    store.help = words
+    example = f"neurosim memory {name} digits --items 200 --limit 50"
+    store.help = f"{words}\n\n\b\n{example}\n\nWithout DATASET: the embedded digits."
     command.add_command(store)
 
 
@@ -74,15 +75,20 @@ def _dataset_command(name: str, words: str) -> None:
 @LIMIT
 @PROFILE
 def recall(options: CommandOptions, memory: Path) -> RecallKind:
-    """Recall a split from MEMORY, the folder of a `neurosim memory store` run."""
+    """Recall a split from MEMORY, the folder of a `neurosim memory store` run.
+
+    \b
+    neurosim memory store digits --out runs/store
+    neurosim memory recall runs/store --limit 50
+    """
     from . import RecallKind
 
     return RecallKind(memory)
 
 
 _dataset_command("store", "Store DATASET in one pass and keep the memory.")
-_dataset_command("capacity", "Recall, time and operations against the number stored.")
-_dataset_command("noise", "Recall of stored items with bits moved.")
-_dataset_command("familiarity", "Familiarity of stored items against new ones.")
+_dataset_command("capacity", "Measure recall, time and operations against the number stored.")
+_dataset_command("noise", "Measure the recall of stored items from cues with bits moved.")
+_dataset_command("familiarity", "Compare the familiarity of stored items with that of new ones.")
 for _command in (recall, recognise, sequence, anomaly, episodes, associative):
     command.add_command(_command)

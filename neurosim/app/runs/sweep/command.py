@@ -40,7 +40,7 @@ def command(
 
     \b
     neurosim sweep net.toml --grid population.E.tau_mem=0.01,0.02 --seeds 5
-    neurosim sweep digits --kind train --grid network.hidden=[64],[128] --grid training.learning_rate=1e-3,3e-3
+    neurosim sweep digits --kind train --grid network.hidden=[64],[128] --grid training.epochs=5,10
     neurosim sweep RUN --grid population.E.tau_mem=0.01,0.02 --workers 2
     neurosim sweep --resume runs/y
 

@@ -31,10 +31,10 @@ def command(options: CommandOptions, nir: Path | None) -> TrainKind:
 
     \b
     neurosim train digits                    needs no files; learns 1,000 recordings, for a first look
-    neurosim train digits --train-limit 1497 --set baselines.cnn=true      all of them, and a convolutional network
+    neurosim train digits --train-limit 1497 --set baselines.cnn=true    all, and a small CNN beside
     neurosim train recordings/               a folder of your own recordings
-    neurosim train --resume runs/x           continue after the last complete epoch, to the same result bit for bit
-    torchrun --standalone --nproc-per-node 2 -m neurosim train digits    two processes share each batch
+    neurosim train --resume runs/x           continue after the last complete epoch, to the same bits
+    torchrun --standalone --nproc-per-node 2 -m neurosim train digits    two processes, one batch
 
     Later wins: defaults, those for the dataset, --config, --set (network.hidden=[64], training.learning_rate=0.001,
     augment.shift=2.0, bins.dt=0.02, validation.fraction=0.2), and the other options.

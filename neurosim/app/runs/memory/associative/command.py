@@ -27,6 +27,9 @@ def command(options: CommandOptions) -> AssociativeKind:
     """Simulate an EXPERIMENT on associative memories, and show each point beside its theory.
 
     \b
+    neurosim memory associative hopfield --seeds 2
+
+    \b
     hopfield      overlap of recall and pattern against patterns a unit (default)
     dense         wrong bits against patterns, memories of order 2, 3 and 4
     examples      wrong bits of archetypes that are made of noisy examples, with labels and without

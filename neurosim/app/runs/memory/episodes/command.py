@@ -36,6 +36,9 @@ def command(options: CommandOptions) -> EpisodesKind:
     """Draw episodes of N classes with K examples each (N-way, K-shot) from DATASET; a fresh memory stores each example
     once and classifies other items of these classes, beside nearest neighbours.
 
+    \b
+    neurosim memory episodes digits --ways 5 --shots 1 --shots 5
+
     Without DATASET: the embedded digits.
     """
     from . import KIND

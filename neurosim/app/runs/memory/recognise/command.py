@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 def command(options: CommandOptions) -> RecogniseKind:
     """Show every item of DATASET once to a hierarchy of macrocolumns, and classify the items of another split.
 
+    \b
+    neurosim memory recognise digits --items 200 --limit 60
+    neurosim memory recognise digits --code patches
+
     Receptive fields follow the size of the sensor: images, event cameras and cochleas of any size. With --code patches
     one dictionary of 400 seen patches is shared by all places of a picture, and its units learn the classes by ridge
     regression; --set code.units=800 and the like change it. Without DATASET: the embedded digits.

@@ -28,6 +28,9 @@ def command(options: CommandOptions) -> SequenceKind:
     """Learn recordings of DATASET with a spatial pooler and a temporal memory, window by window, and say what they
     expect: how much of the next window was predicted, and how new recordings, or the same in reverse, surprise.
 
+    \b
+    neurosim memory sequence digits --recordings 20 --passes 4
+
     Without DATASET: the embedded digits.
     """
     from . import KIND
