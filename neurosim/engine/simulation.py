@@ -400,6 +400,8 @@ class Simulation(Uncopied):
     def result(self, run_s: float = 0.0) -> Result[Spikes, NDArray[Any]]:
         """Return everything since time 0 as one result, in memory: spikes and samples are read back from the streams.
 
+        It has no readings; those are in the results of `run`.
+
         Args:
             run_s: wall-clock seconds it took, for the result.
 
@@ -595,5 +597,14 @@ def run_recording(simulation: Simulation, duration: float, on_progress: Callable
         NeurosimInputError: a windowed population learns from labels or rewards, and there was none.
     """
     result = simulation.run(duration, progress=on_progress)
-    simulation._runner.windows.end("simulate.inputs: the recording")
+    end_recording(simulation)
     return replace(result, learned=simulation.learned)
+
+
+def end_recording(simulation: Simulation) -> None:
+    """End the one recording of a simulation that was run to its end.
+
+    Raises:
+        NeurosimInputError: a windowed population learns from labels or rewards, and there was none.
+    """
+    simulation._runner.windows.end("simulate.inputs: the recording")

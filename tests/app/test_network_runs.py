@@ -17,6 +17,7 @@ from neurosim.app.runs.frame.folder import CONFIG, MANIFEST, METRICS, REPORT, SP
 from neurosim.app.runs.network.activity import Activity
 from neurosim.app.runs.network.config import configure
 from neurosim.app.runs.network.run import STATES, digest
+from neurosim.base import NeurosimInputError
 from neurosim.base.json_toml import read_json
 from neurosim.data import read_sonata, write
 from neurosim.data.files.arrays import read_arrays
@@ -210,6 +211,9 @@ def test_activity_against_plain_python() -> None:
     found = Activity.of(spikes)
     assert found.cv == pytest.approx(expected)
     assert (found.rate_hz, found.silent) == (6.0, sum(unit not in spikes.units for unit in range(50)))
+    # Two spikes of unit 1 are all of one moment, as spikes of a code may be: no interval has a length to compare.
+    moment = Spikes([0.1, 0.1, 0.1], [1, 1, 1], 3, 1.0)
+    assert Activity.of(moment).cv is None
     nothing = Spikes([], [], 3, 0.0)
     assert Activity.of(nothing) == Activity(size=3, spikes=0, silent=3, digest=nothing.digest())
 
@@ -272,3 +276,67 @@ def test_settings_that_are_shown_are_a_file_of_their_own(tmp_path: Path) -> None
         assert neurosim("simulate", "--config", own, "--show-config", "--quiet").stdout == own.read_text()
     shown = read_description(tmp_path / "0" / "shown.toml").network.projections[0]
     np.testing.assert_array_equal(np.asarray(shown.weight), weights)
+
+
+def windowed_tree(**memory: Any) -> dict[str, Any]:
+    """Return a network whose pooler and temporal memory learn from random spikes."""
+    window = 0.02
+    return {
+        "simulation": {"duration": 0.4, "clock": 1e-3, "seed": 3},
+        "population": [
+            {"name": "in", "shape": 30, "model": "PoissonSource", "rate": 40.0},
+            {"name": "columns", "shape": 40, "model": "SpatialPooler", "window": window}
+            | {"inputs": 30, "columns": 40, "density": 0.1},
+            {"name": "memory", "shape": 160, "model": "TemporalMemory", "window": window}
+            | {"columns": 40, "cells_per_column": 4, "activation_threshold": 2, "min_threshold": 1, **memory},
+        ],
+        "link": [{"source": "in", "target": "columns"}, {"source": "columns", "target": "memory"}],
+    }
+
+
+def test_readings_and_what_windowed_populations_learned_are_in_the_folder() -> None:
+    Path("net.toml").write_text(tomli_w.dumps(windowed_tree()))
+    done = neurosim("simulate", "--config", "net.toml", "--out", "run", "--quiet")
+    result = read_description("net.toml").simulate()
+    readings = read_arrays("run/readings.safetensors")
+    assert sorted(readings) == ["memory/anomaly", "memory/predicted"]
+    expected = np.asarray(result.readings["memory"])
+    assert expected.shape == (20, 2) and expected[:, 1].max() > 0
+    np.testing.assert_array_equal(np.stack([readings["memory/anomaly"], readings["memory/predicted"]], 1), expected)
+    learned = read_arrays("run/learned.safetensors")
+    own = {f"{name}/{array}" for name, state in result.learned.items() for array in state}
+    assert set(learned) == own and {name.split("/")[0] for name in own} == {"columns", "memory"}
+    for population, state in result.learned.items():
+        for name, array in state.items():
+            np.testing.assert_array_equal(learned[f"{population}/{name}"], array)
+    metrics = read_json("run/metrics.json")
+    assert [population["model"] for population in metrics["populations"]] == ["SpatialPooler", "TemporalMemory"]
+    assert [each["windows"] for each in metrics["readings"]] == [20, 20]
+    assert metrics["readings"][0]["mean"] == pytest.approx(expected[:, 0].mean())
+    assert "anomaly" in done.stdout and 'id="readings"' in Path("run/report.html").read_text()
+    # Another network starts from it.
+    start = {"file": "run/learned.safetensors", "prefix": "memory/"}
+    Path("next.toml").write_text(tomli_w.dumps(windowed_tree(learned=start, learn=False)))
+    neurosim("simulate", "--config", "next.toml", "--out", "next", "--quiet")
+    kept = read_arrays("next/learned.safetensors")
+    np.testing.assert_array_equal(kept["memory/permanence"], learned["memory/permanence"])
+    assert learned["memory/permanence"].size > 0
+
+
+def test_a_readout_that_learns_without_a_label_is_refused_as_in_python() -> None:
+    readout = {"name": "digit", "shape": 3, "model": "OnlineReadout", "inputs": 30, "classes": 3, "windows": 2}
+    late = {"times": [0.9], "units": [1], "duration": 1.0}
+    tree = windowed_tree()
+    tree["population"] += [
+        {**readout, "window": 0.1},
+        {"name": "label", "shape": 3, "model": "SpikeSource", "spikes": late},
+    ]
+    tree["link"] += [
+        {"source": "in", "target": "digit"},
+        {"source": "label", "target": "digit", "receptor": "label"},
+    ]
+    Path("net.toml").write_text(tomli_w.dumps(tree))
+    with pytest.raises(NeurosimInputError) as refusal:
+        read_description("net.toml").simulate()
+    line = refused("simulate", "--config", "net.toml", "--out", "run")
+    assert "brings no spike to receptor 'label' of population 'digit'" in line and str(refusal.value) in line

@@ -21,17 +21,18 @@ from helpers.killed import Kills, kill_many
 from helpers.results import manifest
 from helpers.samples import sampled
 
-from neurosim import Spikes
+from neurosim import Simulation, Spikes
 from neurosim.app import RunOptions, open_run, read_metrics
 from neurosim.app.runs import frame
 from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.app.runs.network import KIND, NetworkKind, stepping
 from neurosim.app.runs.network.config import configure
+from neurosim.app.runs.network.readings import PART
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
 from neurosim.base.json_toml import write_json
 from neurosim.data import read_sonata
 from neurosim.data.files import formats
-from neurosim.data.files.arrays import read_arrays
+from neurosim.data.files.arrays import read_arrays, write_arrays
 
 TREE: dict[str, Any] = {
     "simulation": {"duration": 2.0, "clock": 1e-3, "seed": 3},
@@ -254,3 +255,52 @@ def test_two_processes_do_not_resume_one_run() -> None:
         pytest.raises(NeurosimInputError, match="another run is wr"),
     ):
         resume(KIND, Path("run"))
+
+
+WINDOWED: dict[str, Any] = {
+    "simulation": {"duration": 2.0, "clock": 1e-3, "seed": 3},
+    "population": [
+        {"name": "in", "shape": 30, "model": "PoissonSource", "rate": 40.0},
+        {"name": "memory", "shape": 120, "model": "TemporalMemory", "window": 0.03}
+        | {"columns": 30, "cells_per_column": 4, "activation_threshold": 2, "min_threshold": 1},
+    ],
+    "link": [{"source": "in", "target": "memory"}],
+}
+
+
+def test_readings_go_on_where_the_checkpoint_is() -> None:
+    Path("net.toml").write_text(tomli_w.dumps(WINDOWED))
+    start(KIND, configure(Path("net.toml")), RunOptions(out=Path("whole")))
+    interrupted("run", after=3)
+    assert {len(values) for values in read_arrays(f"run/{PART}").values()} == {25}
+    # A run that was killed between the two files has the readings of later windows, too.
+    part = read_arrays(f"run/{PART}")
+    write_arrays(f"run/{PART}", {name: values[:24] for name, values in part.items()})
+    line = refused("--resume", "run")
+    assert "'memory' must be float64 [at least 25, 2] (got float64 [24, 2]); start the run again" in line
+    write_arrays(f"run/{PART}", {name: np.concatenate([values, values + 1]) for name, values in part.items()})
+    assert neurosim("simulate", "--resume", "run", "--quiet").exit_code == 0
+    for name in ("readings.safetensors", "learned.safetensors"):
+        assert Path(f"run/{name}").read_bytes() == Path(f"whole/{name}").read_bytes()
+    assert not Path(f"run/{PART}").exists()
+    assert len(read_arrays("whole/readings.safetensors")["memory/anomaly"]) == 66
+
+
+def test_readings_of_a_piece_that_ctrl_c_ends_are_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("net.toml").write_text(tomli_w.dumps(WINDOWED))
+    start(KIND, configure(Path("net.toml")), RunOptions(out=Path("whole")))
+    run = Simulation.run
+
+    def stopped(simulation: Simulation, duration: float, **given: Any) -> Any:
+        if duration <= 1.0:
+            return run(simulation, duration, **given)
+        # The result of a piece that was interrupted is lost; what it holds is in the next one.
+        simulation._runner.run_until(1000, simulation._outputs.spikes, simulation._outputs.states, lambda *_: None)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(NeurosimInterruptedError):
+        patch.setattr(Simulation, "run", stopped)
+        start(KIND, configure(Path("net.toml")), RunOptions(out=Path("run")))
+    assert {len(values) for values in read_arrays(f"run/{PART}").values()} == {33}
+    assert resume(KIND, Path("run")).spikes == json.loads(Path("whole/metrics.json").read_text())["spikes"]
+    assert Path("run/readings.safetensors").read_bytes() == Path("whole/readings.safetensors").read_bytes()

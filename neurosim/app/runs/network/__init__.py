@@ -49,8 +49,8 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
     result = NetworkResult
     heading = ("network", "seed", "spike_digest")
     resumed_by = "simulate"
-    # The last checkpoint, and the streams of spikes and states up to it.
-    unfinished = ("checkpoint.safetensors", "spikes.h5.part", "states.h5.part")
+    # The last checkpoint, and the spikes, states and readings up to it.
+    unfinished = ("checkpoint.safetensors", "spikes.h5.part", "states.h5.part", "readings.safetensors.part")
 
     models: Models = field(default_factory=dict)
     nir: Path | None = None

@@ -22,7 +22,7 @@ class Activity:
         rate_hz: spikes a unit and second; None where no time passed.
         silent: units without a spike.
         cv: coefficient of variation of the intervals between spikes (1 for a Poisson process, 0 for a clock), mean over
-            units with at least two intervals; None where there are none.
+            units with at least two intervals that are not all 0 s; None where there are none.
         digest: of the spikes.
     """
 
@@ -56,10 +56,11 @@ def interval_variation(spikes: Spikes) -> float | None:
     gaps = np.diff(times)[same]
     owner = units[1:][same]
     count = np.bincount(owner, minlength=spikes.size).astype(np.float64)
-    enough = count >= MIN_INTERVALS
-    if not enough.any():
-        return None
     number = np.maximum(count, 1)
     mean = np.bincount(owner, gaps, spikes.size) / number
+    # Units whose spikes are all of one moment, as those of a code may be, have intervals of 0 s.
+    enough = (count >= MIN_INTERVALS) & (mean > 0)
+    if not enough.any():
+        return None
     spread = np.bincount(owner, (gaps - mean[owner]) ** 2, spikes.size) / number
     return float(np.mean(np.sqrt(spread[enough]) / mean[enough]))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, digest, energies, operations, sparsity, speed
-from .result import NetworkResult, PopulationResult
+from .result import NetworkResult, PopulationResult, ReadingResult
 
 # Rate, regularity and silence: whether the activity is irregular, regular or dying.
 HEADS = ("Population", "Model", "Units", "Spikes", "Spikes/s a unit", "CV of intervals", "Silent units")
+READINGS = ("Reading", "Population", "Windows", "Window", "Mean")
+MAX_READINGS = 12  # rows of the terminal
 
 
 def overview_of(result: NetworkResult) -> Overview:
@@ -28,8 +32,19 @@ def overview_of(result: NetworkResult) -> Overview:
             speed(result.real_time_factor),
             digest("Spike digest", result.spike_digest),
         ],
-        tables={"populations": Table("Activity of each population", HEADS, [_row(p) for p in result.populations])},
+        tables={
+            "populations": Table("Activity of each population", HEADS, [_row(p) for p in result.populations]),
+            "readings": _readings(result.readings),
+        },
     )
+
+
+def _readings(readings: Sequence[ReadingResult]) -> Table:
+    rows = []
+    for each in readings:
+        window = numbers.seconds(each.window)
+        rows.append((each.name, each.population, numbers.plain(each.windows), window, numbers.three(each.mean)))
+    return Table("Readings of windowed populations", READINGS, rows, rows[:MAX_READINGS])
 
 
 def _spikes(result: NetworkResult) -> Fact:

@@ -20,9 +20,10 @@ from ...report.played import Played, upright
 from ...report.recordings import SPIKES, Figure, course, firing, intervals
 from ..data import spread
 from ..frame.folder import RunFolder
-from .result import NetworkResult, ProbeResult
+from .result import NetworkResult, ProbeResult, ReadingResult
 
 STATES = "states.safetensors"
+READINGS = "readings.safetensors"
 # pixels of a raster; each row is one unit
 COLUMNS = 470
 ROWS = 100
@@ -43,6 +44,8 @@ def fill(folder: RunFolder, result: NetworkResult) -> Mapping[str, object]:
         "rates": _rates(spikes),
         "states": states,
         "states_words": f"The first {UNITS} units of each probe.",
+        "readings": _readings(folder.path, result.readings),
+        "readings_words": f"One value a window; the first {UNITS} readings of each population are drawn.",
         "why": why,
         "why_no_states": why_no_states,
     }
@@ -136,3 +139,39 @@ def _probe(probe: ProbeResult, values: NDArray[Any]) -> Figure:
     )
     picture = charts.over_time(curves, len(values) * step, probe.variable, words, y=(low, top), width=charts.WIDE)
     return picture, f"{words}{f'; drawn is one of {every}' if every > 1 else ''}."
+
+
+def _readings(run: Path, readings: Sequence[ReadingResult]) -> list[Figure]:
+    """Return the readings of each windowed population over time; none where the file cannot be read."""
+    by_population: dict[str, list[ReadingResult]] = {}
+    for each in readings:
+        if each.windows and each.window:
+            by_population.setdefault(each.population, []).append(each)
+    if not by_population:
+        return []
+    try:
+        stored = read_arrays(run / READINGS)
+    except NeurosimError:
+        return []  # the table has their means
+    figures = []
+    for name, own in list(by_population.items())[:MAX_DRAWN]:
+        present = {each.name: stored[f"{name}/{each.name}"] for each in own if f"{name}/{each.name}" in stored}
+        if present:
+            figures.append(_curves_of_readings(name, own[0].window or 1.0, present))
+    return figures
+
+
+def _curves_of_readings(name: str, window: float, readings: Mapping[str, NDArray[Any]]) -> Figure:
+    curves = []
+    for colour, (reading, values) in zip(COLOURS, readings.items(), strict=False):
+        # At most two values for each pixel of the chart.
+        every = max(1, -(-len(values) // (2 * COLUMNS)))
+        # A reading stands at the end of its window.
+        x = (np.arange(0, len(values), every, dtype=np.float64) + 1) * window
+        curves.append(charts.Curve(reading, x, np.asarray(values[::every], np.float64), colour))
+    words = f"{name}: {', '.join(curve.name for curve in curves)}, one value each {numbers.seconds(window)}"
+    values = np.concatenate([curve.y for curve in curves])
+    low, high = float(values.min()), float(values.max())
+    y = (min(low, 0.0), high + 0.05 * (high - low) if high > low else low + 1.0)
+    duration = window * max(len(each) for each in readings.values())
+    return charts.over_time(curves, duration, "reading", words, y=y, width=charts.WIDE), f"{words}."

@@ -17,7 +17,7 @@ class PopulationResult(Activity):
 
     Attributes:
         name: of the population.
-        model: the class of its neuron.
+        model: the class of its neuron, source or windowed model.
     """
 
     name: str = ""
@@ -41,6 +41,24 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadingResult:
+    """A reading of a windowed population, whose values readings.safetensors holds as `POPULATION/NAME`.
+
+    Attributes:
+        population, name: whose reading it is, and which.
+        window: s.
+        windows: number of them.
+        mean: of the reading over all windows; None where none has ended.
+    """
+
+    population: str = ""
+    name: str = ""
+    window: float | None = None
+    windows: int = 0
+    mean: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkResult(RunResult):
     """The results of a network's run.
 
@@ -54,6 +72,7 @@ class NetworkResult(RunResult):
         build_s, run_s: wall-clock seconds of preparing and of running the network.
         measures, energy: as `engine.measure` and `engine.energy` return them; None where no layer did any work.
         probes: the variables that were recorded.
+        readings: those of windowed populations.
     """
 
     kind: str = "network"
@@ -70,6 +89,7 @@ class NetworkResult(RunResult):
     measures: Measures | None = None
     energy: EnergyEstimates | None = None
     probes: tuple[ProbeResult, ...] = ()
+    readings: tuple[ReadingResult, ...] = ()
 
     @property
     def units(self) -> int:

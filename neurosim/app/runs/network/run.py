@@ -24,6 +24,7 @@ from ....engine.description.dump import description_tree
 from ....engine.processes import ALONE, Processes
 from ....engine.result import Result
 from ....engine.sonata.reports import Outputs
+from ....network.windowed import Windowed
 from ..frame.folder import METRICS, SPIKES, RunFolder
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
@@ -32,12 +33,14 @@ from .activity import Activity
 from .config import NetworkConfig
 from .facts import input_facts, model_files, remarks_of
 from .nir import export_nir
-from .result import NetworkResult, PopulationResult, ProbeResult
+from .result import NetworkResult, PopulationResult, ProbeResult, ReadingResult
 from .stepping import simulate_to_end
 
 STATES = "states.safetensors"
 ARRAYS = "arrays.safetensors"
 WEIGHTS = "weights.safetensors"
+READINGS = "readings.safetensors"
+LEARNED = "learned.safetensors"
 # Of a SONATA network: what its outputs are, and their folder.
 OUTPUTS = "sonata.json"
 SONATA = "sonata"
@@ -154,8 +157,8 @@ def follow(config: NetworkConfig, inputs: NetworkInputs, options: RunOptions) ->
 def work(run: NetworkRun) -> NetworkResult:
     """Run a network from the folder's checkpoint, or from its start, to its end, and write what it gives.
 
-    The folder then holds the spikes (SONATA), the states of probes, and the learned weights of each projection, in the
-    order of sources, then targets.
+    The folder then holds the spikes (SONATA), the states of probes, the learned weights of each projection, in the
+    order of sources, then targets, and the readings and learned states of windowed populations.
     """
     config = run.config
     inputs = run.inputs
@@ -179,14 +182,20 @@ def work(run: NetworkRun) -> NetworkResult:
             )
     # The inputs are single recordings, and so is every population.
     spikes = {name: each for name, each in result.spikes.items() if isinstance(each, Spikes)}
-    _write_arrays(run.folder, result, {**stored, **spikes})
+    _write_arrays(run.folder, config.description, result, {**stored, **spikes})
     return _figures(config, result, spikes, inputs.spikes)
 
 
-def _write_arrays(folder: RunFolder, result: Result, spikes: Mapping[str, Spikes]) -> None:
+def _write_arrays(folder: RunFolder, net: Description, result: Result, spikes: Mapping[str, Spikes]) -> None:
     if spikes:
         write_sonata(folder.path / SPIKES, spikes)
-    for name, arrays in ((STATES, result.states), (WEIGHTS, result.weights)):
+    files: dict[str, Mapping[str, Any]] = {
+        STATES: result.states,
+        WEIGHTS: result.weights,
+        READINGS: {f"{each.population}/{each.name}": values for each, values in _readings(net, result)},
+        LEARNED: named(result.learned),
+    }
+    for name, arrays in files.items():
         if arrays:
             write_arrays(folder.path / name, {key: np.asarray(values) for key, values in arrays.items()})
     outputs = folder.path / OUTPUTS
@@ -224,12 +233,34 @@ def _figures(
             ProbeResult(name=p.name, population=p.population, variable=p.variable, interval=p.interval)
             for p in net.probes
         ),
+        readings=tuple(each for each, _ in _readings(net, result)),
     )
 
 
+def _readings(net: Description, result: Result) -> list[tuple[ReadingResult, NDArray[np.float64]]]:
+    """Return each reading of each windowed population, with its values [windows]."""
+    readings = []
+    for population, values in result.readings.items():
+        windowed = net.network.windowed()[population]
+        columns = np.asarray(values, np.float64).T
+        for name, column in zip(windowed.model.readings, columns, strict=True):
+            mean = float(column.mean()) if len(column) else None
+            about = ReadingResult(
+                population=population, name=name, window=windowed.window, windows=len(column), mean=mean
+            )
+            readings.append((about, column))
+    return readings
+
+
+def named(learned: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return what was learned, each array named "population/array", as `learned` in TOML reads them."""
+    return {f"{population}/{name}": a for population, state in learned.items() for name, a in state.items()}
+
+
 def _population(net: Description, name: str, spikes: Spikes) -> PopulationResult:
-    model = type(net.network.population(name).model).__name__
-    return PopulationResult(name=name, model=model, **vars(Activity.of(spikes)))
+    own = net.network.population(name).model
+    model = own.model if isinstance(own, Windowed) else own
+    return PopulationResult(name=name, model=type(model).__name__, **vars(Activity.of(spikes)))
 
 
 def _check_every(config: NetworkConfig, every: float | None) -> None:

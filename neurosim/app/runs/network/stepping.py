@@ -6,6 +6,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ....base.errors import NeurosimInterruptedError
@@ -14,8 +15,9 @@ from ....data.spikes import GRID_SLACK, Spikes
 from ....engine.description.description import Description
 from ....engine.processes import Processes
 from ....engine.result import Progress, Result
-from ....engine.simulation import Simulation
+from ....engine.simulation import Simulation, end_recording
 from ..frame.folder import SPIKES, RunFolder
+from .readings import ReadingsLog
 
 # The file that a run continues from, and the file of its states while it runs.
 CHECKPOINT = "checkpoint.safetensors"
@@ -40,14 +42,17 @@ def simulate_to_end(
         processes: that share the network; all of them call this.
 
     Returns:
-        The result from time 0 on. The checkpoint stays until the run is done.
+        The result from time 0 on, with readings and all that was learned. The checkpoint stays until the run is done.
 
     Raises:
         NeurosimInterruptedError: Ctrl-C; the run can be resumed.
-        NeurosimError: as `Simulation`.
+        NeurosimError: as `Simulation` and `end_recording`.
     """
     duration = _duration(description, inputs)
     simulation = _open(run, description, inputs, threads, processes)
+    readings = ReadingsLog(run.path, description.network, simulation.clock)
+    if processes.root and simulation.step:
+        readings.load(simulation.step)
     before = run.manifest.seconds("run_s") or 0.0
     start = time.perf_counter()
 
@@ -68,16 +73,20 @@ def simulate_to_end(
         while simulation.step < last:
             stop = min(last, (simulation.step // stride + 1) * stride)
             until = duration if stop == last else stop * simulation.clock
-            simulation.run(until - simulation.time, progress=report)
+            piece = simulation.run(until - simulation.time, progress=report)
+            readings.add(piece.readings)
             if stop < last:
-                _note(run, simulation, run_s(), processes)
+                _note(run, simulation, readings, run_s(), processes)
     except KeyboardInterrupt:
-        _note(run, simulation, run_s(), processes)
+        # The readings of the piece that was interrupted are in the next result.
+        readings.add(simulation.run(0.0).readings)
+        _note(run, simulation, readings, run_s(), processes)
         raise NeurosimInterruptedError(
             f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, continue with: "
             f"neurosim simulate --resume {shlex.quote(str(run.path))}"
         ) from None
-    result = simulation.result(run_s())
+    end_recording(simulation)
+    result = replace(simulation.result(run_s()), readings=readings.arrays(), learned=simulation.learned)
     # The files are made with the other results of the run; until then a checkpoint can continue these.
     simulation.close(finish=False)
     return result
@@ -121,7 +130,10 @@ def _open(
     )
 
 
-def _note(run: RunFolder, simulation: Simulation, run_s: float, processes: Processes) -> None:
+def _note(run: RunFolder, simulation: Simulation, readings: ReadingsLog, run_s: float, processes: Processes) -> None:
+    # Every process runs all windowed populations.
+    if processes.root:
+        readings.save()
     # A save gathers the parts of all processes, so that each calls it; process 0 writes.
     simulation.save(run.path / CHECKPOINT)
     if processes.root:

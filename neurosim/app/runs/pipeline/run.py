@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from ..frame.options import RunOptions
 from ..frame.settings import settings_tree
 from ..network.facts import model_files
 from ..network.nir import export_nir
-from ..network.run import ARRAYS
+from ..network.run import ARRAYS, LEARNED, named
 from ..network.run import settings as settings_of_network
 from ..network.run import shown as shown_network
 from ..score import score_answers
@@ -35,11 +35,8 @@ from .config import PipelineConfig
 from .inputs import PipelineInputs
 from .learning import Pipeline
 from .plan import Piece, Plan
-from .progress import Learned, PipelineProgress
+from .progress import PipelineProgress
 from .result import PipelineResult, StageResult
-
-LEARNED = "learned.safetensors"
-
 
 PipelineRun: TypeAlias = Run[PipelineConfig, Splits]
 
@@ -175,8 +172,3 @@ def _matrix(config: PipelineConfig, labels: NDArray[np.int64], predicted: NDArra
 def _task_names(config: PipelineConfig, splits: Splits) -> tuple[str, ...]:
     classes: Sequence[str] = splits.test.classes
     return tuple(", ".join(classes[each] for each in task) for task in config.tasks())
-
-
-def named(learned: Learned) -> dict[str, NDArray[Any]]:
-    """Return the arrays of all populations, each named "population/array", as `learned` in TOML reads them."""
-    return {f"{population}/{name}": a for population, state in learned.items() for name, a in state.items()}
