@@ -145,6 +145,8 @@ def test_report_and_measure_know_such_a_run() -> None:
     ]
     assert [words for words in shown if words not in page] == []
     assert "NaN" not in page
+    # A network has no samples: its measures and estimates are of the run.
+    assert "per run" in page and "per sample" not in page.lower()
     Path("run/report.html").unlink()
     assert neurosim("report", "run").stdout.strip() == "run/report.html" and Path("run/report.html").is_file()
     measured = json.loads(neurosim("measure", "run", "--json", "--profile", "loihi").stdout)

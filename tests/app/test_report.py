@@ -330,6 +330,10 @@ def test_numbers_as_people_read_them() -> None:
     assert shown == ["0.5", "3.4", "12.3", "4,321"]
     assert [numbers.plain(v) for v in (12345.6, 0.12345, 7.0, 1e-9)] == ["12,346", "0.1235", "7", "1.00e-09"]
     assert numbers.percent(0.12345).replace(numbers.THIN, " ") == "12.3 %"
+    shown = [numbers.signed(v).replace(numbers.THIN, " ") for v in (0.0123, -1e-6, -0.5)]
+    assert shown == ["+1.23 %", "+0.00 %", "-50.00 %"]
+    shown = [numbers.against(v) for v in (0.9, -0.5, 0.0, -0.001, 1.0)]
+    assert shown == ["10 times less", "1.5 times more", "as much", "as much", numbers.DASH]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 7)])

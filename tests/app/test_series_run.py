@@ -51,6 +51,7 @@ def test_a_computed_series_is_forecast_with_a_page() -> None:
     page = Path("a/report.html").read_text()
     assert "forecast 17 ahead" in page and "Errors by horizon" in page and "readout" in page
     assert "Memory capacity" not in page
+    assert "per value" in page and "per sample" not in page.lower()
     assert TrainedRegression.load("a/readout.safetensors").weights.shape == (81, 5)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 DASH = "\N{EM DASH}"
+AS_MUCH = "as much"
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -57,15 +58,19 @@ def signed(value: object, digits: int = 2) -> str:
     known = number(value)
     if known is None:
         return DASH
-    return f"{100 * known:+.{digits}f}{THIN}%"
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    return f"{round(100 * known, digits) + 0.0:+.{digits}f}{THIN}%"
 
 
 def against(saving: object) -> str:
-    """Return a saving of 0.9 as "10 times less", one of -0.5 as "1.50 times more"."""
+    """Return a saving of 0.9 as "10 times less", one of -0.5 as "1.5 times more", one near 0 as "as much"."""
     known = number(saving)
     if known is None or known >= 1:
         return DASH
     ratio = 1 - known
+    # "1 times less" says nothing.
+    if f"{max(ratio, 1 / ratio):.3g}" == "1":
+        return AS_MUCH
     if ratio > 1:
         return f"{ratio:.3g} times more"
     return f"{1 / ratio:.3g} times less"

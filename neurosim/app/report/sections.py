@@ -85,7 +85,7 @@ class EstimateRow(NamedTuple):
 
 
 class ChipRow(NamedTuple):
-    """The estimate from a chip's published figure, per event and per sample."""
+    """The estimate from a chip's published figure, per event and per sample of the run."""
 
     title: str
     per_event: str
@@ -97,8 +97,13 @@ class ChipRow(NamedTuple):
 
 
 class EnergySection(NamedTuple):
-    """Energy estimates: figures, a table of them with its caption, the memory of each layer, published chips."""
+    """Energy estimates: figures, a table of them with its caption, the memory of each layer, published chips.
 
+    Attributes:
+        sample: what each estimate is of, such as "recall".
+    """
+
+    sample: str
     figures: list[tuple[Markup, str]]
     caption: str
     estimates: list[EstimateRow]
@@ -118,35 +123,41 @@ class SharedSections(NamedTuple):
     provenance: list[tuple[str, object]]
 
 
-def shared_sections(result: object, manifest: Mapping[str, object]) -> SharedSections:
-    """Return the sections of a run from the fields of its result that have the usual names."""
+def shared_sections(result: object, manifest: Mapping[str, object], sample: str) -> SharedSections:
+    """Return the sections of a run from the fields of its result that have the usual names.
+
+    Args:
+        result: the results.
+        manifest: of the run.
+        sample: what one sample of measures and energy estimates is called, such as "recall".
+    """
     counts = getattr(result, "confusion", ())
     classes = getattr(result, "classes", ())
     return SharedSections(
         confusion=confusion_table(counts, classes),
-        measures=measures_section(getattr(result, "measures", None)),
-        energy=energy_section(getattr(result, "energy", None)),
+        measures=measures_section(getattr(result, "measures", None), sample),
+        energy=energy_section(getattr(result, "energy", None), sample),
         measured_energy=_measured(getattr(result, "measured_energy", MeasuredEnergy())),
         baselines=_baselines(result),
         provenance=provenance_facts(manifest, getattr(result, "spike_digest", None)),
     )
 
 
-def measures_section(measures: Measures | None) -> MeasuresSection | None:
-    """Return the rows of measures and of layers."""
+def measures_section(measures: Measures | None, sample: str) -> MeasuresSection | None:
+    """Return the rows of measures, counted per `sample`, and of layers."""
     if measures is None:
         return None
-    rows = [_measure(measures, name, definition) for name, definition in DEFINITIONS.items()]
+    rows = [_measure(measures, name, definition, sample) for name, definition in DEFINITIONS.items()]
     if not measures.layers:
         return MeasuresSection(rows, None)
     layers = [
         (layer.name, *(numbers.plain(getattr(layer, name)) for name in LAYER_COLUMNS)) for layer in measures.layers
     ]
     heads = ("Layer", *LAYER_COLUMNS.values())
-    return MeasuresSection(rows, Grid("Counts of each layer, over all samples", heads, layers))
+    return MeasuresSection(rows, Grid("Totals of each layer", heads, layers))
 
 
-def _measure(measures: Measures, name: str, definition: Definition) -> MeasureRow:
+def _measure(measures: Measures, name: str, definition: Definition, sample: str) -> MeasureRow:
     value = measures[name]
     if name.endswith("sparsity"):
         text = numbers.percent(value, 2)
@@ -156,15 +167,15 @@ def _measure(measures: Measures, name: str, definition: Definition) -> MeasureRo
     return MeasureRow(
         title=definition.title,
         value=text,
-        unit=definition.unit,
+        unit=definition.unit.replace("sample", sample),
         meaning=definition.meaning,
         source=definition.source,
         reason=reason,
     )
 
 
-def energy_section(energy: EnergyEstimates | None) -> EnergySection | None:
-    """Return the figures and tables of energy estimates."""
+def energy_section(energy: EnergyEstimates | None, sample: str) -> EnergySection | None:
+    """Return the figures and tables of energy estimates, each of one `sample`."""
     if energy is None:
         return None
     estimates = []
@@ -177,7 +188,8 @@ def energy_section(energy: EnergyEstimates | None) -> EnergySection | None:
         rows = [_memory(memory) for memory in energy.memories]
         memories = Grid(MEMORIES, ("Layer", "Weights", "State", "Dense weights"), rows)
     return EnergySection(
-        figures=_energy_figures(energy),
+        sample=sample,
+        figures=_energy_figures(energy, sample),
         caption=_energy_caption(energy),
         estimates=estimates,
         memories=memories,
@@ -232,13 +244,13 @@ def _baselines(result: object) -> Grid | None:
     return Grid(f"Accuracy on the test {kind}s", heads, rows)
 
 
-def _energy_figures(estimates: EnergyEstimates) -> list[tuple[Markup, str]]:
+def _energy_figures(estimates: EnergyEstimates, sample: str) -> list[tuple[Markup, str]]:
     """Return (picture, caption) of the estimates, and of the parts of the estimate as run."""
     split = estimates.items.get("as_run", {})
     bars = _bars((title, getattr(estimates, name), colour) for name, (title, colour) in ESTIMATES.items())
     items = _bars((title, split.get(name), "var(--accent)") for name, title in ITEMS.items())
     picture = (
-        (bars, "Energy estimates per sample", "Estimates per sample, logarithmic axis; a bar is a range."),
+        (bars, f"Energy estimates per {sample}", f"Estimates per {sample}, logarithmic axis; a bar is a range."),
         (items, "Parts of the estimate as run", "Parts of the estimate as run, with memory."),
     )
     return [(charts.ranges(bars, _joules, words), caption) for bars, words, caption in picture if bars]

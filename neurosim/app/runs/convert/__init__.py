@@ -55,6 +55,9 @@ class ConvertKind(Kind[C, T, ConvertResult]):
     def template(self, result: ConvertResult) -> str:
         return TEMPLATES.get(result.command_kind, "page.html")
 
+    def sample(self, result: ConvertResult) -> str:
+        return result.unit
+
     def schemas(self) -> Mapping[str, Callable[[], Schema]]:
         def of_conversion() -> Schema:
             return ConversionKind().config.json_schema()

@@ -207,7 +207,7 @@ def _costs(result: ConversionResult) -> list[Fact]:
     if baselines is not None:
         saving = baselines.fp16.saving
         memory, alone = (numbers.against(saving.get(key)) for key in ("memory_aware", "compute_only"))
-        note = f"{note}: {memory} than dense fp16; arithmetic alone {alone}"
+        note = f"{note}; beside dense fp16 {memory}, arithmetic alone {alone}"
     return [
         Fact(
             label="Spikes a channel",

@@ -98,6 +98,7 @@ def dearer(comparison: EnergyComparison | None) -> list[str]:
             if (dense := getattr(comparison, kind)) is not None
             and (saving := dense.saving.get(name)) is not None
             and saving < 0
+            and numbers.against(saving) != numbers.AS_MUCH
         }
         if more:
             beside = " and ".join(f"{ratio} than {kind}" for kind, ratio in more.items())

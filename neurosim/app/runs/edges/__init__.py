@@ -45,6 +45,9 @@ class EdgesKind(Kind[EdgesConfig, "EdgesInputs", EdgesResult]):
         check_no_files(folder)
         return self
 
+    def sample(self, result: EdgesResult) -> str:
+        return "trial"
+
     def run_name(self, config: EdgesConfig) -> str:
         return Path(config.edges.file).stem
 

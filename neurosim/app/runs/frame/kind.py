@@ -317,6 +317,10 @@ class Kind(Generic[C, T, R]):
         """Return the name of the file beside page.py that lays out the report."""
         return "page.html"
 
+    def sample(self, result: R) -> str:
+        """Return what the page calls a sample of measures and energy estimates."""
+        return "sample"
+
     def render_page(self, folder: RunFolder, result: R) -> str:
         """Return the report page of a run: the template, with the overview and the values of `fill` in page.py."""
         module = self._module("page")
@@ -332,7 +336,7 @@ class Kind(Generic[C, T, R]):
             result=result,
             overview=overview,
             lead=page.sentence([*overview.lead, *about_run(manifest)]),
-            shared=shared_sections(result, manifest),
+            shared=shared_sections(result, manifest, self.sample(result)),
             published=None if comparison is None else published_section(comparison),
             **values,
         )

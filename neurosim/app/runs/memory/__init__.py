@@ -28,6 +28,9 @@ class MemoryKind(Kind[MemoryConfig, T, MemoryResult]):
     result = MemoryResult
     heading = ("dataset", "split", "samples", "seed", "digest")
 
+    def sample(self, result: MemoryResult) -> str:
+        return "recall"
+
     def again(self, folder: RunFolder) -> StoreKind | RecallKind:
         """Return the kind of the command that the manifest notes."""
         facts = folder.manifest.facts

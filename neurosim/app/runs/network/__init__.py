@@ -65,6 +65,9 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
             return configure_circuit(self.circuit, sets, of_network(values or {}))
         return configure(config_file(file), sets, of_network(values or {}), self.models)
 
+    def sample(self, result: NetworkResult) -> str:
+        return "run"
+
     def settings(self, config: NetworkConfig) -> Mapping[str, object]:
         from .run import settings
 

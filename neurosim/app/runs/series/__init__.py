@@ -19,5 +19,8 @@ class SeriesKind(Kind[SeriesConfig, SeriesInputs, SeriesResult]):
     def run_name(self, config: SeriesConfig) -> str:
         return f"series-{config.series.shown_name}"
 
+    def sample(self, result: SeriesResult) -> str:
+        return "value"
+
 
 KIND = SeriesKind()

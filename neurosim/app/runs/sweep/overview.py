@@ -17,7 +17,7 @@ def overview_of(result: SweepResult) -> Overview:
     points = list(dict.fromkeys(cell.point for cell in result.cells))
     several = len(result.seeds) > 1
     lead = [counted(len(points), "point"), counted(len(result.seeds), "seed")]
-    heads = (*(result.keys or ("point",)), "runs", *result.headline)
+    heads = (*(result.keys or ("Point",)), "Runs", *result.headline)
     rows = [
         (*(point or ("-",)), str(len(result.at(point))), *(_shown(result, point, label) for label in result.headline))
         for point in points

@@ -36,6 +36,9 @@ class LineariseKind(Kind["LineariseConfig", "Pupil", LinearisationResult]):
     def of(self, folder: RunFolder) -> LineariseKind:
         return replace(self, model=Path(str((folder.manifest.data or {}).get("model", ""))))
 
+    def sample(self, result: LinearisationResult) -> str:
+        return "token"
+
     def run_name(self, config: LineariseConfig) -> str:
         return f"linearise-{self.model.resolve().name}"
 

@@ -17,5 +17,8 @@ class EpisodesKind(Kind[EpisodesConfig, Any, EpisodesResult]):
     resumed_by = "memory episodes"
     unfinished = ("episodes.safetensors",)  # accuracies of the episodes so far
 
+    def sample(self, result: EpisodesResult) -> str:
+        return "query"
+
 
 KIND = EpisodesKind()
