@@ -100,7 +100,10 @@ def choose_columns(
         numbers = _without_labels([key for key in others if is_number(sample[key])], name)
     if not numbers and not texts:
         shown = ", ".join(f"{key}: {cell!r:.30}" for key, cell in sample.items())
-        step = "name one with --value; columns are parted by one of , ; | or tabs, lines in front of names begin with #"
+        step = (
+            "neurosim memory anomaly reads words, too, by --category COLUMN; columns are parted by one of "
+            ", ; | or tabs, lines in front of names begin with #"
+        )
         raise NeurosimInputError(f"{name}: has no column of numbers (got {shown:.200}); {step}")
     unit = 1.0
     match = _NAME_WITH_UNIT.fullmatch(time.lower())

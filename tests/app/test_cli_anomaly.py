@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from neurosim.app import RunOptions
 from neurosim.app.cli import main
 from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.app.runs.memory.anomaly import KIND, run
+from neurosim.app.runs.memory.anomaly.config import AnomalyConfig, SeriesTable
 from neurosim.app.runs.rerun import rerun
 from neurosim.base import NeurosimInterruptedError
 from neurosim.memory.series.detector import AnomalyDetector
@@ -218,3 +220,61 @@ def test_a_short_table_is_all_probation() -> None:
     result = command.result_of("memory", "anomaly", "five.csv", "--out", "a")
     assert (result["records"], result["alarms"], result["probation"]) == (5, [], 100)
     assert "all records are in the probation of 100; --probation sets another" in Path("a/report.html").read_text()
+
+
+def test_a_season_ago_is_a_time_and_not_a_number_of_records() -> None:
+    """Check that of a strict day without every seventh hour the value a day before is the same, where it is there."""
+    head, *lines = table(290).splitlines()
+    kept = [line for k, line in enumerate(lines) if k % 7 != 3]
+    Path("gaps.csv").write_text("\n".join([head, *kept]))
+    words = small("--value", "value", "--probation", "150", "--out", "a")
+    result = command.result_of("memory", "anomaly", "gaps.csv", *words)
+    # A sixth of the hours lacks the same hour of the day before: the hour beside it differs by at most .26.
+    assert result["season"] == 24 and result["compared"] == len(kept) - 150
+    assert 0 < result["errors"]["season"] < 0.26 / 6
+
+
+def test_of_irregular_times_the_value_a_day_before_is_compared() -> None:
+    rng = np.random.default_rng(0)
+    seconds = np.cumsum(rng.exponential(3600.0, 400))
+    lines = ["time,value"]
+    for second in seconds:
+        moment = np.datetime64("2025-01-01T00:00:00") + np.timedelta64(int(second), "s")
+        lines.append(f"{moment},{math.sin(2 * math.pi * second / 86400):.4f}")
+    Path("irregular.csv").write_text("\n".join(lines) + "\n")
+    result = command.result_of("memory", "anomaly", "irregular.csv", *small("--probation", "200", "--out", "a"))
+    # By number of records it would be 1 or so: the day drifts away.
+    assert result["errors"]["season"] < 0.35 and result["compared"] > 150
+
+
+def test_the_probation_has_two_days_where_the_table_has_many() -> None:
+    """Check that of days of minutes the first two are learned, or 15 % of the records where these are fewer."""
+    begin = np.datetime64("2025-01-01T00:00")
+    for name, records, expected in (("long", 20_000, 2880), ("short", 6000, 900)):
+        minutes = begin + np.arange(records).astype("timedelta64[m]")
+        lines = [f"{moment},{k % 9}" for k, moment in enumerate(minutes)]
+        Path(f"{name}.csv").write_text("\n".join(["time,value", *lines]) + "\n")
+        config = AnomalyConfig(table=SeriesTable(file=f"{name}.csv"))
+        rows, _ = run._probation(iter(run.load(config).value.rows), config)
+        assert len(rows) == expected
+
+
+def test_the_time_of_a_record_is_not_that_of_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("sine.csv").write_text(table(40))
+    # The first record takes seven seconds, each other one a millisecond.
+    clock = chain([0.0, 7.0], count(7.0, 0.001))
+    monkeypatch.setattr(run.time, "thread_time", partial(next, clock))
+    neurosim("memory", "anomaly", "sine.csv", *small("--value", "value", "--out", "a"))
+    assert json.loads(Path("a/metrics.json").read_text())["seconds"] == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(("kind", "is_said"), [("counter", True), ("wave", False), ("steps", False)])
+def test_a_counter_is_said_to_be_one(kind: str, is_said: bool) -> None:
+    """Check that a counter that is set back is told from a wave and from a level that seldom changes."""
+    k = np.arange(200)
+    values = {"counter": 7 * k % 900, "wave": np.round(9 * np.sin(k / 4), 2), "steps": k // 40}[kind]
+    Path("t.csv").write_text("\n".join(["value", *map(str, values)]) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        shown = neurosim("memory", "anomaly", "t.csv", *small("--probation", "150", "--out", "a"))
+    assert ("t.csv: value only grows, as a counter does" in shown.stderr) == is_said

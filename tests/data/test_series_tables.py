@@ -136,7 +136,10 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("t;v\n1;999,5\n2;1.234\n", "t.csv, line 3, column v: must have the decimal sign of the cells before it, ','"),
         ("year,month,v\n2014,13,2\n", "t.csv, line 2: must be the year, month of a date (got 2014, 13)"),
         ("day;v\n1.7.2014;1.234,5\n2.7.2014;12.345.678\n", "t.csv, line 3, column v: must be a number"),
-        ("a,b\nx,y\n", "t.csv: has no column of numbers (got a: 'x', b: 'y'); name one"),
+        (
+            "a,b\nx,y\n",
+            "t.csv: has no column of numbers (got a: 'x', b: 'y'); neurosim memory anomaly reads words, too",
+        ),
     ],
 )
 def test_lines_that_are_no_series_are_named_by_place(text: str, message: str) -> None:

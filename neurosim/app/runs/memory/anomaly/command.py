@@ -62,7 +62,7 @@ def _names(context: click.Context, parameter: click.Parameter, text: str | None)
     metavar="LOW,HIGH",
     help="Expected values; default those of the probation.",
 )
-@count("--probation", "detector.probation", "Records without alarms; default 15 % of a file, 100 to 750.")
+@count("--probation", "detector.probation", "Records without alarms; default 15 % of a file, 100 to 750 or two days.")
 @setting(
     "--threshold",
     "detector.threshold",

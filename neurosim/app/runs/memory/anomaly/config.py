@@ -46,7 +46,8 @@ class Detector:
         date: parts of the date that are encoded, of time-of-day, day-of-week, weekend and season; empty: the season
             where records are half a day or more apart, else the time of day.
         range: lowest and highest value that are expected; none: those of the probation.
-        probation: records at the beginning without alarms; none: 15 % of a file, 100 to 750; 750 of standard input.
+        probation: records at the beginning without alarms; none: 15 % of a file, 100 to 750, or to two days where these
+            are more records; 750 of standard input.
         threshold: score of an alarm; .5 is a chance of 1e-5.
         predict: whether the next value is predicted, which takes a third of the time.
         columns, cells_per_column: sizes of the memory.

@@ -15,7 +15,7 @@ LABELS = {"predicted": "Mean error", "last": "Error of last value", "season": "E
 NOTES = {
     "predicted": "of the predicted values",
     "last": "of the value before",
-    "season": "of the value one season before",
+    "season": "of the value nearest in time to one season before",
 }
 
 
@@ -40,7 +40,7 @@ def overview_of(result: AnomalyResult) -> Overview:
                 label="Time of a record",
                 value=result.seconds,
                 format=_milliseconds,
-                note="of one core, learning included",
+                note="of one core, learning included, median",
                 of_clock=True,
             ),
             Fact(

@@ -27,6 +27,7 @@ CATEGORY_BITS = 21
 # Records of the probation at least: those of the first fit of the likelihood, as in NuPIC.
 MIN_PROBATION = 100
 HALF_DAY = 43_200.0
+MIN_COUNTER_STEPS = 50
 # Steps of a coordinate in its range, and the steps within which points share bits.
 COORDINATE_STEPS = 130
 COORDINATE_RADIUS = 7
@@ -87,6 +88,15 @@ def build_detector(rows: Sequence[SeriesRow], columns: SeriesColumns, config: An
         cells_per_column=own.cells_per_column,
         seed=config.seed,
     )
+
+
+def is_counter(rows: Sequence[SeriesRow], key: str) -> bool:
+    """Return whether a column of numbers counts: it mostly grows, and falls in fewer than one of 50 records."""
+    steps = np.diff(np.array([row.values[key] for row in rows], np.float64))
+    steps = steps[np.isfinite(steps)]
+    if steps.size < MIN_COUNTER_STEPS:
+        return False
+    return bool((steps > 0).mean() > 0.5 and (steps < 0).mean() < 0.02)
 
 
 def columns_of(detector: AnomalyDetector) -> RecordColumns:

@@ -28,7 +28,7 @@ class AnomalyResult(RunResult):
         season: records of a season; None where the times name none.
         compared: number of records of the errors.
         columns, cells, segments, synapses: of the memory.
-        seconds: CPU time of a record, s, of those that this process computed.
+        seconds: median CPU time of a record, s, of those that this process computed.
         digest: SHA-256 of scores.csv.
     """
 

@@ -7,8 +7,11 @@ import io
 import itertools
 import math
 import shlex
+import statistics
 import sys
 import time
+import warnings
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import TextIO, TypeAlias
 import numpy as np
 
 from .....base.atomic import write_text
-from .....base.errors import NeurosimFormatError, NeurosimMissingError, require
+from .....base.errors import GuessWarning, NeurosimFormatError, NeurosimMissingError, require
 from .....data.moments import seconds_of
 from .....data.series import SeriesRow, decode_text, read_series, require_table
 from .....data.series_columns import SeriesColumns
@@ -27,15 +30,17 @@ from ...frame.folder import open_run
 from ...frame.kind import Inputs, Run
 from ...frame.progress import bar
 from .config import STDIN, AnomalyConfig
-from .records import MIN_PROBATION, RecordColumns, build_detector, columns_of, record_of
+from .records import MIN_PROBATION, RecordColumns, build_detector, columns_of, is_counter, record_of
 from .result import AnomalyResult
 from .scores import HEAD, SCORES, cut, errors_of, first_alarms, last_time, line_of, read_scores, season_of
 
 DETECTOR = "detector.safetensors"
 # Share of the records at the beginning that no alarm is expected in, and their number at most: those of the Numenta
-# Anomaly Benchmark.
+# Anomaly Benchmark. Its longest days have 288 records; of longer ones as many days as that share has, at most two,
+# so that the likelihood is fitted to more than a part of a day.
 PROBATION = 0.15
 MAX_PROBATION = 750
+PROBATION_DAYS = 2
 # Seconds after which the detector is written again: the most that a killed run has to compute again.
 SAVE_EVERY = 30.0
 REPORT_EVERY = 200  # records
@@ -131,6 +136,7 @@ def work(run: AnomalyRun, on_record: Callable[[str], None] | None = None) -> Ano
         if inputs.source is None:
             first, rows = _probation(rows, config)
             detector = build_detector(first, inputs.columns, config)
+            _say_counters(first, inputs.columns, config.table.file)
         else:
             detector = inputs.source
     with run.time("detect"):
@@ -169,10 +175,10 @@ def work(run: AnomalyRun, on_record: Callable[[str], None] | None = None) -> Ano
 def _learn(
     run: AnomalyRun, detector: AnomalyDetector, rows: Iterator[SeriesRow], on_record: Callable[[str], None] | None
 ) -> float | None:
-    """Learn every row, append a line to the scores, and write the detector; return the CPU seconds of a row."""
+    """Learn every row, append a line to the scores, and write the detector; return the median CPU seconds of a row."""
     is_stream = run.config.table.file == STDIN
     total = 0 if is_stream else len(list(run.inputs.rows))
-    spent = 0.0
+    spent = array("d")
     begin = detector.records
     columns = run.inputs.columns
     if on_record is not None:
@@ -186,7 +192,7 @@ def _learn(
             for row in rows:
                 start = time.thread_time()
                 answer = detector.step(record_of(detector, columns, row))
-                spent += time.thread_time() - start
+                spent.append(time.thread_time() - start)
                 line = line_of(row.text, float(row.values.get(detector.watched, math.nan)), answer)
                 file.write(line + "\n")
                 if is_stream:
@@ -208,8 +214,8 @@ def _learn(
             words = f"neurosim memory anomaly --resume {shlex.quote(str(run.path))}"
             raise NeurosimFormatError(f"{error}; what came before is saved, continue with: {words}") from None
     detector.save(run.path / DETECTOR)
-    count = detector.records - begin
-    return spent / count if count else None
+    # The first rows compile kernels, or read them from the disk: a mean of a short table would be of these.
+    return statistics.median(spent) if spent else None
 
 
 class _Written:
@@ -240,10 +246,24 @@ def _probation(rows: Iterator[SeriesRow], config: AnomalyConfig) -> tuple[list[S
         count = MAX_PROBATION
     if count is None:
         every = list(rows)
-        count = max(MIN_PROBATION, min(int(PROBATION * len(every)), MAX_PROBATION))
+        season = season_of(np.array([row.time for row in every])) or 0
+        most = max(MAX_PROBATION, PROBATION_DAYS * season)
+        count = max(MIN_PROBATION, min(int(PROBATION * len(every)), most))
         rows = iter(every)
     first = list(itertools.islice(rows, count))
     return first, itertools.chain(first, rows)
+
+
+def _say_counters(first: list[SeriesRow], columns: SeriesColumns, name: str) -> None:
+    """Warn of columns that count: each of their values is new, so that nothing can be learned of it."""
+    counters = [key for key in columns.numbers if is_counter(first, key)]
+    if counters:
+        warnings.warn(
+            f"{name}: {', '.join(counters)} only grows, as a counter does, and is read as it is; to watch its rate, "
+            "write its change since the record before in a column, nothing where it was set back",
+            GuessWarning,
+            stacklevel=2,
+        )
 
 
 def _read(path: Path) -> tuple[str, str]:

@@ -88,24 +88,24 @@ def first_alarms(alarms: NDArray[np.bool_]) -> list[int]:
 
 
 def season_of(times: NDArray[np.float64]) -> int | None:
-    """Return the records of a day, or None where the median step is no whole part of one."""
-    if times.size < 2:
-        return None
-    step = float(np.median(np.diff(times)))
+    """Return the records of a day at the median step, or None where fewer than two records are in a day."""
+    step = _step(times)
     if not 0 < step <= DAY / 2:
         return None
-    count = DAY / step
-    if abs(count - round(count)) > 0.01 * count:
-        return None
-    return round(count)
+    return round(DAY / step)
 
 
 def errors_of(read: Scores, first: int, season: int | None) -> tuple[dict[str, float], int]:
-    """Return mean absolute errors by name, all over the same records from `first` on, and their number."""
+    """Return mean absolute errors by name, all over the same records from `first` on, and their number.
+
+    Args:
+        season: records of a season at the median step; None: none is compared.
+    """
     values = read.values
-    guesses = {"predicted": read.expected, "last": _before(values, 1)}
+    guesses = {"predicted": read.expected, "last": np.append(np.nan, values)[: len(values)]}
     if season is not None and season < len(values):
-        guesses["season"] = _before(values, season)
+        times = read.seconds()
+        guesses["season"] = _season_before(values, times, season * _step(times))
     good = np.isfinite(values) & (np.arange(len(values)) >= first)
     for guess in guesses.values():
         good &= np.isfinite(guess)
@@ -124,9 +124,30 @@ def _lines(path: Path, count: int) -> list[str]:
     return lines
 
 
-def _before(values: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
-    """Return [n] the values so many records before; NaN at the beginning."""
-    return np.concatenate([np.full(steps, np.nan), values[:-steps]])
+def _step(times: NDArray[np.float64]) -> float:
+    """Return the median time from one record to the next; 0 of fewer than two records."""
+    if times.size < 2:
+        return 0.0
+    return float(np.median(np.diff(times)))
+
+
+def _season_before(values: NDArray[np.float64], times: NDArray[np.float64], season: float) -> NDArray[np.float64]:
+    """Return [n] the earlier values nearest in time to `season` before each record; NaN where half of it has none.
+
+    Records are missing in many tables, so that a number of records is not always the same time.
+    """
+    guesses = np.full(len(values), np.nan)
+    if season <= 0:
+        return guesses
+    order = np.argsort(times, kind="stable")
+    wanted = times - season
+    right = np.searchsorted(times[order], wanted).clip(1, len(times) - 1)
+    before, behind = order[right - 1], order[right]
+    nearest = np.where(wanted - times[before] <= times[behind] - wanted, before, behind)
+    near = np.abs(times[nearest] - wanted) < season / 2
+    near &= nearest < np.arange(len(times))
+    guesses[near] = values[nearest[near]]
+    return guesses
 
 
 def _number(cell: str) -> float:
