@@ -82,7 +82,8 @@ def connectivity(matrix: Any, *, ax: Any = None) -> Any:
 def accuracy(values: NDArray[Any], *, ax: Any = None) -> Any:
     """Draw an accuracy matrix [tasks + 1, tasks], row i after learning i tasks: `plot.accuracy(matrix.values)`."""
     ax = _axes(ax)
-    _image(ax, np.asarray(values), "accuracy", vmin=0, vmax=1)
+    # White is 0, as the paper is: where a page in the dark turns the lightness, 0 still looks like its ground.
+    _image(ax, np.asarray(values), "accuracy", cmap="Blues", vmin=0, vmax=1)
     ax.set(xlabel="task", ylabel="tasks learned")
     tasks = np.shape(values)[1]
     ax.set_xticks(range(tasks), range(1, tasks + 1))

@@ -93,19 +93,8 @@ def read_series(
     first, start, source = _first_line(source)
     require(first.strip() != "", name, "must have a line of names or values", "an empty file")
     separator = max(SEPARATORS, key=first.count)
-    head = next(csv.reader([first], delimiter=separator))
-    cells = _cells(head, separator)
-    twice = next((cell for k, cell in enumerate(cells) if cell and cell in cells[:k]), "")
-    if any(is_number(cell) or date_of(cell) is not None for cell in cells):
-        names = [f"column{k}" for k in range(1, len(cells) + 1)]
-        units: list[str] = []
-        source = chain([first], source)
-    else:
-        require(twice == "", name, "must have columns of different names; rename one", twice)
-        names = _named(cells)
-        start += 1
-        units, source = _units(source, separator)
-        start += 1 if units else 0
+    names, units, source, lines_of_words = _head(first, source, separator, name)
+    start += lines_of_words
     if not (time or numbers or texts) and month_table.has_months(names):
         source = month_table.in_order(source, name, start, names, separator)
         names = list(month_table.COLUMNS)
@@ -126,6 +115,29 @@ def read_series(
         if counts_rows(seen, names.index(columns.numbers[0]), separator):
             columns = replace(columns, numbers=columns.numbers[1:])
     return columns, _rows(chain(seen, source), name, start, names, separator, columns)
+
+
+def _head(
+    first: str, source: Iterator[str], separator: str, name: str
+) -> tuple[list[str], list[str], Iterator[str], int]:
+    """Return names and units of columns, the lines of values, and the number of lines in front of them.
+
+    Args:
+        first: the line of names, or one of values, whose columns are numbered.
+        source: the lines behind it.
+        name: of the file, for errors.
+
+    Raises:
+        NeurosimInputError: two columns of one name.
+    """
+    cells = _cells(next(csv.reader([first], delimiter=separator)), separator)
+    if any(is_number(cell) or date_of(cell) is not None for cell in cells):
+        names = [f"column{k}" for k in range(1, len(cells) + 1)]
+        return names, [], chain([first], source), 0
+    twice = next((cell for k, cell in enumerate(cells) if cell and cell in cells[:k]), "")
+    require(twice == "", name, "must have columns of different names; rename one", twice)
+    units, source = _units(source, separator)
+    return _named(cells), units, source, 2 if units else 1
 
 
 def _units(source: Iterator[str], separator: str) -> tuple[list[str], Iterator[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -160,63 +160,85 @@ def _from_idx(root: Path) -> Listing | None:
     return Listing(tuple(items)) if items else None
 
 
+@dataclass
+class _ClassFiles:
+    """Files below the folders of classes.
+
+    Attributes:
+        items: a recording each.
+        strange: files of unknown formats.
+        lost: links to files that are not there.
+        empty: classes without recordings.
+        inner: by class the names of the folders, and of files of one word, in its folder, see `_exchanged`.
+        places: by recording the name of the folder in its class's folder that it lies in, "" for none.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    strange: list[Path] = field(default_factory=list)
+    lost: list[Path] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    inner: dict[str, set[str]] = field(default_factory=dict)
+    places: dict[Path, str] = field(default_factory=dict)
+
+    def add(self, folder: Path, split: str | None) -> None:
+        """Add the files of the folder of a class."""
+        label = printable(folder.name)
+        files = _all_files(folder)
+        recordings = [path for path in files if _is_recording(path)]
+        self.lost += _broken_links(folder)
+        self.strange += [path for path in files if path not in recordings]
+        if not recordings:
+            self.empty.append(label)
+        self.items += [Item(path, label, split) for path in recordings]
+        for path in recordings:
+            self.places[path] = "" if path.parent == folder else path.relative_to(folder).parts[0]
+        # Files that are named alike by words, such as wave.csv, may be the classes as well; numbers are not, unless the
+        # folders are of persons.
+        stems = {path.stem for path in recordings if not self.places[path]}
+        words = {stem for stem in stems if stem.isalpha() or PERSON.fullmatch(label)}
+        folders = {part for path in recordings for part in path.relative_to(folder).parts[:-1]}
+        self.inner.setdefault(label, set()).update(folders | words)
+
+    def remarks(self, root: Path) -> Iterator[str]:
+        """Yield what was left out."""
+        beside = [path for path in _files_in(root) if _is_recording(path)]
+        if beside:
+            example = printable(beside[0].name)
+            yield f"left out: {counted(len(beside), 'file')} beside the folders of classes, e.g. {example}"
+        if self.strange:
+            example = printable(self.strange[0].name)
+            yield f"left out: {counted(len(self.strange), 'file')} of unknown formats, e.g. {example}"
+        if self.lost:
+            example = printable(self.lost[0].name)
+            yield f"left out: {counted(len(self.lost), 'link')} to files that are not there, e.g. {example}"
+
+
 def _from_folders(root: Path) -> Listing:
     """Return a recording for each file, by name and then by path; its class is the folder below `root` or a split."""
-    items = []
-    remarks = []
-    strange = []
-    lost: list[Path] = []
-    empty = []
-    # By class the names of the folders, and of files of one word, in its folder, see `_exchanged`.
-    inner: dict[str, set[str]] = {}
-    # The folder in its class's folder that a recording lies in.
-    places: dict[Path, str] = {}
+    files = _ClassFiles()
     for parent, split in _splits_in(root).items():
         for folder in _folders_in(parent):
-            label = printable(folder.name)
-            files = _all_files(folder)
-            lost += _broken_links(folder)
-            recordings = [path for path in files if _is_recording(path)]
-            strange += [path for path in files if path not in recordings]
-            if not recordings:
-                empty.append(label)
-            items += [Item(path, label, split) for path in recordings]
-            for path in recordings:
-                places[path] = "" if path.parent == folder else path.relative_to(folder).parts[0]
-            # Files that are named alike by words, such as wave.csv, may be the classes as well; numbers are not, unless
-            # the folders are of persons.
-            stems = {path.stem for path in recordings if not places[path]}
-            words = {stem for stem in stems if stem.isalpha() or PERSON.fullmatch(label)}
-            folders = {part for path in recordings for part in path.relative_to(folder).parts[:-1]}
-            inner.setdefault(label, set()).update(folders | words)
+            files.add(folder, split)
+    items = files.items
     # A table of labels whose columns have other names would be passed over without a word.
     columns = other_columns(root)
     if columns is not None and len({item.label for item in items}) < 2:
         raise NeurosimFormatError(columns)
-    if not items and lost:
+    if not items and files.lost:
+        lost = files.lost
         rule = f"holds {counted(len(lost), 'link')} to files that are not there, e.g. {printable(lost[0].name)}"
         raise NeurosimMissingError(f"{root}: {rule}; fetch their content, as with git annex get")
     if not items:
-        raise NeurosimMissingError(_nothing(root, strange))
-    beside = [path for path in _files_in(root) if _is_recording(path)]
-    inner_splits = {} if items[0].split is not None else _inner_splits(root, places)
+        raise NeurosimMissingError(_nothing(root, files.strange))
+    inner_splits = {} if items[0].split is not None else _inner_splits(root, files.places)
     items = [replace(item, split=inner_splits.get(item.path, item.split)) for item in items]
     # As in the datasets with names: a memory that learns in this order meets all classes from the start.
     items.sort(key=lambda item: (item.path.name, item.path))
-    if beside:
-        example = printable(beside[0].name)
-        remarks.append(f"left out: {counted(len(beside), 'file')} beside the folders of classes, e.g. {example}")
-    if strange:
-        remarks.append(
-            f"left out: {counted(len(strange), 'file')} of unknown formats, e.g. {printable(strange[0].name)}"
-        )
-    if lost:
-        example = printable(lost[0].name)
-        remarks.append(f"left out: {counted(len(lost), 'link')} to files that are not there, e.g. {example}")
+    remarks = list(files.remarks(root))
     if not inner_splits:
-        remarks += _exchanged(inner)
-    if empty:
-        remarks.append(f"folders without recordings are no classes: {', '.join(sorted(set(empty))[:8])}")
+        remarks += _exchanged(files.inner)
+    if files.empty:
+        remarks.append(f"folders without recordings are no classes: {', '.join(sorted(set(files.empty))[:8])}")
     return Listing(tuple(items), tuple(remarks))
 
 

@@ -6,7 +6,7 @@ measures = measure_model(model, batches)      # our measures of a NeuroBenchMode
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -175,18 +175,41 @@ def measure_model(model: NeuroBenchModel, batches: Iterable[Tensor]) -> Measures
             do not follow its linear layers one by one.
     """
     layers = model.connection_layers()
-    activations = [entry["layer"] for entry in model.activation_layers()]
+    activations = len(model.activation_layers())
     kinds = sorted({type(layer).__name__ for layer in layers if not isinstance(layer, nn.Linear)})
     require(not kinds, "measure_model", "must have linear layers alone", kinds)
-    follows = 0 < len(layers) - len(activations) + 1 <= 2
+    follows = 0 < len(layers) - activations + 1 <= 2
     require(
         follows,
         "measure_model",
         "must have an activation after each layer but the last",
-        (len(layers), len(activations)),
+        (len(layers), activations),
     )
-    inputs_of: list[list[Any]] = [[] for _ in layers]
-    outputs_of: list[list[Any]] = [[] for _ in layers]
+    inputs_of, outputs_of, samples = _record(model, layers, activations, batches)
+    counts = []
+    for k, layer in enumerate(layers):
+        arrays = (torch.cat(parts).numpy() for parts in (inputs_of[k], outputs_of[k]))
+        stored = sum(p.nbytes for p in layer.parameters())
+        weights = layer.weight.detach().numpy().T
+        spiking = k < activations and _are_spikes(outputs_of[k])
+        counts.append(count(f"layer{k + 1}", weights, *arrays, spiking=spiking, parameter_bytes=stored))
+    return measure(counts, samples, 0.0)
+
+
+def _record(
+    model: NeuroBenchModel, layers: Sequence[Any], activations: int, batches: Iterable[Tensor]
+) -> tuple[list[list[Tensor]], list[list[Tensor]], int]:
+    """Run a model, and return inputs and outputs of each layer and the number of samples.
+
+    Args:
+        layers: the linear layers.
+        activations: number of layers that have one; the outputs are its values, of the others their own.
+
+    Returns:
+        By layer, then by batch, [samples, steps, inputs] and [samples, steps, outputs], as `count` takes them.
+    """
+    inputs_of: list[list[Tensor]] = [[] for _ in layers]
+    outputs_of: list[list[Tensor]] = [[] for _ in layers]
     samples = 0
     model.register_hooks()
     try:
@@ -198,9 +221,8 @@ def measure_model(model: NeuroBenchModel, batches: Iterable[Tensor]) -> Measures
                 inputs = [arguments[0] for arguments in hook.inputs]
                 flat = bool(inputs) and all(x.ndim == 2 for x in inputs)
                 require(flat, "measure_model", "must call its layers with [samples, inputs]", type(layers[k]).__name__)
-                # [samples, steps, inputs], as `count` takes them.
                 inputs_of[k].append(torch.stack(inputs, dim=1))
-                if k < len(activations):
+                if k < activations:
                     outputs = model.activation_hooks[k].activation_outputs
                 else:
                     # `forward` and not a call, which the hooks would count.
@@ -209,14 +231,7 @@ def measure_model(model: NeuroBenchModel, batches: Iterable[Tensor]) -> Measures
             model.reset_hooks()
     finally:
         model.cleanup_hooks()
-    counts = []
-    for k, layer in enumerate(layers):
-        arrays = (torch.cat(parts).numpy() for parts in (inputs_of[k], outputs_of[k]))
-        stored = sum(p.nbytes for p in layer.parameters())
-        weights = layer.weight.detach().numpy().T
-        spiking = k < len(activations) and _are_spikes(outputs_of[k])
-        counts.append(count(f"layer{k + 1}", weights, *arrays, spiking=spiking, parameter_bytes=stored))
-    return measure(counts, samples, 0.0)
+    return inputs_of, outputs_of, samples
 
 
 def _are_spikes(outputs: Iterable[Tensor]) -> bool:

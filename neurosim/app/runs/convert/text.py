@@ -203,10 +203,7 @@ def write_text(
     path = pinned_model(path, options.say)
     model, spiking = _model(path, options, execute=execute)
     remarks: list[str] = []
-    if isinstance(model, Converted):
-        stepped = model.model
-    else:
-        stepped = model
+    stepped = _stepped(model)
     folder = model_folder(path)
     tokenizer = read_tokenizer(folder, stepped.config.vocabulary)
     ends = read_ends(folder, tokenizer)
@@ -280,7 +277,7 @@ def _executed(
         prompt: number of tokens of the prompt, which are read in chunks.
         remarks: gets a sentence where a model has no compiled step.
     """
-    stepped = model.model if isinstance(model, Converted) else model
+    stepped = _stepped(model)
     if options.device == "cpu":
         try:
             return Decoder(stepped, threads=options.threads or 1, chunk=chunk_for(prompt))
@@ -289,6 +286,13 @@ def _executed(
     if isinstance(model, Converted):
         model.execute(threads=options.threads or torch.get_num_threads())
     return stepped
+
+
+def _stepped(model: Converted | LanguageModel) -> LanguageModel:
+    """Return the model that takes tokens: a converted model holds one."""
+    if isinstance(model, Converted):
+        return model.model
+    return model
 
 
 def _continuation(tokenizer: Tokenizer, prompt: list[int], written: list[int]) -> bytes:

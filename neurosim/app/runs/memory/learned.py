@@ -195,21 +195,18 @@ def learn(
     growth = []
     first = 0
     for size in sizes:
-        part = items.select(np.arange(first, size))
         seconds = []
         operations = []
         # Ten items are timed together: one is near the resolution of the clock.
-        for at in range(0, len(part), BATCH):
-            sdrs = [part[i] for i in range(at, min(at + BATCH, len(part)))]
-            # Time of this thread: other work of the machine does not count.
-            start = time.thread_time()
-            batch = owner.store_many(memory, sdrs)
-            seconds.append((time.thread_time() - start) / len(sdrs))
+        for begin in range(first, size, BATCH):
+            end = min(begin + BATCH, size)
+            batch, taken = _store(owner, memory, [items[i] for i in range(begin, end)])
+            seconds.append(taken)
             operations.append(batch.operations)
-            codes[first + at : first + at + len(sdrs)] = batch.codes
+            codes[begin:end] = batch.codes
             if on_progress:
-                on_progress(first + at + len(sdrs), len(items))
-        labels.learn(codes[first:size], part.labels)
+                on_progress(end, len(items))
+        labels.learn(codes[first:size], items.labels[first:size])
         so_far = Learned(
             column=owner,
             memory=memory,
@@ -232,6 +229,14 @@ def learn(
         readout=config.readout,
     )
     return learned, growth
+
+
+def _store(owner: Macrocolumn, memory: ColumnMemory, sdrs: Sequence[SDR]) -> tuple[ColumnBatch, float]:
+    """Store items, and return what the column gave them and the mean seconds of one."""
+    # Time of this thread: other work of the machine does not count.
+    start = time.thread_time()
+    batch = owner.store_many(memory, sdrs)
+    return batch, (time.thread_time() - start) / len(sdrs)
 
 
 def sizes_between(items: int, points: int) -> list[int]:
