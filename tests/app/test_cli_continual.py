@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,21 +13,18 @@ import numpy as np
 import pytest
 from helpers import command
 from helpers.browser import Browser
-from helpers.digits import write_few
-from helpers.tasks import SMALL
+from helpers.tasks import SMALL, matrices
 
 from neurosim.app import RunOptions, open_run, write_page
 from neurosim.app.runs.continual.config import configure
 from neurosim.app.runs.continual.trial import TrialResult, run_trial
 from neurosim.app.runs.frame.lifecycle import start
-from neurosim.base import NeurosimInputError, NeurosimMissingError
-from neurosim.base.distribution import install
+from neurosim.base import NeurosimInputError
 from neurosim.base.json_toml import read_json, write_json
 from neurosim.data import read_state, write_state
 from neurosim.learning.continual.matrix import MEASURES, Matrix, measures
 
 pytest.importorskip("torch")
-EXAMPLES = Path(__file__).parents[2] / "examples" / "continual"
 EVERY = {"manifest.json", "config.toml", "metrics.json", "report.html", "cells"}
 neurosim = partial(command.neurosim, "continual")
 ran = partial(command.result_of, "continual")
@@ -50,10 +42,6 @@ def config(tmp_path: Path) -> Path:
 def trial(folder: Path) -> TrialResult:
     """The results of a trial, from its folder."""
     return TrialResult.from_dict(read_json(folder / "result.json"))
-
-
-def matrices(result: dict[str, Any]) -> dict[str, Any]:
-    return {row["name"]: row["matrices"] for row in result["rows"]}
 
 
 @pytest.fixture(scope="module")
@@ -152,102 +140,6 @@ def test_a_trial_goes_on_from_its_last_whole_task(run: dict[str, Any], tmp_path:
             run_trial(str(folder), whole.spec, on_progress=stop)
         assert not (folder / "result.json").exists()
         assert run_trial(str(folder), whole.spec, 1).matrix == whole.matrix
-
-
-# Of a learner without torch, which a process imports in 2 s, and long enough to be stopped between tasks.
-HALF_WAY = ("--learner", "macrocolumn", "--seeds", "2", "--set", "stream.tasks=4", "--set", "stream.train_limit=400")
-
-
-@pytest.mark.slow
-def test_a_killed_worker_loses_nothing(config: Path, tmp_path: Path) -> None:
-    """kill -9 on the workers while they are half way; the same run goes on, and ends as one that was never killed."""
-    slow = [*HALF_WAY, "--set", "learners.macrocolumn.columns=32", "--set", "learners.macrocolumn.units=128"]
-    whole = ran("run", config, *slow, "--out", "whole")
-    command = [
-        sys.executable,
-        "-m",
-        "neurosim",
-        "continual",
-        "run",
-        str(config),
-        *slow,
-        "--workers",
-        "2",
-        "--out",
-        "cut",
-    ]
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    cells = tmp_path / "cut" / "cells"
-    killed = []
-    limit = time.monotonic() + 600
-    while not killed and process.poll() is None and time.monotonic() < limit:
-        if any(cells.glob("*/*/state.safetensors")):
-            killed = _workers(process.pid)
-            for worker in killed:
-                os.kill(worker, signal.SIGKILL)
-        time.sleep(0.02)
-    _, errors = process.communicate(timeout=600)
-    assert killed, "the run was over before a worker could be killed"
-    assert process.returncode == 0, errors.decode()
-    assert b"a worker was killed; its trial continues from what it saved (1 of 2)" in errors
-    assert matrices(read_json(tmp_path / "cut" / "metrics.json")) == matrices(whole)
-
-
-def _workers(parent: int) -> list[int]:
-    """The pool's processes: children that run spawned code, not the resource tracker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes()
-            above = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if above == parent and b"spawn_main" in words:
-            found.append(int(path.name))
-    return found
-
-
-def test_workers_that_are_always_killed(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from concurrent.futures.process import BrokenProcessPool
-
-    from neurosim.app.runs.frame import executor
-
-    class Broken:
-        def __init__(self, *anything: object) -> None: ...
-        def __enter__(self) -> Broken:
-            raise BrokenProcessPool
-
-        def __exit__(self, *error: object) -> None: ...
-
-    monkeypatch.setattr(executor, "ProcessPoolExecutor", Broken)
-    result = neurosim("run", config, "--workers", 2, "--out", "killed", expect=1)
-    assert "workers were killed 3 times, 3 of 3 trials are not done; out of memory?" in result.stderr
-    assert open_run(tmp_path / "killed").manifest.status == "failed"
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    assert len(ran("run", "--resume", "killed")["rows"]) == 3
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_sigterm_ends_the_workers_too_and_the_run_goes_on(config: Path) -> None:
-    words = ("run", config, *HALF_WAY, "--seeds", "3", "--workers", "2", "--out", "stopped", "--quiet")
-    command = [sys.executable, "-m", "neurosim", "continual", *map(str, words)]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not list(Path(".").glob("stopped/**/state.safetensors")):
-        assert child.poll() is None
-        time.sleep(0.05)
-    child.send_signal(signal.SIGTERM)
-    line = child.communicate(timeout=60)[1].splitlines()[-1]
-    assert child.returncode == 128 + signal.SIGTERM
-    assert "continue with: neurosim continual run --resume stopped" in line
-    assert open_run(Path("stopped")).manifest.status == "interrupted"
-    done = [path.read_bytes() for path in Path("stopped").glob("**/result.json")]
-    time.sleep(2.0)
-    assert done == [path.read_bytes() for path in Path("stopped").glob("**/result.json")]
-    assert ran("run", "--resume", "stopped")["seeds"] == [0, 1, 2]
 
 
 def test_a_sweep_is_measured_on_validation_items(config: Path) -> None:
@@ -495,12 +387,6 @@ def test_a_trial_that_goes_on_keeps_the_work_of_its_tasks(run: dict[str, Any], t
     assert run_trial(str(tmp_path / "trial"), done.spec) == done
 
 
-def test_without_dask_a_cluster_says_what_to_install(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    line = refused("run", config, "--cluster", "tcp://127.0.0.1:1")
-    assert "--cluster: needs dask" in line and install("cluster") in line
-
-
 @pytest.mark.slow
 def test_a_cluster_gives_the_same(config: Path, run: dict[str, Any], tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install '.[cluster]'")
@@ -509,14 +395,6 @@ def test_a_cluster_gives_the_same(config: Path, run: dict[str, Any], tmp_path: P
     ) as cluster:
         found = ran("run", config, "--seeds", 2, "--cluster", cluster.scheduler_address, "--out", "far")
     assert matrices(found) == matrices(run)
-
-
-def test_a_cluster_that_does_not_answer(config: Path) -> None:
-    pytest.importorskip("distributed", reason="dask is not installed: pip install '.[cluster]'")
-    from neurosim.app.runs.frame.executor import Executor, run_tasks
-
-    with pytest.raises(NeurosimMissingError, match=r"--cluster: no dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        list(run_tasks([], print, Executor(cluster="tcp://127.0.0.1:9"), print, name="trial"))
 
 
 def test_learners_that_cannot_use_a_card_are_named(config: Path, tmp_path: Path) -> None:
@@ -554,53 +432,3 @@ def test_a_page_of_little(tmp_path: Path) -> None:
     write_json(tmp_path / "metrics.json", {"kind": "continual", "rows": [{"matrices": [[1]]}, {"matrices": "x"}]})
     page = write_page(tmp_path).read_text()
     assert "The run recorded no accuracy matrix" in page
-
-
-def few(name: str) -> list[str]:
-    """What makes an example small: a few embedded items, and nets to match."""
-    source = {
-        "mixed": ['stream.sources=["digits", "digits-events"]', "stream.windows=4"],
-        "spoken": ["stream.source=digits-events", "stream.windows=4"],
-    }.get(name, ["stream.source=digits"])
-    limits = ["stream.train_limit=40", "stream.validation_limit=10", "stream.test_limit=20"]
-    shorter = {"permuted": ["stream.tasks=2"], "rotated": ["stream.angles=[0, 90]"]}
-    if name in ("split", "spoken"):
-        groups = ["stream.groups=[[0, 1], [2, 3]]"]
-    else:
-        groups = shorter.get(name, [])
-    nets = [f"learners.{n}.hidden=[16]" for n in ("plain", "joint", "replay", "ewc", "si", "hlop")]
-    nets += [f"learners.{n}.epochs=1" for n in ("plain", "joint", "replay", "ewc", "si", "hlop", "dendrites")]
-    others = ["ewc.samples=5", "replay.memory=20", "dendrites.units=40", "liquid.neurons=40", "liquid.windows=2"]
-    others += ["projected.neurons=40", "projected.windows=2"]
-    others += ["projected.shape=[8, 8]", "liquid.shape=[8, 8]"] if name == "split" else []
-    others += ["macrocolumn.shape=[8, 8]", "macrocolumn.side=3"] if name in ("split", "rotated") else []
-    columns = ["macrocolumn.columns=6", "macrocolumn.field=16", "macrocolumn.units=32"]
-    return [*source, *limits, *groups, *nets, *(f"learners.{setting}" for setting in others + columns)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["permuted", "rotated", "split", "mixed", "spoken"])
-def test_an_example_runs_small_with_every_learner(
-    name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if name in ("mixed", "spoken"):
-        write_few(tmp_path_factory.mktemp("few"), monkeypatch)
-    words = [word for setting in few(name) for word in ("--set", setting)]
-    found = ran("run", EXAMPLES / f"{name}.toml", *words)
-    assert len(found["rows"]) == (13 if name in ("permuted", "mixed") else 15) and not found["failures"]
-    assert all(np.array(row["matrices"]).shape == (1, 3, 2) for row in found["rows"])
-    # Together they learn something.
-    assert max(row["measures"]["acc"]["mean"] for row in found["rows"]) > 0.4
-
-
-@pytest.mark.slow
-@pytest.mark.data
-@pytest.mark.parametrize("name", ["permuted", "rotated", "split", "mixed", "spoken"])
-def test_an_example_runs_on_its_real_data(name: str, data_root: Path) -> None:
-    limits = ["stream.train_limit=100", "stream.validation_limit=10", "stream.test_limit=20"]
-    small = [*limits, "learners.macrocolumn.columns=8", "learners.macrocolumn.units=64"]
-    words = [word for setting in small for word in ("--set", setting)]
-    if name == "permuted":
-        words += ["--set", "stream.tasks=2"]
-    found = ran("run", EXAMPLES / f"{name}.toml", *words, "--learner", "macrocolumn", "--learner", "plain")
-    assert [row["name"] for row in found["rows"]] == ["macrocolumn", "plain"] and not found["failures"]

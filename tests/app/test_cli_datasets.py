@@ -68,9 +68,9 @@ def test_make_takes_settings_from_everywhere(few: None, tmp_path: Path) -> None:
     goal = tmp_path / "mine"
     words = ["--config", str(config), "--set", "camera.threshold_on=0.25", "--seed", "7", "--root", str(goal), "--json"]
     data = json.loads(datasets("make", "digits", *words).stdout)
-    wanted = {"contrast": 3.0, "seed": 7, "saccade": 0.105, "step": 0.0025}
+    expected = {"contrast": 3.0, "seed": 7, "saccade": 0.105, "step": 0.0025}
     camera = {"threshold_on": 0.25, "threshold_off": 0.3, "mismatch": 0.1, "refractory": 0.002, "noise_rate": 0.3}
-    assert data["parameters"] == {**wanted, "camera": camera}
+    assert data["parameters"] == {**expected, "camera": camera}
     assert data["folder"] == str(goal) and data["files"] == 12
     assert len(catalog.load("digits", "train", goal)) == 10
     assert datasets("verify", "digits", "--root", str(goal)).exit_code == 0

@@ -63,8 +63,8 @@ def test_a_run_says_what_each_stage_cost(linearised: dict[str, Any], softmax: Pa
     linear = read_model(run / "model")
     tokens = torch.frombuffer(bytearray(text.read_bytes()), dtype=torch.uint8).long()
     held_out = tokens[len(tokens) - int(len(tokens) * 0.1) :][:301]
-    wanted = compare_windows(dense, linear, held_out, 24)
-    assert (first["loss"], tuned["loss"]) == (wanted.dense, wanted.spiking) and linearised["tokens"] == 288
+    expected = compare_windows(dense, linear, held_out, 24)
+    assert (first["loss"], tuned["loss"]) == (expected.dense, expected.spiking) and linearised["tokens"] == 288
     made = read_converted(run / "spiking")
     assert spikes["loss"] == compare_windows(dense, made.model, held_out, 24).spiking
     # Softmax: keys and values of 24 tokens of 16 channels, twice; linear: the state of 2 heads, and 64 such tokens.

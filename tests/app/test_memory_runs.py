@@ -48,10 +48,10 @@ def test_smoothing_is_a_box_of_three_over_places() -> None:
     counts = np.zeros((1, 2, 2, 6, 6), np.float32)
     counts[0, 1, 0, 2, 5] = 1
     once = items.smoothed(counts, 1)
-    wanted = np.zeros_like(counts)
+    expected = np.zeros_like(counts)
     # A quarter along each of two axes. The edge cuts it off; polarities and windows are no neighbours.
-    wanted[0, 1, 0, 1:4, 4:6] = 1 / 16
-    assert np.array_equal(once, wanted)
+    expected[0, 1, 0, 1:4, 4:6] = 1 / 16
+    assert np.array_equal(once, expected)
     over_time = items.smoothed(counts, 0, 1)
     assert over_time.sum() == 0.5 and over_time[0, 0, 0, 2, 5] == 0.25
     # Sums of three neighbours without the division would be 3^80.

@@ -52,12 +52,12 @@ def alone(model: LanguageModel, prompt: bytes, count: int, seed: int, temperatur
     return bytes(tokens).decode("utf-8", errors="replace")
 
 
-def wanted(prompt: str = "The ", **more: Any) -> dict[str, Any]:
+def completion_body(prompt: str = "The ", **more: Any) -> dict[str, Any]:
     return {"model": NAME, "prompt": prompt, "max_tokens": 12, "seed": 3} | more
 
 
 def test_a_completion_is_the_text_of_the_model(model: LanguageModel, port: int) -> None:
-    status, answer = post(port, COMPLETIONS, wanted())
+    status, answer = post(port, COMPLETIONS, completion_body())
     assert status == 200
     assert answer["object"] == "text_completion"
     assert answer["choices"] == [
@@ -68,7 +68,7 @@ def test_a_completion_is_the_text_of_the_model(model: LanguageModel, port: int) 
 
 
 def test_the_parts_of_a_stream_are_the_text(port: int) -> None:
-    body = wanted(max_tokens=60, seed=5)
+    body = completion_body(max_tokens=60, seed=5)
     whole = post(port, COMPLETIONS, body)[1]
     parts = events(port, COMPLETIONS, body | {"stream_options": {"include_usage": True}})
     assert len(parts) > 5
@@ -103,7 +103,7 @@ def test_clients_side_by_side_get_what_each_gets_alone(model: LanguageModel, por
     """More clients than places, in turns of several, with prompts that begin alike: nothing is mixed up."""
     shared = "A prompt that begins like those of the others, "
     prompts = [f"{shared if n % 2 else ''}number {n}" * (1 + n % 3) for n in range(7)]
-    bodies = [wanted(prompts[n % 7], seed=n, max_tokens=5 + 3 * n, stream=False) for n in range(21)]
+    bodies = [completion_body(prompts[n % 7], seed=n, max_tokens=5 + 3 * n, stream=False) for n in range(21)]
     with ThreadPoolExecutor(7) as clients:
         answers = list(clients.map(lambda body: post(port, COMPLETIONS, body), bodies))
     for body, (status, answer) in zip(bodies, answers, strict=True):
@@ -115,7 +115,9 @@ def test_clients_side_by_side_get_what_each_gets_alone(model: LanguageModel, por
 def test_prompts_that_begin_alike_are_read_once(served: tuple[Service, int], model: LanguageModel) -> None:
     port = served[1]
     instruction = "You are a helpful machine that answers in one line. " * 2
-    answers = [post(port, COMPLETIONS, wanted(f"{instruction}{end}"))[1] for end in ("one", "two", "three", "three")]
+    answers = [
+        post(port, COMPLETIONS, completion_body(f"{instruction}{end}"))[1] for end in ("one", "two", "three", "three")
+    ]
     reused = [answer["usage"]["prompt_tokens_details"]["cached_tokens"] for answer in answers]
     # The second finds where it leaves the first, the third begins there, the last is known but for one token.
     assert reused == [0, 0, len(instruction), len(instruction) + 4]
@@ -145,7 +147,10 @@ def test_long_prompts_are_read_in_chunks_between_steps(
     monkeypatch.setattr(Decoder, "step", stepped)
     monkeypatch.setattr(Decoder, "read_chunk", read)
     prompts = ["".join(chr(97 + (5 * n + k * k) % 23) for k in range(300)) for n in range(3)]
-    bodies = [wanted("The ", max_tokens=80), *(wanted(own, seed=n, max_tokens=9) for n, own in enumerate(prompts))]
+    bodies = [
+        completion_body("The ", max_tokens=80),
+        *(completion_body(own, seed=n, max_tokens=9) for n, own in enumerate(prompts)),
+    ]
     before = service.batch.load().tokens
     with ThreadPoolExecutor(4) as clients:
         texts = [clients.submit(post, port, COMPLETIONS, bodies[0])]
@@ -167,7 +172,7 @@ def test_long_prompts_are_read_in_chunks_between_steps(
 def test_states_that_grow_and_windows_are_reused_too(kind: str, tmp_path: Path) -> None:
     own = convert(model_of(kind), Coding("ternary", k=4.0)).execute().model
     shared = "What all of these prompts say first; " * 9
-    bodies = [wanted(f"{shared}{n}", seed=n, max_tokens=4 + 5 * n) for n in range(6)]
+    bodies = [completion_body(f"{shared}{n}", seed=n, max_tokens=4 + 5 * n) for n in range(6)]
     with serving(own, tmp_path, Limits(batch=3, context=600, prefix_bytes=1 << 20)) as (service, port):
         answers = [post(port, COMPLETIONS, body)[1] for body in bodies[:3]]
         with ThreadPoolExecutor(3) as clients:
@@ -181,7 +186,7 @@ def test_states_that_grow_and_windows_are_reused_too(kind: str, tmp_path: Path) 
 def test_stop_strings_end_the_text(model: LanguageModel, port: int) -> None:
     text = alone(model, b"The ", 40, 3)
     stop = text[10:13]
-    body = wanted(max_tokens=40, stop=["\x00never", stop])
+    body = completion_body(max_tokens=40, stop=["\x00never", stop])
     choice = post(port, COMPLETIONS, body)[1]["choices"][0]
     assert choice["text"] == text[: text.index(stop)]
     assert choice["finish_reason"] == "stop"
@@ -190,18 +195,20 @@ def test_stop_strings_end_the_text(model: LanguageModel, port: int) -> None:
 
 
 def test_the_likeliest_token_needs_no_seed(model: LanguageModel, port: int) -> None:
-    body = wanted(temperature=0)
+    body = completion_body(temperature=0)
     del body["seed"]
     assert post(port, COMPLETIONS, body)[1]["choices"][0]["text"] == alone(model, b"The ", 12, 0, 0.0)
-    assert post(port, COMPLETIONS, wanted([84, 104, 101, 32]))[1]["choices"][0]["text"] == alone(model, b"The ", 12, 3)
+    assert post(port, COMPLETIONS, completion_body([84, 104, 101, 32]))[1]["choices"][0]["text"] == alone(
+        model, b"The ", 12, 3
+    )
 
 
 def test_entries_that_change_nothing_are_taken(port: int) -> None:
-    plain = post(port, COMPLETIONS, wanted())[1]["choices"]
+    plain = post(port, COMPLETIONS, completion_body())[1]["choices"]
     neutral = {"n": 1, "frequency_penalty": 0.0, "logit_bias": {}, "user": "me", "logprobs": None, "echo": False}
-    assert post(port, COMPLETIONS, wanted(**neutral))[1]["choices"] == plain
-    cold = post(port, COMPLETIONS, wanted(temperature=1e-40))[1]["choices"]
-    assert cold == post(port, COMPLETIONS, wanted(temperature=0))[1]["choices"]
+    assert post(port, COMPLETIONS, completion_body(**neutral))[1]["choices"] == plain
+    cold = post(port, COMPLETIONS, completion_body(temperature=1e-40))[1]["choices"]
+    assert cold == post(port, COMPLETIONS, completion_body(temperature=0))[1]["choices"]
 
 
 def waiting_for(served: tuple[Service, int], active: int, waiting: int) -> None:
@@ -217,7 +224,7 @@ def waiting_for(served: tuple[Service, int], active: int, waiting: int) -> None:
 
 def left_open(port: int, **more: Any) -> socket.socket:
     """Send a request for a long text, and return the connection, of which nothing is read."""
-    body = json.dumps(wanted(max_tokens=390, **more)).encode()
+    body = json.dumps(completion_body(max_tokens=390, **more)).encode()
     lines = [f"POST {COMPLETIONS} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
     head = "\r\n".join([*lines, f"Content-Length: {len(body)}"])
     connection = socket.create_connection(("127.0.0.1", port))
@@ -248,13 +255,13 @@ def test_a_client_that_goes_away_frees_its_place(served: tuple[Service, int], sl
         connection.close()
     waiting_for(served, 0, 0)
     assert served[0].batch.load().ended["cancelled"] == before + 5
-    assert post(served[1], COMPLETIONS, wanted(max_tokens=2))[0] == 200
+    assert post(served[1], COMPLETIONS, completion_body(max_tokens=2))[0] == 200
 
 
 def test_a_full_queue_refuses(served: tuple[Service, int], slow: None) -> None:
     connections = [left_open(served[1]) for _ in range(7)]
     waiting_for(served, 4, 3)
-    status, answer = post(served[1], COMPLETIONS, wanted())
+    status, answer = post(served[1], COMPLETIONS, completion_body())
     assert (status, answer["error"]["type"], answer["error"]["code"]) == (429, "rate_limit_error", "queue_full")
     for connection in connections:
         connection.close()
@@ -265,11 +272,11 @@ def test_a_text_that_takes_too_long_ends(model: LanguageModel, tmp_path: Path, m
     step = Decoder.step
     monkeypatch.setattr(Decoder, "step", lambda self, *given: time.sleep(0.02) or step(self, *given))
     with serving(model, tmp_path, Limits(batch=1, context=1000, seconds=0.3)) as (_, port):
-        status, answer = post(port, COMPLETIONS, wanted(max_tokens=900))
+        status, answer = post(port, COMPLETIONS, completion_body(max_tokens=900))
         assert (status, answer["error"]["code"]) == (504, "timeout")
-        parts = events_of_failed_stream(port, wanted(max_tokens=900))
+        parts = events_of_failed_stream(port, completion_body(max_tokens=900))
         assert parts[-1]["error"]["message"] == "the time limit of 0.3 s is over"
-        assert post(port, COMPLETIONS, wanted(max_tokens=1))[0] == 200
+        assert post(port, COMPLETIONS, completion_body(max_tokens=1))[0] == 200
 
 
 def events_of_failed_stream(port: int, body: dict[str, Any]) -> list[Any]:
@@ -291,8 +298,8 @@ def test_logits_that_are_not_finite_end_one_text(
 
     monkeypatch.setattr(batch, "draw_token", broken)
     with ThreadPoolExecutor(2) as clients:
-        bad = clients.submit(post, served[1], COMPLETIONS, wanted(seed=77))
-        good = clients.submit(post, served[1], COMPLETIONS, wanted())
+        bad = clients.submit(post, served[1], COMPLETIONS, completion_body(seed=77))
+        good = clients.submit(post, served[1], COMPLETIONS, completion_body())
     status, answer = bad.result()
     assert status == 500
     assert "logits: must be finite" in answer["error"]["message"]
@@ -308,7 +315,7 @@ def test_a_client_that_reads_nothing_is_let_go(
     with serving(model, tmp_path, Limits(batch=1, seconds=1.0)) as (service, port):
         connection = left_open(port, stream=True)
         time.sleep(1.5)
-        assert post(port, COMPLETIONS, wanted(max_tokens=1))[0] == 200
+        assert post(port, COMPLETIONS, completion_body(max_tokens=1))[0] == 200
         assert service.batch.load().active == 0
         # The end of the stream never comes: the server has closed it.
         connection.settimeout(10)
@@ -328,9 +335,9 @@ def test_a_step_that_fails_is_told_and_forgotten(
 
     with monkeypatch.context() as patch:
         patch.setattr(Decoder, "step", fail)
-        status, answer = post(served[1], COMPLETIONS, wanted())
+        status, answer = post(served[1], COMPLETIONS, completion_body())
     assert (status, answer["error"]["message"]) == (500, "ValueError: broken")
-    assert post(served[1], COMPLETIONS, wanted())[1]["choices"][0]["text"] == alone(model, b"The ", 12, 3)
+    assert post(served[1], COMPLETIONS, completion_body())[1]["choices"][0]["text"] == alone(model, b"The ", 12, 3)
 
 
 @pytest.mark.parametrize(
@@ -341,22 +348,22 @@ def test_a_step_that_fails_is_told_and_forgotten(
         (b"[]", 400, "the body must be a JSON object"),
         (b" " * 20001, 413, "the body must have at most 20000 bytes"),
         ({"prompt": "a"}, 404, "model: must be 'small', see /v1/models (got None)"),
-        (wanted(prompt=None), 400, "prompt: must be one text, or one list of token ids (got None)"),
-        (wanted(prompt=["a", "b"]), 400, "prompt: must be one text"),
-        (wanted(prompt=""), 400, "prompt: must have at least one token"),
-        (wanted(prompt=[3, 256]), 400, "prompt: tokens must be 0 to 255 (got 256)"),
-        (wanted("a" * 400), 400, "prompt: 400 tokens and 12 to write are more than 400, the largest context"),
-        (wanted(max_tokens=0), 400, "max_tokens: must be an integer of at least 1 (got 0)"),
-        (wanted(max_tokens=True), 400, "max_tokens: must be an integer of at least 1 (got True)"),
-        (wanted(temperature=2.5), 400, "temperature: must be a number from 0 to 2 (got 2.5)"),
-        (wanted(top_p=0), 400, "top_p: must be a number > 0 and <= 1 (got 0)"),
-        (wanted(seed=1.5), 400, "seed: must be an integer (got 1.5)"),
-        (wanted(stop=[""]), 400, "stop: must be at most 4 texts of 1 to 256 characters"),
-        (wanted(stop=list("abcde")), 400, "stop: must be at most 4 texts"),
-        (wanted(n=2), 400, "n: is not offered; leave it out (got 2)"),
-        (wanted(logprobs=5), 400, "logprobs: is not offered"),
-        (wanted(maximum=5), 400, "maximum: unknown entry (got 5)"),
-        (wanted(**{"\ud800": 1}), 400, "unknown entry"),
+        (completion_body(prompt=None), 400, "prompt: must be one text, or one list of token ids (got None)"),
+        (completion_body(prompt=["a", "b"]), 400, "prompt: must be one text"),
+        (completion_body(prompt=""), 400, "prompt: must have at least one token"),
+        (completion_body(prompt=[3, 256]), 400, "prompt: tokens must be 0 to 255 (got 256)"),
+        (completion_body("a" * 400), 400, "prompt: 400 tokens and 12 to write are more than 400, the largest context"),
+        (completion_body(max_tokens=0), 400, "max_tokens: must be an integer of at least 1 (got 0)"),
+        (completion_body(max_tokens=True), 400, "max_tokens: must be an integer of at least 1 (got True)"),
+        (completion_body(temperature=2.5), 400, "temperature: must be a number from 0 to 2 (got 2.5)"),
+        (completion_body(top_p=0), 400, "top_p: must be a number > 0 and <= 1 (got 0)"),
+        (completion_body(seed=1.5), 400, "seed: must be an integer (got 1.5)"),
+        (completion_body(stop=[""]), 400, "stop: must be at most 4 texts of 1 to 256 characters"),
+        (completion_body(stop=list("abcde")), 400, "stop: must be at most 4 texts"),
+        (completion_body(n=2), 400, "n: is not offered; leave it out (got 2)"),
+        (completion_body(logprobs=5), 400, "logprobs: is not offered"),
+        (completion_body(maximum=5), 400, "maximum: unknown entry (got 5)"),
+        (completion_body(**{"\ud800": 1}), 400, "unknown entry"),
     ],
 )
 def test_errors_of_completions(port: int, body: Any, status: int, words: str) -> None:
@@ -383,8 +390,8 @@ def test_errors_of_conversations(port: int, messages: Any, words: str) -> None:
 
 
 def test_pages_of_a_browser_do_not_get_through(port: int) -> None:
-    assert post(port, COMPLETIONS, wanted(), Content_Type="text/plain")[0] == 415
-    status, answer = post(port, COMPLETIONS, wanted(), Host="evil.example")
+    assert post(port, COMPLETIONS, completion_body(), Content_Type="text/plain")[0] == 415
+    status, answer = post(port, COMPLETIONS, completion_body(), Host="evil.example")
     assert status == 403
     assert answer["error"]["message"].startswith("host: must be one of 127.0.0.1, ::1, localhost")
 
@@ -397,9 +404,9 @@ def test_unknown_paths_and_methods(port: int) -> None:
 def test_a_key_is_checked(model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROSIM_API_KEY", "secret")
     with serving(model, tmp_path, Limits(batch=1)) as (_, port):
-        assert post(port, COMPLETIONS, wanted())[0] == 401
-        assert post(port, COMPLETIONS, wanted(), Authorization="Bearer wrong")[0] == 401
-        assert post(port, COMPLETIONS, wanted(), Authorization="Bearer secret")[0] == 200
+        assert post(port, COMPLETIONS, completion_body())[0] == 401
+        assert post(port, COMPLETIONS, completion_body(), Authorization="Bearer wrong")[0] == 401
+        assert post(port, COMPLETIONS, completion_body(), Authorization="Bearer secret")[0] == 200
 
 
 @pytest.mark.slow

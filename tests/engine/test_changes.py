@@ -202,9 +202,9 @@ def test_rewarded_weights_are_those_that_were_set() -> None:
     )
     simulation = Simulation(network, precision="float64")
     simulation.run(0.3)
-    wanted = np.linspace(0.1, 0.9, 25)
-    simulation.set("in->x", {"weight": wanted})
-    np.testing.assert_array_equal(simulation.weights["in->x"], wanted)
+    weights = np.linspace(0.1, 0.9, 25)
+    simulation.set("in->x", {"weight": weights})
+    np.testing.assert_array_equal(simulation.weights["in->x"], weights)
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def hold_layer(name: str, layer: SpikedLinear, case: Conversion, x: np.ndarray, 
         sums = spike_coding.sums_of(spikes, escaped, places, rows) * steps
     else:
         sums = spike_coding.sums_of(spikes, escaped, places, weight * scales)
-    wanted = tokens * sums
+    expected = tokens * sums
     if layer.bias is not None:
-        wanted = wanted + layer.bias.detach().double().numpy()
-    np.testing.assert_allclose(y, wanted, rtol=0, atol=3e-6 * np.abs(wanted).max(), err_msg=f"{name}: outputs")
+        expected = expected + layer.bias.detach().double().numpy()
+    np.testing.assert_allclose(y, expected, rtol=0, atol=3e-6 * np.abs(expected).max(), err_msg=f"{name}: outputs")

@@ -82,15 +82,15 @@ def decoded(decoder: Decoder, tokens: Tensor) -> Tensor:
     return torch.stack([torch.from_numpy(decoder.step(each.numpy()).copy()) for each in tokens])
 
 
-def assert_same(found: Tensor, wanted: Tensor, close: float = 2e-5) -> None:
+def assert_same(actual: Tensor, expected: Tensor, close: float = 2e-5) -> None:
     # Sums of norms and states have other orders; counts are the same, or differences were a hundred times larger.
-    torch.testing.assert_close(found, wanted, rtol=0, atol=close * float(wanted.abs().max()))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=close * float(expected.abs().max()))
 
 
-def assert_same_but(some: int, found: Tensor, wanted: Tensor, close: float) -> None:
+def assert_same_but(some: int, actual: Tensor, expected: Tensor, close: float) -> None:
     """Check as `assert_same`, but let later tokens of some sequences [T, B, V] differ.
 
     Sums have other orders, so that a value at the edge of two counts falls on either side.
     """
-    errors = (found - wanted).abs().amax((0, 2)) / wanted.abs().max()
+    errors = (actual - expected).abs().amax((0, 2)) / expected.abs().max()
     assert int((errors > close).sum()) <= some, errors

@@ -94,8 +94,8 @@ def _extreme(flat: NDArray[Any], rng: np.random.Generator) -> Any:
     ends = np.iinfo(flat.dtype)
     top = int(flat.max())
     low = int(flat.min())
-    wanted = [0, 1, -1, ends.max, ends.min, top + 1, low - 1, 2 * top + 1, flat.size, 1 << 16, 1 << 31, 1 << 40]
-    inside = [value for value in wanted if ends.min <= value <= ends.max]
+    candidates = [0, 1, -1, ends.max, ends.min, top + 1, low - 1, 2 * top + 1, flat.size, 1 << 16, 1 << 31, 1 << 40]
+    inside = [value for value in candidates if ends.min <= value <= ends.max]
     return inside[int(rng.integers(len(inside)))]
 
 

@@ -57,5 +57,5 @@ def empty(*shape: int) -> np.ndarray:
     return np.full(shape, np.nan, np.float32)
 
 
-def assert_close(found: np.ndarray, wanted: np.ndarray) -> None:
-    np.testing.assert_allclose(found, np.asarray(wanted).reshape(found.shape), rtol=2e-5, atol=2e-6)
+def assert_close(actual: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(actual, np.asarray(expected).reshape(actual.shape), rtol=2e-5, atol=2e-6)

@@ -47,10 +47,10 @@ def _compare(how, device, recurrent, sizes):
         outputs = form(*leaves)
         torch.autograd.backward(outputs, grads)
         found.append([*(x.detach() for x in outputs), *(x.grad for x in leaves)])
-    for k, (wanted, got) in enumerate(zip(*found, strict=True)):
+    for k, (expected, got) in enumerate(zip(*found, strict=True)):
         # Spikes exactly; a product on a GPU may be summed otherwise, and gradients are.
-        assert k or recurrent or torch.equal(wanted, got), (how, k)
-        assert (wanted - got).abs().max() <= 1e-5 * wanted.abs().max(), (how, k)
+        assert k or recurrent or torch.equal(expected, got), (how, k)
+        assert (expected - got).abs().max() <= 1e-5 * expected.abs().max(), (how, k)
 
 
 def case_lif(device):

@@ -1,5 +1,9 @@
 """Small runs in TOML: a continual one, and one of a network."""
 
+from __future__ import annotations
+
+from typing import Any
+
 SMALL = """
 [stream]
 kind = "permuted"
@@ -21,6 +25,11 @@ columns = 12
 field = 16
 units = 64
 """
+
+
+def matrices(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the accuracy matrices of a continual run, by learner."""
+    return {row["name"]: row["matrices"] for row in result["rows"]}
 
 
 def network(duration: float, rate: float = 200.0) -> str:

@@ -43,8 +43,8 @@ def test_sums_are_those_of_the_reference_and_of_torch(shape: tuple) -> None:
     np.testing.assert_array_equal(out.detach().numpy(), convolution_reference(*numbers, stride))
     torch.testing.assert_close(out, again, rtol=1e-5, atol=1e-5)
     found = torch.autograd.grad(out, (x, kernel), grad)
-    wanted = torch.autograd.grad(again, (x, kernel), grad)
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    expected = torch.autograd.grad(again, (x, kernel), grad)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     exact = kernel_gradient_reference(numbers[0], grad.numpy(), stride, kernel.shape[2:])
     np.testing.assert_allclose(found[1].numpy(), exact, rtol=1e-4, atol=1e-4)
 
@@ -63,6 +63,6 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_types_and_no_pictures_are_torchs() -> None:
     x, kernel, stride = pictures(SHAPES[0])
-    wanted = torch.nn.functional.conv2d(x.double(), kernel.double(), stride=stride)
-    torch.testing.assert_close(sparse_convolution(x.double(), kernel.double(), stride), wanted)
-    assert sparse_convolution(x[:0], kernel, stride).shape == (0, *wanted.shape[1:])
+    expected = torch.nn.functional.conv2d(x.double(), kernel.double(), stride=stride)
+    torch.testing.assert_close(sparse_convolution(x.double(), kernel.double(), stride), expected)
+    assert sparse_convolution(x[:0], kernel, stride).shape == (0, *expected.shape[1:])

@@ -63,8 +63,8 @@ def test_sums_are_those_of_the_specification(
     rows, stride = packed(q, steps, minima)
     weights = int4.Weights(rows.ctypes.data, stride, inputs, has_minima)
     quads = np.full(int4.list_size(inputs), -1, np.int32)
-    wanted = block_rows_reference(counts, q, steps, minima)
-    for own, sums in zip(counts, wanted, strict=True):
+    expected = block_rows_reference(counts, q, steps, minima)
+    for own, sums in zip(counts, expected, strict=True):
         channels = np.full(room(inputs), -1, np.int32)
         values = np.full(room(inputs), -1, np.int8)
         number, _ = list_active(np.concatenate([own, np.zeros(-own.size % 64, np.int8)]), channels, values)
@@ -139,7 +139,7 @@ def test_layers_that_read_the_same_list(has_minima: bool) -> None:
         found["escaped"][i, : len(beyond)] = beyond
         found["excess"][i, : len(beyond)] = excess[i, beyond]
     sums = block_rows_reference(counts, q, steps, minima, excess)
-    wanted = before + (bias + sums * level[:, None])
+    expected = before + (bias + sums * level[:, None])
     for operation in int4.BLOCK_ROWS[int4.fastest() :]:
         out = np.full((tokens, outputs), np.nan, np.float32)
         parts = np.zeros((2, PART), np.int64)
@@ -163,4 +163,4 @@ def test_layers_that_read_the_same_list(has_minima: bool) -> None:
             ),
             stride // int4.STRIP,
         )
-        assert (out == wanted).all()
+        assert (out == expected).all()

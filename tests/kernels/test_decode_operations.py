@@ -165,9 +165,9 @@ def test_rotary() -> None:
     positions = (9, 0, 4)
     run(position_kernels.angles(rates=rates, pairs=2, scale=1.2, tokens=TOKENS, out=turns), 2, positions)
     run(position_kernels.rotary(x=x, size=7, heads=2, angles=turns, pairs=2, out=out), 2 * TOKENS)
-    wanted = vectors_reference.angles(np.array(positions), rates, 1.2)
-    assert_close(turns, wanted)
-    assert_close(out, vectors_reference.rotary(x, 7, wanted))
+    expected = vectors_reference.angles(np.array(positions), rates, 1.2)
+    assert_close(turns, expected)
+    assert_close(out, vectors_reference.rotary(x, 7, expected))
 
 
 def test_rows_of_a_table_by_position() -> None:
@@ -211,13 +211,13 @@ def test_operands_lie_in_the_order_of_their_declaration() -> None:
 @pytest.mark.parametrize("kind", [features.DPFP, features.TAYLOR, features.NORM_AWARE])
 def test_feature_maps(kind: int, is_query: bool) -> None:
     x = Draws()(TOKENS, KEYS)
-    wanted = np.stack([vectors_reference.feature(row.astype(float), kind, is_query, 2.5) for row in x])
-    out = empty(*wanted.shape)
+    expected = np.stack([vectors_reference.feature(row.astype(float), kind, is_query, 2.5) for row in x])
+    out = empty(*expected.shape)
     run(
-        features.feature(x=x, size=KEYS, kind=kind, is_query=is_query, out=out, features=wanted.shape[1], power=2.5),
+        features.feature(x=x, size=KEYS, kind=kind, is_query=is_query, out=out, features=expected.shape[1], power=2.5),
         TOKENS,
     )
-    assert_close(out, wanted)
+    assert_close(out, expected)
 
 
 def decays(draw: Draws, kind: int, heads: int) -> np.ndarray | None:
@@ -230,7 +230,7 @@ def test_additive_state(kind: int) -> None:
     draw = Draws()
     groups = 2
     state = draw(TOKENS, HEADS, KEYS, VALUES)
-    wanted = state.copy()
+    expected = state.copy()
     few = HEADS // groups
     keep = empty(KEYS)
     for _ in range(2):
@@ -258,8 +258,8 @@ def test_additive_state(kind: int) -> None:
             ),
             HEADS,
         )
-        assert_close(out, matrix_states_reference.additive(wanted, q, k, v, g, kind, 0.5))
-        assert_close(state, wanted)
+        assert_close(out, matrix_states_reference.additive(expected, q, k, v, g, kind, 0.5))
+        assert_close(state, expected)
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -268,7 +268,7 @@ def test_state_of_the_delta_rule(kind: int, steps: int) -> None:
     draw = Draws()
     few = HEADS // 2
     state = draw(TOKENS, HEADS, KEYS, VALUES)
-    wanted = state.copy()
+    expected = state.copy()
     q = draw(TOKENS, few, KEYS)
     k = draw(TOKENS, steps, few, KEYS)
     v = draw(TOKENS, steps, HEADS, VALUES)
@@ -296,8 +296,8 @@ def test_state_of_the_delta_rule(kind: int, steps: int) -> None:
         ),
         HEADS,
     )
-    assert_close(out, matrix_states_reference.delta(wanted, q, k, v, g, beta, kind, 0.5))
-    assert_close(state, wanted)
+    assert_close(out, matrix_states_reference.delta(expected, q, k, v, g, beta, kind, 0.5))
+    assert_close(state, expected)
 
 
 def test_tokens_that_a_mask_leaves_out_keep_their_states() -> None:
@@ -373,13 +373,13 @@ def test_diagonal_and_selective_states() -> None:
     out = empty(TOKENS, width)
     a, b, c = (draw(width, count, 2) for _ in range(3))
     state = draw(TOKENS, width, count, 2)
-    wanted = state.astype(float) @ [1, 1j]
+    expected = state.astype(float) @ [1, 1j]
     run(
         vector_states.diagonal(u=u, width=width, states=count, tokens=TOKENS, a=a, b=b, c=c, d=d, state=state, out=out),
         width,
     )
-    assert_close(out, vector_states_reference.diagonal(wanted, u, a @ [1, 1j], b @ [1, 1j], c @ [1, 1j], d))
-    assert_close(state, np.stack([wanted.real, wanted.imag], -1))
+    assert_close(out, vector_states_reference.diagonal(expected, u, a @ [1, 1j], b @ [1, 1j], c @ [1, 1j], d))
+    assert_close(state, np.stack([expected.real, expected.imag], -1))
     dt = np.abs(draw(TOKENS, width))
     k = draw(TOKENS, count)
     q = draw(TOKENS, count)
@@ -403,12 +403,12 @@ def test_decay_by_a_running_softmax(position: int) -> None:
     z = draw(TOKENS, 5)
     k = empty(TOKENS, 5)
     g = empty(TOKENS, 5)
-    wanted = z.copy()
+    expected = z.copy()
     run(vector_states.soft_decay(c=c, width=5, tokens=TOKENS, z=z, k=k, g=g), 5, position)
-    want_k, want_g = vector_states_reference.soft_decay(wanted, c, position)
+    want_k, want_g = vector_states_reference.soft_decay(expected, c, position)
     assert_close(k, want_k)
     assert_close(g, want_g)
-    assert_close(z, wanted)
+    assert_close(z, expected)
 
 
 def test_almost_linear_units_and_routes() -> None:
@@ -418,10 +418,10 @@ def test_almost_linear_units_and_routes() -> None:
     w = draw(5, 5)
     z = draw(TOKENS, 5)
     out = empty(TOKENS, 5)
-    wanted = z.copy()
+    expected = z.copy()
     run(vector_states.almost_linear(u=u, units=5, rectified=2, a=a, w=w, z=z, active=empty(5), out=out), TOKENS)
-    assert_close(out, vector_states_reference.almost_linear(wanted, u, a, w, 2))
-    assert_close(z, wanted)
+    assert_close(out, vector_states_reference.almost_linear(expected, u, a, w, 2))
+    assert_close(z, expected)
     for sum_to_one, bias, groups, kept in ((0, None, 1, 1), (1, None, 3, 2), (0, draw(6), 1, 1), (1, draw(6), 3, 2)):
         scores = draw(TOKENS, 6)
         weights = empty(6, TOKENS)
@@ -544,16 +544,16 @@ def test_patches_of_a_sensor(together: int) -> None:
     x = Draws()(TOKENS, 2, 7, 6)
     kernel = (3, 2)
     stride = (2, 1)
-    wanted = np.concatenate([vectors_reference.patches(each, kernel, stride) for each in x])
+    expected = np.concatenate([vectors_reference.patches(each, kernel, stride) for each in x])
     stored = np.ascontiguousarray(np.moveaxis(x, 1, -1) if together else x)
-    out = empty(*wanted.shape)
+    out = empty(*expected.shape)
     run(
         patches.patches(
             x=stored, planes=2, height=7, width=6, rows=3, columns=2, down=2, across=1, together=together, out=out
         ),
-        len(wanted),
+        len(expected),
     )
-    assert (out == wanted).all()
+    assert (out == expected).all()
 
 
 def rule_operands(size: int, k: float, rule: Any, thresholds: np.ndarray | None = None) -> dict[str, Any]:

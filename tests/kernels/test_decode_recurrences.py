@@ -27,11 +27,11 @@ def test_a_filter_of_each_channel(outputs: int) -> None:
     d = draw(width, outputs)
     out = empty(TOKENS, width, outputs)
     state = draw(TOKENS, width, count)
-    wanted = state.copy()
+    expected = state.copy()
     sizes = {"width": width, "states": count, "outputs": outputs, "tokens": TOKENS}
     run(vector_states.linear_filter(u=u, **sizes, a=a, b=b, c=c, d=d, state=state, before=empty(count), out=out), width)
-    assert_close(out, vector_states_reference.linear_filter(wanted, u, a, b, c, d))
-    assert_close(state, wanted)
+    assert_close(out, vector_states_reference.linear_filter(expected, u, a, b, c, d))
+    assert_close(state, expected)
 
 
 @pytest.mark.parametrize(("states", "weights"), [(1, 3), (2, 5)])
@@ -42,13 +42,13 @@ def test_gated_units(states: int, weights: int) -> None:
     w = draw(weights, units)
     state = draw(TOKENS, units, states)
     out = empty(TOKENS, units)
-    wanted = state.copy()
+    expected = state.copy()
     run(
         vector_states.gated_units(u=u, units=units, tokens=TOKENS, states=states, weights=w, state=state, out=out),
         units,
     )
-    assert_close(out, vector_states_reference.gated_units(wanted, u, w))
-    assert_close(state, wanted)
+    assert_close(out, vector_states_reference.gated_units(expected, u, w))
+    assert_close(state, expected)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -56,7 +56,7 @@ def test_states_that_a_matrix_mixes(parts: int) -> None:
     draw = Draws()
     count = 3
     state = draw(TOKENS, HEADS, count * KEYS, VALUES)
-    wanted = state.copy()
+    expected = state.copy()
     q = draw(TOKENS, HEADS, KEYS)
     k = draw(TOKENS, HEADS, KEYS)
     v = draw(TOKENS, HEADS, parts, VALUES)
@@ -67,8 +67,8 @@ def test_states_that_a_matrix_mixes(parts: int) -> None:
     rows = {"q": q, "k": k, "v": v, "transition": transition, "source": source, "mark": mark}
     spare = empty(count, VALUES)
     run(states.several_states(state=state, **SIZES, **rows, mixed=count, parts=parts, change=spare, out=out), HEADS)
-    assert_close(out, matrix_states_reference.several_states(wanted, **rows))
-    assert_close(state, wanted)
+    assert_close(out, matrix_states_reference.several_states(expected, **rows))
+    assert_close(state, expected)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -80,6 +80,6 @@ def test_rotations(size: int, scale: float) -> None:
     spare = np.full((3, size, size), np.nan)
     run(rotations.rotations(x=x, size=size, spare=spare, out=out), 4 * TOKENS)
     exact = x.astype(float)
-    wanted = vectors_reference.rotations(exact)
-    np.testing.assert_allclose(wanted, expm(exact - np.swapaxes(exact, -1, -2)), atol=1e-11 * max(scale, 1))
-    assert_close(out, wanted)
+    expected = vectors_reference.rotations(exact)
+    np.testing.assert_allclose(expected, expm(exact - np.swapaxes(exact, -1, -2)), atol=1e-11 * max(scale, 1))
+    assert_close(out, expected)

@@ -58,7 +58,7 @@ def test_sums_are_exact(largest: int, outputs: int) -> None:
     weights = draws.integers(-128, 128, (203, outputs)).astype(np.int8)
     weights[:8] = 127
     weights[8:16] = -128
-    wanted = accumulate_reference(counts[None], weights)[0]
+    expected = accumulate_reference(counts[None], weights)[0]
     channels, values, number, total = listed(counts)
     sums = np.zeros(outputs, np.int32)
     for add in [add_rows_plain] + [add_rows_avx2] * has_avx2() + [add_rows_vnni] * has_vnni():
@@ -66,7 +66,7 @@ def test_sums_are_exact(largest: int, outputs: int) -> None:
         add(weights.ctypes.data, outputs, channels, values, number, outputs, sums.ctypes.data)
         if add is add_rows_vnni:
             settle(sums.ctypes.data, outputs, total)
-        assert (sums == wanted).all(), add
+        assert (sums == expected).all(), add
 
 
 @njit
@@ -100,8 +100,8 @@ def test_all_rows_of_a_batch_are_exact(inputs: int, tokens: int) -> None:
     add_all_rows_vnni(*arguments, spare.ctypes.data, sums.ctypes.data, outputs)
     for i in range(tokens):
         settle(sums[i].ctypes.data, outputs, heads[i, SUM])
-    wanted = accumulate_reference(counts, weights)
-    assert (sums[:tokens] == wanted).all()
+    expected = accumulate_reference(counts, weights)
+    assert (sums[:tokens] == expected).all()
     if has_amx():
         flat = spare.ctypes.data + SPARE_AMX
         sums[:] = 0
@@ -110,7 +110,7 @@ def test_all_rows_of_a_batch_are_exact(inputs: int, tokens: int) -> None:
         add_with_tiles(*arguments, spare.ctypes.data, sums.ctypes.data, outputs)
         for i in range(tokens):
             settle(sums[i].ctypes.data, outputs, heads[i, SUM])
-        assert (sums[:tokens] == wanted).all()
+        assert (sums[:tokens] == expected).all()
 
 
 def test_threads_that_work_together_raise_the_first_error() -> None:

@@ -43,8 +43,8 @@ def test_the_best_so_far_are_those_of_a_sort(count: int) -> None:
     picks = launch.best_so_far(scores, ends, count)
     assert picks.shape == (2, 7, count)
     for row, score in zip(picks, scores.numpy(), strict=True):
-        for own, wanted in zip(row, reference.best_so_far(score, ends.numpy(), count), strict=True):
-            assert sorted(own[own != PICK_NONE].tolist()) == sorted(wanted)
+        for own, expected in zip(row, reference.best_so_far(score, ends.numpy(), count), strict=True):
+            assert sorted(own[own != PICK_NONE].tolist()) == sorted(expected)
 
 
 @pytest.mark.parametrize("before", [0, 13])
@@ -54,8 +54,8 @@ def test_the_last_of_a_bucket_are_those_of_a_search(before: int) -> None:
     asked = draws.integers(249, 256, (2, 20))
     picks = launch.last_of_bucket(torch.from_numpy(asked), torch.from_numpy(buckets).to(torch.float32), 3)
     for row, own, other in zip(picks, asked, buckets, strict=True):
-        for chosen, wanted in zip(row, reference.last_of_bucket(own, other, 3), strict=True):
-            assert chosen[chosen != PICK_NONE].tolist() == wanted
+        for chosen, expected in zip(row, reference.last_of_bucket(own, other, 3), strict=True):
+            assert chosen[chosen != PICK_NONE].tolist() == expected
 
 
 def tensors(batch: int, length: int, before: int, heads: int, few: int, seed: int = 0) -> Iterator[Tensor]:
@@ -81,8 +81,8 @@ def test_attention_to_picks(
             for h in range(heads):
                 arrays = (q[b, :, h], keys[b, :, h // group], values[b, :, h // group])
                 plain = [x.detach().numpy() for x in arrays]
-                wanted = reference.attend(*plain, picks[b, :, min(h, own - 1)].numpy())
-                torch.testing.assert_close(out[b, :, h].detach(), torch.from_numpy(wanted), rtol=0, atol=1e-12)
+                expected = reference.attend(*plain, picks[b, :, min(h, own - 1)].numpy())
+                torch.testing.assert_close(out[b, :, h].detach(), torch.from_numpy(expected), rtol=0, atol=1e-12)
         absent = torch.where(picks == PICK_NONE, before + length, picks).movedim(2, 1)
         seen = torch.zeros(batch, own, length, before + length + 1).scatter(-1, absent, 1.0)[..., :-1] > 0
         scores = torch.einsum("bihk,bjhk->bhij", q, keys.repeat_interleave(group, 2)) * 6**-0.5
@@ -90,8 +90,8 @@ def test_attention_to_picks(
         masked = torch.einsum("bhij,bjhv->bihv", weights, values.repeat_interleave(group, 2))
         pull = draw(*out.shape, seed=9)
         ours = torch.autograd.grad((out * pull).sum(), (q, keys, values))
-        for mine, wanted in zip(ours, torch.autograd.grad((masked * pull).sum(), (q, keys, values)), strict=True):
-            torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-11)
+        for mine, expected in zip(ours, torch.autograd.grad((masked * pull).sum(), (q, keys, values)), strict=True):
+            torch.testing.assert_close(mine, expected, rtol=0, atol=1e-11)
 
 
 def test_types_of_attention_to_picks() -> None:
@@ -118,9 +118,9 @@ def test_rows_with_room_behind_them_are_read_where_they_lie(axes: tuple[int, ...
     assert wide.shape == buffer.shape
     q = draw(sequences, 2, heads, 4, seed=1)
     picks = drawn_picks(sequences, 2, 5, heads, 4)
-    wanted = launch.attend_to_picks(q, rows.contiguous(), picks, 2)
-    assert torch.equal(launch.attend_to_picks(q, rows, picks, 2), wanted)
+    expected = launch.attend_to_picks(q, rows.contiguous(), picks, 2)
+    assert torch.equal(launch.attend_to_picks(q, rows, picks, 2), expected)
     # Without room behind the last sequence, or with rows in another order, they are copied.
     for other in (buffer[1:, 2:], buffer[:, ::2], buffer.transpose(0, 1)):
         assert launch._with_room(other) is other
-    assert torch.equal(launch.attend_to_picks(q, buffer.flip(1)[:, 2:].flip(1), picks, 2), wanted)
+    assert torch.equal(launch.attend_to_picks(q, buffer.flip(1)[:, 2:].flip(1), picks, 2), expected)

@@ -60,8 +60,8 @@ def run(form, how: K.Recurrence, given: list, outputs: bool = True, states: bool
     return [out, after, *(x.grad for x in leaves if x is not None)]
 
 
-def check_equal(got: list, wanted: list, spikes_equal: bool) -> None:
-    for k, (a, b) in enumerate(zip(got, wanted, strict=True)):
+def check_equal(got: list, expected: list, spikes_equal: bool) -> None:
+    for k, (a, b) in enumerate(zip(got, expected, strict=True)):
         if k < 2 and spikes_equal:
             assert torch.equal(a, b)
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()
@@ -86,9 +86,9 @@ def _no_number_where_nothing_was_written(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("how", HOWS, ids=name)
 def test_compiled_is_the_reference(how: K.Recurrence) -> None:
     given = inputs(how)
-    wanted = run(S.reference, how, given)
-    assert how.kind == K.INTEGRATOR or 0.02 < wanted[0].mean() < 0.9
-    check_equal(run(scan, how, given), wanted, spikes_equal=True)
+    expected = run(S.reference, how, given)
+    assert how.kind == K.INTEGRATOR or 0.02 < expected[0].mean() < 0.9
+    check_equal(run(scan, how, given), expected, spikes_equal=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -124,10 +124,10 @@ def test_results_stored_past_the_caches_are_the_same_bits(reset: int, monkeypatc
 @pytest.mark.parametrize("how", [h for h in HOWS if h.surrogate == K.ARCTAN and h.kind != K.INTEGRATOR], ids=name)
 def test_feedback_is_the_reference(how: K.Recurrence) -> None:
     given = inputs(how, recurrent=True)
-    wanted = run(S.reference, how, given)
+    expected = run(S.reference, how, given)
     # Sums over the sources are taken in another order: the membranes agree to rounding, and here so do the spikes.
-    assert torch.equal(run(scan, how, given)[0], wanted[0])
-    check_equal(run(scan, how, given), wanted, spikes_equal=False)
+    assert torch.equal(run(scan, how, given)[0], expected[0])
+    check_equal(run(scan, how, given), expected, spikes_equal=False)
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
@@ -140,8 +140,8 @@ def test_a_gradient_that_is_missing_is_zero(recurrent: bool, outputs: bool, stat
         out, after = scan(*args)
         return (out if outputs else out.detach()), (after if states else after.detach())
 
-    wanted = run(S.reference, how, given, outputs, states)
-    check_equal(run(form, how, given), wanted, spikes_equal=False)
+    expected = run(S.reference, how, given, outputs, states)
+    check_equal(run(form, how, given), expected, spikes_equal=False)
 
 
 @pytest.mark.parametrize("kind", [K.LIF, K.ADAPTIVE])
@@ -225,6 +225,6 @@ def test_the_weights_of_the_feedback_learn_from_dense_outputs_too() -> None:
     how = K.Recurrence(K.LIF, K.ZERO)
     given = inputs(how, recurrent=True)
     given[0] = given[0] + 2
-    wanted = run(S.reference, how, given)
-    assert wanted[0].mean() > 0.5
-    check_equal(run(scan, how, given), wanted, spikes_equal=False)
+    expected = run(S.reference, how, given)
+    assert expected[0].mean() > 0.5
+    check_equal(run(scan, how, given), expected, spikes_equal=False)

@@ -64,8 +64,8 @@ def test_lists_are_the_matrix(shape: tuple) -> None:
 @pytest.mark.parametrize("columns", [300, 500])
 def test_threads_and_tiles_change_nothing(columns: int, counts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     x, weights, _ = matrices(300, 900, columns, 0.05, counts)
-    wanted = product_reference(x, weights)
-    np.testing.assert_array_equal(L.product(listed(x), weights), wanted)
+    expected = product_reference(x, weights)
+    np.testing.assert_array_equal(L.product(listed(x), weights), expected)
     for module, name, value in (
         (L, "TILE_BYTES", 1 << 14),
         (L, "GRAIN", 1),
@@ -78,7 +78,7 @@ def test_threads_and_tiles_change_nothing(columns: int, counts: bool, monkeypatc
     ):
         monkeypatch.setattr(module, name, value)
     for threads in (1, 2, 5):
-        np.testing.assert_array_equal(L.product(listed(x, threads=threads), weights, threads), wanted)
+        np.testing.assert_array_equal(L.product(listed(x, threads=threads), weights, threads), expected)
         np.testing.assert_array_equal(L.column_sums(weights, threads), L.column_sums(weights))
 
 

@@ -31,6 +31,6 @@ def test_gradients_are_those_of_the_whole_product(some: bool) -> None:
     kernel.weight_gradient(g, chosen, inputs, before, by_weight)
     np.testing.assert_allclose(by_weight, weight.grad, atol=1e-5)
     kernel.input_gradient(g, chosen, weights, before, by_input)
-    wanted = torch.zeros(5, 13).scatter(1, sources, x.grad.gather(1, sources))
-    np.testing.assert_allclose(by_input, wanted, atol=1e-5)
+    expected = torch.zeros(5, 13).scatter(1, sources, x.grad.gather(1, sources))
+    np.testing.assert_allclose(by_input, expected, atol=1e-5)
     assert some == bool(by_input.any())

@@ -315,8 +315,8 @@ def test_the_state_of_lightnet_is_a_softmax_over_time() -> None:
     (_, c, v), _ = mixer.convolved(x, mixer.initial(x))
     _, state = mixer(x)
     weights = c.unflatten(-1, (4, 6)).softmax(1)  # [B, T, H, K]
-    wanted = torch.einsum("bthk,bthv->bhkv", weights, v.unflatten(-1, (4, 6)))
-    torch.testing.assert_close(state["memory"], wanted, rtol=1e-10, atol=1e-12)
+    expected = torch.einsum("bthk,bthv->bhkv", weights, v.unflatten(-1, (4, 6)))
+    torch.testing.assert_close(state["memory"], expected, rtol=1e-10, atol=1e-12)
 
 
 def test_window_attention_is_softmax_over_the_window() -> None:

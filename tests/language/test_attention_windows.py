@@ -46,8 +46,8 @@ def test_a_window_in_blocks_is_a_mask_over_all_pairs(window: int, length: int, b
     for attend in (attend_to_last, masked):
         out = attend(q, keys, values, window)
         results.append([out, *torch.autograd.grad((out * pull).sum(), (q, keys, values))])
-    for ours, wanted in zip(*results, strict=True):
-        torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-12)
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("skip", [0, 4, 70])

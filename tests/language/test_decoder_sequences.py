@@ -65,7 +65,7 @@ def alone(model: LanguageModel, tokens: list[int]) -> NDArray[np.float32]:
 def test_sequences_that_join_and_leave_are_as_alone(kind: str, threads: int) -> None:
     model = spiking(kind)
     texts = text(4, LENGTH).tolist()
-    wanted = [alone(model, own) for own in texts]
+    expected = [alone(model, own) for own in texts]
     decoder = Decoder(model, 3, threads, sizes=[1, 2])
     # Who has a token in each step; the sequence 0 reads text 0, and then, from its start, text 3.
     turns = [[0], [0, 1], [1, 0], [2, 0, 1], [2, 0, 1], [1], [2, 1], [1, 2, 0]] + [[0, 1, 2]] * 5 + [[2]]
@@ -78,7 +78,7 @@ def test_sequences_that_join_and_leave_are_as_alone(kind: str, threads: int) -> 
             at[0] = 0
         logits = decoder.step([texts[reads[s]][at[s]] for s in sequences], sequences)
         for row, s in enumerate(sequences):
-            assert np.array_equal(logits[row], wanted[reads[s]][at[s]]), (turn, s)
+            assert np.array_equal(logits[row], expected[reads[s]][at[s]]), (turn, s)
             at[s] += 1
 
 
@@ -86,7 +86,7 @@ def test_sequences_that_join_and_leave_are_as_alone(kind: str, threads: int) -> 
 def test_a_snapshot_goes_on_in_any_place(kind: str) -> None:
     model = spiking(kind)
     texts = text(2, LENGTH).tolist()
-    wanted = [alone(model, own) for own in texts]
+    expected = [alone(model, own) for own in texts]
     decoder = Decoder(model, 2, sizes=[1])
     for token in texts[0][:5]:
         decoder.step([token], [0])
@@ -103,26 +103,26 @@ def test_a_snapshot_goes_on_in_any_place(kind: str) -> None:
     other.restore(snapshot, 2)
     for position in range(5, LENGTH):
         token = texts[0][position]
-        assert np.array_equal(decoder.step([token], [1])[0], wanted[0][position])
-        assert np.array_equal(other.step([token], [2])[0], wanted[0][position])
+        assert np.array_equal(decoder.step([token], [1])[0], expected[0][position])
+        assert np.array_equal(other.step([token], [2])[0], expected[0][position])
 
 
 def test_windows_of_all_tokens_grow_apart() -> None:
     """One sequence outgrows the first 256 places; the others, also of a narrower step, find their memory."""
     model = spiking("softmax", {"num_heads": 2, "rotary_dim": 8})
     texts = text(2, 300).tolist()
-    wanted = [alone(model, own) for own in texts]
+    expected = [alone(model, own) for own in texts]
     decoder = Decoder(model, 2, sizes=[1])
     for position, pair in enumerate(zip(texts[0][:10], texts[1][:10], strict=True)):
         logits = decoder.step(pair)
-        assert np.array_equal(logits, np.stack([w[position] for w in wanted]))
+        assert np.array_equal(logits, np.stack([w[position] for w in expected]))
     for position in range(10, 300):
-        assert np.array_equal(decoder.step([texts[0][position]], [0])[0], wanted[0][position])
+        assert np.array_equal(decoder.step([texts[0][position]], [0])[0], expected[0][position])
     long = decoder.snapshot(0)
     assert long.states[0].shape[0] == 300
     for position in range(10, 20):
         logits = decoder.step([texts[1][position], 7], [1, 0])
-        assert np.array_equal(logits[0], wanted[1][position])
+        assert np.array_equal(logits[0], expected[1][position])
     fresh = Decoder(model, 2, sizes=[1])
     fresh.restore(long, 1)
     assert np.array_equal(fresh.snapshot(1).states[0], long.states[0])
@@ -177,11 +177,11 @@ def test_a_sequence_is_reset_alone() -> None:
 def test_tokens_out_of_range_move_nothing() -> None:
     model = spiking("gla")
     decoder = Decoder(model, 2, sizes=[1])
-    wanted = alone(model, [3, 5])
-    assert np.array_equal(decoder.step([3], [1])[0], wanted[0])
+    expected = alone(model, [3, 5])
+    assert np.array_equal(decoder.step([3], [1])[0], expected[0])
     with pytest.raises(NeurosimInputError, match=r"token: must be >= 0 and < 256 \(got 256\)"):
         decoder.step([256], [1])
-    assert torch.equal(torch.from_numpy(decoder.step([5], [1])[0].copy()), torch.from_numpy(wanted[1]))
+    assert torch.equal(torch.from_numpy(decoder.step([5], [1])[0].copy()), torch.from_numpy(expected[1]))
 
 
 @pytest.mark.parametrize(("kind", "threads"), cases([*QUICK, "rwkv7"]))
@@ -191,19 +191,19 @@ def test_a_prompt_is_read_as_in_steps(kind: str, threads: int) -> None:
     prompt = text(1, LENGTH)[0].tolist()
     stepped = Decoder(model, threads=threads)
     for token in prompt:
-        wanted = stepped.step([token])[0]
+        expected = stepped.step([token])[0]
     decoder = Decoder(model, 2, threads, sizes=[1], chunk=5)
     assert (decoder._prompts is not None) == (kind not in NOT_IN_ORDER)
     decoder.step([prompt[3]], [0])
-    assert np.array_equal(decoder.read(prompt, 1), wanted)
+    assert np.array_equal(decoder.read(prompt, 1), expected)
     for own, state in zip(decoder.snapshot(1).states, stepped.snapshot().states, strict=True):
         assert np.array_equal(own, state)
     # A prompt goes on where another ended.
     decoder.read(prompt[:7], 0)
     other = Decoder(model)
     for token in [prompt[3], *prompt[:7], prompt[0]]:
-        wanted = other.step([token])[0]
-    assert np.array_equal(decoder.read(prompt[:1], 0), wanted)
+        expected = other.step([token])[0]
+    assert np.array_equal(decoder.read(prompt[:1], 0), expected)
 
 
 def test_a_prompt_that_cannot_be_read() -> None:

@@ -71,11 +71,11 @@ class Told(GradientPredictor):
 
 def test_with_the_true_gradient_of_the_state_windows_have_the_gradient_of_the_whole() -> None:
     model = model_of()
-    wanted, states = true_gradients(model)
+    expected, states = true_gradients(model)
     batch = TASK.draw(12, 6, torch.Generator().manual_seed(0))
     told = Told(model(batch.inputs[:, :1])[1], states)
     loss, examples = window_gradients(model, told, TASK, batch, WINDOW)
-    for one, whole in zip(gradients(model), wanted, strict=True):
+    for one, whole in zip(gradients(model), expected, strict=True):
         torch.testing.assert_close(one, whole, rtol=1e-9, atol=1e-12)
     # What arrives at the start of each window is what was told.
     for example, state in zip(examples, states, strict=True):
@@ -83,9 +83,9 @@ def test_with_the_true_gradient_of_the_state_windows_have_the_gradient_of_the_wh
     assert abs(loss - float(TASK.loss(model(batch.inputs)[0], batch).detach())) < 1e-12
     window_gradients(model, None, TASK, batch, WINDOW)
     cut = gradients(model)
-    assert any(float((one - whole).abs().max()) > 1e-3 for one, whole in zip(cut, wanted, strict=True))
+    assert any(float((one - whole).abs().max()) > 1e-3 for one, whole in zip(cut, expected, strict=True))
     window_gradients(model, None, TASK, batch, 99)
-    for one, whole in zip(gradients(model), wanted, strict=True):
+    for one, whole in zip(gradients(model), expected, strict=True):
         torch.testing.assert_close(one, whole, rtol=1e-9, atol=1e-12)
 
 

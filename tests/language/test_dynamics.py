@@ -42,7 +42,7 @@ def test_the_system_is_the_recurrence(kind: str, options: dict[str, Any]) -> Non
         assert "no state of fixed size that tokens change linearly" in str(error)
         assert kind not in LINEAR
         return
-    wanted, out = mixer.stepwise(memory, inputs)
+    expected, out = mixer.stepwise(memory, inputs)
     start = memory
     if kind == "ssm":
         start = torch.view_as_complex(memory)
@@ -53,10 +53,10 @@ def test_the_system_is_the_recurrence(kind: str, options: dict[str, Any]) -> Non
         start = memory[..., None]
     state, y = system.run(start)
     if kind == "ssm":
-        torch.testing.assert_close(torch.view_as_real(state[:, :, :4, 0]), wanted, rtol=1e-10, atol=1e-11)
+        torch.testing.assert_close(torch.view_as_real(state[:, :, :4, 0]), expected, rtol=1e-10, atol=1e-11)
         y = y.real
     else:
-        torch.testing.assert_close(state.reshape(wanted.shape), wanted, rtol=1e-10, atol=1e-11)
+        torch.testing.assert_close(state.reshape(expected.shape), expected, rtol=1e-10, atol=1e-11)
     if isinstance(mixer, GatedSlotAttention):  # of a linear state it reads a softmax
         y = mixer.read_slots(y, inputs["q"])
     torch.testing.assert_close(y.reshape(out.shape), out, rtol=1e-10, atol=1e-11)

@@ -473,10 +473,10 @@ def test_a_model_in_blocks_is_saved_whole(
     model = read_model(made)
     read = torch.arange(6).view(1, 6) % model.config.vocabulary
     converted = convert(model, Coding("ternary", k=8.0, weights=kept))
-    wanted = converted.model(read)[0]
+    expected = converted.model(read)[0]
     write_converted(tmp_path / "spiking", converted)
     again = read_converted(tmp_path / "spiking").model
-    assert torch.equal(again(read)[0], wanted)
+    assert torch.equal(again(read)[0], expected)
     assert isinstance(again.embeddings.weight, BlockTensor) and again.embeddings.weight is again.lm_head.weight
     assert torch.equal(again.embeddings.weight.blocks, model.embeddings.weight.blocks)
     write_model(tmp_path / "dense", model)

@@ -25,8 +25,8 @@ def test_the_last_unit_of_time_is_read_from_the_state() -> None:
     # State n is the coefficient of P_n(2 r - 1), r the age in units of time.
     ages = np.linspace(0.05, 0.95, 19)
     found = legendre.legval(2 * ages - 1, state[0, 0].numpy())
-    wanted = np.interp(time[-1] - ages, time, signal)
-    assert np.abs(found - wanted).max() < 0.02 * np.abs(signal).max()
+    expected = np.interp(time[-1] - ages, time, signal)
+    assert np.abs(found - expected).max() < 0.02 * np.abs(signal).max()
 
 
 def test_all_of_the_past_decays_at_rates_of_the_integers() -> None:

@@ -64,8 +64,8 @@ def test_a_prompt_is_read_as_steps_read_it() -> None:
     tokens = text(70)
     whole = Decoder(made.model, chunk=64)
     steps = Decoder(made.model)
-    wanted = [steps.step([int(token)]).copy() for token in tokens][-1]
-    assert (whole.read(tokens.numpy()) == wanted[0]).all()
+    expected = [steps.step([int(token)]).copy() for token in tokens][-1]
+    assert (whole.read(tokens.numpy()) == expected[0]).all()
 
 
 def test_blocks_of_a_file_are_kept() -> None:
@@ -107,9 +107,9 @@ def test_counts_beyond_bytes_are_exact() -> None:
     made = convert(model, Coding(k=300.0, weights="int4"))
     tokens = text(4, 2)
     with made.counting() as histograms:
-        wanted = stepped(made.model, tokens)
+        expected = stepped(made.model, tokens)
     assert any(histogram.beyond for histogram in histograms.values())
-    assert_same(decoded(Decoder(made.model, 2), tokens), wanted)
+    assert_same(decoded(Decoder(made.model, 2), tokens), expected)
 
 
 def test_compensated_rounding_loses_less_on_its_inputs() -> None:

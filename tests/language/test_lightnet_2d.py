@@ -16,8 +16,8 @@ def test_without_positions_the_order_of_pixels_counts_nothing() -> None:
     mixed = x.flatten(1, 2)[:, order].view_as(x)
     for toeplitz, cosine in ((False, False), (True, False), (False, True)):
         layer = LightNet2D(8, 2, toeplitz=toeplitz, cosine=cosine).double()
-        wanted = layer(x).flatten(1, 2)[:, order].view_as(x)
-        assert torch.allclose(layer(mixed), wanted, atol=1e-12) != (toeplitz or cosine)
+        expected = layer(x).flatten(1, 2)[:, order].view_as(x)
+        assert torch.allclose(layer(mixed), expected, atol=1e-12) != (toeplitz or cosine)
 
 
 def test_cosine_positions_depend_on_distances() -> None:

@@ -56,11 +56,11 @@ def windows(count: int = 3, length: int = 40) -> Tensor:
 def test_a_student_whose_window_holds_all_tokens_is_the_teacher(options: dict[str, Any]) -> None:
     teacher = softmax_model(**options)
     student = make_student(teacher, ("window_linear",), {"window_linear": {"window_size": 40}})
-    wanted = teacher(windows())[0]
-    torch.testing.assert_close(student.model(windows())[0], wanted, rtol=1e-5, atol=1e-5)
+    expected = teacher(windows())[0]
+    torch.testing.assert_close(student.model(windows())[0], expected, rtol=1e-5, atol=1e-5)
     narrow = make_student(teacher, ("window_linear",), {"window_linear": {"window_size": 8}}).model(windows())[0]
-    torch.testing.assert_close(narrow[:, :8], wanted[:, :8], rtol=1e-5, atol=1e-5)
-    assert float((narrow[:, 8:] - wanted[:, 8:]).abs().max()) > 1e-3
+    torch.testing.assert_close(narrow[:, :8], expected[:, :8], rtol=1e-5, atol=1e-5)
+    assert float((narrow[:, 8:] - expected[:, 8:]).abs().max()) > 1e-3
 
 
 @torch.no_grad()
@@ -73,8 +73,8 @@ def test_seeds_are_the_teachers_projections() -> None:
     for kind in ("gla", "mamba2"):
         student = make_student(teacher, (kind,)).model.mixers()[0]
         inputs, _ = student.project(x, student.initial(x), {})
-        for name, wanted in (("q", q), ("k", k), ("u" if kind == "mamba2" else "v", v)):
-            torch.testing.assert_close(inputs[name], wanted, rtol=1e-5, atol=1e-5)
+        for name, expected in (("q", q), ("k", k), ("u" if kind == "mamba2" else "v", v)):
+            torch.testing.assert_close(inputs[name], expected, rtol=1e-5, atol=1e-5)
     z = inputs["z"]
     torch.testing.assert_close(torch.nn.functional.silu(z), torch.ones_like(z), rtol=1e-5, atol=1e-5)
     out = make_student(teacher, ("mamba2",)).model.mixers()[0].get_parameter("out_proj.weight")
@@ -91,8 +91,8 @@ def test_the_published_mamba_student_starts_as_its_source() -> None:
     layer = student.mixers()[0]
     inputs, _ = layer.project(x, layer.initial(x), {})
     q, k, v = teacher.mixers()[0].split(x)  # type: ignore[operator]
-    for name, wanted in (("q", q), ("k", k.repeat_interleave(2, 2)), ("u", v.repeat_interleave(2, 2))):
-        torch.testing.assert_close(inputs[name], torch.nn.functional.silu(wanted), rtol=1e-5, atol=1e-5)
+    for name, expected in (("q", q), ("k", k.repeat_interleave(2, 2)), ("u", v.repeat_interleave(2, 2))):
+        torch.testing.assert_close(inputs[name], torch.nn.functional.silu(expected), rtol=1e-5, atol=1e-5)
     # Gain 2^-2.5 of Xavier's sqrt(2 / (16 + 16)).
     assert float(layer.get_parameter("in_proj.weight")[:16].std()) == pytest.approx(2**-2.5 / 4)
     dt = torch.nn.functional.softplus(layer.get_parameter("dt_bias"))

@@ -53,10 +53,10 @@ def test_linear_targets_are_exact_where_softmax_errs() -> None:
     q = noise(5)
     keys = noise(60, 5, seed=1)
     values = keys @ noise(5, 3, seed=3)
-    wanted = q @ noise(5, 3, seed=3)
+    expected = q @ noise(5, 3, seed=3)
     scores = keys @ q / 5**0.5
-    assert float((solved(scores, q, keys, values, 1e-9) - wanted).abs().max()) < 1e-6
-    assert float((scores.softmax(-1) @ values - wanted).abs().max()) > 0.5
+    assert float((solved(scores, q, keys, values, 1e-9) - expected).abs().max()) < 1e-6
+    assert float((scores.softmax(-1) @ values - expected).abs().max()) > 0.5
 
 
 def test_gradients_against_differences() -> None:

@@ -39,8 +39,8 @@ def test_one_matrix_without_momentum_is_the_delta_rule() -> None:
     delta.scale = 1.0
     x = noise(2, 50, 12)
     y, state = titans(x)
-    wanted, other = delta(x)
-    torch.testing.assert_close(y, wanted, rtol=0, atol=1e-12)
+    expected, other = delta(x)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
     memory = state["memory"][:, :, 1].unflatten(-1, (12, 12))
     torch.testing.assert_close(memory, other["memory"], rtol=0, atol=1e-12)
 
@@ -60,8 +60,8 @@ def test_linear_reads_are_the_derivative_of_the_memory(depth: int) -> None:
     first = linear.initial(x)
     inputs, _ = linear.project(x, first, {})
     after, out = linear.chunked(first["memory"], inputs)
-    wanted, _ = exact.chunked(first["memory"], inputs)
-    torch.testing.assert_close(after, wanted, rtol=0, atol=1e-12)
+    expected, _ = exact.chunked(first["memory"], inputs)
+    torch.testing.assert_close(after, expected, rtol=0, atol=1e-12)
     anchor = first["memory"][:, :, 1]
     for t in range(6):
         part = {name: value[:, : t + 1] for name, value in inputs.items()}
@@ -121,9 +121,9 @@ def test_weights_of_moneta_are_the_gradient_of_a_squared_norm(q: float) -> None:
     mixer = memory_of("moneta", memory_depth=1, q=q)
     a = noise(1, 1, 144, seed=3).requires_grad_()
     half = (a.abs() ** q).sum() ** (2 / q) / 2
-    (wanted,) = torch.autograd.grad(half, a)
+    (expected,) = torch.autograd.grad(half, a)
     found = mixer.weights(a)[0].flatten(-2)
-    torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
     torch.testing.assert_close(mixer.weights(3 * a)[0].flatten(-2), 3 * found, rtol=1e-11, atol=1e-12)
     if q == 2:
         torch.testing.assert_close(found, a, rtol=0, atol=1e-12)
@@ -139,9 +139,9 @@ def test_moneta_starts_from_the_weights_of_the_other_memories() -> None:
         torch.manual_seed(1)
         first = mixer.first_weights().double()
         torch.manual_seed(1)
-        wanted = NeuralMemory.first_weights(mixer).double()
+        expected = NeuralMemory.first_weights(mixer).double()
     found = torch.cat([matrix.flatten(-2) for matrix in mixer.weights(first)], -1)
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_moneta_of_two_squares_is_yaad_without_a_bound() -> None:
@@ -154,9 +154,9 @@ def test_moneta_of_two_squares_is_yaad_without_a_bound() -> None:
     inputs["v"] = 1e3 * (1 + inputs["v"].abs())
     bounded = inputs | {"theta": 2 * inputs["theta"], "delta": torch.full_like(inputs["v"], torch.inf)}
     memory, out = moneta.chunked(moneta.initial(x)["memory"], inputs)
-    other, wanted = yaad.chunked(moneta.initial(x)["memory"], bounded)
+    other, expected = yaad.chunked(moneta.initial(x)["memory"], bounded)
     torch.testing.assert_close(memory, other, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(out, wanted, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_the_printed_retention_of_moneta_is_no_gradient() -> None:
@@ -313,15 +313,15 @@ def test_every_token_sees_the_learnt_tokens_of_a_gate(window_size: int) -> None:
         scores = (keys[:, seen] @ queries[:, t, :, None])[..., 0]
         scores = torch.cat([layer.q_proj(x[:, t]) @ fixed_k.T, scores], 1) * 12**-0.5
         values = torch.cat([fixed_v.expand(2, -1, -1), layer.v_proj(x)[:, seen]], 1)
-        wanted = layer.o_proj((scores.softmax(-1)[:, None] @ values)[:, 0])
-        torch.testing.assert_close(inputs["attended"][:, t], wanted, rtol=0, atol=1e-12)
+        expected = layer.o_proj((scores.softmax(-1)[:, None] @ values)[:, 0])
+        torch.testing.assert_close(inputs["attended"][:, t], expected, rtol=0, atol=1e-12)
     # The memory: that of `Titans` behind the three tokens, whose spans of two begin anew with x.
     titans = memory_of("titans", span=2)
     titans.load_state_dict(gate.state_dict(), strict=False)
     _, state = titans(gate.tokens[None].expand(2, -1, -1))
     state["position"] = position
-    _, wanted = titans(x, state)
-    torch.testing.assert_close(gate(x)[1]["memory"], wanted["memory"], rtol=0, atol=1e-12)
+    _, expected = titans(x, state)
+    torch.testing.assert_close(gate(x)[1]["memory"], expected["memory"], rtol=0, atol=1e-12)
 
 
 def test_no_learnt_tokens_leave_a_gate_of_a_window_and_a_memory() -> None:
@@ -331,8 +331,8 @@ def test_no_learnt_tokens_leave_a_gate_of_a_window_and_a_memory() -> None:
     plain: Any = build("window", 12, Depth(), {"num_heads": 1, "window_size": 5}).double()
     plain.load_state_dict(gate.attention.state_dict())
     x = noise(2, 80, 12)
-    wanted = plain(x)[0] * titans(x)[0].sigmoid()
-    torch.testing.assert_close(gate(x)[0], wanted, rtol=0, atol=1e-12)
+    expected = plain(x)[0] * titans(x)[0].sigmoid()
+    torch.testing.assert_close(gate(x)[0], expected, rtol=0, atol=1e-12)
 
 
 def test_memory_as_a_layer_is_attention_over_the_outputs_of_the_memory() -> None:
@@ -353,8 +353,8 @@ def test_memory_as_a_layer_is_attention_over_the_outputs_of_the_memory() -> None
         fixed = torch.einsum("bhk,bthk->bht", q[:, 3 + t], k[:, :3])
         weights = (torch.cat([fixed, scores], -1) * 6**-0.5).softmax(-1)
         values = torch.cat([v[:, :3], v[:, 3:][:, seen]], 1)
-        wanted = layer.o_proj(torch.einsum("bht,bthk->bhk", weights, values).flatten(1))
-        torch.testing.assert_close(found[:, t], wanted, rtol=0, atol=1e-12)
+        expected = layer.o_proj(torch.einsum("bht,bthk->bhk", weights, values).flatten(1))
+        torch.testing.assert_close(found[:, t], expected, rtol=0, atol=1e-12)
     bare: Any = build("titans_layer", 12, Depth(), options | {"persistent": 0}).double()
     window: Any = build("window", 12, Depth(), {"num_heads": 2, "window_size": 4}).double()
     window.load_state_dict(bare.state_dict(), strict=False)
@@ -391,5 +391,5 @@ def test_attention_within_a_segment_sees_learnt_tokens_what_is_recalled_and_the_
         keys = layer.attend_k(rows)
         values = layer.attend_v(rows)
         query = layer.attend_q(x[0, t])
-        wanted = (keys @ query * 12**-0.5).softmax(-1) @ values / 2
-        torch.testing.assert_close(out[0, t, 0], wanted, rtol=0, atol=1e-12)
+        expected = (keys @ query * 12**-0.5).softmax(-1) @ values / 2
+        torch.testing.assert_close(out[0, t, 0], expected, rtol=0, atol=1e-12)

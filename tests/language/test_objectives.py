@@ -159,8 +159,8 @@ def test_half_of_the_heads_read_a_prefix_backwards(kind: str) -> None:
     for row, length in enumerate(prefix.tolist()):
         order = [*reversed(range(length)), *range(length, 14)]
         turned = {name: value[row : row + 1, order] for name, value in inputs.items()}
-        after, wanted = mixer.stepwise(state["memory"][row : row + 1], turned)
-        torch.testing.assert_close(out[row, order, first:], wanted[0, :, first:], rtol=0, atol=1e-11)
+        after, expected = mixer.stepwise(state["memory"][row : row + 1], turned)
+        torch.testing.assert_close(out[row, order, first:], expected[0, :, first:], rtol=0, atol=1e-11)
         torch.testing.assert_close(memory[row, first:], after[0, first:], rtol=0, atol=1e-11)
 
 

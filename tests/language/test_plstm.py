@@ -33,9 +33,9 @@ def test_the_chain_is_linear_attention_with_one_gate_a_head() -> None:
         mixer.direct.fill_(1.0)
     inputs |= {"mark": inputs["g"].exp(), "source": torch.ones_like(inputs["g"])}
     memory, out = mixer.chunked(mixer.initial(x)["memory"], inputs)
-    wanted = additive(*(inputs[name] for name in "qkv"), mixer.initial(x)["memory"], inputs["g"])
-    torch.testing.assert_close(memory, wanted[0], rtol=0, atol=1e-11)
-    torch.testing.assert_close(out, wanted[1], rtol=0, atol=1e-11)
+    expected = additive(*(inputs[name] for name in "qkv"), mixer.initial(x)["memory"], inputs["g"])
+    torch.testing.assert_close(memory, expected[0], rtol=0, atol=1e-11)
+    torch.testing.assert_close(out, expected[1], rtol=0, atol=1e-11)
 
 
 Node = tuple[int, int]
@@ -90,10 +90,10 @@ def test_the_chain_of_matrices_is_its_equations(parts: int, closed: bool) -> Non
     with torch.no_grad():
         for n, value in enumerate([*layer.transitions.parameters(), layer.edge_proj.weight, layer.direct]):
             value.copy_(0.5 * noise(*value.shape, seed=n))
-        wanted = torch.stack(chain_of_matrices(layer, x[0])).view(11, 2, 3)
+        expected = torch.stack(chain_of_matrices(layer, x[0])).view(11, 2, 3)
         inputs, _ = layer.project(x, layer.initial(x), {})
         _, out = layer.chunked(layer.initial(x)["memory"], inputs)
-        torch.testing.assert_close(out[0], wanted, rtol=0, atol=1e-12)
+        torch.testing.assert_close(out[0], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("states", [None, 1, 3])
@@ -110,8 +110,8 @@ def test_a_closed_chain_begins_as_in_the_sources_code(states: int | None) -> Non
     if states is None:
         torch.testing.assert_close(inputs["g"].exp(), torch.full_like(inputs["g"], 1 / (1 + math.e**-4)))
     else:
-        wanted = math.tanh(5) * torch.eye(states, dtype=torch.float64)
-        torch.testing.assert_close(inputs["transition"], wanted.expand_as(inputs["transition"]))
+        expected = math.tanh(5) * torch.eye(states, dtype=torch.float64)
+        torch.testing.assert_close(inputs["transition"], expected.expand_as(inputs["transition"]))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_the_grid_is_the_sum_over_all_paths(keys: int) -> None:
     mark = noise(1, x, y, 1, 2, seed=5)
     out = over_grid(q, k, v, source, transition, mark)[0, :, :, 0]
     end = (3, 4)
-    wanted = torch.zeros(2, dtype=torch.float64)
+    expected = torch.zeros(2, dtype=torch.float64)
     for i in range(x):
         for j in range(y):
             for path in paths((i, j), end):
@@ -181,8 +181,8 @@ def test_the_grid_is_the_sum_over_all_paths(keys: int) -> None:
                         node = (node[0] + came, node[1] + 1 - came)
                         weight = weight * transition[0, node[0], node[1], 0, came, goes]
                     weight = weight * mark[0, 3, 4, 0, path[-1]]
-                    wanted = wanted + weight * (q[0, 3, 4, 0] @ k[0, i, j, 0]) * v[0, i, j, 0]
-    torch.testing.assert_close(out[end], wanted, rtol=1e-10, atol=1e-10)
+                    expected = expected + weight * (q[0, 3, 4, 0] @ k[0, i, j, 0]) * v[0, i, j, 0]
+    torch.testing.assert_close(out[end], expected, rtol=1e-10, atol=1e-10)
 
 
 def gates(edges: Tensor) -> list[Tensor]:
@@ -205,12 +205,12 @@ def test_a_graph_is_a_loop_over_its_nodes(seed: int) -> None:
     pairs = [tuple(pair) for pair in line_graph(edges).tolist()]
     ways = edges.tolist()
     assert sorted(pairs) == [(d, e) for d in range(len(ways)) for e in range(len(ways)) if ways[d][1] == ways[e][0]]
-    wanted = torch.zeros_like(v)
+    expected = torch.zeros_like(v)
     states: dict[int, Tensor] = {}
     for node in names.tolist():
         incoming = [e for e, way in enumerate(ways) if way[1] == node]
         for e in incoming:
-            wanted[:, node] += mark[:, e, :, None] * torch.einsum("bhk,bhkv->bhv", q[:, node], states[e])
+            expected[:, node] += mark[:, e, :, None] * torch.einsum("bhk,bhkv->bhv", q[:, node], states[e])
         for e, way in enumerate(ways):
             if way[0] == node:
                 new = torch.einsum("bhk,bhv->bhkv", k[:, node], v[:, node])
@@ -218,7 +218,7 @@ def test_a_graph_is_a_loop_over_its_nodes(seed: int) -> None:
                 for d in incoming:
                     states[e] += transition[:, pairs.index((d, e)), :, None, None] * states[d]
     out = over_graph(q, k, v, edges, source, transition, mark)
-    torch.testing.assert_close(out, wanted, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(out, expected, rtol=1e-11, atol=1e-11)
     assert not out[:, names[9]].any()
 
 
@@ -393,8 +393,8 @@ def test_gates_and_norms_as_in_the_sources_code(options: dict[str, Any]) -> None
             if "edge_proj.weight" in name or "transitions" in name or name == "passthrough":
                 value.copy_(0.5 * noise(*value.shape, seed=n))
         x = noise(1, 4, 3, 8)
-        wanted = node_by_node(layer, x[0], "complement" in options)
-        torch.testing.assert_close(layer(x)[0], wanted, rtol=0, atol=1e-12)
+        expected = node_by_node(layer, x[0], "complement" in options)
+        torch.testing.assert_close(layer(x)[0], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("states", [None, 1, 2])
@@ -418,9 +418,9 @@ def test_closed_gates_see_a_part_of_the_channels(mode: str, states: int | None) 
                     assert bool((old != new).all())
                     continue
                 changed = (old != new).flatten(5).any(-1)[0, 0, 0]
-                wanted = torch.zeros(4, 2, dtype=torch.bool)
-                wanted[c // 4, c // 2 % 2] = True
-                assert torch.equal(changed, wanted), name
+                expected = torch.zeros(4, 2, dtype=torch.bool)
+                expected[c // 4, c // 2 % 2] = True
+                assert torch.equal(changed, expected), name
     saved = PLSTM2D(16, 2, mode, states=states, closed=True).double()
     saved.load_state_dict(layer.state_dict())
     torch.testing.assert_close(saved(x), layer(x), rtol=0, atol=0)
@@ -577,8 +577,8 @@ def test_a_layer_over_a_graph_is_its_equations_over_the_nodes(mode: str, edge_wi
     out = layer(x, edges, features)
     with torch.no_grad():
         for item in range(2):
-            wanted = graph_node_by_node(layer, x[item], ways, features[item], pairs)
-            torch.testing.assert_close(out[item], wanted, rtol=0, atol=1e-12)
+            expected = graph_node_by_node(layer, x[item], ways, features[item], pairs)
+            torch.testing.assert_close(out[item], expected, rtol=0, atol=1e-12)
     out.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
     with pytest.raises(NeurosimInputError, match=r"PLSTMGraph.features: must be \(2, 11, \d\) \(got \(2, 11, 5\)\)"):

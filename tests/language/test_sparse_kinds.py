@@ -160,7 +160,7 @@ def test_seqboat_is_the_unit_of_its_source(positions: str, attention: str, slots
     stream = noise(1, 30, WIDTH, seed=1)
     w = arrays(layer)
     past: list[tuple[int, Any, Any]] = []
-    wanted = []
+    expected = []
     averages = damped(x[0].numpy(), w)
     for t, (average, raw) in enumerate(zip(averages, stream[0].numpy(), strict=True)):
         s = silu(average)
@@ -183,10 +183,10 @@ def test_seqboat_is_the_unit_of_its_source(positions: str, attention: str, slots
                 weights = np.maximum(scores / (slots - 1) + bias, 0) ** 2
             read = weights @ np.stack([value for _, _, value in seen])
             total = total + share * (w["unit.h_proj.weight"] @ (read * r) + w["unit.h_proj.bias"])
-        wanted.append(silu(total) - raw)
+        expected.append(silu(total) - raw)
     assert 5 < len(past) < 28
     found, _ = layer(x, None, {"stream": stream})
-    np.testing.assert_allclose(found[0].detach().numpy(), wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found[0].detach().numpy(), expected, rtol=0, atol=1e-12)
 
 
 def test_a_block_leaves_the_activation_of_seqboat_alone() -> None:
@@ -241,7 +241,7 @@ def test_tcnca_is_the_unit_of_mega_behind_its_convolutions(options: dict[str, An
     z, r = (silu(y @ w[f"unit.{n}_proj.weight"].T + w[f"unit.{n}_proj.bias"]) for n in "zr")
     v = silu(x[0].numpy() @ w["unit.v_proj.weight"].T + w["unit.v_proj.bias"])
     q, k = (z * scale + shift for scale, shift in zip(w["unit.scales"], w["unit.shifts"], strict=True))
-    wanted = []
+    expected = []
     for t, raw in enumerate(stream[0].numpy()):
         first = max(t - 6, 0) if "moving" in options else t // 7 * 7
         scores = k[first : t + 1] @ q[t] / 6**0.5
@@ -254,9 +254,9 @@ def test_tcnca_is_the_unit_of_mega_behind_its_convolutions(options: dict[str, An
             phi = sigmoid(w["phi_proj.weight"] @ y[t] + w["phi_proj.bias"])
             candidate = silu(w["hx_proj.weight"] @ y[t] + w["hx_proj.bias"] + out)
             out = phi * candidate + (1 - phi) * raw - raw
-        wanted.append(out)
+        expected.append(out)
     found, _ = layer(x, None, {"stream": stream})
-    np.testing.assert_allclose(found[0].detach().numpy(), wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found[0].detach().numpy(), expected, rtol=0, atol=1e-12)
 
 
 def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
@@ -266,10 +266,10 @@ def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
     inputs, _ = layer.project(x, layer.initial(x), {})
     _, out = layer.chunked(layer.initial(x)["memory"], inputs)
     keys, values, scores = (inputs[name][0] for name in ("k", "values", "scores"))
-    buckets, wanted = (layer._bucket(inputs[name])[0] for name in ("centred_k", "centred_q"))
+    buckets, expected = (layer._bucket(inputs[name])[0] for name in ("centred_k", "centred_q"))
     seen_by_hash = 0
     for t in range(40):
-        same = [j for j in range(t + 1) if buckets[j] == wanted[t]]
+        same = [j for j in range(t + 1) if buckets[j] == expected[t]]
         best = sorted(range(t + 1), key=scores[:, 0].tolist().__getitem__)[-3:]
         seen = sorted({t, *same[-3:], *best})
         seen_by_hash += len(set(same[-3:]) - set(best))
@@ -390,8 +390,8 @@ def test_learnt_positions_of_sea_are_summed_beside_the_values() -> None:
         weights = weights / weights.sum(1, keepdim=True)
         places = layer.positions.weight[torch.arange(t + 1).clamp(max=8)]
         values = inputs["v"][0, : t + 1]
-        wanted = torch.cat([weights @ places, torch.einsum("hj,jhv->hv", weights, values), values[t]], -1)
-        torch.testing.assert_close(seen[0][0, t], wanted, rtol=0, atol=1e-12)
+        expected = torch.cat([weights @ places, torch.einsum("hj,jhv->hv", weights, values), values[t]], -1)
+        torch.testing.assert_close(seen[0][0, t], expected, rtol=0, atol=1e-12)
 
 
 def test_sea_learns_where_its_attention_looks() -> None:
@@ -427,7 +427,7 @@ def test_sse_is_the_layer_of_flash_linear_attention(update: str, topk: int, read
     w = arrays(layer)
     states = np.zeros((5, 4, 3, 5))
     past = {name: np.zeros((3, 6)) for name in "qk"}
-    wanted = []
+    expected = []
     for row in x[0].numpy():
         vectors = {}
         for name in "qk":
@@ -472,5 +472,5 @@ def test_sse_is_the_layer_of_flash_linear_attention(update: str, topk: int, read
                     out[head] += score * q[key] @ state / 3**0.5
         out = out / np.sqrt((out**2).mean(1, keepdims=True) + 1e-5) * w["o_norm.weight"]
         gate = silu(w["g_proj.1.weight"] @ (w["g_proj.0.weight"] @ row)).reshape(4, 5)
-        wanted.append(w["o_proj.weight"] @ (out * gate).ravel())
-    np.testing.assert_allclose(layer(x)[0][0].detach().numpy(), wanted, rtol=0, atol=1e-12)
+        expected.append(w["o_proj.weight"] @ (out * gate).ravel())
+    np.testing.assert_allclose(layer(x)[0][0].detach().numpy(), expected, rtol=0, atol=1e-12)

@@ -96,8 +96,8 @@ def test_adapters_by_hand() -> None:
                 inputs = normal * a[0].weight + a[0].bias
                 added += share[:, None] * (torch.relu(inputs @ a[1].weight.T + a[1].bias) @ a[3].weight.T)
             assert added.abs().max() > 0
-        wanted = (r + added) @ backbone.output.weight.T + backbone.output.bias
-    np.testing.assert_allclose(learner.scores(stream[0].test.x, None), wanted, rtol=1e-4, atol=1e-5)
+        expected = (r + added) @ backbone.output.weight.T + backbone.output.bias
+    np.testing.assert_allclose(learner.scores(stream[0].test.x, None), expected, rtol=1e-4, atol=1e-5)
     names = [layer.name for layer in learner.work(stream[0].test.x)]
     assert names[:3] == ["hidden 1", "hidden 1 router 1", "hidden 1 adapter 1 down"]
     assert names[7:9] == ["adapters into hidden 2", "hidden 2"] and names[-1] == "output"

@@ -40,8 +40,8 @@ def test_convolutions_of_events_are_convolutions(shape: tuple[int, ...], trainin
     for inner in list(layer.layers)[:-1]:
         weight = inner.weight.view(inner.out_features, image.shape[1], *kernel)  # type: ignore[operator, arg-type]
         image = torch.nn.functional.conv2d(image, weight, inner.bias, stride).relu()  # type: ignore[arg-type]
-    wanted = image.flatten(1) @ layer.layers[-1].weight.T  # type: ignore[operator]
-    torch.testing.assert_close(layer(x), wanted.view(2, 5, 6), rtol=1e-4, atol=1e-5)
+    expected = image.flatten(1) @ layer.layers[-1].weight.T  # type: ignore[operator]
+    torch.testing.assert_close(layer(x), expected.view(2, 5, 6), rtol=1e-4, atol=1e-5)
 
 
 def test_bars_are_learned_and_a_killed_training_resumes(tmp_path: Path) -> None:

@@ -81,13 +81,13 @@ def test_distillation_is_the_divergence_from_the_earlier_answers(scenario: Any) 
     learner.learned = 2
     chance = np.random.default_rng(0)
     now, before = (torch.from_numpy(chance.normal(size=(5, 10))).float() for _ in range(2))
-    wanted = 0.0
+    expected = 0.0
     for classes in ([0, 1], [2, 3]) if scenario == "task" else ([0, 1, 2, 3],):
         p, q = (np.exp(s[:, classes].numpy() / 3) for s in (before, now))
         p = p / p.sum(axis=1, keepdims=True)
         q = q / q.sum(axis=1, keepdims=True)
-        wanted += 9 * float((p * np.log(p / q)).sum(axis=1).mean())
-    assert float(learner.distillation(now, before)) == pytest.approx(wanted, rel=1e-5)
+        expected += 9 * float((p * np.log(p / q)).sum(axis=1).mean())
+    assert float(learner.distillation(now, before)) == pytest.approx(expected, rel=1e-5)
     assert float(learner.distillation(now, now)) == pytest.approx(0, abs=1e-6)
 
 
@@ -116,8 +116,8 @@ def test_directions_are_the_fewest_that_hold_the_part() -> None:
         both = np.concatenate([known, found], axis=1)
         np.testing.assert_allclose(both.T @ both, np.eye(both.shape[1]), atol=1e-9)
         held = (total - lengths.sum() + np.concatenate([[0], lengths.cumsum()])) / total
-        wanted = int(np.argmax(held >= part)) if part < 1 else 10
-        assert found.shape[1] == wanted
+        expected = int(np.argmax(held >= part)) if part < 1 else 10
+        assert found.shape[1] == expected
         assert ((inputs @ both) ** 2).sum() >= (part - 1e-9) * total
 
 

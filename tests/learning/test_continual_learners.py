@@ -254,8 +254,8 @@ def test_the_readout_of_the_liquid_is_ridge_regression_on_everything_seen(stream
     penalty = learner.settings.penalty * (z**2).sum() / len(z)
     reference = Ridge(alpha=penalty).fit(z, goals)
     shown = (features(stream[0].test.x) - learner.centre) / learner.scale
-    wanted = reference.predict(shown[:, :-1])
-    np.testing.assert_allclose(learner.scores(stream[0].test.x, None), wanted, atol=1e-5)
+    expected = reference.predict(shown[:, :-1])
+    np.testing.assert_allclose(learner.scores(stream[0].test.x, None), expected, atol=1e-5)
 
 
 def test_fisher_information_is_that_of_every_item_by_itself() -> None:
@@ -267,13 +267,13 @@ def test_fisher_information_is_that_of_every_item_by_itself() -> None:
     may = torch.tensor([True, False, True])
     found = fisher(torch.nn.Sequential(torch.nn.Flatten(), net), x[:, None], may, torch.Generator().manual_seed(3))
     chance = torch.Generator().manual_seed(3)
-    wanted = torch.zeros(3, 4)
+    expected = torch.zeros(3, 4)
     for item in x:
         p = (net(item).masked_fill(~may, -torch.inf)).softmax(0).detach()
         label = int(torch.multinomial(p[None], 1, generator=chance))
         # d log p(label) / d W = (1[label] - p) x^T
-        wanted += ((torch.nn.functional.one_hot(torch.tensor(label), 3) - p)[:, None] * item).square() / len(x)
-    torch.testing.assert_close(found["1.weight"], wanted)
+        expected += ((torch.nn.functional.one_hot(torch.tensor(label), 3) - p)[:, None] * item).square() / len(x)
+    torch.testing.assert_close(found["1.weight"], expected)
 
 
 def test_the_ewc_penalty_is_the_sum_over_tasks_up_to_a_constant(stream: Stream) -> None:

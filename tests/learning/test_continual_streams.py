@@ -215,18 +215,18 @@ def test_files_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.data
 def test_real_sources(data_root: Path) -> None:
-    wanted = {
+    expected = {
         "mnist": (60_000, 10_000, 1, 784),
         "fashion": (60_000, 10_000, 1, 784),
         "nmnist": (800, 100, 10, 578),
         "fsdd": (2700, 300, 10, 140),
     }
-    for name, (train, test, steps, units) in wanted.items():
+    for name, (train, test, steps, units) in expected.items():
         base = load(name)
         assert (len(base.train), len(base.test), base.steps, base.units) == (train, test, steps, units)
         assert len(base.classes) == 10 and base.train.x.max() == 255
         assert math.prod(base.shape) == units
-    stream = Mixed(sources=tuple(wanted), train_limit=20).build(0)
+    stream = Mixed(sources=tuple(expected), train_limit=20).build(0)
     assert stream.problem.units == 784 and stream.problem.classes == 40 and stream.problem.steps == 10
 
 

@@ -66,8 +66,8 @@ def test_scores_are_those_of_the_network_as_it_is_after_each_task(stream: Stream
         learner.learn(task)
         for t in range(task.index + 1):
             with torch.no_grad():
-                wanted = learner.net(learner._inputs(x), torch.from_numpy(learner.contexts[t]))
-            np.testing.assert_allclose(learner.scores(x, t), wanted, atol=1e-5)
+                expected = learner.net(learner._inputs(x), torch.from_numpy(learner.contexts[t]))
+            np.testing.assert_allclose(learner.scores(x, t), expected, atol=1e-5)
     again = learned(stream, 0)
     again.scores(x, None)
     again.restore(learner.state(), [])

@@ -76,8 +76,8 @@ def test_dendrites_answer_as_the_net_that_learned(stream: Stream) -> None:
         context = learner._context(t)
         # The mean input of the task, rounded to spikes.
         assert np.abs(context - learner.contexts[t]).max() <= 0.5001 * learner._scale.size
-        wanted = net(inputs, torch.from_numpy(context)).detach().numpy()
-        np.testing.assert_allclose(learner.scores(x, t), wanted, atol=1e-4)
+        expected = net(inputs, torch.from_numpy(context)).detach().numpy()
+        np.testing.assert_allclose(learner.scores(x, t), expected, atol=1e-4)
     # An item that comes alone is answered under the context whose mean is nearest.
     means = learner.contexts[:2]
     nearest = np.square(inputs.numpy()[:, None] - means).sum(axis=2).argmin(axis=1)
@@ -125,11 +125,11 @@ def test_projection_answers_as_the_net_that_learned(stream: Stream, hidden: tupl
         driven = driven.transpose(0, 1)
     np.testing.assert_allclose(learner.scores(x, None), learner.network(driven).detach().numpy(), atol=1e-4)
     layers = learner.work(x)
-    wanted = learner.network.work(driven.contiguous())
-    assert [layer.name for layer in layers] == [layer.name for layer in wanted]
+    expected = learner.network.work(driven.contiguous())
+    assert [layer.name for layer in layers] == [layer.name for layer in expected]
     if hidden:
         # The first layer goes on for a step after the last input.
-        assert layers[1].input_events >= wanted[1].input_events
+        assert layers[1].input_events >= expected[1].input_events
     counts = np.broadcast_to(spike_counts(x, 4), (len(x), steps, x.shape[2]))
     fan_out = np.count_nonzero(learner.network.layers[0].weight.detach().numpy(), axis=0)
     selected = counts if hidden else counts.sum(axis=1) > 0

@@ -62,10 +62,10 @@ def test_steps_are_the_engines_to_the_bit(model: Neuron, layer: torch.nn.Module)
         spikes.append(spiked.copy())
         membranes.append(state[0].copy())
     out, last = layer(x)
-    wanted = np.array(membranes if isinstance(model, LI) else spikes, np.float32)
-    np.testing.assert_array_equal(out.detach().numpy(), wanted)
+    expected = np.array(membranes if isinstance(model, LI) else spikes, np.float32)
+    np.testing.assert_array_equal(out.detach().numpy(), expected)
     np.testing.assert_array_equal(last[0].detach().numpy(), membranes[-1])
-    assert isinstance(model, LI) or wanted.sum() > 100
+    assert isinstance(model, LI) or expected.sum() > 100
 
 
 # snnTorch's sigmoid overflows at its own slope of 25, and gives NaN, for membranes two below the threshold.
@@ -112,10 +112,10 @@ def test_spikes_and_gradients_are_snntorchs(reset: str, surrogate: str, recurren
     g = noise(120, 4, 23, seed=1)
     theirs = x.clone().requires_grad_()
     ours = x.clone().requires_grad_()
-    wanted = snn_run(module, theirs, recurrent)
+    expected = snn_run(module, theirs, recurrent)
     spikes, _ = layer(ours)
-    assert torch.equal(spikes, wanted) and 0.02 < spikes.mean() < 0.5
-    wanted.backward(g)
+    assert torch.equal(spikes, expected) and 0.02 < spikes.mean() < 0.5
+    expected.backward(g)
     spikes.backward(g)
     near = {"rtol": 2e-4, "atol": 2e-4}
     torch.testing.assert_close(ours.grad, theirs.grad, **near)
@@ -178,8 +178,8 @@ def test_surrogates_are_derivatives_of_what_they_smooth(shape: str) -> None:
         "triangle": lambda x: torch.where(k * x.abs() < 1, x - k * x * x.abs() / 2, x.sign() / (2 * k)),
         "sigmoid": lambda x: torch.sigmoid(k * x),
     }
-    (wanted,) = torch.autograd.grad(scale * smooth[shape](x).sum(), x)
-    torch.testing.assert_close(S.derivative(x.detach(), how), wanted, atol=1e-12, rtol=1e-9)
+    (expected,) = torch.autograd.grad(scale * smooth[shape](x).sum(), x)
+    torch.testing.assert_close(S.derivative(x.detach(), how), expected, atol=1e-12, rtol=1e-9)
 
 
 LAYERS = [LIFLayer, CurrentLIFLayer, SEAdLIFLayer]
@@ -253,13 +253,13 @@ def test_a_current_is_integrated_as_its_equation() -> None:
         v = 0.0
         i = 1.0
         fine = 1e-6
-        wanted = []
+        expected = []
         for step in range(1, 28_001):
             v = v + fine / tau_mem * (3.0 * i - v)
             i = i - fine / tau_syn * i
             if step % 1000 == 0:
-                wanted.append(v)
-        np.testing.assert_allclose(states, wanted, rtol=2e-3)
+                expected.append(v)
+        np.testing.assert_allclose(states, expected, rtol=2e-3)
 
 
 def brute_force(layer: DelayedLinear, x: np.ndarray) -> np.ndarray:

@@ -142,8 +142,8 @@ def test_hebbian_projection(learned: dict[str, Any], stream: Stream) -> None:
             out[:, t] = u > 1
             v = np.where(u > 1, u - 1, u)
         found = bruteforce.count(w, spikes[:, :1] if k == 0 else spikes, out[:, :1] if k == 0 else out)
-        wanted = ("synaptic_operations", "dense_operations", "binary_input")
-        assert counts(layers[k], wanted) == {name: found[name] for name in wanted}
+        expected = ("synaptic_operations", "dense_operations", "binary_input")
+        assert counts(layers[k], expected) == {name: found[name] for name in expected}
         assert layers[k].output_events == np.count_nonzero(out)
         spikes = out
 

@@ -47,15 +47,15 @@ def test_the_error_squares_with_every_round(kind: str) -> None:
     memory = mixer.initial(noise(1, 1, 6))["memory"]
     u = mixer.project(noise(1, 200, 6), {}, {})[0]["u"].transpose(0, 1)
     with torch.no_grad():
-        wanted = newton_scan_reference(mixer.step, memory, u)
+        expected = newton_scan_reference(mixer.step, memory, u)
         found = [newton_scan(mixer.step, memory, u, n) for n in range(7)]
-    errors = [float((each.states - wanted).abs().max()) for each in found]
+    errors = [float((each.states - expected).abs().max()) for each in found]
     assert errors[1] > 1e-3 and errors[6] < 1e-12
     assert all(after < before for before, after in itertools.pairwise(errors[:5]))
     assert all(after.residual < before.residual for before, after in itertools.pairwise(found[:5]))
     assert [each.rounds for each in found[:5]] == [0, 1, 2, 3, 4] and not found[3].solved and found[6].solved
     whole = newton_scan(mixer.step, memory, u, len(u))  # as many rounds as tokens: it ends where it is solved
-    torch.testing.assert_close(whole.states, wanted, rtol=0, atol=1e-12)
+    torch.testing.assert_close(whole.states, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["paragru", "paralstm"])
@@ -140,8 +140,8 @@ def test_the_gradient_of_a_capped_pass_is_that_of_its_tangents() -> None:
     for t in range(29, -1, -1):
         reach = weights[t] + (slope[t + 1] * reach if t < 29 else 0)
         later.insert(0, reach)
-    (wanted,) = torch.autograd.grad(out, mixer.recurrent, torch.stack(later))
-    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-11)
+    (expected,) = torch.autograd.grad(out, mixer.recurrent, torch.stack(later))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_a_loop_takes_over_where_rounds_grow_with_tokens() -> None:
@@ -155,8 +155,8 @@ def test_a_loop_takes_over_where_rounds_grow_with_tokens() -> None:
         SpeedWarning, match=r"ParaGRU: Newton's method has not converged after 24 rounds over 150 tokens"
     ):
         last, out = mixer.chunked(memory, inputs)
-    again, wanted = mixer.stepwise(memory, inputs)
-    torch.testing.assert_close(out, wanted, rtol=0, atol=0)
+    again, expected = mixer.stepwise(memory, inputs)
+    torch.testing.assert_close(out, expected, rtol=0, atol=0)
     torch.testing.assert_close(last, again, rtol=0, atol=0)
     mixer.chunked(memory, inputs)  # warnings are errors in tests: there is no second one
     with pytest.raises(NeurosimInputError, match=r"ParaGRU\.rounds: must be > 0 \(got 0\)"):
@@ -172,13 +172,13 @@ def test_the_first_steps_are_right_after_as_many_rounds() -> None:
     u = torch.zeros(40, 1, 1, dtype=torch.float64)
     first = torch.full((1, 1), 0.3, dtype=torch.float64)
     x = first
-    wanted = []
+    expected = []
     for each in u:
         x = step(x, each)
-        wanted.append(x)
+        expected.append(x)
     for rounds in (3, 9):
         found = newton_scan(step, first, u, rounds).states
-        torch.testing.assert_close(found[: rounds + 1], torch.stack(wanted)[: rounds + 1], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(found[: rounds + 1], torch.stack(expected)[: rounds + 1], rtol=1e-9, atol=1e-12)
 
 
 def test_smooth_spikes_and_their_gradient_are_those_of_the_loop() -> None:
@@ -187,13 +187,13 @@ def test_smooth_spikes_and_their_gradient_are_those_of_the_loop() -> None:
     spikes, rounds = layer(x)
     leak = torch.tensor(-0.2, dtype=x.dtype).exp()
     v = torch.zeros(4, dtype=x.dtype)
-    wanted = []
+    expected = []
     for each in x:
         v = leak * (v - ((v - 1) / 0.2).sigmoid()) + each
-        wanted.append(((v - 1) / 0.2).sigmoid())
+        expected.append(((v - 1) / 0.2).sigmoid())
     weights = noise(60, 4, seed=1)
-    torch.testing.assert_close(spikes, torch.stack(wanted), rtol=0, atol=1e-11)
-    grads = [torch.autograd.grad((s * weights).sum(), x)[0] for s in (spikes, torch.stack(wanted))]
+    torch.testing.assert_close(spikes, torch.stack(expected), rtol=0, atol=1e-11)
+    grads = [torch.autograd.grad((s * weights).sum(), x)[0] for s in (spikes, torch.stack(expected))]
     torch.testing.assert_close(*grads, rtol=0, atol=1e-10)
     assert 1 < rounds < 30
 

@@ -97,8 +97,8 @@ def test_embeddings_are_scaled_each_over_the_training_items(tmp_path: Path) -> N
     np.savez(path, x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
     base = load(str(path))
     low, high = np.quantile(x[:30], (0.005, 0.995), axis=0)
-    wanted = np.rint(np.clip((x - low) / (high - low), 0, 1) * 255)
-    assert np.array_equal(base.train.x[:, 0], wanted[:30]) and np.array_equal(base.test.x[:, 0], wanted[30:])
+    expected = np.rint(np.clip((x - low) / (high - low), 0, 1) * 255)
+    assert np.array_equal(base.train.x[:, 0], expected[:30]) and np.array_equal(base.test.x[:, 0], expected[30:])
     assert base.steps == 1 and base.shape == (6,) and base.classes == ("0", "1", "2", "3")
     assert "6 features were scaled each" in remarks(str(path))[0]
 

@@ -144,9 +144,9 @@ def test_normal_equations_are_the_gradient_and_its_jacobian(every: int, linear: 
     x = rng.normal(size=(13, 3, 2))
     parts = [*network(rng), rng.normal(size=(5, 3))]
     loss, gradient, curvature = normal_equations(x, *parts, linear, every)
-    wanted = forced(x, *parts, linear, every)
-    assert loss == pytest.approx(wanted[0], rel=1e-12)
-    np.testing.assert_allclose(gradient, np.concatenate([g.ravel() for g in wanted[1:]]), rtol=1e-10, atol=1e-13)
+    expected = forced(x, *parts, linear, every)
+    assert loss == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(gradient, np.concatenate([g.ravel() for g in expected[1:]]), rtol=1e-10, atol=1e-13)
     plain = normal_equations_reference(x, *parts, linear, every)
     assert loss == pytest.approx(plain[0], rel=1e-12)
     np.testing.assert_allclose(gradient, plain[1], rtol=1e-10, atol=1e-13)

@@ -54,11 +54,11 @@ def test_streaming_discriminants_are_those_of_all_items(stream: Stream) -> None:
     reference = LinearDiscriminantAnalysis(solver="lsqr", priors=np.full(10, 0.1), covariance_estimator=Shrunk(0.2))
     reference.fit(x[:, 0] / 255, y)
     learner = learned("slda", stream, shrinkage=0.2)
-    wanted = reference.decision_function(tested[:, 0] / 255)
-    differences = learner.scores(tested, None) - wanted
+    expected = reference.decision_function(tested[:, 0] / 255)
+    differences = learner.scores(tested, None) - expected
     # Scores may differ by a number that all classes share, and by each class's part of the items.
-    np.testing.assert_allclose(np.ptp(differences, axis=1), 0, atol=0.05 * np.ptp(wanted, axis=1).mean())
-    assert (learner.predict(tested) == wanted.argmax(axis=1)).mean() > 0.98
+    np.testing.assert_allclose(np.ptp(differences, axis=1), 0, atol=0.05 * np.ptp(expected, axis=1).mean())
+    assert (learner.predict(tested) == expected.argmax(axis=1)).mean() > 0.98
 
 
 class Shrunk:
@@ -115,11 +115,11 @@ def test_filters_are_products_at_every_place_and_means_of_squares(windows: str) 
         for column in range(4):
             seen = pictures[:, :, row : row + 3, column : column + 3]
             maps[:, row, column] = np.maximum(np.einsum("nprc,prcf->nf", seen, weights), 0)
-    wanted = np.zeros((4, 2, 2, 3))
+    expected = np.zeros((4, 2, 2, 3))
     for row in range(3):
         for column in range(4):
-            wanted[:, row // 2, column // 3] += maps[:, row, column] / 6
-    np.testing.assert_allclose(learner.features(x), wanted.reshape(4, -1), rtol=1e-5)
+            expected[:, row // 2, column // 3] += maps[:, row, column] / 6
+    np.testing.assert_allclose(learner.features(x), expected.reshape(4, -1), rtol=1e-5)
     # A driven place selects its row of the filters' weights once for each place of the filters that sees it.
     seen = sum(
         np.count_nonzero(pictures[:, :, row : row + 3, column : column + 3]) for row in range(3) for column in range(4)
@@ -136,12 +136,12 @@ def test_filters_move_over_time_where_windows_are_rows() -> None:
     learner = owner(problem, owner.SETTINGS(filters=3, side=(2, 5), pool=(3, 1), windows="rows"))
     x = np.random.default_rng(0).integers(0, 256, (4, 4, 7)).astype(np.uint8)
     weights = learner.features.weights.reshape(2, 5, 3)
-    wanted = np.zeros((4, 1, 3, 3))
+    expected = np.zeros((4, 1, 3, 3))
     for time in range(3):
         for unit in range(3):
             seen = x[:, time : time + 2, unit : unit + 5] / 255
-            wanted[:, 0, unit] += np.maximum(np.einsum("nrc,rcf->nf", seen, weights), 0) / 3
-    np.testing.assert_allclose(learner.features(x), wanted.reshape(4, -1), rtol=1e-5)
+            expected[:, 0, unit] += np.maximum(np.einsum("nrc,rcf->nf", seen, weights), 0) / 3
+    np.testing.assert_allclose(learner.features(x), expected.reshape(4, -1), rtol=1e-5)
     camera = Problem(4, 50, ((0, 1),), shape=(2, 5, 5))
     assert owner(camera, owner.SETTINGS(windows="rows")).features.view.shape == (8, 5, 5), "no line: planes"
 
@@ -204,8 +204,8 @@ def test_stored_patches_answer_where_the_picture_is_like_them() -> None:
             patches = patches - patches.mean(axis=1, keepdims=True)
             lengths = np.sqrt((patches**2).sum(axis=1) + 9e-3)
             maps[:, row, column] = np.maximum(patches @ stored.T / lengths[:, None] - 0.25, 0)
-    wanted = np.sqrt(maps.reshape(30, 2, 2, 2, 2, 8).mean(axis=(2, 4))).reshape(30, -1)
-    np.testing.assert_allclose(learner.features(x), wanted, atol=1e-4)
+    expected = np.sqrt(maps.reshape(30, 2, 2, 2, 2, 8).mean(axis=(2, 4))).reshape(30, -1)
+    np.testing.assert_allclose(learner.features(x), expected, atol=1e-4)
     assert learner.memory_bytes()["features"] == 4 * 9 * 8
 
 

@@ -99,16 +99,16 @@ def tasks(count: int, seed: int) -> tuple[dict[str, Spikes], NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     pattern = rng.integers(0, 4, count)
     context = rng.integers(0, 2, count)
-    wanted = pattern + 4 * context
+    expected = pattern + 4 * context
     middle = (np.arange(count) + 0.5) * WINDOW
     inputs = (3 * pattern[:, None] + np.arange(3)).ravel()
     spikes = {
         "camera": Spikes.sort(np.repeat(middle, 3), inputs, INPUTS, count * WINDOW),
         "mood": Spikes.sort(np.repeat(middle, 2), (2 * context[:, None] + np.arange(2)).ravel(), 4, count * WINDOW),
         # Eight spikes of 1/8: a value of 1.
-        "teacher": Spikes.sort(np.repeat(middle, 8), np.repeat(wanted, 8), UNITS, count * WINDOW),
+        "teacher": Spikes.sort(np.repeat(middle, 8), np.repeat(expected, 8), UNITS, count * WINDOW),
     }
-    return spikes, wanted
+    return spikes, expected
 
 
 def network(model: DendriteLayer, **windowed: object) -> Network:
@@ -130,13 +130,13 @@ def test_a_context_chooses_the_units_that_learn_its_task() -> None:
     model = layer(0.2, winners=1)
     spikes, _ = tasks(600, 0)
     learned = simulate(network(model), spikes).learned["layer"]
-    test, wanted = tasks(100, 1)
+    test, expected = tasks(100, 1)
     right = []
     for state in (None, learned):
         units = simulate(network(model, learn=False, learned=state), test).spikes["layer"]
         answers = np.full(100, -1)
         answers[np.rint(units.times / WINDOW).astype(int) - 1] = units.units
-        right.append((answers == wanted).mean())
+        right.append((answers == expected).mean())
     assert right[0] < 0.4 and right[1] == 1.0
     assert not learned["weights"][model.weights == 0].any()
 

@@ -309,24 +309,24 @@ def test_bad_input_is_named(make, message: str) -> None:  # type: ignore[no-unty
 @pytest.mark.parametrize("share", [0.01, 0.4, 1.0])
 def test_choices_are_their_reference(among: int, with_replacement: bool, share: float) -> None:
     if among > 5:
-        wanted = min(int(share * among), 400 if share < 1 else among - 1)
+        degree = min(int(share * among), 400 if share < 1 else among - 1)
     else:
-        wanted = 3
+        degree = 3
     if among == 70_000 and share == 1:
-        wanted = among - 100  # few enough are left out for a plain list to find them
-    out = np.empty(wanted, np.int32)
-    degrees = np.array([wanted])
+        degree = among - 100  # few enough are left out for a plain list to find them
+    out = np.empty(degree, np.int32)
+    degrees = np.array([degree])
     fixed_rows(np.uint64(KEY), 2, 3, degrees, among, with_replacement, True, out)
-    if not (with_replacement and wanted > 1000):
+    if not (with_replacement and degree > 1000):
         assert [out.tolist()] == fixed_rows_reference(KEY, 2, 3, degrees, among, with_replacement, True)
     assert (np.diff(out) >= (0 if with_replacement else 1)).all()
 
 
-@pytest.mark.parametrize(("among", "wanted"), [(3, 1000), (300, 400), (5000, 200), (70_000, 200)])
-def test_choices_are_sorted_however_dense_they_are(among: int, wanted: int) -> None:
+@pytest.mark.parametrize(("among", "degree"), [(3, 1000), (300, 400), (5000, 200), (70_000, 200)])
+def test_choices_are_sorted_however_dense_they_are(among: int, degree: int) -> None:
     # Three numbers of 1,000 choices occur more often than a byte counts.
-    out = np.empty(wanted, np.int32)
-    degrees = np.array([wanted])
+    out = np.empty(degree, np.int32)
+    degrees = np.array([degree])
     fixed_rows(np.uint64(KEY), 2, 3, degrees, among, True, False, out)
     assert [out.tolist()] == fixed_rows_reference(KEY, 2, 3, degrees, among, True, False)
 

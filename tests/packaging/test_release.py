@@ -44,17 +44,17 @@ def test_the_recipe_needs_what_the_package_needs() -> None:
     run = RECIPE.split("  run:\n")[1].split("  run_constrained:")[0]
     listed = dict(re.findall(r"- ([\w-]+) (>=\S+)", run))
     listed.pop("python", None)
-    wanted = {each.name: str(each.specifier) for each in map(Requirement, PROJECT["dependencies"])}
-    assert listed == wanted
+    expected = {each.name: str(each.specifier) for each in map(Requirement, PROJECT["dependencies"])}
+    assert listed == expected
 
 
 def test_the_licence_of_everything_that_is_installed_is_on_the_page() -> None:
     page = (ROOT / "docs" / "licences.md").read_text()
-    wanted = [
+    expected = [
         *PROJECT["dependencies"],
         *(each for extra in PROJECT["optional-dependencies"].values() for each in extra),
     ]
-    names = {Requirement(each).name for each in wanted} - {PROJECT["name"]}
+    names = {Requirement(each).name for each in expected} - {PROJECT["name"]}
     rows = {name for row in re.findall(r"^\| ([^|]*) \|", page, re.M) for name in re.split(r", | \(.*?\)", row)}
     assert {"numpy", "torch"} <= names and names - rows == set()
 
