@@ -15,7 +15,7 @@ from helpers.tasks import network
 from neurosim.app.runs.frame.folder import open_run
 from neurosim.app.runs.sweep.config import read_grid
 from neurosim.base.errors import NeurosimInputError
-from neurosim.base.json_toml import read_json
+from neurosim.base.json_toml import read_json, read_toml
 
 GRID = ("--grid", "population.E.tau_mem=0.01,0.04", "--grid", "population.in.rate=500,900")
 
@@ -128,6 +128,16 @@ def test_a_dataset_is_swept_by_its_kind(here: Path) -> None:
     assert [cell["status"] for cell in result["cells"]] == ["done", "done"]
 
 
+def test_a_table_of_the_grid_is_merged_into_that_of_the_file(here: Path) -> None:
+    grid = "population.E={tau_mem=0.01},{tau_mem=0.04, t_refractory=0.003}"
+    result = swept("net.toml", "--grid", grid, "--set", "simulation.duration=0.02", "--out", "sweep")
+    read = [read_toml(here / "sweep" / cell["run"] / "config.toml") for cell in result["cells"]]
+    cells = [next(each for each in tree["population"] if each["name"] == "E") for tree in read]
+    assert [cell["tau_mem"] for cell in cells] == [0.01, 0.04]
+    assert cells[1]["t_refractory"] == 0.003 and cells[0].get("t_refractory") != 0.003
+    assert cells[0]["model"] == cells[1]["model"] == "LIF"
+
+
 def test_commas_in_brackets_and_quotes_separate_nothing() -> None:
     grid = read_grid(["network.hidden=[64],[64, 32]", "name='a,b',c"])
     assert grid == {"network.hidden": ("[64]", "[64, 32]"), "name": ("'a,b'", "c")}
@@ -141,6 +151,22 @@ def test_commas_in_brackets_and_quotes_separate_nothing() -> None:
         (("net.toml", "--grid", "a=1,2,1"), "--grid: takes each value of a once"),
         (("net.toml", "--grid", "a=1", "--grid", "a=2"), "--grid: takes each key once"),
         (("net.toml", "--grid", "population.X.tau_mem=1"), "unknown name 'X'"),
+        (
+            ("net.toml", "--grid", "population.E={tau_mem=0.01},{}", "--grid", "population.E.tau_mem=0.03,0.04"),
+            "--grid: takes a table or keys of it; give only one of population.E and these (got ['population.E.tau_mem'",
+        ),
+        (
+            ("net.toml", "--grid", "population.E.tau_mem=0.01,0.04", "--set", "population.E.tau_mem=0.02"),
+            "--set population.E.tau_mem: has no use beside --grid of the same key; leave one of them out",
+        ),
+        (
+            ("net.toml", "--grid", "population.E={},{tau_mem=0.02}"),
+            "--grid: its points must differ in their settings; population.E={} and population.E={tau_mem=0.02} have",
+        ),
+        (
+            ("net.toml", "--grid", "population.E.tau_mem=0.01,1e-2"),
+            "population.E.tau_mem=0.01 and population.E.tau_mem=1e-2 have the same; leave one of them out",
+        ),
         (("digits",), "--kind: is needed for a dataset, such as train, or liquid for `neurosim simulate`"),
         (("digits", "--kind", "convert"), "the model of convert is no setting"),
         (("digits", "--kind", "sweep"), "--kind: must be of one model"),

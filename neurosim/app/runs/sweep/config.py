@@ -96,6 +96,7 @@ def new_sweep(
         NeurosimMissingError: no such file, folder or dataset.
     """
     levels = read_grid(grid)
+    check_sets(levels, sets)
     cells = math.prod(map(len, levels.values())) * len(seeds)
     require(cells <= MAX_CELLS, "sweep", f"has at most {MAX_CELLS:,} runs; take fewer values or seeds", f"{cells:,}")
     shared: dict[str, Any] = {"sets": tuple(sets), "grid": levels, "seeds": tuple(seeds)}
@@ -143,7 +144,22 @@ def read_grid(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
         twice = [value for k, value in enumerate(values) if value in values[:k]]
         require(not twice, "--grid", f"takes each value of {key} once; leave the second out", ", ".join(twice))
         grid[key] = values
+    for key in grid:
+        inner = [other for other in grid if other.startswith(f"{key}.")]
+        require(not inner, "--grid", f"takes a table or keys of it; give only one of {key} and these", inner)
     return grid
+
+
+def check_sets(grid: Mapping[str, Sequence[str]], sets: Sequence[str]) -> None:
+    """Raise for a `key=value` text of a key that the grid varies: every point has a value of its own.
+
+    Raises:
+        NeurosimInputError: the first such text.
+    """
+    for text in sets:
+        key = text.partition("=")[0].strip()
+        varied = [name for name in grid if f"{key}.".startswith(f"{name}.")]
+        require(not varied, f"--set {key}", "has no use beside --grid of the same key; leave one of them out", text)
 
 
 def _split(text: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ....base.atomic import write_text
-from ....base.errors import NeurosimError, NeurosimInterruptedError
+from ....base.errors import NeurosimError, NeurosimInputError, NeurosimInterruptedError
 from ...report import numbers
 from ..comparison.run import read_run
 from ..frame import lifecycle
@@ -23,6 +23,7 @@ from ..frame.folder import MANIFEST, METRICS, open_run, present_status
 from ..frame.kind import Inputs, Kind, Run
 from ..frame.options import RunOptions
 from ..frame.progress import bar
+from ..frame.recorder import config_hash, without_none
 from .config import SweepConfig
 from .result import SweepCell, SweepResult
 
@@ -71,6 +72,7 @@ def load(config: SweepConfig) -> Inputs[Cells]:
     """
     kind = config.cell_kind()
     cells = []
+    points: dict[str, str] = {}
     for number, point in enumerate(config.points):
         pairs = tuple(f"{key}={value}" for key, value in zip(config.grid, point, strict=True))
         words = "-".join(f"{key.rpartition('.')[2]}-{value}" for key, value in zip(config.grid, point, strict=True))
@@ -88,7 +90,14 @@ def load(config: SweepConfig) -> Inputs[Cells]:
                 values={**config.values, "seed": seed},
             )
             # A setting that breaks its rule is named before the first cell runs.
-            cell.configure()
+            settings = kind.settings(cell.configure())
+            # A table of the grid is merged into the table that is there, as that of --set is.
+            same = points.setdefault(config_hash(without_none(settings)), ", ".join(pairs))
+            if same != ", ".join(pairs):
+                raise NeurosimInputError(
+                    f"--grid: its points must differ in their settings; {same} and {', '.join(pairs)} have the same; "
+                    "leave one of them out"
+                )
             cells.append(cell)
     data: dict[str, object] = {"runs": len(cells)}
     if config.source is not None:
