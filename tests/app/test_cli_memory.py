@@ -24,8 +24,10 @@ from neurosim.data.files.arrays import write_arrays
 SMALL = [
     *("--items", "120", "--limit", "40", "--set", "code.windows=2", "--set", "code.size=1024", "--set"),
     *("code.active=24", "--set", "column.units=64", "--set", "column.modules=8", "--set", "sweep.probes=50"),
-    *("--set", "sweep.points=3", "--set", "sweep.repeats=1", "--set", "sweep.random=200"),
 ]
+COURSE = ("--set", "sweep.points=3", "--set", "sweep.repeats=1")
+# Measurements that only some of the commands take.
+MEASURED = {"store": COURSE, "capacity": (*COURSE, "--set", "sweep.random=200")}
 EVERY = {"manifest.json", "config.toml", "metrics.json", "pictures.safetensors", "report.html"}
 KINDS = ("store", "capacity", "noise", "familiarity")
 refused = partial(command.refused, "memory")
@@ -40,7 +42,7 @@ def memory_json(kind: str, *words: object) -> dict[str, Any]:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """A run of each kind."""
     folder = tmp_path_factory.mktemp("ran")
-    return {kind: memory_json(kind, *SMALL, "--out", folder / kind) for kind in KINDS}
+    return {kind: memory_json(kind, *SMALL, *MEASURED.get(kind, ()), "--out", folder / kind) for kind in KINDS}
 
 
 def test_every_run_writes_its_folder(ran: dict[str, dict[str, Any]]) -> None:
@@ -179,6 +181,8 @@ def test_what_cannot_be_is_refused_in_one_line(ran: dict[str, dict[str, Any]], t
     assert line == f"neurosim: {noise}: holds no memory; give the folder of a 'neurosim memory store' run"
     assert "seed: the run has 0 and cannot change (got 3)" in refused("recall", store, "--seed", 3)
     assert "--out: must be another folder" in refused("recall", store, "--out", store)
+    line = refused("recall", store, "--set", "sweep.random=9")
+    assert line.startswith("neurosim: sweep.random: has no use for 'memory recall'; leave it out (got 9, usually ")
     assert refused("recall", store, "--set", "data.name=shd").startswith("neurosim: data.name: must be digits")
     assert "did you mean 'store'" in neurosim("memory", "stroe", expect=2).stderr.lower()
 

@@ -32,6 +32,10 @@ class Learner(ABC):
     (joint training, the reference, keeps all). Everything random is keyed by `problem.seed` and the task's index, so
     that a learner restored from `state` goes on exactly as one that was never stopped.
 
+    `SETTINGS` may have a method `unused(images)`, which returns the settings that count for nothing beside the others,
+    each with the reason in words, "without shape"; a run refuses them. `images`: whether all items have one step; None:
+    not known before they are read.
+
     Attributes:
         problem: facts about the stream that are known before the first task.
         learned: number of tasks learned so far.

@@ -125,6 +125,14 @@ class StreamRecipe(ABC):
     def check(self) -> None:
         """Raise `NeurosimInputError` where a value of its own breaks its rule."""
 
+    def images(self) -> bool | None:
+        """Return whether all items have one step; None: not known before they are read."""
+        return None
+
+    def unused(self) -> dict[str, str]:
+        """Return the settings that count for nothing beside the others, each with the reason in words."""
+        return {}
+
     @abstractmethod
     def build(self, seed: int) -> Stream:
         """Return the stream of a seed.

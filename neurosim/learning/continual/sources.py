@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimMissingError, lookup, require
+from ...base.errors import NeurosimError, NeurosimMissingError, lookup, require
 from ...data import catalog
 from ...data.catalog import FOLDER
 from ...data.folder.pictures import holds_pictures, open_pictures
@@ -31,6 +31,8 @@ SIDE = 40
 CHANNELS = 140
 # Suffix of files of arrays.
 ARRAYS = ".npz"
+# What items are: images of one step, recordings that are cut into windows, or arrays as they are.
+Form = Literal["images", "recordings", "arrays"]
 # Grey levels of scikit-learn's digits.
 GREY = 16
 
@@ -110,13 +112,13 @@ def load(
     if root is not None:
         source = replace(source, root=Path(root))
     require(windows >= 1, "stream.windows", "must be >= 1", windows)
-    if still and source.dataset == FOLDER and source.root is not None and holds_pictures(source.root, options):
+    if still and _holds_pictures(source, options):
         return checked(_pictures(name, replace(source, options=options), windows))
     if options or source.dataset == FOLDER:
         # Raises for a missing root and for unknown settings.
         catalog.describe(source.dataset, source.root, options)
         source = replace(source, options=options)
-    if not still and source.read is _images:
+    if not still and source.read in (_images, _digits):
         source = replace(source, read=_recordings)
     return checked(source.read(name, source, windows))
 
@@ -130,9 +132,37 @@ def remarks(
         source = replace(source, root=Path(root))
     if source.read is _arrays:
         return (read_items(Path(name)).remark,)
-    if still and source.dataset == FOLDER and source.root is not None and holds_pictures(source.root, options):
+    if still and source.root is not None and _holds_pictures(source, options):
         return open_pictures(source.root, options).remarks
     return catalog.describe(source.dataset, source.root, options).remarks
+
+
+def form_of(
+    name: str, root: str | Path | None = None, options: Mapping[str, Any] | None = None, *, still: bool = True
+) -> Form | None:
+    """Return what the items of a source are, whose files are not read; None where there is no such source.
+
+    Arguments are those of `load`.
+    """
+    try:
+        source = _source(name)
+        if root is not None:
+            source = replace(source, root=Path(root))
+        if source.read is _arrays:
+            return "arrays"
+        if source.root is not None and not source.root.is_dir():
+            return None
+        if source.read in (_images, _digits) or _holds_pictures(source, options):
+            return "images" if still else "recordings"
+    except NeurosimError:
+        # The stream says what is wrong when it is built.
+        return None
+    return "recordings"
+
+
+def _holds_pictures(source: ItemSource, options: Mapping[str, Any] | None) -> bool:
+    """Return whether a source is a folder of images."""
+    return source.dataset == FOLDER and source.root is not None and holds_pictures(source.root, options)
 
 
 def _source(name: str) -> ItemSource:

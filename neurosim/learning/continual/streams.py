@@ -13,7 +13,7 @@ from ...base import plugins
 from ...base.errors import NeurosimInputError, require
 from ...base.rules import NameOrFile, NotASetting
 from .recipe import Stream, StreamRecipe, changed_task, keyed_generator
-from .sources import Base, load
+from .sources import Base, form_of, load
 from .tasks import Problem, Task
 
 MORE = Literal["task", "class"]
@@ -37,6 +37,22 @@ class OneSource(StreamRecipe):
     def base(self, windows: int = 10) -> Base:
         """Return the items; recordings are cut into `windows` windows."""
         return load(self.source, windows, self.root, self.options, still=self.still)
+
+    def images(self) -> bool | None:
+        form = form_of(self.source, self.root, self.options, still=self.still)
+        # Arrays may have steps of their own.
+        if form in (None, "arrays"):
+            return None
+        return form == "images" or getattr(self, "windows", None) == 1
+
+    def unused(self) -> dict[str, str]:
+        unused: dict[str, str] = {}
+        form = form_of(self.source, self.root, self.options, still=self.still)
+        if form in ("images", "arrays"):
+            unused["windows"] = "for items that are no recordings"
+        if not self.still and form_of(self.source, self.root, self.options) not in (None, "images"):
+            unused["still"] = "for items that are no images"
+        return unused
 
 
 @final
@@ -138,6 +154,12 @@ class Split(OneSource):
         fits = self.scenario == "class" or smallest > 1
         require(fits, "stream.groups" if self.groups else "stream.each", rule, smallest)
 
+    def unused(self) -> dict[str, str]:
+        unused = super().unused()
+        if self.groups:
+            unused["each"] = "beside stream.groups"
+        return unused
+
     def build(self, seed: int) -> Stream:
         base = self.base(self.windows)
         known = [int(k) for k in np.unique(base.train.y)]
@@ -193,6 +215,16 @@ class Mixed(StreamRecipe):
         require(len(self.sources) >= 1, "stream.sources", "must be at least one", self.sources)
         repeated = sorted({s for s in self.sources if self.sources.count(s) > 1})
         require(not repeated, "stream.sources", "must each occur once; these occur more often", repeated)
+
+    def images(self) -> bool | None:
+        forms = {form_of(source) for source in self.sources}
+        if forms <= {"images", "recordings"}:
+            return forms == {"images"} or self.windows == 1
+        return None
+
+    def unused(self) -> dict[str, str]:
+        forms = {form_of(source) for source in self.sources}
+        return {"windows": "for items that are no recordings"} if forms <= {"images", "arrays"} else {}
 
     def build(self, seed: int) -> Stream:
         bases = [load(source, self.windows) for source in self.sources]

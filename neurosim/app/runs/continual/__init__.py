@@ -13,9 +13,10 @@ from ..frame.folder import RunFolder
 from ..frame.kind import HasEnergy, Inputs, Kind, Run
 from ..frame.options import RunOptions
 from ..frame.settings import ConfigSource
-from .config import ContinualConfig, configure, reconfigure, stored
+from .config import configure, reconfigure, stored
 from .measured import MeasuredLearners
 from .result import ContinualResult
+from .settings import ContinualConfig
 
 if TYPE_CHECKING:
     from .run import Streams

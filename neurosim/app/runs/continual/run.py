@@ -21,8 +21,8 @@ from ....learning.continual.matrix import Matrix, measures, summary
 from ..frame.executor import Executor, run_tasks
 from ..frame.kind import Inputs, Run
 from ..frame.progress import bar
-from .config import ContinualConfig, Row
 from .result import ContinualResult, Failure, LearnerResult, TaskWork
+from .settings import ContinualConfig, Row
 from .trial import RESULT, STATE, TrialResult, TrialSpec, build_learner, build_stream, run_trial
 
 TRIALS = "cells"  # folder of the trials; it stays, each being a result of its own

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ....base.schema import Schema, SchemaMaker, settings_schema
 from ....learning.continual.learners import LEARNERS, kind
 from ....learning.continual.streams import STREAMS
-from .config import Head
+from .settings import Head
 
 
 def config_schema() -> Schema:

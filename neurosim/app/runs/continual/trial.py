@@ -30,8 +30,8 @@ from ....learning.continual.streams import STREAMS
 from ....learning.continual.tasks import Items, Problem, Task
 from ..data import spread
 from ..frame.timings import limit_threads
-from .config import Row
 from .result import TaskWork
+from .settings import Row
 
 STATE = "state.safetensors"
 RESULT = "result.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from ....base.errors import NeurosimInputError, lookup, require
@@ -145,6 +146,7 @@ class RunConfig:
         file: Path | str | None = None,
         sets: Sequence[str] = (),
         values: Mapping[str, object] | None = None,
+        unused: Mapping[str, str] = MappingProxyType({}),
     ) -> C:
         """Return the config of a new run. Later wins: defaults, those for the dataset, `file`, `sets`, `values`.
 
@@ -152,6 +154,7 @@ class RunConfig:
             file: TOML.
             sets: `key=value` texts.
             values: settings by dotted key; one that is None is left out.
+            unused: settings that the command has no use for, beside those of `unused()`.
 
         Raises:
             NeurosimInputError: a key that is unknown, missing or breaks its rule; no such dataset.
@@ -169,14 +172,21 @@ class RunConfig:
             below.append(ConfigSource(f"the defaults for {known.name}", cls.suited(tree, known).settings))
             below.append(ConfigSource(f"a first look at {known.name}", cls.first_look(known)))
         config = resolve(cls, [*below, *own]).checked()
-        config.check_uses(config.unused(), below)
+        config.check_uses({**config.unused(), **unused}, below)
         return config
 
     @classmethod
     def reconfigure(
-        cls: type[C], run: RunFolder, sources: Sequence[ConfigSource] = (), changeable: Sequence[str] = ()
+        cls: type[C],
+        run: RunFolder,
+        sources: Sequence[ConfigSource] = (),
+        changeable: Sequence[str] = (),
+        unused: Mapping[str, str] = MappingProxyType({}),
     ) -> C:
         """Return a run's own config, changed by `sources`, which may change its `changeable` sections only.
+
+        Args:
+            unused: settings that the command has no use for, each with its rule.
 
         Raises:
             NeurosimInputError: a key that is unknown or breaks its rule, or one that the results depend on already.
@@ -186,7 +196,9 @@ class RunConfig:
         changed = resolve(cls, [own, *sources])
         # Both are resolved, so that a default given explicitly is no change.
         before = dict(_leaves(settings_tree(resolve(cls, [own]))))
-        for key, value in _leaves(settings_tree(changed)):
+        after = dict(_leaves(settings_tree(changed)))
+        refuse_unused(unused, after, before)
+        for key, value in after.items():
             if value != before[key] and key.split(".")[0] not in changeable:
                 raise NeurosimInputError(
                     f"{key}: the run has {before[key]!r} and cannot change (got {value!r}); run it again"
@@ -285,14 +297,7 @@ class RunConfig:
         for key in required_keys(type(self)):
             needed = overlay(needed, nest(key, mine[key]))
         plain = resolve(type(self), [*below, ConfigSource("what is needed", needed)])
-        usual = dict(_leaves(settings_tree(plain)))
-        for name, rule in unused.items():
-            for key, value in mine.items():
-                if not f"{key}.".startswith(f"{name}."):
-                    continue
-                # The file of another run may have the key: its usual value is as good as none.
-                usual_value = usual.get(key)
-                require(value == usual_value, key, rule, f"{value}, usually {usual_value}")
+        refuse_unused(unused, mine, dict(_leaves(settings_tree(plain))))
 
     def check(self) -> None:
         """Check what no section alone can, before any file is read or written.
@@ -337,6 +342,25 @@ def without_use(where: str, *names: str) -> dict[str, str]:
         where: in words, "with readout.kind 'ridge'".
     """
     return dict.fromkeys(names, f"has no use {where}; leave it out")
+
+
+def refuse_unused(unused: Mapping[str, str], mine: Mapping[str, object], usual: Mapping[str, object]) -> None:
+    """Raise for a setting that counts for nothing beside the others and differs from its usual value.
+
+    Args:
+        unused: such settings and tables by dotted name, each with its rule.
+        mine, usual: values by dotted key; of the run, and where the user says nothing.
+
+    Raises:
+        NeurosimInputError: the first such setting.
+    """
+    for name, rule in unused.items():
+        for key, value in mine.items():
+            if not f"{key}.".startswith(f"{name}."):
+                continue
+            # The file of another run may have the key: its usual value is as good as none.
+            usual_value = usual.get(key)
+            require(value == usual_value, key, rule, f"{value}, usually {usual_value}")
 
 
 def check_memory(need: int, problem: str, remedy: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..frame.folder import RunFolder
 from ..frame.kind import Inputs, Kind, Run
 from ..frame.options import RunOptions
-from .config import MemoryConfig
+from .config import MemoryConfig, unused_of_command
 from .result import MemoryResult
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ class StoreKind(MemoryKind["EncodedItems"]):
     """
 
     command: str = "store"
+
+    def configure(
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
+    ) -> MemoryConfig:
+        return MemoryConfig.configure(file, sets, values, unused_of_command(self.command))
 
     def run_name(self, config: MemoryConfig) -> str:
         return f"{self.command}-{config.data.shown_name}"

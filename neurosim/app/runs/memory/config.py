@@ -51,6 +51,7 @@ MIN_WINDOWS = 3
 MAX_WINDOWS = 12
 JOINED_SIDE = 40
 CHUNK = 512  # items whose vectors are in memory at a time
+GROWING = ("store", "capacity")  # commands that measure the recall while the memory fills
 FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
 # Counts of a camera, by --code counts, have these.
 COUNTS: Mapping[str, object] = {"code": {"size": 8192, "active": 256}, "readout": {"kind": "ridge"}}
@@ -299,6 +300,21 @@ class MemoryConfig(RunConfig):
             f"code.kind: counts of {inputs:,} inputs of {items:,} items need about {{need}}",
             "join pixels (data.options.downsample), use fewer code.windows, or give --code patches",
         )
+
+
+def unused_of_command(command: str) -> dict[str, str]:
+    """Return the settings that a command has no use for: "store", "capacity", "noise", "familiarity" or "recall"."""
+    name = f"for 'memory {command}'"
+    unused: dict[str, str] = {}
+    if command not in GROWING:
+        unused |= without_use(name, "sweep.points", "sweep.repeats")
+    if command != "capacity":
+        unused |= without_use(name, "sweep.random")
+    if command != "store":
+        unused |= without_use(name, "baselines")
+    if command == "recall":
+        unused |= without_use(name, "data.train_limit", "data.like")
+    return unused
 
 
 def joined_pixels(dataset: Dataset) -> int:

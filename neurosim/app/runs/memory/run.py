@@ -24,7 +24,7 @@ from ..frame.options import RunOptions
 from ..frame.progress import bar
 from ..score import OtherClassifiers, score_answers
 from . import figures
-from .config import MemoryConfig
+from .config import GROWING, MemoryConfig, unused_of_command
 from .items import ItemEncoder, MemoryItems, Raw, compared_beside, encoder, load
 from .learned import Learned, capacity_warnings, learn, sizes_between
 from .page import PICTURES
@@ -165,7 +165,6 @@ COMMANDS: Mapping[str, Extra] = {
     "noise": _noise,
     "familiarity": _familiarity,
 }
-GROWING = ("store", "capacity")  # commands that measure the recall while the memory fills
 
 
 def source_config(source: Path, file: Path | None, sets: Sequence[str], values: Mapping[str, object]) -> MemoryConfig:
@@ -177,7 +176,8 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], values: 
     run = open_run(source)
     if run.manifest.kind != "memory" or run.manifest.facts.get("command_kind") != "store":
         raise NeurosimInputError(f"{source}: holds no memory; give the folder of a 'neurosim memory store' run")
-    config = MemoryConfig.reconfigure(run, sources_of(file, sets, values), ("data", "sweep", "energy"))
+    unused = unused_of_command("recall")
+    config = MemoryConfig.reconfigure(run, sources_of(file, sets, values), ("data", "sweep", "energy"), unused)
     dataset = read_metrics(run).get("dataset")
     if config.data.name != dataset:
         raise NeurosimInputError(

@@ -47,6 +47,12 @@ class AdaptersSettings(Spiking):
     backbone: str = ""
     backbone_items: Count = 10_000
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        unused = super().unused(images)
+        if not self.backbone:
+            unused["backbone_items"] = "without backbone"
+        return unused
+
 
 class AdapterLayer(nn.Module):
     """Adapters of one hidden layer: sum_i p_i A_i(r), r the mean rates [B, units], p = softmax(R r + b).

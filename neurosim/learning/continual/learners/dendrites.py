@@ -72,6 +72,9 @@ class DendriteSettings(LearnerTraining):
         lookup(dict.fromkeys(("mean", "drawn")), self.context, "DendriteSettings.context")
         lookup(dict.fromkeys(("task", "class")), self.prototypes, "DendriteSettings.prototypes")
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        return {} if self.engine else {"spikes": "with engine false"}
+
 
 @final
 class Dendrites(Learner):

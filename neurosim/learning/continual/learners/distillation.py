@@ -29,6 +29,12 @@ class LwfSettings(Spiking):
     strength: Annotated[float, Rule("finite and >= 0")] = 1.0
     temperature: Positive = 2.0
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        unused = super().unused(images)
+        if not self.strength:
+            unused["temperature"] = "with strength 0"
+        return unused
+
 
 @final
 class LearningWithoutForgetting(TaskLearner):

@@ -96,6 +96,16 @@ class HlopSettings(common.LearnerTraining):
             good = len(parts) >= 1 and all(0 <= part <= 1 for part in parts)
             require(good, name + field, "must be one part at least, each >= 0 and <= 1", parts)
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        unused: dict[str, str] = {}
+        if images is False:
+            unused["steps"] = "for recordings, which have their own"
+        if not self.filters:
+            unused |= dict.fromkeys(("shape", "kernel", "stride"), "without filters")
+        if not self.engine:
+            unused["spikes"] = "with engine false"
+        return unused
+
     def hlop_training(self) -> HLOPTraining:
         """Return the training, with the number of steps of the settings."""
         kind = TRAININGS[self.training]

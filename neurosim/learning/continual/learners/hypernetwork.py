@@ -63,6 +63,14 @@ class HypernetworkSettings(Spiking):
         require(self.dependency or self.by == "chunk", f"{name}.by", rule.format("'chunk'"), self.by)
         require(self.dependency or not self.recurrent, f"{name}.recurrent", rule.format(0), self.recurrent)
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        unused = super().unused(images)
+        if not self.dependency and not self.ceiling:
+            unused["samples"] = "with dependency false and ceiling 0"
+        if not self.grow_every and not self.ceiling:
+            unused["grow"] = "with grow_every 0 and ceiling 0"
+        return unused
+
 
 class _WrittenNet(nn.Module):
     """The spiking net of a task as a function of the parameters of its writer."""

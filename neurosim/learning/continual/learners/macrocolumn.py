@@ -64,6 +64,11 @@ class MacrocolumnSettings:
         good = len(self.levels) >= 1 and all(0 <= level < 255 for level in self.levels)
         require(good, "MacrocolumnSettings.levels", "must be drives of 0 to 254, one at least", self.levels)
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        if self.shape:
+            return dict.fromkeys(("columns", "field"), f"with shape {list(self.shape)}")
+        return dict.fromkeys(("side", "stride"), "without shape")
+
     def fields(self, problem: Problem, seed: int) -> NDArray[np.int32]:
         """Return [columns, inputs] which units each column sees, every level numbered after the one below.
 

@@ -36,6 +36,12 @@ class EwcSettings(Spiking):
     strength: Annotated[float, Rule("finite and >= 0")] = 100.0
     samples: Count = 200
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        unused = super().unused(images)
+        if not self.strength:
+            unused["samples"] = "with strength 0"
+        return unused
+
 
 @final
 class Ewc(TaskLearner):
@@ -118,6 +124,12 @@ class SiSettings(Spiking):
 
     strength: Annotated[float, Rule("finite and >= 0")] = 0.1
     damping: Positive = 1e-3
+
+    def unused(self, images: bool | None) -> dict[str, str]:
+        unused = super().unused(images)
+        if not self.strength:
+            unused["damping"] = "with strength 0"
+        return unused
 
 
 @final

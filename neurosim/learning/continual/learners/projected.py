@@ -59,6 +59,9 @@ class ProjectedSettings(ItemLiquid):
         good = self.epochs == 1 or not self.penalty
         require(good, "ProjectedSettings.epochs", "must be 1 with a penalty: each item counts once", self.epochs)
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        return dict.fromkeys(("rows", "learning_rate"), f"with penalty {self.penalty:g}") if self.penalty else {}
+
     def model(self, problem: Problem) -> OnlineReadout:
         """Return the readout of a problem."""
         # Lateral neurons of all tasks together span at most all features.

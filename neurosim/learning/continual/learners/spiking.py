@@ -55,6 +55,9 @@ class Spiking(LearnerTraining):
         rule = "must be at least one layer, each of at least one unit"
         require(good, f"{type(self).__name__}.hidden", rule, self.hidden)
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        return {"steps": "for recordings, which have their own"} if images is False else {}
+
 
 class Net(nn.Module):
     """Layers of LIF neurons, and scores that are linear in the mean rates of the last.

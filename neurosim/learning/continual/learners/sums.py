@@ -297,6 +297,9 @@ class FiltersSettings(RidgeSettings):
             rule = "must be an integer of at least 1, or two of them: rows and columns"
             require(all(isinstance(n, int) and n >= 1 for n in pair), f"{type(self).__name__}.{name}", rule, value)
 
+    def unused(self, images: bool | None) -> dict[str, str]:
+        return {"windows": "for images"} if images else {}
+
     def view(self, problem: Problem) -> FilterView:
         """Return what filters see of the items of a problem.
 
