@@ -18,7 +18,7 @@ def overview_of(result: AttentionResult) -> Overview:
     return Overview(
         title=f"Attention kinds: {result.task or 'a comparison'}",
         lead=[
-            f"models of {counted(len(result.kinds), 'kind')}, {numbers.plain(result.steps)} updates each",
+            f"Models of {counted(len(result.kinds), 'kind')}, {numbers.plain(result.steps)} updates each",
             trained,
             "" if result.chance is None else f"guessing scores {numbers.three(result.chance)}",
         ],

@@ -117,8 +117,8 @@ def _charts(rows: Sequence[LearnerResult]) -> dict[str, Markup]:
         first.append(Curve(row.name, x, mean[1:, 0], *style))
     words = "Mean accuracy on the tasks learned so far"
     return {
-        "mean-accuracy": charts.curves(so_far, "tasks learned", "", words, y=UNIT),
-        "first-task": charts.curves(first, "tasks learned", "", "Accuracy on the first task", y=UNIT),
+        "mean-accuracy": charts.curves(so_far, "tasks learned", "accuracy", words, y=UNIT),
+        "first-task": charts.curves(first, "tasks learned", "accuracy", "Accuracy on the first task", y=UNIT),
     }
 
 

@@ -46,7 +46,7 @@ def _label(row: ShotsResult) -> str:
 
 
 def _note(row: ShotsResult, chance: float | None) -> str:
-    words = f"chance {numbers.three(chance)}"
+    words = f"of the choices right; chance {numbers.three(chance)}"
     if len(row.values) > 1:
         low, high = (numbers.three(end) for end in (min(row.values), max(row.values)))
         words += f"; {low} to {high} over {len(row.values)} sets of new classes"
