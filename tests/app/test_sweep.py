@@ -62,6 +62,23 @@ def test_every_point_and_seed_is_a_run(here: Path) -> None:
     assert "Sweep of 8 runs of the kind network" in page and page.count("<polyline") >= 2
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("net.toml", "--grid", "simulation.seed=1,2"), "--grid: simulation.seed is set by --seeds N, the number, and"),
+        (("net.toml", "--set", "simulation={seed=7}", *GRID), "--set: simulation.seed is set by --seeds N"),
+        (("digits", "--kind", "liquid", "--grid", "seed=1,2"), "--grid: seed is set by --seeds N"),
+        (
+            ("digits", "--kind", "liquid", "--grid", "data.name=digits,nmnist"),
+            "--grid: data.name is digits, the CONFIG of the sweep; give it a TOML file",
+        ),
+    ],
+)
+def test_a_setting_that_the_sweep_decides_is_refused(here: Path, words: tuple[str, ...], line: str) -> None:
+    assert line in refused(*words)
+    assert not list(here.glob("runs/*"))
+
+
 def test_the_table_has_a_mean_over_seeds(here: Path) -> None:
     text = neurosim("sweep", "net.toml", "--grid", "population.in.rate=500,900", "--seeds", 3, "--quiet").stdout
     assert "2 points, 3 seeds" in text and "+-" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ..frame.command_options import with_folder
 from ..frame.folder import CONFIG, MANIFEST, RunFolder, open_run
 from ..frame.kind import Kind
 from ..frame.registry import KINDS, UNNAMED, find_kind, kind_of
+from ..frame.settings import assignments
 
 MAX_CELLS = 100_000
 # Kinds that put other runs together.
@@ -24,6 +25,8 @@ NOT_SWEPT = ("sweep", "comparison")
 WITH_A_MODEL = ("convert", "linearise")
 # Suffixes of tables and arrays, which a run of them has among its settings.
 DATA = (".csv", ".tsv", ".npz", ".npy", ".parquet", ".feather", ".h5")
+# Keys of the seed, of a run and of a network.
+SEEDS = ("seed", "simulation.seed")
 OPENING = "[{("
 CLOSING = "]})"
 
@@ -66,6 +69,24 @@ class SweepConfig:
         if self.run:
             return Path(self.run) / CONFIG
         return Path(self.file) if self.file else None
+
+    def check_keys(self) -> None:
+        """Raise for a setting that the sweep itself decides in every cell, so that it would count for nothing.
+
+        Raises:
+            NeurosimInputError: the seed or the CONFIG of the sweep in `grid` or `sets`.
+        """
+        varied: set[str] = set()
+        for name, values in self.grid.items():
+            for value in values:
+                varied |= _leaves_of([f"{name}={value}"])
+        for option, keys in (("--grid", varied), ("--set", _leaves_of(self.sets))):
+            for key in sorted(keys):
+                if key in SEEDS:
+                    raise NeurosimInputError(f"{option}: {key} is set by --seeds N, the number, and --seed, the first")
+                if key in self.values:
+                    own = self.values[key]
+                    raise NeurosimInputError(f"{option}: {key} is {own}, the CONFIG of the sweep; give it a TOML file")
 
     def cell_kind(self) -> Kind[Any, Any, Any]:
         """Return the kind of the cells, with the arguments of the run that is the start.
@@ -160,6 +181,20 @@ def check_sets(grid: Mapping[str, Sequence[str]], sets: Sequence[str]) -> None:
         key = text.partition("=")[0].strip()
         varied = [name for name in grid if f"{key}.".startswith(f"{name}.")]
         require(not varied, f"--set {key}", "has no use beside --grid of the same key; leave one of them out", text)
+
+
+def _leaves_of(sets: Iterable[str]) -> set[str]:
+    """Return the dotted keys that `key=value` texts set, those inside of tables, too."""
+    leaves: set[str] = set()
+    tables: list[tuple[str, Mapping[str, object]]] = [("", assignments(sets))]
+    while tables:
+        prefix, table = tables.pop()
+        for key, value in table.items():
+            if isinstance(value, Mapping):
+                tables.append((f"{prefix}{key}.", value))
+            else:
+                leaves.add(prefix + key)
+    return leaves
 
 
 def _split(text: str) -> Iterator[str]:

@@ -70,6 +70,7 @@ def load(config: SweepConfig) -> Inputs[Cells]:
     Raises:
         NeurosimError: settings of a cell that break a rule, or a file that is not there.
     """
+    config.check_keys()
     kind = config.cell_kind()
     cells = []
     points: dict[str, str] = {}
