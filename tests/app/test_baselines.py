@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from inspect import unwrap
 
 import numpy as np
 import pytest
 from helpers.bars import bars
+from helpers.beside import CalledHere
 
 from neurosim import Recordings, Spikes
 from neurosim.app.runs import baselines, classifiers
@@ -87,23 +84,16 @@ def shown(fact: Fact) -> str:
 
 
 def test_another_process_gives_the_same_accuracies(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[bool] = []
-
-    @contextmanager
-    def called(function: Callable[..., object], *arguments: object) -> Iterator[Callable[[], object]]:
-        copies = pickle.loads(pickle.dumps(arguments))
-        sent.append(True)
-        yield partial(function, *copies)
-
+    called = CalledHere()
     monkeypatch.setattr(baselines, "called_beside", called)
     monkeypatch.setattr(baselines, "MIN_BESIDE", 2)
     train, test = bars(4), bars(2)
     expected = unwrap(baselines.measure_baselines)(train, test)
     with baselines.baselines_beside(train, test, free_core=True) as answers:
         assert answers() == expected
-    assert sent == [True]
+    assert called.calls == 1
     with baselines.baselines_beside(train, test, free_core=False) as answers:
         assert answers().keys() == expected.keys()
     monkeypatch.setattr(baselines, "MAX_BESIDE", 3)
     with baselines.baselines_beside(train, test, free_core=True):
-        assert sent == [True]
+        assert called.calls == 1

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.beside import CalledHere
 
 from neurosim import Recordings
 from neurosim.app.runs.frame import beside
@@ -71,14 +68,7 @@ def test_others_beside_a_memory_have_the_same_answers(monkeypatch: pytest.Monkey
         np.arange(12.0), np.arange(12), np.arange(13), np.ones(12), 100, (10, 10), 1.0, labels, ("a", "b")
     )
     raw = items.Raw(batch, labels, ("a", "b"), "train")
-    sent: list[bool] = []
-
-    @contextmanager
-    def called(function: Callable[..., object], *arguments: object) -> Iterator[Callable[[], object]]:
-        copies = pickle.loads(pickle.dumps(arguments))
-        sent.append(True)
-        yield partial(function, *copies)
-
+    called = CalledHere()
     monkeypatch.setattr(items, "called_beside", called)
     monkeypatch.setattr(items, "measure_baselines", lambda train, test: {train.digest(): len(test)})
     monkeypatch.setattr(items, "train_frame_cnn", lambda *known: FrameCNN(parameters=known[2]))
@@ -90,4 +80,4 @@ def test_others_beside_a_memory_have_the_same_answers(monkeypatch: pytest.Monkey
         with items.compared_beside(config, raw, raw, 100, options) as comparison:
             reached.append(comparison())
     assert reached == [OtherClassifiers(baselines={batch.digest(): 12}, cnn=FrameCNN(parameters=100))] * 2
-    assert sent == [True]
+    assert called.calls == 1

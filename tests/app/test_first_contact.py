@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -58,54 +59,46 @@ def test_show_config_cannot_stand_beside_resume(elsewhere: None) -> None:
     assert code == 2 and "--resume: cannot be combined" in text
 
 
-def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = io.StringIO()
-    clock = iter([0.0, 1.0, 16.0, 17.0, 40.0])
-    monkeypatch.setattr(sys, "stderr", log)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.bar("train", "epochs", quiet=False) as report:
-        assert report is not None
-        for done in (1, 2, 3, 4):
-            report(done, 8, "loss 0.5")
-    assert (
-        log.getvalue() == "train: 25% of 8 epochs, 90 s left, loss 0.5\ntrain: 50% of 8 epochs, 52 s left, loss 0.5\n"
-    )
+Write = Callable[..., str]
 
 
-def test_long_work_says_early_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = io.StringIO()
-    clock = iter([0.0, 2.0, 4.0, 6.0])
-    monkeypatch.setattr(sys, "stderr", log)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.bar("train", "epochs", quiet=False) as report:
-        assert report is not None
-        for done in (1, 2, 3):
-            report(done, 100)
-    assert log.getvalue() == "train: 2% of 100 epochs, 196 s left\n"
+@pytest.fixture
+def lines_of(monkeypatch: pytest.MonkeyPatch) -> Write:
+    """A function that reports progress on a given clock, and returns what is written without a terminal."""
+
+    def lines(title: str, unit: str, reports: Sequence[tuple[float, int]], total: int, note: str = "") -> str:
+        log = io.StringIO()
+        clock = iter([0.0, *(moment for moment, _ in reports)])
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", log)
+            patch.setattr(progress.time, "monotonic", lambda: next(clock))
+            with progress.bar(title, unit, quiet=False) as report:
+                assert report is not None
+                for _, done in reports:
+                    report(done, total, note)
+        return log.getvalue()
+
+    return lines
 
 
-def test_a_first_step_in_which_kernels_are_compiled_says_nothing_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = io.StringIO()
-    clock = iter([0.0, 281.0, 282.0, 300.0])
-    monkeypatch.setattr(sys, "stderr", log)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.bar("learning", "updates", quiet=False) as report:
-        assert report is not None
-        for done in (1, 2, 20):
-            report(done, 100, "loss 2")
-    assert log.getvalue() == "learning: 1% of 100 updates, loss 2\nlearning: 20% of 100 updates, 80 s left, loss 2\n"
+def test_progress_without_a_terminal_is_a_line_now_and_then(lines_of: Write) -> None:
+    log = lines_of("train", "epochs", [(1.0, 1), (16.0, 2), (17.0, 3), (40.0, 4)], 8, "loss 0.5")
+    assert log == "train: 25% of 8 epochs, 90 s left, loss 0.5\ntrain: 50% of 8 epochs, 52 s left, loss 0.5\n"
 
 
-def test_a_stage_that_begins_anew_says_what_is_left_of_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = io.StringIO()
-    clock = iter([0.0, 1.0, 2.0, 1000.0, 1020.0])
-    monkeypatch.setattr(sys, "stderr", log)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.bar("matching", "updates", quiet=False) as report:
-        assert report is not None
-        for done in (1, 2, 1, 51):
-            report(done, 101)
-    assert log.getvalue() == "matching: 1% of 101 updates\nmatching: 50% of 101 updates, 20 s left\n"
+def test_long_work_says_early_how_long_it_will_take(lines_of: Write) -> None:
+    log = lines_of("train", "epochs", [(2.0, 1), (4.0, 2), (6.0, 3)], 100)
+    assert log == "train: 2% of 100 epochs, 196 s left\n"
+
+
+def test_a_first_step_in_which_kernels_are_compiled_says_nothing_of_the_rest(lines_of: Write) -> None:
+    log = lines_of("learning", "updates", [(281.0, 1), (282.0, 2), (300.0, 20)], 100, "loss 2")
+    assert log == "learning: 1% of 100 updates, loss 2\nlearning: 20% of 100 updates, 80 s left, loss 2\n"
+
+
+def test_a_stage_that_begins_anew_says_what_is_left_of_it_alone(lines_of: Write) -> None:
+    log = lines_of("matching", "updates", [(1.0, 1), (2.0, 2), (1000.0, 1), (1020.0, 51)], 101)
+    assert log == "matching: 1% of 101 updates\nmatching: 50% of 101 updates, 20 s left\n"
 
 
 def test_the_first_run_says_what_is_compiled() -> None:

@@ -8,185 +8,29 @@ import http.client
 import io
 import os
 import re
-import shutil
-import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import Request
 
-import numpy as np
 import pytest
+from helpers.download_server import CONTENT, HASTE, Handler, Server, running
 
 from neurosim import NeurosimError
 from neurosim.base import NeurosimWriteError
 from neurosim.data import download, transfer
-from neurosim.data.download import DownloadSource, fetch_file, install
+from neurosim.data.download import DownloadSource, fetch_file
 from neurosim.data.transfer import RetryPolicy, may_follow
 
-CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
-HASTE = RetryPolicy(attempts=3, pause=0.0, timeout=60.0)
-
-
-class Server(ThreadingHTTPServer):
-    """Paths choose the behaviour; `asked` keeps every request's path and Range header."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, str | None]] = []
-        self.content = CONTENT
-        self.release = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers["Range"]))
-        getattr(self, f"do_{self.path.strip('/').replace('-', '_')}")()
-
-    def tries(self) -> int:
-        return len(self.server.asked)
-
-    def send(self, body: bytes, status: int = 200, length: int | None = None, **headers: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def ranged(self, stop: int | None = None) -> None:
-        """What is asked for, but only up to byte `stop` of the whole."""
-        content = self.server.content
-        start = int(re.match(r"bytes=(\d+)-", self.headers["Range"] or "bytes=0-")[1])  # type: ignore[index]
-        if start >= len(content):
-            self.send(b"", 416, Content_Range=f"bytes */{len(content)}")
-        elif self.headers["Range"]:
-            stated = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.send(content[start:stop], 206, len(content) - start, Content_Range=stated)
-        else:
-            self.send(content[:stop], 200, len(content))
-
-    def do_whole(self) -> None:
-        self.ranged()
-
-    def do_drops(self) -> None:
-        self.ranged(100_000 * self.tries())
-
-    def do_always_short(self) -> None:
-        self.ranged(50_000)
-
-    def do_ignores_range(self) -> None:
-        content = self.server.content
-        self.send(content[: 120_000 if self.tries() == 1 else None], 200, len(content))
-
-    def do_wrong_part(self) -> None:
-        self.send(CONTENT[5:], 206, Content_Range="bytes 5-299999/300000")
-
-    def do_wrong_bytes(self) -> None:
-        self.send(CONTENT[:-1] + b"!")
-
-    def do_no_length(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(CONTENT)
-
-    def do_moved(self) -> None:
-        self.send(b"", 302, Location="/whole")
-
-    def do_moved_to_ftp(self) -> None:
-        self.send(b"", 302, Location="ftp://127.0.0.1/whole")
-
-    def do_moved_to_file(self) -> None:
-        self.send(b"", 302, Location="file:///etc/hostname")
-
-    def do_moved_in_circles(self) -> None:
-        self.send(b"", 302, Location="/moved-in-circles")
-
-    def do_missing(self) -> None:
-        self.send(b"gone", 404)
-
-    def do_busy_once(self) -> None:
-        if self.tries() == 1:
-            self.send(b"later", 503)
-        else:
-            self.ranged()
-
-    def do_always_busy(self) -> None:
-        self.send(b"later", 503)
-
-    def do_huge(self) -> None:
-        self.send(b"x", 200, 1 << 50)
-
-    def do_endless(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        try:
-            while True:
-                self.wfile.write(bytes(1 << 16))
-        except OSError:
-            pass
-
-    def do_silent(self) -> None:
-        self.server.release.wait(5)
-
-    def drip(self, *pieces: bytes) -> None:
-        """Send pieces, and then a byte now and then."""
-        try:
-            for piece in (*pieces, *[b"x"] * 250):
-                self.wfile.write(piece)
-                if self.server.release.wait(0.02):
-                    return
-        except OSError:
-            pass
-
-    def do_drips(self) -> None:
-        self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n")
-
-    def do_drips_without_length(self) -> None:
-        self.drip(b"HTTP/1.1 200 OK\r\n\r\n")
-
-    def do_drips_a_header(self) -> None:
-        self.drip(b"HTTP/1.1 200 OK\r\n", b"X-Long: ")
-
-    def do_drips_a_redirect(self) -> None:
-        if self.tries() > 1:
-            self.drip(b"HTTP/1.1 302 Found\r\nLocation: /whole\r\nContent-Length: 300000\r\n\r\n")
-        else:
-            self.send(b"", 302, Location="/drips-a-redirect")
-
-    def do_odd_length(self) -> None:
-        self.wfile.write("HTTP/1.1 200 OK\r\nContent-Length: ²³\r\n\r\n".encode("latin-1") + CONTENT)
-
-    def do_long_length(self) -> None:
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n" + CONTENT)
-
-    def do_garbage(self) -> None:
-        self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
-        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield running
-        running.release.set()
-        running.shutdown()
+    with running() as server:
+        yield server
 
 
 def get(server: Server, path: str, folder: Path, checksum: str = SHA256, retries: RetryPolicy = HASTE) -> Path:
@@ -440,68 +284,6 @@ def test_a_full_disk_keeps_what_arrived(server: Server, tmp_path: Path, monkeypa
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NeurosimWriteError, match="could not be written"):
         get(server, "whole", tmp_path / "file" / "folder")
-
-
-@pytest.fixture
-def archive(server: Server) -> DownloadSource:
-    """A zip of Train/0/a.bin, Train/1/b.bin and something else, served."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as zipped:
-        zipped.writestr("Train/0/a.bin", b"first")
-        zipped.writestr("Train/1/b.bin", b"second")
-        zipped.writestr("Train/.DS_Store", b"not a recording")
-    server.content = buffer.getvalue()
-    checksum = "md5:" + hashlib.md5(server.content).hexdigest()
-    return DownloadSource(f"{server.url}/whole", "train.zip", checksum, "Train", files=2, suffix=".bin")
-
-
-def unpack(path: Path, folder: Path) -> None:
-    shutil.unpack_archive(path, folder, "zip")
-
-
-def test_install_leaves_what_the_archive_holds(server: Server, archive: DownloadSource, tmp_path: Path) -> None:
-    assert install([archive], tmp_path, unpack, HASTE, quiet=True) == [tmp_path / "Train"]
-    assert (tmp_path / "Train/1/b.bin").read_bytes() == b"second"
-    assert [path.name for path in tmp_path.iterdir()] == ["Train"]
-    install([archive], tmp_path, unpack, HASTE, quiet=True)
-    assert len(server.asked) == 1
-
-
-def test_install_takes_an_archive_put_there_by_hand_and_leaves_it(
-    server: Server, archive: DownloadSource, tmp_path: Path
-) -> None:
-    (tmp_path / "train.zip").write_bytes(server.content)
-    install([archive], tmp_path, unpack, HASTE, quiet=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["Train", "train.zip"]
-    assert server.asked == []
-
-
-def test_install_counts_files_before_anything_moves(archive: DownloadSource, tmp_path: Path) -> None:
-    fewer = DownloadSource(archive.url, archive.file, archive.checksum, archive.holds, files=3, suffix=".bin")
-    with pytest.raises(NeurosimError, match=r"train\.zip: holds 2 files in Train, not 3; remove it and fetch again"):
-        install([fewer], tmp_path, unpack, HASTE, quiet=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["train.zip"]
-
-
-def test_install_leaves_nothing_of_a_failed_unpacking(archive: DownloadSource, tmp_path: Path) -> None:
-    def break_off(path: Path, folder: Path) -> None:
-        unpack(path, folder)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with pytest.raises(NeurosimWriteError, match=r"Train: could not be written \(No space left on device\)"):
-        install([archive], tmp_path, break_off, HASTE, quiet=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["train.zip"]
-
-
-def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path) -> None:
-    old = tmp_path / ".goal-old"
-    young = tmp_path / ".goal-young"
-    for folder in (old, young):
-        (folder / "Train").mkdir(parents=True)
-    os.utime(old, (0, 0))
-    with download.scratch(tmp_path / "goal") as folder:
-        assert folder.parent == tmp_path
-    assert list(tmp_path.iterdir()) == [young]
 
 
 def test_progress_goes_to_stderr(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
