@@ -15,12 +15,25 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import frame
 import numpy as np
 from htm import CELLS, COLUMNS, images, sequences
 
-from neurosim import LIF, Link, Network, Population, Projection, Simulation, Spikes, SpikeSource, Windowed, simulate
+from neurosim import (
+    LIF,
+    Link,
+    Network,
+    Population,
+    Projection,
+    Recordings,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    Windowed,
+    simulate,
+)
 from neurosim.data import catalog
 from neurosim.learning import OnlineReadout, label_recordings
 from neurosim.memory import SDR, Hierarchy, Level, Macrocolumn, Selection, SpatialPooler, TemporalMemory, patches
@@ -29,6 +42,9 @@ from neurosim.network.windowed import Arrivals, WindowModel
 
 WINDOW = 5e-3
 CLOCK = 1e-3
+# Of the pipeline: seconds of a recording, and of one of its three windows.
+DURATION = 0.318
+PART = 0.106
 
 
 @dataclass(frozen=True)
@@ -115,54 +131,76 @@ def edges() -> tuple[Population, Population, Projection]:
     return camera, seen, Projection("camera", "edges", Convolution(kernel, stride=2), weight=0.25)
 
 
-def pipeline(repeats: int, count: int = 150) -> dict[str, object]:
-    """Camera, edges, columns and a readout that learn: one network, and the same libraries called one after another."""
-    recordings = catalog.load("digits", "train").select(range(0, 1497, 1497 // count))
-    duration = 0.318
-    window = 0.106
-    exemplars = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
-    level = Level(patches((4, 16, 16), 6, 2), 4, 64, lateral=False, frozen_above=0.49, selection=exemplars)
-    columns = Hierarchy(1024, (level,), top_down=False)
-    camera, seen, projection = edges()
-    readout = OnlineReadout(columns.outputs, 10, windows=3)
-    whole = Network(
-        [
-            camera,
-            seen,
-            Population("label", 10, SpikeSource()),
-            Population("columns", columns.outputs, Windowed(columns, window)),
-            Population("readout", 10, Windowed(readout, window)),
-        ],
-        [projection],
-        links=[Link("edges", "columns"), Link("columns", "readout"), Link("label", "readout", "label")],
-    )
-    labels = label_recordings(recordings.labels, 10, 2 * window, duration)
-    front = Network([camera, seen], [projection])
+@dataclass(frozen=True)
+class Pipeline:
+    """Camera, edges, columns and a readout that learns, with the recordings that it learns."""
 
-    def by_hand() -> np.ndarray:
-        spikes = simulate(front, recordings, duration=duration, threads=1).spikes["edges"]
-        memory = columns.memory()
-        state = readout.start()
+    recordings: Recordings
+    columns: Hierarchy
+    readout: OnlineReadout
+
+    # Networks and labels are built once, in the first repeat, which is not timed.
+    @cached_property
+    def front(self) -> Network:
+        """Camera and edges alone."""
+        camera, seen, projection = edges()
+        return Network([camera, seen], [projection])
+
+    @cached_property
+    def whole(self) -> Network:
+        """All parts."""
+        camera, seen, projection = edges()
+        return Network(
+            [
+                camera,
+                seen,
+                Population("label", 10, SpikeSource()),
+                Population("columns", self.columns.outputs, Windowed(self.columns, PART)),
+                Population("readout", 10, Windowed(self.readout, PART)),
+            ],
+            [projection],
+            links=[Link("edges", "columns"), Link("columns", "readout"), Link("label", "readout", "label")],
+        )
+
+    @cached_property
+    def labels(self) -> Recordings:
+        return label_recordings(self.recordings.labels, 10, 2 * PART, DURATION)
+
+    def by_hand(self) -> np.ndarray:
+        """Return the readout's weights by the same libraries, called one after another."""
+        spikes = simulate(self.front, self.recordings, duration=DURATION, threads=1).spikes["edges"]
+        memory = self.columns.memory()
+        state = self.readout.start()
+        level = self.columns.levels[0]
         places = (np.arange(level.columns * level.modules) * level.units).reshape(level.columns, level.modules)
-        for i in range(len(recordings)):
+        for i in range(len(self.recordings)):
             one = spikes[i]
             traces = None
-            number = (one.times / window + 1e-6).astype(int)
+            number = (one.times / PART + 1e-6).astype(int)
             state.begin()
             for k in range(3):
-                (batch,) = columns.store(memory, SDR(np.unique(one.units[number == k]), 1024), traces)
+                (batch,) = self.columns.store(memory, SDR(np.unique(one.units[number == k]), 1024), traces)
                 traces = [batch.trace]
                 codes = (places + batch.codes[0])[batch.codes[0] >= 0].astype(np.int32)
-                taught = [recordings.labels[i]] if k == 2 else []
+                taught = [self.recordings.labels[i]] if k == 2 else []
                 label = Arrivals(np.array(taught, np.int32), np.ones(len(taught), np.int64))
                 state.step({"input": Arrivals(codes, np.ones(len(codes), np.int64)), "label": label}, learn=True)
         return state.arrays()["weights"]
 
-    def together() -> np.ndarray:
-        given = {"camera": recordings, "label": labels}
-        return simulate(whole, given, duration=duration, threads=1, record=[]).learned["readout"]["weights"]
+    def together(self) -> np.ndarray:
+        """Return the readout's weights of one network that holds all parts."""
+        given = {"camera": self.recordings, "label": self.labels}
+        return simulate(self.whole, given, duration=DURATION, threads=1, record=[]).learned["readout"]["weights"]
 
-    times: dict[Callable[[], np.ndarray], list[float]] = {by_hand: [], together: []}
+
+def measure_pipeline(repeats: int, count: int = 150) -> dict[str, object]:
+    """A pipeline as one network, and by the same libraries called one after another."""
+    recordings = catalog.load("digits", "train").select(range(0, 1497, 1497 // count))
+    exemplars = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
+    level = Level(patches((4, 16, 16), 6, 2), 4, 64, lateral=False, frozen_above=0.49, selection=exemplars)
+    columns = Hierarchy(1024, (level,), top_down=False)
+    pipeline = Pipeline(recordings, columns, OnlineReadout(columns.outputs, 10, windows=3))
+    times: dict[Callable[[], np.ndarray], list[float]] = {pipeline.by_hand: [], pipeline.together: []}
     for _ in range(repeats + 1):
         found = []
         for way, taken in times.items():
@@ -181,7 +219,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=4000)
     options = parser.parse_args()
     rows = [measure(workload, options.repeats) for workload in workloads(options.windows)]
-    rows.append(pipeline(options.repeats))
+    rows.append(measure_pipeline(options.repeats))
     cells = [
         [row["model"], f"{row['library_ms']:.4f}", f"{row['network_ms']:.4f}", f"{row['ratio']:.2f}"] for row in rows
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, final
@@ -25,6 +26,31 @@ from .trainings import BPTT, HLOPTraining, Scores
 # Learning rates of the lateral weights, as published: inputs of larger norm need a smaller one.
 INPUT_LEARNING_RATE = 0.001
 HIDDEN_LEARNING_RATE = 0.01
+
+
+@dataclass(frozen=True)
+class _Lateral:
+    """Lateral neurons of the layers; settings as the arguments of `HLOPNetwork`."""
+
+    spiking: bool
+    scale: float
+    levels: int
+    seed: int
+
+    def weight_seed(self, layer: int) -> int:
+        """Return the seed of the weights of a layer; that of its lateral neurons is one more."""
+        return self.seed * 1009 + 2 * layer
+
+    def subspace(self, layer: int, features: int) -> Subspace:
+        """Return the lateral neurons of a layer with inputs of `features` entries."""
+        return Subspace(
+            features,
+            HIDDEN_LEARNING_RATE if layer else INPUT_LEARNING_RATE,
+            spiking=self.spiking,
+            scale=self.scale,
+            levels=self.levels,
+            seed=self.weight_seed(layer) + 1,
+        )
 
 
 @final
@@ -71,18 +97,7 @@ class HLOPNetwork(nn.Module):
         self.training_by = training or BPTT()
         self.projects = projects
 
-        def lateral(i: int, features: int) -> tuple[Subspace, int]:
-            """Return the lateral neurons of layer i, and the seed of its weights: each kind of weights has its own."""
-            weight_seed = seed * 1009 + 2 * i
-            if i:
-                learning_rate = HIDDEN_LEARNING_RATE
-            else:
-                learning_rate = INPUT_LEARNING_RATE
-            subspace = Subspace(
-                features, learning_rate, spiking=spiking, scale=scale, levels=levels, seed=weight_seed + 1
-            )
-            return subspace, weight_seed
-
+        lateral = _Lateral(spiking, scale, levels, seed)
         layers: list[ProjectedPicture | ProjectedLinear] = []
         widths = [sizes[0]]
         shape = picture
@@ -90,14 +105,14 @@ class HLOPNetwork(nn.Module):
             good = shape is not None and math.prod(shape) == widths[-1]
             require(good, "HLOPNetwork.picture", f"must unfold to the {widths[-1]} inputs of filters", picture)
             assert shape is not None
-            subspace, weight_seed = lateral(len(layers), shape[0] * kernel**2)
+            number = len(layers)
             layer = ProjectedPicture(
                 shape=shape,
                 filters=count,
                 kernel=kernel,
                 stride=stride,
-                subspace=subspace,
-                seed=weight_seed,
+                subspace=lateral.subspace(number, shape[0] * kernel**2),
+                seed=lateral.weight_seed(number),
                 feedback=feedback,
             )
             layers.append(layer)
@@ -106,9 +121,15 @@ class HLOPNetwork(nn.Module):
         # Units of every layer; units of the convolutions lie between the inputs and the rest.
         self.sizes = (*widths, *sizes[1:])
         for inputs, outputs in pairwise(self.sizes[len(filters) :]):
-            subspace, weight_seed = lateral(len(layers), inputs)
+            number = len(layers)
             layers.append(
-                ProjectedLinear(inputs=inputs, outputs=outputs, subspace=subspace, seed=weight_seed, feedback=feedback)
+                ProjectedLinear(
+                    inputs=inputs,
+                    outputs=outputs,
+                    subspace=lateral.subspace(number, inputs),
+                    seed=lateral.weight_seed(number),
+                    feedback=feedback,
+                )
             )
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
+from ....data.recordings import Recordings
 from ....engine.description.dump import write_description
 from ....learning.training.binning import Binning
 from ....learning.training.elm_net import ELMNet
@@ -21,7 +22,7 @@ from ..frame.kind import Run
 from ..score import accuracy_of
 from ..summary import labels_of, shown_recordings, write_shown
 from .config import TrainConfig
-from .engine import run_elm, run_events
+from .engine import EngineRun, run_elm, run_events
 from .liquid_member import LiquidAnswers
 from .result import TrainResult
 
@@ -43,14 +44,7 @@ def in_engine(
     with run.time("engine"):
         # The engine plays the events as binned, which is what training saw.
         inputs = binning.recordings(test)
-        runs = []
-        for k, net in enumerate(nets):
-            if isinstance(net, ELMNet):
-                write_description(run.path / ELM, net.to_network())
-                runs.append(run_elm(net, binning, test, inputs, run.options))
-                continue
-            save(run.path / numbered(NET, k), net, binning, run.inputs.train.classes)
-            runs.append(run_events(net, binning, test, inputs, config.bins.most, run.options))
+        runs = [_play(run, k, net, binning, inputs) for k, net in enumerate(nets)]
     labels = labels_of(test)
     spikes = [each for played in runs for each in played.spikes]
     total: NDArray[np.floating] = sum((played.scores for played in runs[1:]), runs[0].scores)
@@ -81,6 +75,16 @@ def in_engine(
         shape=inputs.shape,
         shown=shown,
     )
+
+
+def _play(run: TrainRun, number: int, net: SpikingNet | ELMNet, binning: Binning, inputs: Recordings) -> EngineRun:
+    """Write a network, whose number is from 0, and run it on the test recordings as binned."""
+    test = run.inputs.test
+    if isinstance(net, ELMNet):
+        write_description(run.path / ELM, net.to_network())
+        return run_elm(net, binning, test, inputs, run.options)
+    save(run.path / numbered(NET, number), net, binning, run.inputs.train.classes)
+    return run_events(net, binning, test, inputs, run.config.bins.most, run.options)
 
 
 def numbered(name: str, member: int) -> str:
