@@ -33,6 +33,16 @@ def test_links_to_files_that_are_not_there_are_said(tmp_path: Path) -> None:
     assert "left out: 2 links to files that are not there, e.g. lost.csv" in listing.remarks
 
 
+def test_a_folder_of_annotations_is_no_class(root: Path) -> None:
+    """Boxes of the pictures of a set lie beside its classes, as in N-Caltech101."""
+    for name in ("Annotations", "gestures_annotations"):
+        save(root / name / "left" / "0.csv", recording(9))
+    found = opened(root)
+    assert found.recordings.classes == ("left", "right")
+    expected = "left out: folders of annotations, which are no classes: Annotations, gestures_annotations"
+    assert expected in found.remarks
+
+
 def test_a_recording_in_two_classes_is_named_once(root: Path) -> None:
     # In another format, and in its own class: the first is named, the second is no fault.
     save(root / "right" / "again.npy", recording(0, start=1000))

@@ -65,6 +65,12 @@ def one_class(root: Path) -> None:
         path.unlink()
 
 
+def wrapped(root: Path) -> None:
+    (root / "all").mkdir()
+    for name in ("left", "right"):
+        (root / name).rename(root / "all" / name)
+
+
 def flat(root: Path) -> None:
     for path in (*(root / "left").iterdir(), *(root / "right").iterdir()):
         path.rename(root / f"{path.parent.name}-{path.name}")
@@ -93,6 +99,7 @@ def labels(*rows: str) -> Change:
         (flat, "gestures: holds 10 recordings and does not say their classes; make a folder for each class"),
         (one_each, "gestures: must have two recordings of a class to train and to test on; add recordings"),
         (one_class, "gestures: has recordings of one class, left; add recordings of another"),
+        (wrapped, "gestures: has recordings of one class, all, with left, right inside it; where .*, give .*/all, or"),
         (shd, "gestures: holds files in the layout of SHD; read it as the dataset 'shd'"),
         (content("left/0.csv", b""), "left/0.csv: byte 0: expected a header, got an empty file"),
         (content("left/a.png", b"png"), "left/a.png: cannot be read as a picture .*; save it again"),

@@ -137,7 +137,10 @@ BAD = {
     "soft links in a circle": (soft_circle, "/spikes/times: expected data inside the file, got a SoftLink"),
     "external storage": (external_storage, "/labels: expected data inside the file, got external storage"),
     "virtual dataset": (virtual, "/labels: expected data inside the file, got external storage"),
-    "no times": (without("spikes/times"), "/spikes/times: expected a dataset or group, got nothing of that name; is"),
+    "no times": (
+        without("spikes/times"),
+        "/spikes/times: expected a dataset or group, got nothing of that name, and at the top extra, labels, spikes",
+    ),
     "no labels": (without("labels"), "/labels: expected a dataset or group, got nothing of that name"),
     "a group": (lambda root, _: root.__delitem__("labels") or root.create_group("labels"), "expected a dataset, got a"),
     "labels of text": (replaced("labels", data=np.full(5, b"a")), r"/labels: expected integers, got \|S1"),

@@ -285,7 +285,10 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     for first, message in (
         (b"", r"got a file that begins with b''\); convert it to safetensors or GGUF"),
         (b"GGUF\3", r"got a GGUF file\); rename it to end in \.gguf"),
-        (b"PK\3\4", r"got a zip archive, as torch\.save writes\); convert it to safetensors; of RWKV, rename it"),
+        (
+            b"PK\3\4",
+            r"got a zip archive, as torch\.save writes\); convert a language model to safetensors; of RWKV, rename it",
+        ),
         (b"\x80\2", r"got a pickle, which may run programs when it is read\); convert it to safetensors"),
         (b"fmgg\x65", r"got a ggml file, as rwkv\.cpp writes\); give the \.pth file that it was made of"),
         (b"tjgg\3", r"got a ggml file\); convert it to GGUF"),

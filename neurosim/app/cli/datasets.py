@@ -14,7 +14,7 @@ import click
 from ...base.errors import NeurosimInputError
 from ..runs.frame.arguments import complete_dataset
 from ..runs.frame.command import Command, CommandResult, common
-from ..runs.frame.command_options import NO_RUN, CommandOptions
+from ..runs.frame.command_options import NO_RUN, CommandOptions, with_folder
 from ..runs.frame.tables import table
 from .folders import SKIP_BAD, describe_folder, folder_options
 from .program import CommandEntry, Program
@@ -81,6 +81,9 @@ def info(options: CommandOptions, name: str, root: Path | None, skip_bad: bool) 
     if name not in catalog.names() and Path(name).is_dir():
         sets = (*options.sets, SKIP_BAD) if skip_bad else options.sets
         return describe_folder(Path(name), sets, quiet=options.quiet)
+    if Path(name).is_file():
+        # Its error says what takes such a file.
+        with_folder({"data.name": name})
     # Only a folder has options that say how it is read.
     options.refuse("sets")
     if skip_bad:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, NeurosimFormatError
-from ...base.raw import file_size, format_error, max_unpacked, read_bytes
+from ...base.raw import file_size, format_error, max_unpacked, printable, read_bytes
 from ...kernels.io.hdf5_heaps import cpu as heaps
 from .hdf5_chunks import Chunks, filter_list, filters_of
 from .hdf5_filters import KNOWN, UNDO, read_by_library
@@ -227,7 +227,9 @@ class HDF5File:
             else:
                 link = None
             if link is None:
-                raise self.error(f"/{name}", "a dataset or group", "nothing of that name", LAYOUT)
+                names = ", ".join(printable(key) for key in list(self.root)[:6])
+                got = f"nothing of that name, and at the top {names or 'nothing'}"
+                raise self.error(f"/{name}", "a dataset or group", got, LAYOUT)
             if link.__name__ != "HardLink":
                 raise self.error(f"/{name}", "data inside the file", f"a {link.__name__}", COPY)
             node = node[part]

@@ -174,7 +174,8 @@ def plan_columns(path: object, arrays: Mapping[str, ArrayHead]) -> TablePlan:
         tables = {name: {} for name, array in arrays.items() if len(array.shape) == 2 and 4 in array.shape}
     if len(tables) != 1:
         got = ", ".join(sorted(tables or arrays)[:8]) or "nothing"
-        raise format_error(path, "arrays", "one table with columns t, x, y and p", got, LAYOUT)
+        step = f"{LAYOUT} If so, save t, x, y and p of its events as four lists of these names"
+        raise format_error(path, "arrays", "one table with columns t, x, y and p", got, step)
     where, table = next(iter(tables.items()))
     if not table and arrays[where].dtype.kind not in "iufb":
         raise format_error(path, where or "array", "numbers", arrays[where].dtype, LAYOUT)

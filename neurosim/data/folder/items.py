@@ -25,6 +25,10 @@ PERSON = re.compile(
 )
 
 
+# Names of folders that hold no recordings of their own beside others: boxes and outlines of what these show.
+ANNOTATIONS = re.compile(r"(.*[-_. ])?annotations?", re.I)
+
+
 @dataclass(frozen=True)
 class Item:
     """A recording.
@@ -169,6 +173,7 @@ class _ClassFiles:
         strange: files of unknown formats.
         lost: links to files that are not there.
         empty: classes without recordings.
+        annotations: folders of annotations, which are no classes.
         inner: by class the names of the folders, and of files of one word, in its folder, see `_exchanged`.
         places: by recording the name of the folder in its class's folder that it lies in, "" for none.
     """
@@ -177,6 +182,7 @@ class _ClassFiles:
     strange: list[Path] = field(default_factory=list)
     lost: list[Path] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    annotations: list[Path] = field(default_factory=list)
     inner: dict[str, set[str]] = field(default_factory=dict)
     places: dict[Path, str] = field(default_factory=dict)
 
@@ -201,6 +207,9 @@ class _ClassFiles:
 
     def remarks(self, root: Path) -> Iterator[str]:
         """Yield what was left out."""
+        if self.annotations:
+            names = ", ".join(printable(path.name) for path in self.annotations)
+            yield f"left out: folders of annotations, which are no classes: {names}"
         beside = [path for path in _files_in(root) if _is_recording(path)]
         if beside:
             example = printable(beside[0].name)
@@ -217,8 +226,13 @@ def _from_folders(root: Path) -> Listing:
     """Return a recording for each file, by name and then by path; its class is the folder below `root` or a split."""
     files = _ClassFiles()
     for parent, split in _splits_in(root).items():
-        for folder in _folders_in(parent):
-            files.add(folder, split)
+        folders = _folders_in(parent)
+        named = [folder for folder in folders if ANNOTATIONS.fullmatch(folder.name)]
+        if len(named) < len(folders):
+            files.annotations += named
+        for folder in folders:
+            if folder not in files.annotations:
+                files.add(folder, split)
     items = files.items
     # A table of labels whose columns have other names would be passed over without a word.
     columns = other_columns(root)
@@ -237,6 +251,8 @@ def _from_folders(root: Path) -> Listing:
     remarks = list(files.remarks(root))
     if not inner_splits:
         remarks += _exchanged(files.inner)
+        if items[0].split is None:
+            _check_wrapper(root, files)
     if files.empty:
         remarks.append(f"folders without recordings are no classes: {', '.join(sorted(set(files.empty))[:8])}")
     return Listing(tuple(items), tuple(remarks))
@@ -291,6 +307,23 @@ def _exchanged(inner: Mapping[str, set[str]]) -> Iterable[str]:
         f"classes are the outer folders ({classes}), and each has inside it {names}; where those are the "
         f"classes, make them folders outside, or name the class of each file in {LABEL_FILES[0]}"
     )
+
+
+def _check_wrapper(root: Path, files: _ClassFiles) -> None:
+    """Raise where one folder alone lies below `root` and holds further ones: those are the classes as a rule.
+
+    Raises:
+        NeurosimInputError: so it is; the error names the folder to give.
+    """
+    labels = list(files.inner)
+    names = set(files.places.values()) - {""}
+    if len(labels) == 1 and len(names) > 1:
+        label = labels[0]
+        shown = ", ".join(printable(name) for name in sorted(names)[:4])
+        raise NeurosimInputError(
+            f"{root}: has recordings of one class, {label}, with {shown} inside it; where those are the classes, give "
+            f"{root / label}, or else add recordings of another class"
+        )
 
 
 def _nothing(root: Path, strange: Sequence[Path]) -> str:

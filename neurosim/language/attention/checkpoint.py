@@ -52,7 +52,8 @@ KINDS_BY_BYTES = (
     (
         b"PK\x03\x04",
         "a zip archive, as torch.save writes",
-        "convert it to safetensors; of RWKV, rename it to end in .pth",
+        "convert a language model to safetensors; of RWKV, rename it to end in .pth; bring a spiking network as a "
+        "graph of NIR (neurosim.network.from_nir)",
     ),
     (b"\x80", "a pickle, which may run programs when it is read", "convert it to safetensors"),
     (b"fmgg", "a ggml file, as rwkv.cpp writes", "give the .pth file that it was made of"),

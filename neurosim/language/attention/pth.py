@@ -105,7 +105,9 @@ def _named(value: object, path: Path) -> dict[str, _Tensor]:
         raise NeurosimFormatError(f"{path}: must hold a table of tensors (got {type(value).__name__})")
     for name, tensor in value.items():
         if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-            raise NeurosimFormatError(f"{path}: '{name!s:.60}' must be a tensor (got {type(tensor).__name__})")
+            raise NeurosimFormatError(
+                f"{path}: '{name!s:.60}' must be a tensor (got {type(tensor).__name__}); save a table of tensors alone"
+            )
     return value
 
 
