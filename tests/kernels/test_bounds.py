@@ -20,7 +20,10 @@ TESTS = Path(__file__).parents[1]
 SAMPLE = {
     "engine": ("engine/test_golden.py", "of_the_release"),
     "memory": ("memory/test_temporal.py", "by_hand or contexts_apart or memory_is_bounded"),
-    "decode": ("kernels/test_decode_operations.py", "convolve or rotary or delta_rule or over_a_window"),
+    "decode": (
+        "kernels/test_decode_operations.py kernels/test_decode_states.py kernels/test_decode_windows.py",
+        "convolve or rotary or delta_rule or over_a_window",
+    ),
     "io": ("data/test_fuzz.py", "test_mutated_files and (nmnist or evt or aedat)"),
 }
 
