@@ -8,6 +8,7 @@
     images, pictures   still images in front of an emulated camera, or as grey levels
     sensor             one shape for all recordings
     duplicates         a remark on recordings that occur in two classes
+    doubts             what looks wrong in recordings that could be read
 
 `sharded` stands apart: recordings larger than memory, in shards that were written before.
 """

@@ -89,15 +89,8 @@ def _from_labels(root: Path, labels: Labels) -> Listing:
 
 def _named_items(root: Path, rows: Sequence[LabelRow], by_path: Mapping[str, Path]) -> list[Item]:
     """Return an item for each row; `by_path` are the files below `root`."""
-    # A row names a file by its path from the root, or by its name alone where only one file has it; recordings also
-    # without the suffix, as lists of ids do.
-    by_name: dict[str, list[Path]] = {}
-    for place, file in by_path.items():
-        by_name.setdefault(file.name, []).append(file)
-        if file.suffix and _is_recording(file):
-            short = {file.stem, place.removesuffix(file.suffix)}
-            for name in short:
-                by_name.setdefault(name, []).append(file)
+    # A row names a file by its path from the root, or by its name alone where only one file has it.
+    by_name = _by_name(by_path)
     items: dict[Path, Item] = {}
     absent = []
     for row in rows:
@@ -123,6 +116,17 @@ def _named_items(root: Path, rows: Sequence[LabelRow], by_path: Mapping[str, Pat
             more = f" and {len(absent) - 1} more"
         raise NeurosimMissingError(f"{source}: names {name}{more}, not in {root}; add the file or remove the line")
     return list(items.values())
+
+
+def _by_name(by_path: Mapping[str, Path]) -> Mapping[str, list[Path]]:
+    """Return files by their names; recordings also by names and paths without the suffix, as lists of ids have them."""
+    by_name: dict[str, list[Path]] = {}
+    for place, file in by_path.items():
+        by_name.setdefault(file.name, []).append(file)
+        if file.suffix and _is_recording(file):
+            for name in {file.stem, place.removesuffix(file.suffix)}:
+                by_name.setdefault(name, []).append(file)
+    return by_name
 
 
 def _of_split(root: Path, files: list[Path], split: str | None) -> list[Path]:

@@ -216,10 +216,10 @@ def windows(source: CheckpointConfig, count: int, family: Family, turned: list[b
     """Return the window of each layer, 0 for all tokens."""
     if not family.slides:
         return [0] * count
-    wanted = not family.optional_window or source.flag("use_sliding_window", False)
+    in_use = not family.optional_window or source.flag("use_sliding_window", False)
     # Read where there is no window, too: it is known. transformers 5 writes 0 for one that is not in use.
-    size = source.integer("sliding_window", 1, at_least=1 if wanted else 0)
-    used = wanted and source.get("sliding_window") is not None
+    size = source.integer("sliding_window", 1, at_least=1 if in_use else 0)
+    used = in_use and source.get("sliding_window") is not None
     inside = [used] * count
     if family.optional_window:
         inside = [used and each for each in _may_slide(source, count, family, turned)]
