@@ -12,7 +12,7 @@ from helpers.saved_kinds import KINDS
 from neurosim import NeurosimError
 
 # A sample of quick kinds; `benchmarks/fuzz.py` makes thousands of mutants, in processes that may die.
-QUICK = ("pooler", "temporal memory", "macrocolumn", "hierarchy", "readout", "Hopfield")
+QUICK = ("pooler", "temporal memory", "macrocolumn", "hierarchy", "readout", "Hopfield", "dense Hebbian")
 SAMPLE = 30
 MANY = 80
 

@@ -312,6 +312,56 @@ def _use_associative(path: Path) -> list[NDArray[Any]]:
     return [np.asarray(memory.recall(np.random.default_rng(1).choice([-1, 1], 20)).state)]
 
 
+def _signs(count: int, units: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).choice([-1, 1], (count, units))
+
+
+def _make_dense(path: Path) -> None:
+    from neurosim.memory import DenseHebbian
+
+    DenseHebbian.store(_signs(3, 20, 0), 3).save(path)
+
+
+def _use_dense(path: Path) -> list[NDArray[Any]]:
+    from neurosim.memory import DenseHebbian
+
+    return [np.asarray(DenseHebbian.load(path).recall(_signs(1, 20, 1)[0]).state)]
+
+
+def _make_sparse(path: Path) -> None:
+    from neurosim.memory.associative.sparse import SparseDistributed
+
+    SparseDistributed.random(50, 20, 8, p=0.1).write(_signs(3, 20, 0), _signs(3, 8, 1)).save(path)
+
+
+def _use_sparse(path: Path) -> list[NDArray[Any]]:
+    from neurosim.memory.associative.sparse import SparseDistributed
+
+    memory = SparseDistributed.load(path)
+    return [memory.read(_signs(3, 20, 2)), memory.write(_signs(2, 20, 3), _signs(2, 8, 4)).content]
+
+
+def _make_detector(path: Path) -> None:
+    from neurosim.memory.sdr.encoders import CategoryEncoder
+    from neurosim.memory.series.detector import AnomalyDetector, number_encoder
+
+    encoders = {"value": number_encoder(0.0, 10.0), "kind": CategoryEncoder(("a", "b"), 5)}
+    detector = AnomalyDetector(
+        encoders, watched="value", range=(0.0, 10.0), probation=20, columns=64, cells_per_column=4
+    )
+    for k in range(60):
+        detector.step({"value": float(k % 7), "kind": "ab"[k % 2]})
+    detector.save(path)
+
+
+def _use_detector(path: Path) -> list[NDArray[Any]]:
+    from neurosim.memory.series.detector import AnomalyDetector
+
+    detector = AnomalyDetector.load(path)
+    records = [detector.step({"value": float(k % 5), "kind": "a"}) for k in range(20)]
+    return [np.array([[each.anomaly, each.score, each.alarm, each.expected] for each in records], np.float64)]
+
+
 def _trial(learner: str) -> tuple[Any, Any, Any]:
     from neurosim.app.runs.continual.trial import TrialSpec
     from neurosim.base.plain import to_plain
@@ -392,4 +442,7 @@ KINDS: dict[str, SavedKind] = {
     "continual liquid": SavedKind(_make_trial("liquid"), _use_trial("liquid")),
     "converted model": SavedKind(_make_converted, _use_converted),
     "Hopfield": SavedKind(_make_associative, _use_associative),
+    "dense Hebbian": SavedKind(_make_dense, _use_dense),
+    "sparse distributed": SavedKind(_make_sparse, _use_sparse),
+    "anomaly detector": SavedKind(_make_detector, _use_detector),
 }

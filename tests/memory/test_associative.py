@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.patterns import overfull, signs
 
-from neurosim.base import NeurosimInputError
+from neurosim.base import CapacityWarning, NeurosimInputError
 from neurosim.memory import DenseHebbian, Hopfield
 from neurosim.memory.associative.dense import dense_bit_error, dense_capacity
 from neurosim.memory.associative.hopfield import hopfield_capacity, hopfield_overlap
@@ -179,6 +179,16 @@ def test_the_second_anchor_of_a_dense_memory_by_simulation():
         wrong.append(np.mean([np.sign(memory.field(pattern)) != pattern for pattern in xi[:60]]))
     assert dense_bit_error(60, 4, 1500) == pytest.approx(0.00097, abs=5e-6)
     assert 0.0006 < np.mean(wrong) < 0.0018
+
+
+@pytest.mark.parametrize("order", [120, 200, 1000])
+def test_orders_whose_formulas_leave_the_range_of_floats(order):
+    with pytest.warns(CapacityWarning, match="50.00% of the bits wrong"):
+        memory = DenseHebbian.store(signs(0, 4, 60), order)
+    assert memory.recall(memory.vectors[0]).state.tolist() == memory.vectors[0].tolist()
+    # Of many units, the power of their number is larger than that of the order.
+    assert dense_capacity(10**6, order) == math.inf and dense_bit_error(10**6, order, 1000) < 1e-9
+    assert dense_bit_error(60, order, 4, quality=0.01, examples=3, supervised=False) == pytest.approx(0.5)
 
 
 def test_capacity_of_dense_memories():

@@ -97,7 +97,12 @@ def test_files_that_hold_no_such_memory_are_refused(tmp_path):
             lambda: ModernHopfield(np.zeros(3)),
             "ModernHopfield.patterns: must be an array [K, N]; ModernHopfield.store makes it from patterns (got (3,))",
         ),
-        (lambda: DenseHebbian.store([[1, -1]], 1), "DenseHebbian.order: must be >= 2 (got 1)"),
+        (lambda: DenseHebbian.store([[1, -1]], 1), "DenseHebbian.order: must be >= 2 and <= 1000 (got 1)"),
+        # A power takes as many products as its order: a file with 2^53 would never answer.
+        (
+            lambda: DenseHebbian(np.ones((1, 4)), 2**53),
+            "DenseHebbian.order: must be >= 2 and <= 1000 (got 9007199254740992)",
+        ),
         (lambda: DenseHebbian.supervised([[1]], [0, 1], 2), "DenseHebbian.supervised: needs 1 labels (got (2,))"),
         (lambda: dense_bit_error(10, 2, 1, quality=0), "dense_bit_error.quality: must be in 0..1, 0 excluded (got 0)"),
         (lambda: FastWeights(momentum=1.0), "FastWeights.momentum: must be in 0..1, 1 excluded (got 1.0)"),

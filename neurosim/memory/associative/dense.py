@@ -24,6 +24,9 @@ from .common import (
     warn_full,
 )
 
+SMALLEST = float(np.finfo(np.float64).tiny)
+# Largest order; a power takes as many products as its order.
+MAX_ORDER = 1000
 # Number of examples above which their mean is normal to working precision.
 MANY = 10_000
 
@@ -37,17 +40,17 @@ class DenseHebbian(Saved):
 
     Attributes:
         vectors: [K, N] patterns, examples, or means of examples, with which overlaps are computed.
-        order: P >= 2.
+        order: P in 2..1000.
 
     Raises:
-        NeurosimInputError: vectors of another shape, an order below 2.
+        NeurosimInputError: vectors of another shape, an order out of range.
     """
 
     vectors: Array
     order: int
 
     def __post_init__(self) -> None:
-        require(self.order >= 2, "DenseHebbian.order", "must be >= 2", self.order)
+        require(2 <= self.order <= MAX_ORDER, "DenseHebbian.order", f"must be >= 2 and <= {MAX_ORDER}", self.order)
         check_matrix("DenseHebbian.vectors", self.vectors, "[K, N]", "DenseHebbian.store")
 
     @classmethod
@@ -193,13 +196,20 @@ def dense_bit_error(
     require(examples >= 1, "dense_bit_error.examples", "must be >= 1", examples)
     c = quality**2
     rho = (1 - c) / (examples * c)
-    load = patterns / units ** (order - 1)
     odd = odd_factorial(2 * order - 3)
-    if supervised:
-        noise = (1 + rho) ** order * odd * load
-    else:
-        noise = (odd / examples + (1 - 1 / examples) * c * power_moment(order - 1, c)) * load / c**order
-    return _over_examples(examples, quality, noise)
+    try:
+        # Quotients of integers, which are exact where neither of the two is a float.
+        load = patterns / units ** (order - 1)
+        crosstalk = odd * patterns / units ** (order - 1)
+        if supervised:
+            noise = (1 + rho) ** order * crosstalk
+        else:
+            noise = (crosstalk / examples + (1 - 1 / examples) * c * power_moment(order - 1, c) * load) / c**order
+    except (OverflowError, ZeroDivisionError):
+        # More than floats hold: every bit is a guess.
+        noise = math.inf
+    # Below the range of floats it is 0, which nothing can be divided by.
+    return _over_examples(examples, quality, max(noise, SMALLEST))
 
 
 def _over_examples(examples: int, quality: float, noise: float) -> float:
@@ -217,7 +227,10 @@ def _over_examples(examples: int, quality: float, noise: float) -> float:
 def dense_capacity(units: int, order: int) -> float:
     """Return the capacity without errors, N^(P-1) / (2 (2P-3)!! ln N) (Krotov & Hopfield 2016, eq. 7)."""
     require(units > 1 and order >= 2, "dense_capacity", "needs units > 1, order >= 2", (units, order))
-    return units ** (order - 1) / (2 * odd_factorial(2 * order - 3) * math.log(units))
+    try:
+        return units ** (order - 1) / (2 * odd_factorial(2 * order - 3)) / math.log(units)
+    except OverflowError:
+        return math.inf
 
 
 def power_moment(n: int, correlation: float) -> float:
