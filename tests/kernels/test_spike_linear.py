@@ -44,7 +44,7 @@ def test_sums_are_taken_term_by_term(shape: tuple, counts: bool) -> None:
     x, weights, g = matrices(*shape, counts)
     active = listed(x, max_density=1.0)
     np.testing.assert_array_equal(L.product(active, weights), product_reference(x, weights))
-    back = L.product(turned(active, x.shape[1]), g)
+    back = L.turned_product(active, x.shape[1], g)
     np.testing.assert_array_equal(back, product_reference(np.ascontiguousarray(x.T), g))
     np.testing.assert_array_equal(L.column_sums(g), np.add.accumulate(g)[-1])
 
@@ -63,8 +63,9 @@ def test_lists_are_the_matrix(shape: tuple) -> None:
 @pytest.mark.parametrize("counts", [False, True])
 @pytest.mark.parametrize("columns", [300, 500])
 def test_threads_and_tiles_change_nothing(columns: int, counts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weights, _ = matrices(300, 900, columns, 0.05, counts)
+    x, weights, g = matrices(300, 900, columns, 0.05, counts)
     expected = product_reference(x, weights)
+    expected_back = product_reference(np.ascontiguousarray(x.T), g)
     np.testing.assert_array_equal(L.product(listed(x), weights), expected)
     for module, name, value in (
         (L, "TILE_BYTES", 1 << 14),
@@ -78,7 +79,9 @@ def test_threads_and_tiles_change_nothing(columns: int, counts: bool, monkeypatc
     ):
         monkeypatch.setattr(module, name, value)
     for threads in (1, 2, 5):
-        np.testing.assert_array_equal(L.product(listed(x, threads=threads), weights, threads), expected)
+        active = listed(x, threads=threads)
+        np.testing.assert_array_equal(L.product(active, weights, threads), expected)
+        np.testing.assert_array_equal(L.turned_product(active, x.shape[1], g, threads), expected_back)
         np.testing.assert_array_equal(L.column_sums(weights, threads), L.column_sums(weights))
 
 
@@ -88,7 +91,10 @@ def test_groups_of_rows_and_streamed_results_change_nothing(threads: int, monkey
     monkeypatch.setattr(lines, "STREAMED_BYTES", 0)
     for rows, columns in ((2 * blocks.GROUP + 1, 352), (1, 384), (0, 384), (70, 390)):
         x, weights, _ = matrices(rows, 40, columns, 0.1)
-        np.testing.assert_array_equal(L.product(listed(x), weights, threads), product_reference(x, weights))
+        expected = product_reference(x, weights)
+        np.testing.assert_array_equal(L.product(listed(x), weights, threads), expected)
+        by_input = listed(np.ascontiguousarray(x.T))
+        np.testing.assert_array_equal(L.turned_product(by_input, rows, weights, threads), expected)
 
 
 def test_a_dense_matrix_is_not_listed() -> None:

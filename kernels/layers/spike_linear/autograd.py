@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.autograd.function import once_differentiable
 
-from .cpu import column_sums, product
-from .lists import MAX_DENSITY, ActiveInputs, listed, turned
+from .cpu import column_sums, product, turned_product
+from .lists import MAX_DENSITY, ActiveInputs, listed
 
 
 def sparse(x):
@@ -52,7 +52,7 @@ class SpikeProduct(torch.autograd.Function):
 
 def weight_gradient(active: ActiveInputs, g, inputs):
     """Return [outputs, inputs] from an `Active` of R rows and g [R, outputs], stored by input."""
-    return torch.from_numpy(product(turned(active, inputs), g, torch.get_num_threads())).t()
+    return torch.from_numpy(turned_product(active, inputs, g, torch.get_num_threads())).t()
 
 
 def linear(x, weight, bias):

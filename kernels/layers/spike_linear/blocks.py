@@ -53,21 +53,22 @@ class Order(NamedTuple):
 def wide_product(active, source, threads):
     """Compute `product`, for a contiguous source."""
     rows = len(active.starts) - 1
-    size, columns = source.shape
-    order, shift = _ordered(active, rows, size, threads)
-    out = aligned_empty((rows, columns), np.float32)
-    streaming = can_stream(out)
-    groups = len(order.rows)
-    tiles = -(-columns // BLOCK)
-    # Groups of a tile are shared where threads have few tiles; each thread packs the tile again.
-    parts = max(1, min(groups, -(-4 * threads // tiles))) if threads > 1 else 1
-    bounds = np.arange(tiles * parts + 1) * max(1, len(active.units) * BLOCK // parts)
-    spread(lambda a, b: _fill(source, order, shift, parts, streaming, out, a, b), bounds, threads, GRAIN)
-    return out
+    order, shift = _room(active, rows, len(source))
+    bounds = np.append(active.starts[:-1:GROUP], active.starts[-1])
+    spread(lambda a, b: _arrange(*active, shift, order, a, b), bounds, threads, ORDER_GRAIN)
+    return _summed(order, shift, rows, source, threads)
 
 
-def _ordered(active, rows, size, threads):
-    """Return the `Order` of an `Active`, and the power of two that is the size of a block."""
+def wide_turned_product(active, size, source, threads):
+    """Compute `turned_product`, for a contiguous source."""
+    order, shift = _room(active, size, len(source))
+    bounds = np.append(active.starts[: -1 : 1 << shift], active.starts[-1])
+    spread(lambda a, b: _arrange_turned(*active, size, shift, order, a, b), bounds, threads, ORDER_GRAIN)
+    return _summed(order, shift, size, source, threads)
+
+
+def _room(active, rows, size):
+    """Return an `Order` without values, of so many rows and source rows, and the power of two that a block holds."""
     mean = len(active.units) / max(1, rows * size)
     shift = MIN_SHIFT
     while 1 << shift < size and mean * (1 << shift) < SPIKES:
@@ -81,9 +82,21 @@ def _ordered(active, rows, size, threads):
         units=np.empty_like(active.units),
         values=np.empty_like(active.values),
     )
-    bounds = np.append(active.starts[:-1:GROUP], active.starts[-1])
-    spread(lambda a, b: _arrange(*active, shift, order, a, b), bounds, threads, ORDER_GRAIN)
     return order, shift
+
+
+def _summed(order, shift, rows, source, threads):
+    """Return the product of an `Order`."""
+    columns = source.shape[1]
+    out = aligned_empty((rows, columns), np.float32)
+    streaming = can_stream(out)
+    groups = len(order.rows)
+    tiles = -(-columns // BLOCK)
+    # Groups of a tile are shared where threads have few tiles; each thread packs the tile again.
+    parts = max(1, min(groups, -(-4 * threads // tiles))) if threads > 1 else 1
+    bounds = np.arange(tiles * parts + 1) * max(1, len(order.units) * BLOCK // parts)
+    spread(lambda a, b: _fill(source, order, shift, parts, streaming, out, a, b), bounds, threads, GRAIN)
+    return out
 
 
 @compiled
@@ -103,6 +116,33 @@ def _arrange(starts, units, values, shift, order, first, last):
             order.begins[g, b] = at
             at = _sort(place[b, :rows], at, order.rows[g, b], order.ends[g, b])
         _place(starts[top : top + rows + 1], units, values, shift, place, order)
+
+
+@compiled
+def _arrange_turned(starts, units, values, size, shift, order, first, last):
+    """Fill the blocks `first` to `last` of the `Order` of the transposed matrix, of `size` rows.
+
+    The spikes of a block follow one another in the list, as its source rows are rows of the list.
+    """
+    place = np.empty(size, np.int64)
+    for b in range(first, last):
+        top = b << shift
+        bottom = min(top + (1 << shift), starts.size - 1)
+        # First the number of spikes of a row in the block, then where they begin.
+        place[:] = 0
+        for k in range(starts[top], starts[bottom]):
+            place[units[k]] += 1
+        at = starts[top]
+        for g in range(order.rows.shape[0]):
+            order.begins[g, b] = at
+            at = _sort(place[g * GROUP : (g + 1) * GROUP], at, order.rows[g, b], order.ends[g, b])
+        for i in range(top, bottom):
+            for k in range(starts[i], starts[i + 1]):
+                at = place[units[k]]
+                place[units[k]] = at + 1
+                order.units[at] = i
+                if values.size:
+                    order.values[at] = values[k]
 
 
 @njit(inline="always")

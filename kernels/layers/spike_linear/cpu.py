@@ -14,8 +14,8 @@ from numba import njit
 from ...tools.compiled import compiled
 from ...tools.pointers import matrix
 from ...tools.threads import spread
-from .blocks import pack, wide_product
-from .lists import LOOK_GRAIN
+from .blocks import pack, wide_product, wide_turned_product
+from .lists import LOOK_GRAIN, turned
 from .sums import add_rows, add_weighted
 
 # A tile of the source rows stays in a core's second cache.
@@ -57,6 +57,14 @@ def product(active, source, threads=1):
 
     spread(fill, bounds, threads, GRAIN)
     return out
+
+
+def turned_product(active, size, source, threads=1):
+    """Return the product [size, N] of the transpose of an `Active`, of `size` rows, and source [R, N] float32."""
+    source = np.ascontiguousarray(source)
+    if source.shape[1] >= WIDE:
+        return wide_turned_product(active, size, source, threads)
+    return product(turned(active, size), source, threads)
 
 
 def column_sums(x, threads=1):

@@ -15,6 +15,9 @@ from ...tools.threads import spread
 
 # Numbers that are compared at once.
 WORD = 64
+LAST = np.uint64(1 << 63)
+# Entries of a word that are listed at once.
+ROUND = 4
 # Least entries to look at, of a thread.
 LOOK_GRAIN = 1 << 18
 # Above this part of ones the dense product is faster (2 cores with AVX-512: it needs 9 ps a multiply-add, an addition
@@ -102,14 +105,25 @@ def _count(x, starts, plain, words, first, last):
 
 @compiled
 def _list(x, starts, words, units, values, first, last):
+    """List the marked entries of rows `first` to `last`."""
+    end = starts[last]
     for i in range(first, last):
         at = starts[i]
         for k in range(words.shape[1]):
             active = words[i, k]
-            while active:
-                units[at] = WORD * k + trailing_zeros(active)
-                at += 1
-                active &= active - uint64(1)
+            count = np.int64(popcount(active))
+            if at + count + ROUND <= end:
+                # Places past the last are overwritten. The processor would guess the end of a loop over the entries
+                # wrongly in most words: .85 ms for .47, 8,000 rows of 512 with 5 % of spikes.
+                for begin in range(at, at + count, ROUND):
+                    for j in range(ROUND):
+                        units[begin + j] = WORD * k + trailing_zeros(active | LAST)
+                        active &= active - uint64(1)
+            else:
+                for j in range(count):
+                    units[at + j] = WORD * k + trailing_zeros(active)
+                    active &= active - uint64(1)
+            at += count
         if values.size:
             row = x[i]
             for j in range(starts[i], at):
