@@ -112,6 +112,17 @@ def test_without_test_items_a_fifth_of_each_class_is_drawn(tmp_path: Path) -> No
     assert np.bincount(base.test.y).tolist() == [2] * 4 and np.bincount(base.train.y).tolist() == [8] * 4
 
 
+def test_validation_leaves_every_class_an_item_to_learn_from(tmp_path: Path) -> None:
+    x, _ = features()
+    path = tmp_path / "few.npz"
+    np.savez(path, x_train=x[:5], y_train=[0, 1, 1, 2, 3], x_test=x[5:9], y_test=[0, 1, 2, 3])
+    task = Split(source=str(path), each=4).build(0)[0]
+    assert sorted(task.train.y.tolist()) == [0, 1, 2, 3] and task.validation.y.tolist() == [1]
+    # Of the second task one item of each class is all there is.
+    with pytest.raises(NeurosimInputError, match=r"must have a training item for validation .* \(got \['2, 3'\]\)"):
+        Split(source=str(path), each=2).build(0)
+
+
 def test_rare_classes_keep_items_to_learn_from(tmp_path: Path) -> None:
     x, _ = features()
     y = np.repeat(np.arange(4), [31, 5, 3, 1])

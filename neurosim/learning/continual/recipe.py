@@ -146,9 +146,7 @@ class StreamRecipe(ABC):
         own_classes = np.asarray(sorted(classes), np.int64)
         rows = np.flatnonzero(np.isin(base.train.y, own_classes))
         # Validation items come from the training split.
-        count = max(round(self.validation * len(rows)), 1)
-        # Even over the classes, as every limit is.
-        validates = _draw(base.train.y[rows], count, seed, "validation")
+        validates = self._validation(base.train.y[rows], seed)
         trains = np.setdiff1d(np.arange(len(rows)), validates)
         splits = {
             "train": (base.train, rows[trains], self.train_limit),
@@ -161,6 +159,31 @@ class StreamRecipe(ABC):
             drawn = places[_draw(items.y[places], size, seed, split)]
             parts[split] = Items(items.x[drawn], items.y[drawn] + shift)
         return Task(name, index, tuple(int(c) + shift for c in own_classes), **parts)
+
+    def _validation(self, labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        """Return ascending places of the items of a task, by their labels, that serve for validation.
+
+        One item of each class stays for training: a class of one item would be answered and never learned.
+        """
+        order = in_turn(labels, keyed_generator(seed, "validation").permutation(len(labels)))
+        _, last = np.unique(labels[order][::-1], return_index=True)
+        free = np.delete(order, len(order) - 1 - last)
+        # Even over the classes, as every limit is.
+        return np.sort(free[: max(round(self.validation * len(labels)), 1)])
+
+    def _check_validated(self, base: Base, groups: Sequence[Sequence[int]], seed: int) -> None:
+        """Raise for tasks of which nothing is left for validation.
+
+        Raises:
+            NeurosimInputError: the classes of the tasks by name.
+        """
+        lacking: list[str] = []
+        for group in groups:
+            labels = base.train.y[np.isin(base.train.y, group)]
+            if not len(self._validation(labels, seed)):
+                lacking.append(", ".join(base.classes[k] for k in group))
+        rule = "must have a training item for validation beside one of each class; add recordings of these classes"
+        require(not lacking, f"stream: {base.name}", rule, lacking)
 
     def _same_classes(
         self,
@@ -178,6 +201,7 @@ class StreamRecipe(ABC):
             shape: shape of the sensor, where units keep their neighbours.
         """
         classes = tuple(range(len(base.classes)))
+        self._check_validated(base, [classes], seed)
 
         def make(index: int) -> Task:
             task = self._task(names[index], index, base, classes, seed)

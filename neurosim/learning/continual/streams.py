@@ -176,6 +176,7 @@ class Split(OneSource):
         tested = {int(k) for k in np.unique(base.test.y)}
         untested = [name for name, group in zip(names, groups, strict=True) if not tested & set(group)]
         require(not untested, f"stream: {self.source}", "must have test items of every task; these have none", untested)
+        self._check_validated(base, groups, seed)
 
         def make(index: int) -> Task:
             return self._task(names[index], index, base, groups[index], seed)
@@ -236,6 +237,8 @@ class Mixed(StreamRecipe):
             tuple(range(begin, begin + len(base.classes))) for begin, base in zip(first, bases, strict=False)
         )
         classes = tuple(f"{base.name} {name}" for base in bases for name in base.classes)
+        for base in bases:
+            self._check_validated(base, [range(len(base.classes))], seed)
 
         def make(index: int) -> Task:
             base = bases[index]
