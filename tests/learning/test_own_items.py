@@ -173,7 +173,7 @@ def test_bytes_are_drives_as_they_are(tmp_path: Path) -> None:
         ({"a": np.zeros(3)}, r"expected arrays of items and labels, got \['a'\]; save x_train"),
         ({"x": np.zeros((3, 2)), "y": np.zeros(4, int)}, r"y: must have a label for each of 3 items \(got 4\)"),
         ({"x": np.zeros(3), "y": np.zeros(3, int)}, r"x: must be numbers \[n, features\]"),
-        ({"x": np.full((3, 2), np.nan), "y": np.arange(3)}, r"x: must be finite; 6 values are not"),
+        ({"x": np.full((3, 2), np.nan), "y": np.arange(3)}, r"x: must be finite; item 0 is not, 3 items in all"),
         ({"x": np.zeros((3, 2)), "y": np.eye(3)}, r"y: must have a label for each of 3 items \(got \[3, 3\]\)"),
         ({"x": np.zeros((3, 2)), "y": np.full(3, 0.5)}, r"y: must be integers or text"),
         ({"x": np.zeros((3, 2, 2, 2)), "y": np.arange(3)}, r"x: must be bytes with four axes"),

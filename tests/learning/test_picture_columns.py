@@ -54,3 +54,13 @@ def test_a_shape_that_is_not_the_items_is_refused(shape: tuple[int, ...]) -> Non
         made(shape=shape)
     with pytest.raises(NeurosimInputError, match=r"patches.side: must be in 1..8 by 1..8 \(got 9\)"):
         made(shape=(8, 8), side=9)
+
+
+def test_the_only_class_of_a_task_is_told_from_earlier_ones() -> None:
+    """Check answers right after each task of one class, whose new units won for no other class."""
+    tasks = Split(each=1, train_limit=80, test_limit=30).build(0)
+    owner = kind("macrocolumn")
+    learner = owner(tasks.problem, owner.SETTINGS(columns=48, units=256))
+    values = evaluate(tasks, learner).values
+    after = [values[task + 1, task] for task in range(10)]
+    assert np.mean(after) > 0.75, after

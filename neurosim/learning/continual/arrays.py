@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError, require
 from ...base.random import rng_key
+from ...base.shown import counted
 from ...data.files.numpy_files import read_arrays
 from .tasks import FULL, Items
 
@@ -156,7 +157,9 @@ def _checked(
     require(y.shape == x.shape[:1], f"{path}: {labels}", rule, len(y) if y.ndim == 1 else list(y.shape))
     require(y.dtype.kind in "iuSU", f"{path}: {labels}", "must be integers or text", y.dtype)
     if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise NeurosimInputError(f"{path}: {items}: must be finite; {int((~np.isfinite(x)).sum())} values are not")
+        bad = np.unique(np.nonzero(~np.isfinite(x))[0])
+        words = f"item {bad[0]} is not, {counted(len(bad), 'item')} in all; leave them out, or write numbers"
+        raise NeurosimInputError(f"{path}: {items}: must be finite; {words}")
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8")
     return x, y

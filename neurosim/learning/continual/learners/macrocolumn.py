@@ -93,8 +93,9 @@ class SingleTrial(Learner):
     Each step of an item is a frame with counts of its own; a still image among recordings has the first alone. A
     winner u votes for class c with log p(u | c), where p(u | c) = (n(u, c) + a) / (n(c) + a K). A unit that first won
     after the last task with class c had no chance to win for c: there c gets the mean log p(u | c') over the classes
-    that had one, so that it neither gains nor loses. Without this rule the classes learned last win nearly always. On a
-    sequence without boundaries items take the place of tasks.
+    that had one, so that it neither gains nor loses; where one class alone had one, of it and of a class without items,
+    for which p is 1 / K. Without this rule the classes learned last win nearly always. On a sequence without boundaries
+    items take the place of tasks.
 
     Attributes:
         columns: number of columns.
@@ -241,5 +242,10 @@ class SingleTrial(Learner):
         # A unit can win for a class that came after the unit first won.
         has_chance = self.born[..., None] <= self.taught
         count = has_chance.sum(axis=-1, keepdims=True)
-        mean = (logs * has_chance).sum(axis=-1, keepdims=True) / np.maximum(count, 1)
+        total_logs = (logs * has_chance).sum(axis=-1, keepdims=True)
+        # The mean of one class alone would be its own log, and the unit would not tell the class from any other: a
+        # class without items, of which every unit has 1 / K, stands beside it.
+        is_alone = count == 1
+        total_logs -= is_alone * np.log(np.float32(self.settings.units))
+        mean = total_logs / np.maximum(count + is_alone, 1)
         return np.asarray(np.where(has_chance, logs, mean), np.float32)
