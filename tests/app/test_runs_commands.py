@@ -111,8 +111,11 @@ def test_a_run_is_shown_with_origin_results_and_files(here: Path) -> None:
     for words in ("Command ", "Seed ", "Activation sparsity", "metrics.json", "Spike digest"):
         assert words in text
     tree = printed("show", "runs/one")
-    assert tree["results"] == read_json("runs/one/metrics.json")
+    assert tree["results"] == {**read_json("runs/one/metrics.json"), "run": "runs/one"}
     assert tree["manifest"]["seed"] == 1 and tree["files"]["config.toml"] > 0
+    # A run that was moved is shown as it is, from its new place.
+    shutil.move("runs/two", "moved")
+    assert "moved/report.html" in neurosim("runs", "show", "moved").stdout
     Path("runs/one/metrics.json").unlink()
     assert "no results (done); run it again: " in neurosim("runs", "show", "one").stdout
     assert printed("show", "one")["results"] is None
@@ -185,6 +188,11 @@ def test_a_run_of_a_table_is_repeated_from_another_folder(here: Path, monkeypatc
     assert found["rerun"]["same_digests"] is True and found["rerun"]["same_data"] is True
 
 
+def nudged(measures: dict[str, Any]) -> dict[str, Any]:
+    """Return measures whose activation sparsity is larger in the twelfth digit."""
+    return {**measures, "activation_sparsity": measures["activation_sparsity"] * (1 + 1e-12)}
+
+
 def test_a_rerun_that_gives_something_else_says_so(here: Path) -> None:
     manifest = read_json("runs/one/manifest.json")
     metrics = read_json("runs/one/metrics.json")
@@ -193,6 +201,11 @@ def test_a_rerun_that_gives_something_else_says_so(here: Path) -> None:
     text = neurosim("runs", "rerun", "one", "--quiet").stdout
     assert "rerun: other digests than runs/one" in text
     assert f"Spikes {metrics['spikes'] + 1} -> {metrics['spikes']}" in text
+    # A figure whose difference is in digits that a text rounds away.
+    again = read_json("runs/two/metrics.json")
+    write_json("runs/two/metrics.json", {**again, "measures": nudged(again["measures"])})
+    text = neurosim("runs", "rerun", "two", "--quiet").stdout
+    assert "Activation sparsity" in text and "(in digits that are not shown)" in text
     Path("runs/one/metrics.json").unlink()
     assert "runs/one has no figures to compare with" in neurosim("runs", "rerun", "one", "--quiet").stdout
 
@@ -289,7 +302,8 @@ IN_GROUP = ("runs", "datasets", "continual list", "completion", "convert lineari
 def test_helps_have_examples() -> None:
     assert len(examples()) > 25 and len(set(examples())) > 25
     lacking = []
-    for words, command in commands():
+    # The first is the program itself, which names its commands.
+    for words, command in commands()[1:]:
         line = " ".join(["neurosim", *words])
         if not " ".join(words).startswith(IN_GROUP) and not re.search(rf"^ *{line}\b", str(command.help), re.M):
             lacking.append(line)

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from neurosim.base import NeurosimInputError
 from neurosim.learning.liquid.cross_modal import Contrast, CrossModal, SharedProjection, contrast
@@ -85,6 +86,21 @@ def test_the_same_seed_gives_the_same_projections() -> None:
     assert np.array_equal(fits[0].see.weights, fits[1].see.weights)
     assert not np.array_equal(fits[0].see.weights, fits[2].see.weights)
     assert np.allclose(np.linalg.norm(fits[0].hear(z), axis=1), 1) and fits[0].see(x).shape == (60, 64)
+
+
+def test_projections_do_not_depend_on_the_threads_of_linear_algebra() -> None:
+    draws = np.random.default_rng(0)
+    labels = np.arange(60) % 10
+    # Wide enough that two threads cut the sums of a product in another place than one.
+    seen = draws.random((60, 4000)).astype(np.float32)
+    heard = draws.random((60, 3000)).astype(np.float32)
+    points = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            model = Contrast(steps=5).fit(seen, labels, heard, labels)
+            points.append((model.see(seen), model.hear(heard)))
+    np.testing.assert_array_equal(points[0][0], points[1][0])
+    np.testing.assert_array_equal(points[0][1], points[1][1])
 
 
 def test_bad_input_is_named() -> None:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,9 @@ def _results_of(folder: RunFolder, status: str) -> tuple[dict[str, object], list
 
     kind = kind_of(folder)
     if (folder.path / METRICS).is_file():
-        shown = CommandResult.of(kind, kind.result.from_dict(read_metrics(folder)))
+        # A run may have been moved, and the working folder is another: the results name the place where it was written.
+        result = replace(kind.result.from_dict(read_metrics(folder)), run=str(folder.path))
+        shown = CommandResult.of(kind, result)
         return {"results": shown.data}, [shown.text]
     if status in UNFINISHED:
         step = next_step(folder)

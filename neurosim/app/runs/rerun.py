@@ -58,7 +58,7 @@ class Rerun:
         elif not self.differing:
             lines.append(f"every figure is that of {self.first}, times left out")
         else:
-            figures = ", ".join(f"{row.name} {row.texts[0]} -> {row.texts[1]}" for row in self.differing)
+            figures = ", ".join(_change(row) for row in self.differing)
             lines.append(f"figures that differ: {figures}")
         return lines
 
@@ -104,6 +104,14 @@ def rerun(path: Path, options: RunOptions) -> Rerun:
         same_digests=same_digests,
         differing=differing,
     )
+
+
+def _change(row: ComparedRow) -> str:
+    """Return a figure that differs: of the first run and of the second, or that their texts are the same."""
+    first, second = row.texts
+    if first == second:
+        return f"{row.name} {first} (in digits that are not shown)"
+    return f"{row.name} {first} -> {second}"
 
 
 def _facts(kind: Kind[Any, Any, Any], folder: RunFolder) -> Sequence[Fact] | None:

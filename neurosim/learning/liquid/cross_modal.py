@@ -13,6 +13,7 @@ from typing import Annotated, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.blas import one_thread
 from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
 from ...base.rules import Count, NotASetting, Positive, Rule, check_rules
@@ -77,9 +78,11 @@ class Contrast:
         require(b.shape == (len(heard),), "Contrast.fit", f"needs {len(heard)} labels of what is heard", b.shape)
         fits = set(a.tolist()) == set(b.tolist()) and len(np.unique(a)) > 1
         require(fits, "Contrast.fit", "needs the same two or more labels of both", np.unique(b))
-        whitenings = [_Whitening.of(features, self.components, self.seed) for features in (seen, heard)]
-        x = torch.from_numpy(whitenings[0](seen).astype(np.float32))
-        y = torch.from_numpy(whitenings[1](heard).astype(np.float32))
+        # The training turns a difference in the last bit into one that can be seen.
+        with one_thread():
+            whitenings = [_Whitening.of(features, self.components, self.seed) for features in (seen, heard)]
+            x = torch.from_numpy(whitenings[0](seen).astype(np.float32))
+            y = torch.from_numpy(whitenings[1](heard).astype(np.float32))
         generator = torch.Generator().manual_seed(self.seed)
         maps = []
         for points in (x, y):
@@ -90,8 +93,9 @@ class Contrast:
         self._train(maps, x, y, right)
         weights = [parameter.detach().numpy().astype(np.float64) for parameter in maps]
         # Whitening and projection are both linear: one matrix for each sense.
-        see = whitenings[0].into(weights[0])
-        hear = whitenings[1].into(weights[1])
+        with one_thread():
+            see = whitenings[0].into(weights[0])
+            hear = whitenings[1].into(weights[1])
         return CrossModal(see, hear)
 
     def _train(self, maps: list[nn.Parameter], x: Tensor, y: Tensor, right: Tensor) -> None:
@@ -134,7 +138,8 @@ class SharedProjection:
         """Return [n, dimensions] points of length 1 for features [n, features]."""
         fits = x.ndim == 2 and x.shape[1] == len(self.mean)
         require(fits, "SharedProjection", f"needs {len(self.mean)} features", x.shape)
-        points = (x - self.mean) @ self.weights
+        with one_thread():
+            points = (x - self.mean) @ self.weights
         return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
 
 

@@ -136,6 +136,9 @@ def _kind_name(folder: RunFolder) -> str:
     command = folder.manifest.facts.get("command_kind")
     if isinstance(command, str) and command != kind:
         return f"{kind} {command}"
+    # `memory recall` notes the memory that it read in place of its command.
+    if "memory" in folder.manifest.facts:
+        return f"{kind} recall"
     return kind
 
 

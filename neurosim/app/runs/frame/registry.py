@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ....base import plugins
-from ....base.errors import lookup, require
+from ....base.errors import NeurosimInputError, lookup, require
 
 if TYPE_CHECKING:
     from .folder import RunFolder
@@ -72,7 +72,12 @@ def kind_of(folder: RunFolder) -> Kind[Any, Any, Any]:
     Raises:
         NeurosimInputError: the manifest names a kind that this version does not know.
     """
-    return find_kind(folder.manifest.kind or UNNAMED).of(folder)
+    name = folder.manifest.kind or UNNAMED
+    try:
+        kind = find_kind(name)
+    except NeurosimInputError as error:
+        raise NeurosimInputError(f"{folder.path}: {error}") from None
+    return kind.of(folder)
 
 
 def command_module(name: str) -> str:
