@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.descriptions import SMALL, changed, everything, write
+from helpers.pipelines import Tally
 from helpers.windowed import clip, windowed
 
 from neurosim import (
@@ -17,6 +18,7 @@ from neurosim import (
     AllToAll,
     FixedProbability,
     FromList,
+    Link,
     Network,
     NeurosimError,
     PoissonInput,
@@ -25,6 +27,7 @@ from neurosim import (
     Probe,
     Projection,
     Spikes,
+    Windowed,
     simulate,
 )
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
@@ -38,6 +41,7 @@ from neurosim.engine.description.dump import dump_description
 from neurosim.engine.identity import describe
 from neurosim.network import Neuron, ShortTermPlasticity
 from neurosim.network.neurons import MODELS
+from neurosim.network.plasticity.equations import synapse_equations
 
 
 def same(a: Any, b: Any) -> bool:
@@ -254,3 +258,20 @@ def test_receptive_fields_are_named_by_the_function_that_makes_them(tmp_path: Pa
     ):
         with pytest.raises(NeurosimInputError, match=message):
             load(fields)
+
+
+def test_classes_that_no_file_can_name_are_refused_and_not_written(tmp_path: Path) -> None:
+    """What is written reads back; a rule from equations, or a windowed model in a user's file, would not."""
+    rule = synapse_equations(
+        "dx/dt = -x / tau : 1 (event-driven)", on_pre="x += 1", parameters={"tau": 0.02}, name="STDP"
+    )
+    cells = [Population("a", 4, LIF()), Population("b", 3, LIF())]
+    written = Network(cells, [Projection("a", "b", AllToAll(), 0.1, plasticity=rule())])
+    own = Network([Population("a", 4, LIF()), Population("t", 3, Windowed(Tally(4, 3), 0.01))], links=[Link("a", "t")])
+    for network, line in (
+        (written, "projection a->b plasticity: STDP is no class of the package, so that TOML cannot name it; keep"),
+        (own, "population t: Tally is no class of the package"),
+    ):
+        with pytest.raises(NeurosimInputError, match=line):
+            write_description(tmp_path / "n.toml", network)
+        assert not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ from ...network.windowed import Windowed
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile
 from .parse import CONTINUOUS, SPIKES
-from .tables import NONE, TAGGED
+from .tables import NONE, TAGGED, check_known
 
 Tree = dict[str, object]
 
@@ -32,7 +32,8 @@ def dump_description(described: Description | Network) -> str:
     """Return a description as TOML.
 
     Raises:
-        NeurosimInputError: an array too long for TOML: `save` puts it beside the file.
+        NeurosimInputError: an array too long for TOML, which `write_description` puts beside the file; a rule, pattern
+            or windowed model of the user's own, which TOML cannot name.
     """
     import tomli_w
 
@@ -43,6 +44,7 @@ def write_description(path: str | os.PathLike[str], described: Description | Net
     """Replace `path` by the description as TOML; long arrays go into the file of the same stem, .safetensors.
 
     Raises:
+        NeurosimInputError: a rule, pattern or windowed model of the user's own, which TOML cannot name.
         NeurosimWriteError: the disk refuses.
     """
     path = Path(path)
@@ -145,9 +147,7 @@ class _Writer:
         if isinstance(value, (tuple, list)):
             return [self.value(item, f"{label} {i}") for i, item in enumerate(value)]
         if dataclasses.is_dataclass(value):
-            # One of several classes is named by its table, see `tables.TAGGED`.
-            tags = {key: type(value).__name__ for kind, (key, _) in TAGGED.items() if isinstance(value, kind)}
-            return {**tags, **self.fields(value, label)}
+            return {**_tags(value, label), **self.fields(value, label)}
         if isinstance(value, np.ndarray) and value.ndim:
             return self.array(value, label)
         # Numbers of numpy.
@@ -164,6 +164,21 @@ class _Writer:
             )
         self.store[label] = array
         return {"file": self.beside, "array": label}
+
+
+def _tags(value: Any, label: str) -> Tree:
+    """Return the key that names the class of a value in its table, where it is one of several; see `tables.TAGGED`.
+
+    Raises:
+        NeurosimInputError: a class of the user's own, which no file can name.
+    """
+    tags: Tree = {}
+    for kind, (key, known) in TAGGED.items():
+        if isinstance(value, kind):
+            name = type(value).__name__
+            check_known(known.get(name) is type(value), name, label)
+            tags[key] = name
+    return tags
 
 
 def _settings(settings: Settings) -> Tree:

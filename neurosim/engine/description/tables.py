@@ -36,6 +36,23 @@ TAGGED: Mapping[type, tuple[str, Mapping[str, type]]] = {
 }
 
 
+def check_known(known: bool, name: str, label: str) -> None:
+    """Raise unless TOML can name the class of something.
+
+    Args:
+        known: whether it can.
+        name: of the class.
+        label: where it is in the network.
+
+    Raises:
+        NeurosimInputError: it cannot.
+    """
+    if not known:
+        raise NeurosimInputError(
+            f"{label}: {name} is no class of the package, so that TOML cannot name it; keep this network in Python"
+        )
+
+
 class TableReader(Reader):
     """Reads tables as dataclasses; beyond plain values, objects of `TAGGED`, and arrays that may be in files.
 

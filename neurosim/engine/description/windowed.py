@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimInputError, check_keys, lookup
 from ...data.files.arrays import read_arrays
 from ...network.windowed import ReadingUnit, Windowed, WindowModel
-from .tables import Table, TableReader, named
+from .tables import Table, TableReader, check_known, named
 
 # The room or module of each model; loaded only if a network names it.
 ROOMS = {
@@ -115,9 +115,14 @@ def tree(windowed: Windowed, fields: Callable[[Any, str], Table], label: str) ->
 
     Args:
         fields: returns the table of a dataclass.
+
+    Raises:
+        NeurosimInputError: a model of the user's own.
     """
     model = windowed.model
-    table: dict[str, object] = {"model": type(model).__name__, "window": windowed.window, **fields(model, label)}
+    name = type(model).__name__
+    check_known(name in ROOMS and window_model(name) is type(model), name, label)
+    table: dict[str, object] = {"model": name, "window": windowed.window, **fields(model, label)}
     if not windowed.learn:
         table["learn"] = False
     if windowed.reading_unit is not None:
