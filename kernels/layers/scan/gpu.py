@@ -144,7 +144,7 @@ def _forward(
 def _retreat(
     x, state, g_out, g_state, c, threshold, KIND: tl.constexpr, RESET: tl.constexpr, SHAPE: tl.constexpr
 ):  # fmt: skip
-    """Go back through a step from `state`: return the gradients of x, of that state, and by constant.
+    """Go back through a step from `state`: return the gradients of x, of the rows of that state, and of those of c.
 
     Args:
         threshold: attached, slope and scale of a `Recurrence`.
@@ -162,7 +162,7 @@ def _retreat(
     if KIND == INTEGRATOR:
         g_x = g_v + g_out
         g0 = g_x * v
-        return g_x, c0 * g_x, g_w, g0, g1, g2, g3, g4
+        return g_x, (c0 * g_x, g_w), (g0, g1, g2, g3, g4)
     d = u - c1
     # A spike is a step of d; its derivative on the way back is h.
     fired = d > 0.0
@@ -173,7 +173,7 @@ def _retreat(
         # The reset of this step is by the spike of the step before, which is a step of v.
         before = attached * c1 * g_u * _surrogate(v - c1, slope, scale, SHAPE)
         g1 = before - g_s - tl.where(v > c1, g_u, 0.0)
-        return g_u, c0 * g_u - before, g_w, g_u * v, g1, g2, g3, g4
+        return g_u, (c0 * g_u - before, g_w), (g_u * v, g1, g2, g3, g4)
     g_spike = g_out
     if KIND == ADAPTIVE:
         into = (1.0 - c2) * g_w
@@ -208,7 +208,7 @@ def _retreat(
         g0 = g_u * (v - (x - w))
         g_x = (1.0 - c0) * g_u
         g_w = c2 * g_w - g_x
-    return g_x, c0 * g_u, g_w, g0, g1, g2, g3, g4
+    return g_x, (c0 * g_u, g_w), (g0, g1, g2, g3, g4)
 
 
 @triton.jit
@@ -223,13 +223,10 @@ def _backward(
     inside = lane < lanes
     wide = tl.full([], 0, tl.int64) + lanes
     c = _constants(c_ptr, lane % units, units, inside, KIND, ROWS)
-    g_v, g_w = _load(g_after_ptr + lane, lanes, inside, ROWS)
-    zero = tl.zeros_like(g_v)
-    s0 = zero
-    s1 = zero
-    s2 = zero
-    s3 = zero
-    s4 = zero
+    g_state = _load(g_after_ptr + lane, lanes, inside, ROWS)
+    zero = tl.zeros_like(g_state[0])
+    sums = (zero, zero, zero, zero, zero)
+    threshold = (attached, slope, scale)
     strides = (steps + STRIDE - 1) // STRIDE
     for back in range(strides):
         begin = (strides - 1 - back) * STRIDE
@@ -247,27 +244,29 @@ def _backward(
             state = _load(past_ptr + t * ROWS * lanes + lane, lanes, inside, ROWS)
             x = tl.load(x_ptr + at, mask=inside, other=0.0)
             g_out = tl.load(g_out_ptr + at, mask=inside, other=0.0)
-            g_x, g_v, g_w, g0, g1, g2, g3, g4 = _retreat(
-                x, state, g_out, (g_v, g_w), c, (attached, slope, scale), KIND, RESET, SHAPE
-            )
+            g_x, g_state, g_c = _retreat(x, state, g_out, g_state, c, threshold, KIND, RESET, SHAPE)
             tl.store(g_x_ptr + at, g_x, mask=inside)
             if TRAINED:
-                s0 = s0 + g0
-                s1 = s1 + g1
-                s2 = s2 + g2
-                s3 = s3 + g3
-                s4 = s4 + g4
+                sums = _added(sums, g_c)
         tl.debug_barrier()
-    _store(g_state_ptr + lane, lanes, g_v, g_w, inside, ROWS)
+    _store(g_state_ptr + lane, lanes, g_state[0], g_state[1], inside, ROWS)
     if TRAINED:
-        _add(g_c_ptr + lane, s0, inside)
+        _add(g_c_ptr + lane, sums[0], inside)
         if KIND != INTEGRATOR:
-            _add(g_c_ptr + lanes + lane, s1, inside)
+            _add(g_c_ptr + lanes + lane, sums[1], inside)
         if ROWS == 2:
-            _add(g_c_ptr + 2 * lanes + lane, s2, inside)
-            _add(g_c_ptr + 3 * lanes + lane, s3, inside)
+            _add(g_c_ptr + 2 * lanes + lane, sums[2], inside)
+            _add(g_c_ptr + 3 * lanes + lane, sums[3], inside)
         if KIND == ADAPTIVE:
-            _add(g_c_ptr + 4 * lanes + lane, s4, inside)
+            _add(g_c_ptr + 4 * lanes + lane, sums[4], inside)
+
+
+@triton.jit
+def _added(a, b):
+    """Return the sums of the rows of two gradients of c."""
+    a0, a1, a2, a3, a4 = a
+    b0, b1, b2, b3, b4 = b
+    return a0 + b0, a1 + b1, a2 + b2, a3 + b3, a4 + b4
 
 
 @triton.jit
