@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, NamedTuple, final
+from typing import Annotated, Any, NamedTuple, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,21 @@ class Output(NamedTuple):
     readings: tuple[float, ...] = ()
 
 
+class WindowCounts(TypedDict):
+    """Fields of `LayerCounts` that follow from the windows of a run."""
+
+    outputs: int
+    steps: int
+    input_events: int
+    output_events: int
+    output_entries: int
+    synaptic_operations: int
+    dense_operations: int
+    membrane_updates: int
+    dense_membrane_updates: int
+    spiking: bool
+
+
 class WindowTotals(NamedTuple):
     """Sums over the windows of a run: their number, spikes in and out, and synaptic operations."""
 
@@ -57,54 +72,25 @@ class WindowTotals(NamedTuple):
     output_events: int
     synaptic_operations: int
 
-    def layer(
-        self,
-        name: str,
-        *,
-        inputs: int,
-        outputs: int,
-        weights: int,
-        nonzero_weights: int,
-        weight_bits: int,
-        dense_operations: int,
-        membranes: int,
-        state_bytes: int,
-        parameter_bytes: int,
-        binary_input: bool = True,
-        dense_weights: int | None = None,
-        state_bits: int = 32,
-        index_bits: int = 0,
-        weight_type: str = "int",
-    ) -> LayerCounts:
-        """Return the row of a population in the table of measures; see `LayerCounts` for the arguments.
+    def counts(self, *, outputs: int, dense_operations: int, membranes: int) -> WindowCounts:
+        """Return the arguments of a population's `LayerCounts` that follow from its windows.
 
         Args:
+            outputs: number of units.
             dense_operations: operations of a dense network in one window.
             membranes: number of values that every window updates.
         """
-        return LayerCounts(
-            name=name,
-            inputs=inputs,
+        return WindowCounts(
             outputs=outputs,
-            weights=weights,
-            nonzero_weights=nonzero_weights,
-            weight_bits=weight_bits,
             steps=self.windows,
             input_events=self.input_events,
             output_events=self.output_events,
             output_entries=outputs * self.windows,
             synaptic_operations=self.synaptic_operations,
-            binary_input=binary_input,
             dense_operations=dense_operations * self.windows,
             membrane_updates=membranes * self.windows,
             dense_membrane_updates=membranes * self.windows,
-            state_bytes=state_bytes,
-            parameter_bytes=parameter_bytes,
             spiking=True,
-            dense_weights=dense_weights,
-            state_bits=state_bits,
-            index_bits=index_bits,
-            weight_type=weight_type,
         )
 
 

@@ -72,22 +72,13 @@ class TallyState(WindowState):
         return LayerCounts(
             name=name,
             inputs=self.model.inputs,
-            outputs=self.model.classes,
             weights=size,
             nonzero_weights=int(np.count_nonzero(self.counts)),
             weight_bits=64,
-            steps=totals.windows,
-            input_events=totals.input_events,
-            output_events=totals.output_events,
-            output_entries=self.model.classes * totals.windows,
-            synaptic_operations=totals.synaptic_operations,
             binary_input=True,
-            dense_operations=size * totals.windows,
-            membrane_updates=self.model.classes * totals.windows,
-            dense_membrane_updates=self.model.classes * totals.windows,
             state_bytes=self.active.nbytes,
             parameter_bytes=self.counts.nbytes,
-            spiking=True,
+            **totals.counts(outputs=self.model.classes, dense_operations=size, membranes=self.model.classes),
         )
 
 

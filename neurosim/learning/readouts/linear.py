@@ -183,19 +183,21 @@ class _LinearState(WindowState):
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         classes, features = self.weights.shape
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=features,
-            outputs=classes,
             weights=self.weights.size,
             nonzero_weights=int(np.count_nonzero(self.weights)),
             weight_bits=32,
+            weight_type="float",
             binary_input=False,
-            # A dense readout multiplies the features of the present window, whatever spiked.
-            dense_operations=self.features.rules.inputs * classes,
-            membranes=classes,
             state_bytes=self.scores.nbytes + 8 * features,
             parameter_bytes=self.weights.nbytes + self.bias.nbytes,
             state_bits=64,
-            weight_type="float",
+            **totals.counts(
+                outputs=classes,
+                # A dense readout multiplies the features of the present window, whatever spiked.
+                dense_operations=self.features.rules.inputs * classes,
+                membranes=classes,
+            ),
         )

@@ -308,21 +308,23 @@ class OnlineState(WindowState):
         else:
             rows = [self.weights.w, self.lateral.rows[: self.lateral.end]]
         units = sum(map(len, rows))
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=len(self.features.x),
-            outputs=model.outputs,
             weights=sum(array.size for array in rows),
             nonzero_weights=sum(int(np.count_nonzero(array)) for array in rows),
             weight_bits=32,
+            weight_type="float",
             binary_input=False,
-            # A dense readout multiplies the features of the present window, whatever spiked.
-            dense_operations=inputs * units,
-            membranes=units,
             state_bytes=8 * (units + len(self.features.x)),
             parameter_bytes=self.weights.nbytes + model.lateral_bytes,
             state_bits=64,
-            weight_type="float",
+            **totals.counts(
+                outputs=model.outputs,
+                # A dense readout multiplies the features of the present window, whatever spiked.
+                dense_operations=inputs * units,
+                membranes=units,
+            ),
         )
 
     @property

@@ -144,19 +144,22 @@ class _HopfieldState(_AssociativeState):
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         units = self.model.units
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=units,
-            outputs=units,
             weights=units * units,
             nonzero_weights=int(self._fan_out.sum()),
             weight_bits=64,
-            dense_operations=units * units,  # of the fields; a dense network sweeps at least once
-            membranes=units,
+            weight_type="float",
+            binary_input=True,
             state_bytes=units * 16,  # a state and a field
             parameter_bytes=self.sums.nbytes,
             state_bits=64,
-            weight_type="float",
+            **totals.counts(
+                outputs=units,
+                dense_operations=units * units,  # of the fields; a dense network sweeps at least once
+                membranes=units,
+            ),
         )
 
 
@@ -242,19 +245,22 @@ class _ModernState(_AssociativeState):
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         size = self.patterns.size
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=self.model.units,
-            outputs=self.model.units,
             weights=size,
             nonzero_weights=self.used * self.model.units,
             weight_bits=8,
-            dense_operations=2 * size,  # of the overlaps and of the sums, in one update
-            membranes=self.model.units,
+            weight_type="int",
+            binary_input=False,
             state_bytes=self.model.units * 8,
             parameter_bytes=self.patterns.nbytes,
-            binary_input=False,
             state_bits=64,
+            **totals.counts(
+                outputs=self.model.units,
+                dense_operations=2 * size,  # of the overlaps and of the sums, in one update
+                membranes=self.model.units,
+            ),
         )
 
 
@@ -358,17 +364,21 @@ class _SparseState(_AssociativeState):
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         weights = self.rows.size + self.content.size
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=self.model.address_dim,
-            outputs=self.model.content_dim,
             weights=weights,
             nonzero_weights=self.rows.size + int(np.count_nonzero(self.content)),
             weight_bits=32,  # of a counter; a bit of an address takes 8
-            dense_operations=weights,
-            membranes=0,  # sums do not outlast their window
+            weight_type="int",
+            binary_input=True,
             state_bytes=0,
             parameter_bytes=self.rows.nbytes + self.content.nbytes,
+            **totals.counts(
+                outputs=self.model.content_dim,
+                dense_operations=weights,
+                membranes=0,  # sums do not outlast their window
+            ),
         )
 
 

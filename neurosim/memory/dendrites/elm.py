@@ -181,18 +181,20 @@ class _ELMState(WindowState):
         model = self.model
         matrices = (model.rows, model.inner, model.outer, model.readout)
         weights = sum(matrix.size for matrix in matrices)
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=len(model.rows),
-            outputs=model.outputs,
             weights=weights,
             nonzero_weights=sum(int(np.count_nonzero(matrix)) for matrix in matrices),
             weight_bits=32,
+            weight_type="float",
             binary_input=False,
-            dense_operations=weights,
-            membranes=model.keep.size,
             state_bytes=self.drive.nbytes + self.memory.nbytes,
             parameter_bytes=sum(getattr(model, each).nbytes for each in model._array_names()),
             dense_weights=weights,
-            weight_type="float",
+            **totals.counts(
+                outputs=model.outputs,
+                dense_operations=weights,
+                membranes=model.keep.size,
+            ),
         )

@@ -302,18 +302,22 @@ class SpatialPooler(SavedState, WindowModel):
     def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         pool = int(np.count_nonzero(self._field.permanence >= 0))
         units = self._column_size
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=self._input_size,
-            outputs=units,
             weights=pool,
             nonzero_weights=int(np.count_nonzero(self._field.connected)),
             weight_bits=8,
-            dense_operations=pool,
-            membranes=units,
+            weight_type="int",
+            binary_input=True,
             state_bytes=self._field.overlap.nbytes + self._field.active_duty.nbytes + self._field.overlap_duty.nbytes,
             parameter_bytes=self._field.permanence.nbytes + self._field.connected.nbytes,
             state_bits=32,
+            **totals.counts(
+                outputs=units,
+                dense_operations=pool,
+                membranes=units,
+            ),
         )
 
 

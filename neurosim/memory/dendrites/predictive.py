@@ -199,17 +199,21 @@ class _SegmentsState(WindowState):
         size = own.source.size
         exist = int(np.count_nonzero(own.source >= 0))
         connected = int(np.count_nonzero((own.source >= 0) & (own.permanence >= self.rules.connected)))
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=self.model.context,
-            outputs=units,
             weights=exist,
             nonzero_weights=connected,
             weight_bits=16,
-            dense_operations=size,
-            membranes=0,  # segments keep no membrane from window to window
+            weight_type="int",
+            binary_input=True,
             state_bytes=own.overlaps.nbytes + own.matches.nbytes,
             parameter_bytes=size * SYNAPSE_BYTES + own.learned.nbytes,
             dense_weights=units * self.model.segments_per_unit * self.model.context,
             index_bits=32,
+            **totals.counts(
+                outputs=units,
+                dense_operations=size,
+                membranes=0,  # segments keep no membrane from window to window
+            ),
         )

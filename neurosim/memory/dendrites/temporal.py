@@ -307,19 +307,23 @@ class TemporalMemory(SavedState, WindowModel):
     def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         """Count existing synapses as weights; those that may still grow, up to the caps, count as dense weights."""
         units = self.columns * self.cells_per_column
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=units,
-            outputs=units,
             weights=self.synapses,
             nonzero_weights=self.synapses,
             weight_bits=32,
-            dense_operations=self.synapses,
-            membranes=0,  # cells have no membrane: they are on or off
+            weight_type="int",
+            binary_input=True,
             state_bytes=units,
             parameter_bytes=self.synapses * SYNAPSE_BYTES + self.segments * SEGMENT_BYTES,
             dense_weights=units * self.max_segments * self.max_synapses,
             index_bits=32,
+            **totals.counts(
+                outputs=units,
+                dense_operations=self.synapses,
+                membranes=0,  # cells have no membrane: they are on or off
+            ),
         )
 
 

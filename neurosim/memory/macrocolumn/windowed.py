@@ -107,19 +107,23 @@ class ColumnsState(WindowState):
         units = sum(sizes)
         weights = sum(size * sum(m.afferents) for size, m in zip(sizes, self.memories, strict=True))
         on = sum(int(np.unpackbits(w.view(np.uint8)).sum()) for m in self.memories for w in (m.u, m.h, m.d))
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=sum(self.receptors.values()),
-            outputs=units,
             weights=weights,
             nonzero_weights=on,
             weight_bits=1,
-            dense_operations=weights,
-            membranes=units,
+            weight_type="int",
+            binary_input=True,
             state_bytes=units * 2,
             parameter_bytes=sum(m.nbytes for m in self.memories),
             dense_weights=weights,
             state_bits=16,
+            **totals.counts(
+                outputs=units,
+                dense_operations=weights,
+                membranes=units,
+            ),
         )
 
     def _fresh(self, level: int) -> ColumnTrace:

@@ -243,21 +243,23 @@ class PatchCode(SavedState, WindowModel):
 
     def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         weights = self._rows.size
-        return totals.layer(
-            name,
+        return LayerCounts(
+            name=name,
             inputs=self.inputs,
-            outputs=self.outputs,
             weights=weights,
             nonzero_weights=int(np.count_nonzero(self._rows)),
             weight_bits=32,
-            # As a convolution: every weight at every place.
-            dense_operations=weights * self.places,
-            membranes=0,  # sums do not outlast their window
+            weight_type="float",
+            binary_input=False,
             state_bytes=0,
             parameter_bytes=self._rows.nbytes,
-            binary_input=False,
             dense_weights=weights,
-            weight_type="float",
+            **totals.counts(
+                outputs=self.outputs,
+                # As a convolution: every weight at every place.
+                dense_operations=weights * self.places,
+                membranes=0,  # sums do not outlast their window
+            ),
         )
 
 
