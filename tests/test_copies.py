@@ -33,8 +33,10 @@ HOLDERS = {
     "language/conversion/decoder/decoder.py": {"Decoder"},
     "language/conversion/decoder/program.py": {"DecoderProgram"},
     "engine/exact/workspace.py": {"ExactWorkspace"},
+    "engine/grid/arrival_arrays.py": {"ArrivalArrays"},
     "engine/grid/plastic_state.py": {"PlasticState"},
     "engine/grid/silence.py": {"Silence"},
+    "engine/grid/team.py": {"Team"},
     "engine/grid/thread_room.py": {"ThreadRoom"},
     "engine/grid/workspace.py": {"GridWorkspace"},
 }

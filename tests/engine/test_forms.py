@@ -21,7 +21,7 @@ from neurosim import (
 )
 from neurosim.base.values import Value
 from neurosim.engine.compile.network import CompiledNetwork, compile_network
-from neurosim.engine.grid import workspace
+from neurosim.engine.grid import team
 from neurosim.engine.grid.sinks import SpikeMemory
 from neurosim.engine.grid.sources import GridEvents
 from neurosim.engine.grid.workspace import GridWorkspace
@@ -73,7 +73,7 @@ def forms(plan: CompiledNetwork) -> set[int]:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads share the work of small networks too."""
-    monkeypatch.setattr(workspace, "MIN_WORK", 0)
+    monkeypatch.setattr(team, "MIN_WORK", 0)
 
 
 CASES = {

@@ -26,7 +26,7 @@ from neurosim.base import NeurosimInputError
 from neurosim.engine.compile import layout
 from neurosim.engine.description.dump import description_tree
 from neurosim.engine.description.parse import parse_description
-from neurosim.engine.grid import workspace
+from neurosim.engine.grid import team
 from neurosim.network import LI, StepCurrent, Uniform
 from neurosim.network.stimuli import GapJunctions
 
@@ -72,7 +72,7 @@ def coupled() -> Network:
 
 
 def test_threads_pieces_and_saves_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "MIN_WORK", 0)
+    monkeypatch.setattr(team, "MIN_WORK", 0)
     monkeypatch.setattr(layout, "BLOCK_UNITS", 128)
     one = Simulation(coupled(), clock=5e-4, threads=1).run(0.2)
     assert len(one.spikes["a"]) > 500 and len(one.spikes["b"]) > 20

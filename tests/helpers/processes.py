@@ -38,7 +38,7 @@ from neurosim.base.values import Value
 from neurosim.data import read_sonata
 from neurosim.engine import Result
 from neurosim.engine.compile import layout
-from neurosim.engine.grid import workspace
+from neurosim.engine.grid import team
 from neurosim.engine.processes import Processes
 from neurosim.network import NoiseCurrent, Normal, RewardSTDP, ShortTermPlasticity, SynapticScaling, Uniform
 from neurosim.network.plasticity.structural import PruneAndRegrow
@@ -53,7 +53,7 @@ PROBES = [Probe("E", "v", 0.004), Probe("I", "v", 0.001, units=[130, 3, 70]), Pr
 def divide(set_value: Callable[[object, str, int], None] = setattr) -> None:
     """Let blocks be small and threads share small work, so that small networks are cut as large ones are."""
     set_value(layout, "BLOCK_UNITS", 64)
-    set_value(workspace, "MIN_WORK", 0)
+    set_value(team, "MIN_WORK", 0)
 
 
 def recording() -> Spikes:

@@ -38,7 +38,7 @@ from neurosim.base import NeurosimInputError
 from neurosim.data.files.arrays import read_arrays
 from neurosim.engine.compile import layout
 from neurosim.engine.compile.network import compile_network
-from neurosim.engine.grid import workspace
+from neurosim.engine.grid import team
 from neurosim.kernels.engine.clocked.plastic import cut, cut_reference
 from neurosim.network import LI, Normal, RewardSTDP, ShortTermPlasticity, SynapticScaling, Uniform
 from neurosim.network.plasticity.base import LearningRule, Terms
@@ -130,7 +130,7 @@ def same(a: tuple[str, dict[str, np.ndarray]], b: tuple[str, dict[str, np.ndarra
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", sampled(["float32", "float64"], ["float32"]))
 def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "MIN_WORK", 0)  # or so small a network would get one thread
+    monkeypatch.setattr(team, "MIN_WORK", 0)  # or so small a network would get one thread
     monkeypatch.setattr(layout, "BLOCK_UNITS", 512)  # and would be cut for two at most
     drawn = learner()
     one = Simulation(drawn, clock=1e-4, precision=precision, threads=1)
@@ -143,7 +143,7 @@ def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.M
 
 
 def test_saved_and_loaded_learning_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "MIN_WORK", 0)
+    monkeypatch.setattr(team, "MIN_WORK", 0)
     monkeypatch.setattr(layout, "BLOCK_UNITS", 1024)
     whole = Simulation(learner(), clock=1e-4, threads=1)
     whole.run(0.03)

@@ -39,7 +39,7 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
     # Projections that this change gave other weights or delays: their spikes on the way go through the old rows.
     changed = {n for rows in after.row_tables if rows.since == step > 0 for n in rows.projections}
     changed -= {n for rows in before.row_tables if rows.since == step for n in rows.projections}
-    queue = _ring(arrays["queue"], new.queue.shape, step)
+    queue = _ring(arrays["queue"], new.arrivals.queue.shape, step)
     if changed:
         for rows in before.row_tables:
             # Rows that deliver by the queue have put spikes from before `queued` into it already.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,18 +12,15 @@ from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
 from ...kernels.engine.clocked import arrivals, deliver, exchange, late, learners
 from ...kernels.engine.clocked import columns as col
 from ...kernels.engine.clocked import plastic as learn
-from ...kernels.engine.clocked.bits import STRIP
 from ...kernels.engine.clocked.calls import address_of_part
 from ...kernels.engine.clocked.finite import first_not_finite
 from ...kernels.engine.clocked.sample import sample
 from ...kernels.engine.clocked.windows import most_in_a_step
-from ...kernels.tools.intrinsics import APART
 from ..addresses import address
 from ..compile.network import CompiledNetwork
-from ..compile.row_tables import aligned
 from ..compile.share import share_of
 from ..processes import ALONE, Processes
-from ..threads import core_count, move_to_own_core
+from .arrival_arrays import ArrivalArrays
 from .plastic_state import PlasticState
 from .population_inputs import input_table
 from .saved import check_state
@@ -34,12 +30,8 @@ from .sources import GridEvents
 from .spike_log import SpikeLog
 from .states import NeuronStates
 from .tables import post_table, row_table, scheduler, set_steppers, unit_table
+from .team import Team
 from .thread_room import ThreadRoom
-
-# Steps of neurons in an interval below which a second thread costs more than it gains.
-MIN_WORK = 6000
-# Spin iterations before a waiting thread yields its core: tens of microseconds.
-SPINS = 4000
 
 
 class GridWorkspace(Uncopied):
@@ -47,7 +39,7 @@ class GridWorkspace(Uncopied):
 
     Attributes:
         states: those of the neurons.
-        queue: real [depth, receptors * slots], future input from row tables of form QUEUE.
+        arrivals: input of this step and of later ones.
         plastic: the state that learns.
         log: the spikes of the last steps, and tallies of all.
         changes: [threads, populations] membrane entries that changed, of all runs so far, if counted.
@@ -68,7 +60,11 @@ class GridWorkspace(Uncopied):
         self.recorded = recorded
         layout = compiled.layout
         populations = compiled.network.populations
-        self._share_work(threads, processes)
+        self._team = Team(compiled, threads, processes)
+        self.threads = self._team.size
+        self._peers = processes
+        first_blocks = [share_of(layout, rank, processes.size).first for rank in range(processes.size)]
+        self._exchange, self._exchanged = processes.exchange([*first_blocks, layout.blocks])
         self._heard: dict[int, NDArray[np.uint8]] = {}
         self.states = NeuronStates(compiled)
         self.log = SpikeLog(compiled, recorded)
@@ -77,8 +73,7 @@ class GridWorkspace(Uncopied):
         self.drawn = np.zeros((self.threads, len(compiled.noises) + 1), np.int64)
         self.step = 0
         self._queued = 0
-        counters = sum(rows.form in (deliver.BITS, deliver.COUNTS) for rows in compiled.row_tables)
-        self._make_arrivals(counters)
+        self.arrivals = ArrivalArrays(compiled)
         # Of gap junctions [2, size]: membranes at the starts of this step and of the next.
         coupled = {current.population for current in compiled.currents if current.couplings}
         self._voltages = {p: np.zeros((2, populations[p].size)) for p in coupled}
@@ -86,52 +81,19 @@ class GridWorkspace(Uncopied):
         self._processes = {each.name: np.zeros(populations[each.population].size) for each in moving}
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self.plastic = PlasticState(compiled.plastic, compiled.share, self.threads, processes)
-        self._make_tables(counters, count_updates=count_updates)
+        self._make_tables(count_updates=count_updates)
         self._find_parts()
-        self._make_rooms(counters)
+        self._make_rooms()
         self.reset({}, self._probes, [])
 
-    def _share_work(self, threads: int, processes: Processes) -> None:
-        """Cut the blocks of this process among threads, and prepare to meet the other processes."""
-        compiled = self.compiled
-        layout = compiled.layout
-        self._cuts = _thread_blocks(compiled, threads)
-        self.threads = len(self._cuts) - 1
-        first_blocks = [share_of(layout, rank, processes.size).first for rank in range(processes.size)]
-        self._exchange, self._exchanged = processes.exchange([*first_blocks, layout.blocks])
-        workers = self.threads * processes.neighbours
-        self._peers = processes
-        self._place = processes.place
-        self._shared = workers > 1
-        # Threads without a core of their own yield at once instead of spinning.
-        self._crowded = workers > core_count()
-
-    def _make_arrivals(self, counters: int) -> None:
-        """Make the arrays into which rows are added: only those that some row table needs have entries.
-
-        Args:
-            counters: number of row tables that are counted, not summed.
-        """
-        compiled = self.compiled
-        slots = compiled.layout.slots
-        forms = {rows.form for rows in compiled.row_tables}
-        receptors = max((cells.receptors for cells in compiled.cells.values()), default=1)
-        fixed = receptors if deliver.GROUPS in forms else 0
-        queued = receptors * slots if deliver.QUEUE in forms else 1
-        self._counts: NDArray[np.uint8] = aligned((counters, slots), np.uint8)
-        self._sums: NDArray[Any] = aligned((receptors, slots), compiled.real)
-        self._fixed: NDArray[np.int32] = aligned((fixed, slots), np.int32)
-        self.queue: NDArray[Any] = aligned((compiled.depth, queued), compiled.real)
-        self._zero_row: NDArray[np.uint64] = aligned((-(-slots // STRIP) * 8,), np.uint64)
-
-    def _make_tables(self, counters: int, *, count_updates: bool) -> None:
+    def _make_tables(self, *, count_updates: bool) -> None:
         """Make the tables of the run loop. They hold addresses: every array that they name stays with the workspace."""
         compiled = self.compiled
         self._rows, self._row_weights = row_table(compiled)
         # Cursors of the rows of GROUPS, and whether they stand at the present step.
         self._reading: list[NDArray[np.int64]] = []
         self._has_cursors = False
-        self._inputs = input_table(compiled, counters, self._processes, self._voltages)
+        self._inputs = input_table(compiled, self.arrivals.counters, self._processes, self._voltages)
         self._units = unit_table(compiled, self._inputs.ranges, self._inputs.alive, count_updates=count_updates)
         states = self.states
         alone = compiled.cells.keys() & states.arrays.keys()
@@ -157,7 +119,7 @@ class GridWorkspace(Uncopied):
         watched: list[int] = []
         if not count_updates:
             watched = rows_that_may_rest(compiled, self._units, self._inputs.rows)
-        self._silence = Silence(compiled, self._units, watched, log_is_shared=self._shared)
+        self._silence = Silence(compiled, self._units, watched, log_is_shared=self._team.has_others)
         set_steppers(self._units, compiled.real)
         self._posts = post_table(compiled, self._units)
         self._probes: NDArray[np.int64] = np.zeros((0, col.PROBE_COLUMNS), np.int64)
@@ -184,13 +146,13 @@ class GridWorkspace(Uncopied):
             "exchanger": int(self._exchange[exchange.CALLED]),
         }
 
-    def _make_rooms(self, counters: int) -> None:
+    def _make_rooms(self) -> None:
         """Make the memory that each thread works in, and tell it where everything lies."""
         compiled = self.compiled
         layout = compiled.layout
         task = {
             **self._parts,
-            "threads": self.threads,
+            **self.arrivals.queue_places(),
             "page_blocks": layout.page_blocks,
             "block_slots": layout.block_slots,
             "blocks": layout.blocks,
@@ -207,35 +169,24 @@ class GridWorkspace(Uncopied):
             "entries": layout.width,
             "offsets": address(self.log.offsets),
             "columns": self.log.offsets.shape[1],
-            "queue": address(self.queue),
-            "depth": self.queue.shape[0],
-            "queue_row": self.queue.shape[1],
             "exchange": address(self._exchange),
         }
-        places = {
-            "inputs": address(self._inputs.rows),
-            "counts": address(self._counts),
-            "sums": address(self._sums),
-            "fixed": address(self._fixed),
-            "queue": address(self.queue),
-            "depth": self.queue.shape[0],
-            "queue_row": self.queue.shape[1],
-            "zero_row": address(self._zero_row),
-            "entries": layout.width,
-        }
-        self._rooms = []
-        for thread in range(self.threads):
-            room = ThreadRoom(
+        rooms = [
+            ThreadRoom(
                 compiled.real,
-                receptors=max(len(self._sums), 1),
+                receptors=max(len(self.arrivals.sums), 1),
                 states=int(self._units[:, col.STATES].max(initial=1)),
-                slots=self._sums.shape[1],
-                counters=counters,
+                slots=layout.slots,
+                counters=self.arrivals.counters,
             )
-            own = {"changes": address(self.changes[thread]), "drawn": address(self.drawn[thread])}
-            begin, end = self._cuts[thread : thread + 2]
-            room.own(thread, begin, end, task, places | own)
-            self._rooms.append(room)
+            for _ in range(self.threads)
+        ]
+        shared = {**self.arrivals.places(), "inputs": address(self._inputs.rows), "entries": layout.width}
+        places = [
+            {**shared, "changes": address(self.changes[thread]), "drawn": address(self.drawn[thread])}
+            for thread in range(self.threads)
+        ]
+        self._team.settle(rooms, task, places)
 
     def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Return to the initial state, with these recordings for the spike sources and this table of probes.
@@ -247,8 +198,8 @@ class GridWorkspace(Uncopied):
             self.states.write(p, cells.initial)
         self._silence.forget()
         self.log.reset()
-        for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors):
-            array[:] = 0
+        self.arrivals.clear()
+        self._cursors[:] = 0
         self.plastic.reset()
         self.step = 0
         self._queued = 0
@@ -344,7 +295,7 @@ class GridWorkspace(Uncopied):
         arrays |= self.log.arrays(self.step)
         arrays |= self.plastic.arrays()
         return arrays | {
-            "queue": self.queue.copy(),
+            "queue": self.arrivals.queue.copy(),
             "cursors": self._cursors.copy(),
             "changes": self.changes.sum(axis=0),
             "drawn": self.drawn[:, :-1].sum(axis=0),
@@ -369,7 +320,7 @@ class GridWorkspace(Uncopied):
         self._widen(least=max(arrays[f"log.{b}"].size for b in range(len(self.log.spikes))))
         self.log.restore(arrays, log_start, step)
         self.plastic.restore(arrays)
-        self.queue[:] = arrays["queue"]
+        self.arrivals.queue[:] = arrays["queue"]
         self._cursors[:] = arrays["cursors"]
         # The saved run may have had another number of threads: the first takes all counts.
         self.changes[:] = 0
@@ -400,13 +351,9 @@ class GridWorkspace(Uncopied):
 
     def _run(self, last: int, trial: int) -> None:
         """Run the loop in threads up to step `last`, or until a log could become full; move on to the step reached."""
-        sync = aligned((self.threads * APART,), np.int64)
         # Probes read the state of every step.
         patience = 0 if len(self._probes) else self._silence.patience
         task = {
-            "sync": address(sync),
-            "spins": 0 if self._crowded else SPINS,
-            "epoch": 0,
             "first": self.step,
             "last": last,
             "log_start": self.log.start,
@@ -422,21 +369,9 @@ class GridWorkspace(Uncopied):
             "opener": 0 if self._has_cursors else self._opener,
             "sampler": address_of_part(sample, self.compiled.real) if len(self._probes) else 0,
         }
-
-        def work(thread: int) -> None:
-            if self._shared:
-                move_to_own_core(self._place * self.threads + thread)
-            self._rooms[thread].run(task, self._row_weights, self._inputs.weights)
-
-        others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.threads)]
-        for other in others:
-            other.start()
-        work(0)
-        for other in others:
-            other.join()
+        reached = self._team.run(task, self._row_weights, self._inputs.weights)
         # To read them from the log again took 6 % of a run of the microcircuit, 15 % where pieces were short.
         self._has_cursors = True
-        reached = int(self._rooms[0].task["first"][0])
         if reached > self.step:
             # What was fired before the last meeting has been queued.
             self._queued = reached - ((reached - self.step - 1) % self.compiled.interval + 1)
@@ -493,16 +428,3 @@ class GridWorkspace(Uncopied):
             row[deliver.ENDS] = ends.ctypes.data - begin * ends.strides[0]
             row[deliver.CAPACITY] = capacity
             row[deliver.BORN] = address(born)
-
-
-def _thread_blocks(compiled: CompiledNetwork, threads: int) -> list[int]:
-    """Return the first block of each thread that is worth starting, and the one after the last."""
-    share = compiled.share
-    units = sum(last - first for first, last in map(share.units, compiled.cells))
-    by_pages = any(rows.form == deliver.GROUPS for rows in compiled.row_tables)
-    first, last = share.pages if by_pages else (share.first, share.last)
-    if units * compiled.interval < MIN_WORK:
-        worthwhile = 1
-    else:
-        worthwhile = max(1, min(threads, last - first))
-    return share.cuts(worthwhile, by_pages=by_pages)
