@@ -20,7 +20,6 @@ from ..base.errors import (
     NeurosimWriteError,
     Uncopied,
     escaped,
-    lookup,
     require,
 )
 from ..data.files.state import saved_values
@@ -28,24 +27,21 @@ from ..data.spikes import GRID_SLACK, Spikes
 from ..network.network import Network
 from ..network.plasticity.structural import StructuralRule
 from . import checkpoint
+from .builder import RunnerBuilder
 from .changes import Changes, Setting, change_network, check_settings, neuron_of, rewire_projection, split_states
-from .compile.network import compile_network
-from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
 from .grid.joined import join_state
 from .grid.outputs import SimulationOutputs
-from .grid.probes import bind_probes
 from .grid.runner import Runner, WorkCounters
 from .grid.sinks import SpikeSink, StateSink
 from .grid.sources import InMemorySource
 from .grid.streams import FilePath, StreamTarget
 from .grid.work import count_work
-from .grid.workspace import GridWorkspace
 from .identity import describe, digest
 from .inputs import MAX_STEPS, check_duration, match_sources, steps_of
 from .interrupts import deferred_interrupts
 from .played import Played, source_of
-from .prepared import PRECISIONS, PreparedNetwork, check_arguments, check_units, recorded_names
+from .prepared import check_arguments, check_units
 from .probe import Probe
 from .processes import processes_of
 from .progress import ProgressReporter, Status
@@ -113,14 +109,19 @@ class Simulation(Uncopied):
         played = match_sources(network, inputs).items()
         self._sources = {p: source_of(network.populations[p], item, clock) for p, item in played}
         self._processes = processes_of(comm)
-        self._record = record
+        self._builder = RunnerBuilder(
+            clock=self.clock,
+            seed=self.seed,
+            precision=precision,
+            record=record,
+            probes=self.probes,
+            count_updates=self.count_updates,
+            threads=self._processes.threads(threads),
+            processes=self._processes,
+        )
         self._original = network
         self._changes = Changes()
-        self._workers = self._processes.threads(threads)
-        self._former: tuple[SynapseSampler, ...] = ()
-        self._prepared = self._prepare(network, self._changes)
-        # Forms of rows are chosen by the first network, whatever it becomes: sums keep their units and their order.
-        self._former = self._prepared.compiled.samplers
+        self._prepared = self._builder.prepare(network, self._changes)
         self.recorded = self._prepared.recorded
         self._runner = self._new_runner()
         # Compiles before the clock of a first run starts.
@@ -508,7 +509,7 @@ class Simulation(Uncopied):
 
     def _become(self, network: Network, changes: Changes, moved: Mapping[str, NDArray[Any]] | None = None) -> None:
         """Go on as a changed network, or (`moved` is None) begin as one; see `transit.carried`."""
-        self._prepared = self._prepare(network, changes)
+        self._prepared = self._builder.prepare(network, changes)
         self.network = network
         self._changes = changes
         runner = self._new_runner()
@@ -518,34 +519,9 @@ class Simulation(Uncopied):
             runner.take_over(self._runner, moved)
         self._runner = runner
 
-    def _prepare(self, network: Network, changes: Changes) -> PreparedNetwork:
-        recorded = recorded_names(network, self._record)
-        real = lookup(PRECISIONS, self.precision, "simulate.precision")
-        compiled = compile_network(
-            network,
-            self.clock,
-            self.seed,
-            real,
-            self._workers,
-            late=changes.late,
-            former=self._former,
-            processes=self._processes,
-        )
-        return PreparedNetwork(compiled, recorded, bind_probes(compiled, self.probes), self.count_updates)
-
     def _new_runner(self) -> Runner:
         """Return a runner of the prepared network with a state of its own."""
-        prepared = self._prepared
-        workspace = GridWorkspace(
-            compiled=prepared.compiled,
-            recorded=prepared.logged,
-            count_updates=prepared.count_updates,
-            threads=self._workers,
-            processes=self._processes,
-        )
-        for name, units in self._changes.silent.items():
-            workspace.silence(self.network.numbers[name], units)
-        return Runner(prepared, workspace, self._processes)
+        return self._builder.build(self._prepared, self._changes)
 
     def _check_repeatable(self, method: str) -> None:
         for number, source in self._sources.items():
