@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -89,25 +89,7 @@ def read_request(body: bytes, model: str, limits: Limits, *, chat: bool) -> Text
     Raises:
         ApiError: no JSON, an unknown entry, or a value that breaks its rule: names it.
     """
-    try:
-        tree = json.loads(body)
-    except (ValueError, RecursionError):
-        raise ApiError(400, "the body must be JSON in UTF-8") from None
-    if not isinstance(tree, dict):
-        raise ApiError(400, "the body must be a JSON object")
-    named = tree.get("model")
-    if named != model:
-        raise ApiError(
-            404, f"model: must be '{model}', see /v1/models (got {named!r:.80})", param="model", code="model_not_found"
-        )
-    known = CHAT if chat else COMPLETION
-    for name, value in tree.items():
-        if name in NEUTRAL:
-            # true is no 1 here, while 0.0 is 0.
-            if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in NEUTRAL[name]):
-                raise ApiError(400, f"{name}: is not offered; leave it out (got {value!r:.80})", param=name)
-        elif name not in known and name not in IGNORED:
-            raise ApiError(400, f"{name}: unknown entry (got {value!r:.80})", param=f"{name:.80}")
+    tree = _read_entries(body, model, CHAT if chat else COMPLETION)
     take = _Entries(tree)
     tokens = take("max_tokens", _is_count, "an integer of at least 1", None)
     if chat:
@@ -126,6 +108,33 @@ def read_request(body: bytes, model: str, limits: Limits, *, chat: bool) -> Text
         stream=take("stream", lambda v: isinstance(v, bool), "true or false", False),
         usage=options.get("include_usage") is True,
     )
+
+
+def _read_entries(body: bytes, model: str, known: Collection[str]) -> Mapping[str, Any]:
+    """Return the entries of a body, whose names are known and whose model is this one.
+
+    Raises:
+        ApiError: no JSON, another model, or an unknown entry.
+    """
+    try:
+        tree = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "the body must be JSON in UTF-8") from None
+    if not isinstance(tree, dict):
+        raise ApiError(400, "the body must be a JSON object")
+    named = tree.get("model")
+    if named != model:
+        raise ApiError(
+            404, f"model: must be '{model}', see /v1/models (got {named!r:.80})", param="model", code="model_not_found"
+        )
+    for name, value in tree.items():
+        if name in NEUTRAL:
+            # true is no 1 here, while 0.0 is 0.
+            if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in NEUTRAL[name]):
+                raise ApiError(400, f"{name}: is not offered; leave it out (got {value!r:.80})", param=name)
+        elif name not in known and name not in IGNORED:
+            raise ApiError(400, f"{name}: unknown entry (got {value!r:.80})", param=f"{name:.80}")
+    return tree
 
 
 class _Entries:
