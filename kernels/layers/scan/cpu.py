@@ -20,7 +20,7 @@ from ..spike_linear.sums import add_rows
 from .integrator import backward_integrator, forward_integrator
 from .kinds import ARCTAN, FAST_SIGMOID, INTEGRATOR, LATE, LIF, STRIDE
 from .lanes import AHEAD, LANES, ask
-from .lif_lanes import backward_lif, forward_lif
+from .lif_lanes import BACKWARD, FORWARD, backward_lif, forward_lif, work_space
 from .retreat import retreat
 from .steps import advance, copy, copy_rows
 
@@ -130,7 +130,8 @@ def forward(how, current, state, c, keep):
 
     def fill(a, b):
         if how.kind == LIF and how.reset != LATE:
-            forward_lif(settings, x, after, constants, out, kept, streaming, a, b)
+            space = work_space(FORWARD, x.dtype)
+            forward_lif(settings, x, after, constants, out, kept, space, streaming, a, b)
         elif how.kind == INTEGRATOR:
             forward_integrator(x, after, constants, out, kept, a, b)
         else:
@@ -160,7 +161,8 @@ def backward(how, current, c, kept, g_out, g_state, trained):
 
     def fill(a, b):
         if is_lif:
-            backward_lif(settings, x, constants, kept, g_out, g_here, g_x, streaming, others, a, b)
+            space = work_space(BACKWARD, x.dtype)
+            backward_lif(settings, x, constants, kept, g_out, g_here, g_x, space, streaming, others, a, b)
         elif is_integrator:
             backward_integrator(constants, g_out, g_here, g_x, a, b)
         else:

@@ -137,7 +137,7 @@ def _gradient() -> None:
     line = row[0]
     states = row[None]
     how = (0, 0, 0, 0.0, 0.0, 0.0)
-    backward_lif(how, row, row, states, row, row, row, False, None, 0, 0)
+    backward_lif(how, row, row, states, row, row, row, row, False, None, 0, 0)
     starts = np.zeros(2, np.int64)
     units = np.zeros(1, np.int32)
     _product(starts[None], 1, units, line, row, 0, 0, 0, 0, row)
