@@ -53,11 +53,16 @@ def test_bins_are_the_counts_of_each_pool(pool: int) -> None:
 
 @pytest.mark.parametrize("recordings", [bars(4), channels()], ids=["camera", "channels"])
 @pytest.mark.parametrize("most", [0, 1, 2])
-def test_compiled_bins_are_the_reference(recordings: Recordings, most: int) -> None:
+@pytest.mark.parametrize("augment", [EVERY, replace(EVERY, jitter=0.0)], ids=["jitter", "still"])
+@pytest.mark.parametrize("table_units", [0, 4], ids=["by event", "by table"])
+def test_compiled_bins_are_the_reference(
+    recordings: Recordings, most: int, augment: Augment, table_units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neurosim.kernels.layers.bins.cpu.TABLE_UNITS", table_units)
     binning = Binning(recordings.shape, dt=0.011, duration=0.25, pool=2, max_count=most)
     chosen = np.array([3, 0, 5])
     durations = recordings.durations[chosen]
-    views, keys = EVERY.views(5, 2, chosen, binning.camera, binning.planes[2], durations)
+    views, keys = augment.views(5, 2, chosen, binning.camera, binning.planes[2], durations)
     expected = np.full((binning.steps, 3, binning.units), np.nan, np.float32)
     events = kernel.Events(
         recordings.ticks,
@@ -68,7 +73,7 @@ def test_compiled_bins_are_the_reference(recordings: Recordings, most: int) -> N
     )
     where = kernel.Bins(binning.dt, binning.planes, binning.pools, most)
     kernel.bin_events_reference(events, where, views, keys, expected)
-    batch = binning.batch(recordings, chosen, EVERY, seed=5, epoch=2)
+    batch = binning.batch(recordings, chosen, augment, seed=5, epoch=2)
     found = batch.x
     expected *= np.arange(len(expected))[:, None, None] < batch.lengths[:, None]
     np.testing.assert_array_equal(found, expected[: len(found)])

@@ -38,6 +38,8 @@ from .reference import (
 
 # Events that pass through a step of the work together.
 PIECE = 1024
+# Units an event from which the pool of each unit is found once, in a table, and not that of each event.
+TABLE_UNITS = 4
 
 
 class PieceArrays(NamedTuple):
@@ -68,14 +70,21 @@ def bin_events(events, bins, views, keys, out):
     piece = PieceArrays(times=np.empty(PIECE), survival=np.zeros(PIECE), steps=np.empty(PIECE, np.int64))
     pools = np.empty(math.prod(bins.sensor), np.int64)
     out[:] = 0
+    is_still = views[:, JITTER] == 0
+    # A division of integers takes as long as the rest of an event: with many events that of each unit is made once.
+    is_many = TABLE_UNITS * (events.ends - events.begins) > pools.size
+    by_table = np.flatnonzero(is_still & is_many)
+    by_event = np.flatnonzero(is_still & ~is_many)
+    # Each way is compiled where it is needed.
+    if by_table.size:
+        _bin_events(events, bins, views, keys, by_table, lags, None, piece, pools, out)
+    if by_event.size:
+        _bin_events(events, bins, views, keys, by_event, lags, np.empty(0), piece, pools, out)
     # Normal numbers are two for each event of a recording: those of one recording at a time.
-    jittered = np.flatnonzero(views[:, JITTER])
-    still = np.flatnonzero(views[:, JITTER] == 0)
-    _bin_events(events, bins, views, keys, still, lags, np.empty(0), piece, pools, out)
-    for b in jittered:
-        moved = np.empty(2 * (events.ends[b] - events.begins[b]))
-        normals(keys[b], 0, NORMAL, moved)
-        _bin_events(events, bins, views, keys, jittered[jittered == b], lags, moved, piece, pools, out)
+    for b in np.flatnonzero(~is_still):
+        moves = np.empty(2 * (events.ends[b] - events.begins[b]))
+        normals(keys[b], 0, NORMAL, moves)
+        _bin_events(events, bins, views, keys, np.array([b]), lags, moves, piece, pools, out)
     for b in np.flatnonzero(views[:, NOISE]):
         _add_noise(keys[b], int(views[b, NOISE]), views[b, NOISE_END], bins, out[:, b])
 
@@ -155,7 +164,8 @@ def _bin_events(events, bins, views, keys, rows, lags, moves, piece, pools, out)
 
     Args:
         lags: float64 [B, width] the time by which each column is late, s.
-        moves: [2 * events] normal numbers for the jitter of the one recording; none are read without jitter.
+        moves: [2 * events] normal numbers for the jitter of the one recording, none without jitter; None: pools come
+            from a table of units.
         piece: `PieceArrays` to work in.
         pools: int64 [units], to work in.
     """
@@ -163,9 +173,7 @@ def _bin_events(events, bins, views, keys, rows, lags, moves, piece, pools, out)
         view = views[b]
         begin = events.begins[b]
         end = events.ends[b]
-        # A division of integers takes as long as the rest of an event: with many events that of each unit is made once.
-        by_table = view[JITTER] == 0.0 and end - begin > pools.size
-        if by_table:
+        if moves is None:
             pools_of(view, bins, pools)
         for first in range(begin, end, PIECE):
             last = min(first + PIECE, end)
@@ -178,7 +186,7 @@ def _bin_events(events, bins, views, keys, rows, lags, moves, piece, pools, out)
             if view[DROP] > 0.0:
                 uniforms(uint64(keys[b]), int64(first - begin), int64(KEEP), piece.survival[:count])
             _silence(view, piece, count)
-            if by_table:
+            if moves is None:
                 _add_by_table(events.units, first, last, piece.steps, pools, bins, b, out)
             else:
                 _add_moved(events.units, first, last, piece.steps, view, begin, moves, bins, b, out)

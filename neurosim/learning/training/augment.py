@@ -97,8 +97,7 @@ class Augment:
         from ...kernels.layers.bins import reference as bins
 
         key = rng_key(seed, "training", "augment")
-        u = np.stack([_uniform(key, epoch, int(number)) for number in recordings])
-        added = [self._later(seed, epoch, int(number))[NOISE] for number in recordings]
+        u = _uniform(key, epoch, recordings)
         size = 1 + self.zoom * (2 * u[:, SIZE] - 1)
         if camera:
             angle = self.rotate * (2 * u[:, TURN] - 1)
@@ -110,7 +109,8 @@ class Augment:
         views[:, bins.JITTER] = self.jitter
         # One draw decides both: a blend if it is below `blend`, a lag if it is within `lagged` of 1.
         views[:, bins.LAG] = np.where(u[:, BLEND] >= 1 - self.lagged, self.lag, 0.0)
-        views[:, bins.NOISE] = np.floor(np.array(added) * (self.noise + 1))
+        if self.noise:
+            views[:, bins.NOISE] = np.floor(self._later(seed, epoch, recordings)[:, NOISE] * (self.noise + 1))
         views[:, bins.NOISE_END] = durations * views[:, bins.STRETCH]
         # The matrix of a rotation and a scale, from places about the middle to places.
         views[:, bins.YY] = size * np.cos(angle)
@@ -142,12 +142,11 @@ class Augment:
             labels: labels of all recordings of the set.
         """
         key = rng_key(seed, "training", "augment")
+        u = _uniform(key, epoch, recordings)
         partners = recordings.copy()
-        for k, number in enumerate(recordings):
-            u = _uniform(key, epoch, int(number))
-            if u[BLEND] < self.blend:
-                alike = np.flatnonzero(labels == labels[number])
-                partners[k] = alike[int(u[PARTNER] * len(alike))]
+        for k in np.flatnonzero(u[:, BLEND] < self.blend):
+            alike = np.flatnonzero(labels == labels[recordings[k]])
+            partners[k] = alike[int(u[k, PARTNER] * len(alike))]
         return partners
 
     def cuts(
@@ -159,21 +158,23 @@ class Augment:
             size: recordings of the set.
             lengths: [n] steps of `recordings`; the stretch is of steps begin to end - 1, none if they are equal.
         """
-        u = np.stack([self._later(seed, epoch, int(number)) for number in recordings])
+        u = self._later(seed, epoch, recordings)
         part = np.where(u[:, CUT] < self.cutmix, u[:, CUT_PART], 0.0)
         begin = u[:, CUT_AT] * (1 - part) * lengths
         width = np.round(part * lengths)
         begin = np.minimum(np.floor(begin), lengths - width).astype(np.int64)
         return np.floor(u[:, CUT_WITH] * size).astype(np.int64), begin, begin + width.astype(np.int64)
 
-    def _later(self, seed: int, epoch: int, recording: int) -> NDArray[np.float64]:
-        return _uniform(rng_key(seed, "training", "augment later"), epoch, recording, LATER_DRAWS)
+    def _later(self, seed: int, epoch: int, recordings: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _uniform(rng_key(seed, "training", "augment later"), epoch, recordings, LATER_DRAWS)
 
 
-def _uniform(key: int, epoch: int, recording: int, draws: int = DRAWS) -> NDArray[np.float64]:
-    """Return [draws] uniform numbers of a recording in an epoch, whatever batch it is in."""
-    from ...kernels.tools.random import uniforms
+def _uniform(key: int, epoch: int, recordings: NDArray[np.int64], draws: int = DRAWS) -> NDArray[np.float64]:
+    """Return [n, draws] uniform numbers of recordings [n] in an epoch, whatever batch each is in."""
+    from ...kernels.tools.random import uniform_runs
 
-    out = np.empty(draws)
-    uniforms(np.uint64(key), draws * recording, np.uint64(epoch), out)
+    out = np.empty((len(recordings), draws))
+    # In types for which `_bin_events` has compiled what draws.
+    firsts = draws * np.asarray(recordings, np.int64)
+    uniform_runs(np.uint64(key), firsts, draws * np.arange(len(recordings) + 1), int(epoch), out.reshape(-1))
     return out
