@@ -47,13 +47,15 @@ def product(active, source, threads=1):
     block = max(1, TILE_BYTES // (4 * width))
     places = np.empty((max(1, -(-size // block)) + 1, rows), np.int64)
     _cut_rows(active.starts, active.units, block, places)
+    packed = None if tiles == 1 and size <= block else 1
 
     def fill(a, b):
         for piece in range(a, b):
             tile, cut = divmod(piece, cuts)
             first = tile * width
             last = min(columns, (tile + 1) * width)
-            _product(places, block, active.units, active.values, source, edges[cut], edges[cut + 1], first, last, out)
+            how = packed, first, last
+            _product(places, block, active.units, active.values, source, *how, edges[cut], edges[cut + 1], out)
 
     spread(fill, bounds, threads, GRAIN)
     return out
@@ -100,22 +102,23 @@ def _cut_rows(starts, units, block, cuts):
 
 
 @compiled
-def _product(cuts, block, units, values, source, top, bottom, first, last, out):
+def _product(cuts, block, units, values, source, packed, first, last, top, bottom, out):
     """Fill rows `top` to `bottom`, columns `first` to `last` of out, by blocks of source rows that fit a cache.
 
-    A tile of some columns is packed first.
+    Args:
+        packed: a tile of some columns is packed first. None: all of the source is one tile, and nothing that packs is
+            compiled.
     """
     size = source.shape[0]
     width = last - first
-    whole = width == source.shape[1] and size <= block
-    if whole:
+    if packed is None:
         tile = source
     else:
         tile = np.empty((min(block, size), width), source.dtype)
     for at in range(cuts.shape[0] - 1):
         begin = at * block
         end = min(begin + block, size)
-        if not whole:
+        if packed is not None:
             pack(source[begin:end], first, width, tile)
         # Units count from the first row of the source, which would lie in front of the tile.
         rows = matrix(tile.ctypes.data - 4 * width * begin, end, width, FLOAT)

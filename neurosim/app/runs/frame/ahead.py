@@ -140,7 +140,7 @@ def _gradient() -> None:
     backward_lif(how, row, row, states, row, row, row, row, False, None, 0, 0)
     starts = np.zeros(2, np.int64)
     units = np.zeros(1, np.int32)
-    _product(starts[None], 1, units, line, row, 0, 0, 0, 0, row)
+    _product(starts[None], 1, units, line, row, None, 0, 0, 0, 0, row)
     _gather(starts, units, line, states, units[None], 1, 1, 1, 0, 0, row)
     forward_integrator(row, row, row, row, states, 0, 0)
     backward_integrator(row, row, row, row, 0, 0)
