@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -182,12 +183,22 @@ def to_steps(projection: Projection, delays: NDArray[np.float64], clock: float) 
     low, high = steps_of(delays, clock, steps)
     # The extremes in seconds only for the message: to look for them took as long as the conversion.
     if len(delays) and not 1 <= low <= high <= MAX_DELAY:
-        name = f"{projection}.delay"
-        hint = _hint(projection.delay) or "; give a longer delay or a shorter clock"
-        rule = f"must round to at least one step of {clock:g} s{hint}"
-        require(low >= 1, name, rule, float(np.min(delays)))
-        require(high <= MAX_DELAY, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", float(np.max(delays)))
+        _check_delays(projection, float(np.min(delays)), float(np.max(delays)), clock)
     return steps
+
+
+def _to_step(projection: Projection, delay: float, clock: float) -> int:
+    """Return the delay of all synapses as steps, as `to_steps`, without the kernel, which drawn delays alone need."""
+    _check_delays(projection, delay, delay, clock)
+    return math.floor(delay / clock + 0.5)
+
+
+def _check_delays(projection: Projection, low: float, high: float, clock: float) -> None:
+    """Raise where delays from `low` to `high` s are not all 1 to MAX_DELAY steps."""
+    name = f"{projection}.delay"
+    hint = _hint(projection.delay) or "; give a longer delay or a shorter clock"
+    require(low / clock + 0.5 >= 1, name, f"must round to at least one step of {clock:g} s{hint}", low)
+    require(high / clock + 0.5 < MAX_DELAY + 1, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", high)
 
 
 def _hint(value: object) -> str:
@@ -237,7 +248,7 @@ def open_sampler(
     receptor = network.receptor(projection)
     delay = _one(projection.delay)
     if delay is not None and clock is not None:
-        delay = int(to_steps(projection, np.array([delay]), clock)[0])
+        delay = _to_step(projection, delay, clock)
     return SynapseSampler(
         projection=projection,
         source=source,
