@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import int32, uint32, uint64
+from numba import int32, njit, uint32, uint64
 
 from ....tools.compiled import compiled
 from ....tools.intrinsics import flags64, trailing_zeros
@@ -139,11 +139,10 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
         taken: uint8 [at least among, a multiple of 64], all zero on entry and on return.
         words, picks: scratch, see `scratch`.
     """
-    wanted = out.size
     eligible = among - (1 if 0 <= skip < among else 0)
     # Of many distinct ones it is quicker to choose those left out.
-    inverted = not with_replacement and wanted * 2 > eligible
-    needed = eligible - wanted if inverted else wanted
+    inverted = not with_replacement and out.size * 2 > eligible
+    needed = eligible - out.size if inverted else out.size
     # not a literal number, for which numba would compile `refill` once more
     count = 0
     draw = np.int64(0)
@@ -153,33 +152,60 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
         counters = min(picks.size // 4, ((needed - count + each - 1) // each + 15) // 16 * 16)
         n = refill(key, chooser, draw, among, counters, words, picks)
         draw += counters
-        if with_replacement and skip < 0:
+        if not with_replacement:
+            count = _take_new(picks[:n], skip, taken, inverted, count, needed, out)
+        elif skip < 0:
             n = min(n, needed - count)
             copy_into(picks, out[count : count + n])
             count += n
-            continue
-        for k in range(n):
-            j = picks[k]
-            if count == needed or j == skip:
-                continue
-            if not with_replacement:
-                if taken[j]:
-                    continue
-                taken[j] = 1
-            if not inverted:
-                out[count] = j
-            count += 1
+        else:
+            count = _take_others(picks[:n], skip, count, out)
     if inverted:
-        count = 0
-        for j in range(among):
-            if not taken[j] and j != skip:
-                out[count] = j
-                count += 1
+        _take_rest(among, skip, taken, out)
+    elif not with_replacement:
+        for j in out:
             taken[j] = 0
-        return
-    if not with_replacement:
-        for k in range(wanted):
-            taken[out[k]] = 0
+
+
+@njit(inline="always")
+def _take_new(picks, skip, taken, inverted, count, needed, out):
+    """Take the picks that are not taken yet, until `needed` are; return their number.
+
+    They are marked in `taken`, and written from out[count] on unless they are to be left out (`inverted`).
+    """
+    for j in picks:
+        if count == needed:
+            break
+        if j == skip or taken[j]:
+            continue
+        taken[j] = 1
+        if not inverted:
+            out[count] = j
+        count += 1
+    return count
+
+
+@njit(inline="always")
+def _take_others(picks, skip, count, out):
+    """Write the picks other than `skip` from out[count] on, until it is full; return the number of choices then."""
+    for j in picks:
+        if count == out.size:
+            break
+        if j != skip:
+            out[count] = j
+            count += 1
+    return count
+
+
+@njit(inline="always")
+def _take_rest(among, skip, taken, out):
+    """Fill `out` with the numbers that are not taken, ascending, and clear `taken`."""
+    count = 0
+    for j in range(among):
+        if not taken[j] and j != skip:
+            out[count] = j
+            count += 1
+        taken[j] = 0
 
 
 @compiled
