@@ -152,7 +152,8 @@ def test_report_and_measure_know_such_a_run() -> None:
     measured = json.loads(neurosim("measure", "run", "--json", "--profile", "loihi").stdout)
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert measured["measures"] == metrics["measures"] and measured["network"] == "net"
-    assert "Footprint" in neurosim("measure", "run").stdout
+    printed = neurosim("measure", "run").stdout
+    assert "Footprint" in printed and "per run" in printed and "per sample" not in printed
     line = refused("measure", "run", "--set", "population.E.tau_mem=1.0")
     assert "population: cannot change" in line and "run it again" in line
 

@@ -71,8 +71,15 @@ def write_page(path: Path | str) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredAgain(MeasuredRun):
-    """Measures and energy of a finished run of one model."""
+    """Measures and energy of a finished run of one model.
 
+    Attributes:
+        sample: what measures and estimates are of, such as "recall" or "run".
+        measures: from the counts that the run stored.
+        energy: under the profile.
+    """
+
+    sample: str
     measures: Measures
     energy: EnergyEstimates
 
@@ -80,17 +87,14 @@ class MeasuredAgain(MeasuredRun):
         """Return every measure with its unit, then energy; what is unknown says why."""
         heading = self.heading
         measures = self.measures
-        # A network runs once, so that its figures are of the run and not means over recordings.
         if "network" in heading:
             head = f"{heading['network']}, from {self.run}"
-            each = "the run"
         else:
             head = f"{heading['dataset']} {heading['split']}: {heading['samples']} recordings, from {self.run}"
-            each = "a recording"
         rows = []
         for name, definition in DEFINITIONS.items():
             value = measures[name]
-            unit = "B" if definition.unit == "bytes" else definition.unit
+            unit = "B" if definition.unit == "bytes" else definition.unit.replace("sample", self.sample)
             if unit == "B":
                 known = quantity(value, "B")
             else:
@@ -101,7 +105,7 @@ class MeasuredAgain(MeasuredRun):
             (f"  on {chip.title}", joules(chip.energy) if chip.energy else f"- ({chip.reason})")
             for chip in self.energy.published
         ]
-        energy = energy_rows(self.energy, each)
+        energy = energy_rows(self.energy, f"per {self.sample}")
         return table([*rows, *energy, ("Published figures per event", ""), *published], head)
 
 
@@ -132,6 +136,7 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredRun:
     return MeasuredAgain(
         heading=heading,
         run=str(run.path),
+        sample=kind.sample(result),
         measures=measure(stored.layers, stored.samples, stored.duration, entered),
         energy=estimates.energy(stored.layers, stored.samples, config.energy.profile),
     )

@@ -56,7 +56,7 @@ def percent(value: object, digits: int = 1) -> str:
 
 
 def energy_rows(energy: EnergyEstimates | None, each: str) -> Rows:
-    """Return a row for each of the two estimates, per `each`; what is unknown says why."""
+    """Return a row for each of the two estimates, of `each`; what is unknown says why."""
     if energy is None:
         return []
     rows = []
