@@ -151,6 +151,7 @@ def test_pixels_are_joined_before_recordings_are_learned() -> None:
         (["stream.window=0"], "stream.window: must be > 0"),
         (["pooler.passes=7"], r"pooler.passes: must be <= stream.passes 6 \(got 7\)"),
         (["pooler.density=0.0001"], "SpatialPooler.density: must let at least one of 256 columns win"),
+        (["pooler.density=1.0"], r"pooler.density: must let at most 127 of 256 columns win.*got 1: 256 columns\)"),
         (["memory.permanence_increment=0.00001"], "TemporalMemory.permanence_increment: must be a multiple of 0.0001"),
         (["stream.recording=5"], "stream.recording"),
     ],

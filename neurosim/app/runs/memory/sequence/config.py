@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from .....base.errors import NeurosimInputError
+from .....base.errors import NeurosimInputError, require
 from .....base.rules import Count, Fraction, Positive, Rule, Seed
 from .....data.catalog import Dataset
 from .....memory.dendrites.pooler import SpatialPooler
@@ -26,6 +26,8 @@ PARTS = 12
 # Of an input and a column: its permanence in two bytes and whether it is connected in one; what was learned, the state
 # of a run and the copy that it returns are held at once.
 PAIR_BYTES = 9
+# Active columns whose cells a segment of 255 synapses holds for two windows.
+MAX_ACTIVE = 127
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,9 @@ class SequenceConfig(RunConfig):
             "use fewer columns, or join pixels (stream.downsample)",
         )
         pooler(self, 1)
+        active = _active_columns(self)
+        rule = f"must let at most {MAX_ACTIVE} of {self.pooler.columns:,} columns win, which a segment holds twice"
+        require(active <= MAX_ACTIVE, "pooler.density", rule, f"{self.pooler.density:g}: {active:,} columns")
         memory(self)
         limit = self.pooler.passes
         passes = self.stream.passes
@@ -139,7 +144,7 @@ def pooler(config: SequenceConfig, inputs: int) -> SpatialPooler:
 def memory(config: SequenceConfig) -> TemporalMemory:
     """Return the temporal memory of a config."""
     own = config.memory
-    active = max(1, math.floor(config.pooler.density * config.pooler.columns))
+    active = _active_columns(config)
     threshold = max(1, math.ceil(own.threshold * active))
     return TemporalMemory(
         config.pooler.columns,
@@ -152,3 +157,8 @@ def memory(config: SequenceConfig) -> TemporalMemory:
         max_synapses=max(32, 2 * active),
         seed=config.seed,
     )
+
+
+def _active_columns(config: SequenceConfig) -> int:
+    """Return the number of columns that win in a window."""
+    return max(1, math.floor(config.pooler.density * config.pooler.columns))
