@@ -3,10 +3,10 @@
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py [--seeds 5] [--json] [nmnist shd digits]
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --noise nmnist     in resistive memory, against its noise
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --readouts nmnist  every readout on the same spikes
-    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --transductive shd [--seeds 3] [--input-groups 140]
+    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --transductive shd [--seeds 3]
         readouts standardised by speaker, and self-trained, each training speaker left out in turn, and the official
         split; liquids whose scores are summed; and strangers of whom fewer recordings, or only some classes, come
-        together; with groups of the input read beside the liquid
+        together; --neurons 3000 makes a wider liquid, --input-groups 140 has groups of the input read beside it
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Validation is every fifth training
 recording, read by a readout trained on the others; the test set takes no part in any choice. Where recordings name
@@ -22,6 +22,7 @@ import time
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import frame
 import numpy as np
@@ -62,9 +63,9 @@ def linear_accuracy(train: Recordings, test: Recordings) -> float:
     return float(model.score(test.counts(), test.labels))
 
 
-def adapted_liquid(train: Recordings, seed: int, write: float = 0.0, read: float = 0.0) -> Liquid:
+def adapted_liquid(train: Recordings, seed: int, **settings: Any) -> Liquid:
     every = np.arange(len(train))
-    made = Liquid(train.shape, seed=seed, write_noise=write, read_noise=read)
+    made = Liquid(train.shape, seed=seed, **settings)
     return made.adapt(train.select(every[:: max(1, len(every) // ADAPT)]))
 
 
@@ -164,7 +165,7 @@ def compare_noise(name: str, seeds: int) -> list[dict]:
     for write, read in tqdm(NOISES, desc=title, file=sys.stderr):
         scores = []
         for seed in range(seeds):
-            liquid = adapted_liquid(train, seed, write, read)
+            liquid = adapted_liquid(train, seed, write_noise=write, read_noise=read)
             train_spikes = spikes_of(liquid, train)
             scores.append(test_accuracy(readout_for(name, seed), train_spikes, train, spikes_of(liquid, test), test))
         rows.append(
@@ -198,14 +199,14 @@ def compare_readouts(name: str, seeds: int) -> list[dict]:
     ]
 
 
-def compare_standardisations(name: str, seeds: int, input_groups: int = 0) -> list[dict]:
+def compare_standardisations(name: str, seeds: int, settings: dict[str, int]) -> list[dict]:
     """Return accuracies on strangers and on the test set, on the same spikes: readouts with and without
     standardisation by speaker, and with and without a second readout of each speaker."""
     title, train, test = load_both(name)
     scores: dict[tuple[str, str, bool], list[tuple[NDArray, NDArray]]] = {}
     parts: dict[str, list[list[float]]] = {}
     for seed in tqdm(range(seeds), desc=title, file=sys.stderr):
-        liquid = replace(adapted_liquid(train, seed), input_groups=input_groups)
+        liquid = adapted_liquid(train, seed, **settings)
         train_spikes = liquid.read(spikes_of(liquid, train), train)
         test_spikes = liquid.read(spikes_of(liquid, test), test)
         for kind, group in GROUPED:
@@ -311,9 +312,11 @@ def main() -> None:
     parser.add_argument("--noise", action="store_true", help="accuracy against the noise of resistive memory instead")
     parser.add_argument("--readouts", action="store_true", help="every readout on the same spikes instead")
     parser.add_argument("--transductive", action="store_true", help="readouts standardised by speaker instead")
+    parser.add_argument("--neurons", type=int, default=1000, help="with --transductive: `liquid.neurons`")
     parser.add_argument("--input-groups", type=int, default=0, help="with --transductive: `liquid.input_groups`")
     options = parser.parse_args()
-    transductive = partial(compare_standardisations, input_groups=options.input_groups)
+    settings = {"neurons": options.neurons, "input_groups": options.input_groups}
+    transductive = partial(compare_standardisations, settings=settings)
     studies = {"noise": compare_noise, "readouts": compare_readouts, "transductive": transductive}
     study = next((study for name, study in studies.items() if getattr(options, name)), None)
     if study is not None:

@@ -5,7 +5,8 @@
 The files are output of `benchmarks/training.py --json`; each may hold some of the parts. Rows of the same title are
 compared recording by recording, seed by seed, by the answers of the engine or of the network in spikes. The interval of
 an accuracy is Wilson's, that of the difference Bonett & Price's (2012), the p value McNemar's exact one. They hold for
-the networks as trained: the spread over seeds is not in them.
+the networks as trained: the spread over seeds is not in them. Last comes the accuracy of both together, by the product
+of the probabilities that their scores give.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import frame
+import numpy as np
+from scipy.special import log_softmax
 from scipy.stats import binomtest
 
 from neurosim.app.runs.score import Z95, wilson
@@ -65,8 +68,19 @@ def accuracy(rows: Rows) -> str:
     each = [f"{1 - _wrong(row) / _answered(row):.4f}" for row in rows.values()]
     items = sum(map(_answered, rows.values()))
     wrong = sum(map(_wrong, rows.values()))
-    low, high = wilson(items - wrong, items)
-    return f"{', '.join(each)}: {1 - wrong / items:.4f} of {items} ({low:.4f} to {high:.4f})"
+    return f"{', '.join(each)}: {_share(items - wrong, items)}"
+
+
+def together(first: Rows, second: Rows) -> str:
+    """Return the accuracy of the summed logarithms of both networks' probabilities, over the runs that both have."""
+    items = 0
+    right = 0
+    for title in first.keys() & second.keys():
+        for one, other in zip(first[title]["runs"], second[title]["runs"], strict=False):
+            total = sum(log_softmax(np.asarray(run["scores"]), axis=1) for run in (one, other))
+            right += int((total.argmax(axis=1) == np.asarray(one["labels"])).sum())
+            items += len(total)
+    return _share(right, items)
 
 
 def compare(first: Rows, second: Rows) -> Paired:
@@ -87,6 +101,11 @@ def compare(first: Rows, second: Rows) -> Paired:
             first_only += len(theirs - ours)
             second_only += len(ours - theirs)
     return paired(items, first_only, second_only)
+
+
+def _share(right: int, items: int) -> str:
+    low, high = wilson(right, items)
+    return f"{right / items:.4f} of {items} ({low:.4f} to {high:.4f})"
 
 
 def _answered(row: dict[str, Any]) -> int:
@@ -110,6 +129,7 @@ def main() -> None:
         f"second {accuracy(dict(sorted(second.items())))}",
         f"second - first over {both.items}: {both.difference:+.4f} ({both.low:+.4f} to {both.high:+.4f})",
         f"right in one alone: first {both.first_only}, second {both.second_only}; McNemar p = {both.p:.3f}",
+        f"both together {together(first, second)}",
     ]
     frame.report(options, lines, both._asdict())
 

@@ -15,7 +15,8 @@ networks are summed; each network's own accuracy is in --json.
 `--folds 5` estimates the accuracy on other recordings of the kind and leaves the test set alone: each fifth of the
 training recordings is answered by a network trained on the others, with no choice by it (`validation.fraction` is 0).
 `--parts 4 5` runs two of these fifths. `wrong` in --json lists the recordings of a part that the engine, or the network
-in spikes, answers wrongly; `benchmarks/paired.py` compares two networks by it, recording by recording.
+in spikes, answers wrongly; `benchmarks/paired.py` compares two networks by it, recording by recording, and sums the
+`scores` of both.
 """
 
 from __future__ import annotations
@@ -79,6 +80,8 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
         "members": [float(np.mean(one.argmax(axis=1) == test.labels)) for one in each],
         "engine": 1 - len(wrong) / len(test),
         "wrong": wrong.tolist(),
+        "scores": again.tolist(),
+        "labels": test.labels.tolist(),
         "epochs": course.epoch,
         "seconds": seconds,
         "operations": done.effective,

@@ -96,6 +96,18 @@ def test_networks_are_compared_recording_by_recording(paired: dict[str, Any], tm
     assert paired["accuracy"](first).startswith("0.9400, 0.9800: 0.9600 of 100 (0.9016 to 0.9843)")
 
 
+def test_the_answers_of_both_together(paired: dict[str, Any]) -> None:
+    def rows(*scores: list[float]) -> dict[str, Any]:
+        return {"part 1": {"tested": 3, "runs": [{"scores": list(scores), "labels": [0, 1, 1]}]}}
+
+    # Probabilities of the first class .7, .9, .4 and .5, .2, .3: products favour the first class in the first two.
+    first, second = (rows(*np.log([[p, 1 - p] for p in each]).tolist()) for each in ((0.7, 0.9, 0.4), (0.5, 0.2, 0.3)))
+    assert paired["together"](first, second).startswith("0.6667 of 3 ")
+    # A constant added to the scores of a recording changes no probability.
+    moved = rows(*(np.log([[p, 1 - p] for p in (0.7, 0.9, 0.4)]) + 5).tolist())
+    assert paired["together"](moved, second) == paired["together"](first, second)
+
+
 def test_the_paired_interval_and_p_value(paired: dict[str, Any]) -> None:
     # The discordant pairs of McNemar's exact test: 2 sum_{k <= 2} C(12, k) / 2^12.
     assert paired["paired"](800, 10, 2).p == pytest.approx(2 * (1 + 12 + 66) / 2**12)
