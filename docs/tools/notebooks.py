@@ -24,6 +24,12 @@ import programs
 TUTORIALS = programs.ROOT / "docs" / "tutorials"
 # `!pip` is that of the shell, which may be of another environment than the notebook's kernel.
 INSTALL = "# Where neurosim or one of these extras is missing:\n%pip install --quiet 'neurosim-spiking[{extras}]'"
+# A kernel is started by its path, and `!neurosim` is looked for on the PATH of the program that started it.
+PROGRAMS = """# Lines that begin with ! take the programs of this environment:
+import os
+import sys
+
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]"""
 # torch takes up to 5 GB on the disk: only the notebooks of pages that say so install it.
 NEEDS_TORCH = "Needs torch"
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
@@ -60,7 +66,10 @@ def notebook(page: str, outputs: Mapping[str, Mapping[str, Any]], pictures: Mapp
     _add_text(cells, page[last:])
     # After the title: what a machine without the package needs.
     extras = "train,plot" if NEEDS_TORCH in page else "plot"
+    commands = any(cell["source"].startswith("!") for cell in cells)
     cells.insert(1, _code(INSTALL.format(extras=extras), len(cells), NOTHING, {}))
+    if commands:
+        cells.insert(2, _code(PROGRAMS, len(cells), NOTHING, {}))
     return {"cells": cells, "metadata": KERNEL, "nbformat": 4, "nbformat_minor": 5}
 
 

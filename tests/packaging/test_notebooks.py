@@ -59,6 +59,12 @@ def test_a_notebook_installs_torch_only_where_its_page_says_so_and_shows_no_valu
         assert extras in install and drawn == "axes.set_title('x');"
 
 
+def test_a_notebook_with_commands_finds_the_programs_of_its_environment() -> None:
+    _, path, command = sources(notebooks.notebook("# Title\n\n```sh\nneurosim demo\n```\n", {}, {}), "code")
+    assert command == "!neurosim demo" and 'os.environ["PATH"]' in path
+    assert len(sources(notebooks.notebook("# Title\n\n```python\nprint(1)\n```\n", {}, {}), "code")) == 2
+
+
 def test_the_gallery_has_a_picture_and_a_program_of_each_example_that_draws() -> None:
     page = gallery.entries()
     assert gallery.PLACE in (ROOT / "docs" / "gallery.md").read_text()
