@@ -375,7 +375,12 @@ def test_a_model_without_memory_draws_no_weights() -> None:
 @pytest.mark.slow
 def test_reading_imports_no_compiler_of_torch(tmp_path: Path) -> None:
     """Which takes 80 MB and two seconds."""
-    mixers = (MixerSpec("softmax", {"num_heads": 2}), MixerSpec("gated_deltanet", {"num_heads": 1, "head_dim": 8}))
+    mixers = (
+        MixerSpec("softmax", {"num_heads": 2}),
+        MixerSpec("gated_deltanet", {"num_heads": 1, "head_dim": 8}),
+        # Its feature maps begin as the identity.
+        MixerSpec("window_linear", {"attention": {"num_heads": 2}}),
+    )
     own = tmp_path / "own"
     other = tmp_path / "other"
     own.mkdir()

@@ -100,6 +100,9 @@ class WithoutDraws(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if getattr(func, "__module__", "") == nn.init.__name__ or name in DRAWS:
             return args[0] if args else (kwargs or {})["tensor"]
+        # `nn.init.eye_` calls it, and so do layers of linear maps.
+        if name == "eye" and (kwargs or {}).get("device") is None:
+            return _eye_without_values(*args, **(kwargs or {}))
         if name.strip("_") in ELEMENTWISE:
             tensors = [arg for arg in args if isinstance(arg, Tensor)]
             if all(tensor.is_meta for tensor in tensors):
@@ -109,6 +112,15 @@ class WithoutDraws(TorchFunctionMode):
                 none = [_without_elements(arg) for arg in args]
                 return torch.empty(shape, dtype=func(*none, **(kwargs or {})).dtype, device="meta")
         return func(*args, **(kwargs or {}))
+
+
+def _eye_without_values(
+    rows: int, columns: int | None = None, *, out: Tensor | None = None, dtype: torch.dtype | None = None, **other: Any
+) -> Tensor:
+    """Return what `torch.eye` returns, without memory; other arguments do not change it."""
+    if out is not None:
+        return out
+    return torch.empty((rows, rows if columns is None else columns), dtype=dtype, device="meta")
 
 
 def _without_elements(argument: Any) -> Any:
