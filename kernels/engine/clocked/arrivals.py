@@ -114,16 +114,21 @@ def enqueue(room_of_task, room_of_request, weights, room_of_places):
         asked[Q_STEP] = step
         for p in range(tables.shape[0]):
             table = tables[p]
-            if table[FORM] != QUEUE or step < table[SINCE] or step >= table[UNTIL]:
-                continue
-            asked[Q_WEIGHT] = weights.ctypes.data + p * weights.itemsize
-            entry = (step - task.log_start) * task.entries + table[SOURCE]
-            for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
-                begin = offsets[b, entry]
-                count = offsets[b, entry + 1] - begin
-                if count:
-                    fired = vector(task.spikes + (b * task.room + begin) * 4, count, np.int32(0))
-                    _enqueue_rows(task, table, asked, fired, queue)
+            if table[FORM] == QUEUE and table[SINCE] <= step < table[UNTIL]:
+                asked[Q_WEIGHT] = weights.ctypes.data + p * weights.itemsize
+                _enqueue_step(task, table, asked, offsets, queue)
+
+
+@njit(inline="always")
+def _enqueue_step(task, table, asked, offsets, queue):
+    """Add the rows of the neurons that fired in a step to the queue."""
+    entry = (asked[Q_STEP] - task.log_start) * task.entries + table[SOURCE]
+    for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
+        begin = offsets[b, entry]
+        count = offsets[b, entry + 1] - begin
+        if count:
+            fired = vector(task.spikes + (b * task.room + begin) * 4, count, np.int32(0))
+            _enqueue_rows(task, table, asked, fired, queue)
 
 
 @njit(inline="always")

@@ -199,6 +199,20 @@ def _wrapped(due, depth):
     return due
 
 
+@njit(inline="always")
+def add_each(sums, targets, weights):
+    """Add weights[j] to sums[targets[j]]."""
+    for j in range(targets.size):
+        sums[targets[j]] += weights[j]
+
+
+@njit(inline="always")
+def add_one(sums, targets, weight):
+    """Add one weight to sums[targets[j]], for every j."""
+    for j in range(targets.size):
+        sums[targets[j]] += weight
+
+
 def deliver_queue(table, request, units, queue):
     """Add the rows of `units` to queue[(Q_STEP + delay) % depth, Q_BASE + target].
 
@@ -230,15 +244,11 @@ def deliver_queue(table, request, units, queue):
             delays = vector(after[row] + 2 * a, z - a, np.uint16(0))
             for j in range(targets.size):
                 queue[_wrapped(now + delays[j], depth), base + targets[j]] += weight
+        elif own.size:
+            line = queue[_wrapped(now + table[DELAY], depth), base:]
+            add_each(line, targets, vector(own[row] + queue.itemsize * a, z - a, weight))
         else:
-            line = queue[_wrapped(now + table[DELAY], depth)]
-            if own.size:
-                weights = vector(own[row] + queue.itemsize * a, z - a, weight)
-                for j in range(targets.size):
-                    line[base + targets[j]] += weights[j]
-            else:
-                for j in range(targets.size):
-                    line[base + targets[j]] += weight
+            add_one(queue[_wrapped(now + table[DELAY], depth), base:], targets, weight)
 
 
 def address_of_queue(real: object) -> int:

@@ -70,24 +70,28 @@ def gather(log, log_offsets, window, members, places, lists):
     """
     # The spikes of a listed population are one slice, in it by step, and in a step by block. A few entries at a time:
     # offsets of a step lie together, and the places that are written to stay in the first cache.
-    offsets_at = log_offsets.ctypes.data
-    log_at = log.ctypes.data
     for low in range(0, members.shape[1], TILE):
         high = min(low + TILE, members.shape[1])
         for step in range(window.first, window.last):
             at = (step - window.log_start) * members.shape[1]
             for b in range(members.shape[0]):
-                # Steps lie far apart: first the offsets are asked for, then, once they have come, the spikes.
                 if step + AHEAD < window.last:
-                    offset_at = offsets_at + (b * log_offsets.shape[1] + at + low) * 8
-                    prefetch(offset_at + AHEAD * members.shape[1] * 8)
-                    soon = log_offsets[b, at + low + AHEAD // 2 * members.shape[1]]
-                    prefetch(log_at + (b * log.shape[1] + soon) * 4)
+                    _ask(log, log_offsets, b, at + low, members.shape[1])
                 if log_offsets[b, at + low] == log_offsets[b, at + high]:
                     continue
                 for e in range(low, high):
                     begin = log_offsets[b, at + e]
                     _list(log, b, begin, log_offsets[b, at + e + 1], members[b, e], step, places, lists)
+
+
+@njit(inline="always")
+def _ask(log, log_offsets, block, place, entries):
+    """Prefetch offsets and spikes of the next steps; this step's offset is log_offsets[block, place]."""
+    # Steps lie far apart: first the offsets are asked for, then, once they have come, the spikes.
+    later = block * log_offsets.shape[1] + place + AHEAD * entries
+    prefetch(log_offsets.ctypes.data + later * 8)
+    soon = log_offsets[block, place + AHEAD // 2 * entries]
+    prefetch(log.ctypes.data + (block * log.shape[1] + soon) * 4)
 
 
 # Without slices: numba counts references to each of them.

@@ -32,6 +32,8 @@ from .deliver import (
     TARGETS,
     WEIGHTS,
     add_counts,
+    add_each,
+    add_one,
     reaches,
 )
 
@@ -70,18 +72,25 @@ def read_bits(table, request, rows, sums):
     while True:
         last = min(request[LAST], first + table[BATCH])
         sum_rows(rows, first, last, begin, end, planes, request[PLANES], request[COUNTED], low // 64, high // 64)
+        # The synapses whose bit was set already are listed.
         if table[CUTS]:
-            # The synapses whose bit was set already are listed.
-            n = np.int64(0)
-            for i in range(first, last):
-                if rows[i] != request[ZERO_ROW]:
-                    again[n] = (rows[i] - table[MATRIX]) // table[STRIDE]
-                    n += 1
+            n = _number_rows(table, request[ZERO_ROW], rows, first, last, again)
             _count(table, request, again, np.int64(0), n, counts)
         first = last
         if first >= request[LAST]:
             return
         _spill(request, counts, sums)
+
+
+@njit(inline="always")
+def _number_rows(table, zero_row, rows, first, last, numbers):
+    """Fill `numbers` with those of rows[first:last], which are addresses, but the rows of zeros; return how many."""
+    n = np.int64(0)
+    for i in range(first, last):
+        if rows[i] != zero_row:
+            numbers[n] = (rows[i] - table[MATRIX]) // table[STRIDE]
+            n += 1
+    return n
 
 
 def read_counts(table, request, rows, sums):
@@ -118,13 +127,10 @@ def read_sums(table, request, rows, sums):
             z = np.int64(cuts[row, high])
             _ask(table, cuts, at, rows, i, request[LAST], low, high, width)
             targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
-            if not own.size:
-                for j in range(targets.size):
-                    line[targets[j]] += weight
+            if own.size:
+                add_each(line, targets, vector(own[row] + width * a, z - a, weight))
             else:
-                weights = vector(own[row] + width * a, z - a, weight)
-                for j in range(targets.size):
-                    line[targets[j]] += weights[j]
+                add_one(line, targets, weight)
 
 
 @njit(inline="always")
@@ -166,13 +172,9 @@ def read_joint(table, request, rows, sums):
             z = _reached(slots, a, z, high)
         targets = slots[a:z]
         if own.size:
-            weights = own[a:z]
-            for j in range(targets.size):
-                sums[targets[j]] += weights[j]
+            add_each(sums, targets, own[a:z])
         else:
-            one = by_row[row] if by_row.size else weight
-            for j in range(targets.size):
-                sums[targets[j]] += one
+            add_one(sums, targets, by_row[row] if by_row.size else weight)
 
 
 def read_packed(table, request, rows, sums):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
@@ -284,25 +285,36 @@ def open_groups(counts, longest, starts, at, groups):
     """
     words = groups.words
     k = 0
-    wide = words.itemsize == 8
-    pages = starts.shape[0]
     for i in range(counts.shape[0]):
-        for page in range(pages):
-            # Empty groups behind the last one with records need no head.
-            last = longest
-            while last > 0 and counts[i, page * (longest + 1) + last] == 0:
-                last -= 1
+        for page in range(starts.shape[0]):
+            first = page * (longest + 1)
+            last = _last_delay(counts[i, first : first + longest + 1])
             starts[page, i] = at + words.itemsize * k if last else 0
-            # Wide records are a weight of 64 bits each, and behind those their slots, four a word.
             for delay in range(1, last + 1):
-                group = page * (longest + 1) + delay
-                n = np.int64(counts[i, group])
+                n = np.int64(counts[i, first + delay])
                 words[k] = n | LAST_GROUP if delay == last else n
-                groups.places[i, group] = k + 1
-                if wide:
-                    groups.slot_places[i, group] = 4 * (k + 1 + n)
-                k += 1 + n + ((n + 3) // 4 if wide else 0)
+                k = _place_group(groups, i, first + delay, k + 1, n)
     return k
+
+
+@njit(inline="always")
+def _last_delay(counts):
+    """Return the longest delay of which there are records, 0 if of none: empty groups behind it need no head."""
+    last = counts.size - 1
+    while last > 0 and counts[last] == 0:
+        last -= 1
+    return last
+
+
+@njit(inline="always")
+def _place_group(groups, row, group, begin, n):
+    """Note that the n records of a group begin at word `begin`; return the word after them."""
+    groups.places[row, group] = begin
+    # Wide records are a weight of 64 bits each, and behind those their slots, four a word.
+    if groups.words.itemsize == 8:
+        groups.slot_places[row, group] = 4 * (begin + n)
+        return begin + n + (n + 3) // 4
+    return begin + n
 
 
 @compiled
