@@ -57,7 +57,8 @@ class ProjectedSettings(ItemLiquid):
         good = len(self.rows) >= 1 and min(self.rows) >= 1
         require(good, "ProjectedSettings.rows", "must be one number at least, each >= 1", self.rows)
         good = self.epochs == 1 or not self.penalty
-        require(good, "ProjectedSettings.epochs", "must be 1 with a penalty: each item counts once", self.epochs)
+        rule = "must be 1 with a penalty: each item counts once; set it, too"
+        require(good, "ProjectedSettings.epochs", rule, self.epochs)
 
     def unused(self, images: bool | None) -> dict[str, str]:
         return dict.fromkeys(("rows", "learning_rate"), f"with penalty {self.penalty:g}") if self.penalty else {}
