@@ -148,7 +148,7 @@ class Pipeline:
 
     @cached_property
     def whole(self) -> Network:
-        """All parts."""
+        """Return all parts."""
         camera, seen, projection = edges()
         return Network(
             [

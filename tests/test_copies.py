@@ -36,7 +36,7 @@ HOLDERS = {
     "engine/grid/arrival_arrays.py": {"ArrivalArrays"},
     "engine/grid/plastic_state.py": {"PlasticState"},
     "engine/grid/silence.py": {"Silence"},
-    "engine/grid/team.py": {"Team"},
+    "engine/grid/team.py": {"ThreadTeam"},
     "engine/grid/thread_room.py": {"ThreadRoom"},
     "engine/grid/workspace.py": {"GridWorkspace"},
 }

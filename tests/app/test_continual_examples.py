@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def few(name: str) -> list[str]:
-    """What makes an example small: a few embedded items, and nets to match."""
+    """Return the settings of a small example: a few embedded items, and nets to match."""
     source = {
         "mixed": ['stream.sources=["digits", "digits-events"]', "stream.windows=4"],
         "spoken": ["stream.source=digits-events", "stream.windows=4"],

@@ -1,4 +1,4 @@
-"""What a folder of recordings says about what it doubts: units of time, copies, links."""
+"""Doubts that a folder of recordings tells: units of time, copies, links."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def ranged(self, stop: int | None = None) -> None:
-        """What is asked for, but only up to byte `stop` of the whole."""
+        """Send what is asked for, but only up to byte `stop` of the whole."""
         content = self.server.content
         start = int(re.match(r"bytes=(\d+)-", self.headers["Range"] or "bytes=0-")[1])  # type: ignore[index]
         if start >= len(content):

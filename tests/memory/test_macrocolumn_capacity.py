@@ -1,4 +1,4 @@
-"""What mathematics expects of macrocolumns: intersections of codes, recall, crosstalk, capacity."""
+"""Mathematics of macrocolumns: intersections of codes, recall, crosstalk, capacity."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ MIN_WORK = 6000
 SPINS = 4000
 
 
-class Team(Uncopied):
+class ThreadTeam(Uncopied):
     """Threads that each own some blocks of a network, and the memory that each works in.
 
     Attributes:

@@ -30,7 +30,7 @@ from .sources import GridEvents
 from .spike_log import SpikeLog
 from .states import NeuronStates
 from .tables import post_table, row_table, scheduler, set_steppers, unit_table
-from .team import Team
+from .team import ThreadTeam
 from .thread_room import ThreadRoom
 
 
@@ -60,7 +60,7 @@ class GridWorkspace(Uncopied):
         self.recorded = recorded
         layout = compiled.layout
         populations = compiled.network.populations
-        self._team = Team(compiled, threads, processes)
+        self._team = ThreadTeam(compiled, threads, processes)
         self.threads = self._team.size
         self._peers = processes
         first_blocks = [share_of(layout, rank, processes.size).first for rank in range(processes.size)]

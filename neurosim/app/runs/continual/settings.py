@@ -84,7 +84,7 @@ class ContinualConfig:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """All seeds."""
+        """Return all seeds."""
         return tuple(self.head.seed + k for k in range(self.head.seeds))
 
     @property

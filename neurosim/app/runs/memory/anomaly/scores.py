@@ -142,7 +142,8 @@ def _season_before(values: NDArray[np.float64], times: NDArray[np.float64], seas
     order = np.argsort(times, kind="stable")
     wanted = times - season
     right = np.searchsorted(times[order], wanted).clip(1, len(times) - 1)
-    before, behind = order[right - 1], order[right]
+    before = order[right - 1]
+    behind = order[right]
     nearest = np.where(wanted - times[before] <= times[behind] - wanted, before, behind)
     near = np.abs(times[nearest] - wanted) < season / 2
     near &= nearest < np.arange(len(times))
