@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosim import __version__
-from neurosim.base.errors import NeurosimMissingError
+from neurosim.base.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.data.download import DownloadSource, fetch_file
 from neurosim.memory.sdr.encoders import DateEncoder
 from neurosim.memory.series.detector import AnomalyDetector, number_encoder
@@ -208,6 +208,8 @@ def main(argv: list[str] | None = None) -> None:
     every = list(read(options.data, options.files))
     if not every:
         raise NeurosimMissingError(f"{options.data}: holds none of the series; name the folder of NAB, or add --fetch")
+    if not any(series.windows for series in every):
+        raise NeurosimInputError("--files: must name a series with an anomaly, or there is nothing to score")
     runs = [_run(every, seed) for seed in range(options.seeds)]
     count = sum(len(series.values) for series in every)
     lines = [f"{len(every)} series, {count:,} records, {sum(len(s.windows) for s in every)} windows", ""]
