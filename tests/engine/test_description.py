@@ -261,7 +261,7 @@ def test_receptive_fields_are_named_by_the_function_that_makes_them(tmp_path: Pa
 
 
 def test_classes_that_no_file_can_name_are_refused_and_not_written(tmp_path: Path) -> None:
-    """What is written reads back; a rule from equations, or a windowed model in a user's file, would not."""
+    """Refuse to write what would not read back: a rule from equations, a windowed model in a user's file."""
     rule = synapse_equations(
         "dx/dt = -x / tau : 1 (event-driven)", on_pre="x += 1", parameters={"tau": 0.02}, name="STDP"
     )

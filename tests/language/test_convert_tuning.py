@@ -28,7 +28,7 @@ def test_rotation_changes_nothing_but_the_axes() -> None:
         torch.testing.assert_close(turned(tokens)[0], model(tokens)[0], rtol=1e-3, atol=1e-3)
 
     def moment(each: LanguageModel) -> Tensor:
-        """What readers get, weighted by how much it matters: the matrix whose axes are looked for."""
+        """Return what readers get, weighted by how much it matters: the matrix whose axes are looked for."""
         total = torch.zeros(32, 32, dtype=torch.float64)
         writers = ("o_proj", "down_proj", "gk_proj.1")
         readers = [n for n, m in each.named_modules() if isinstance(m, nn.Linear) and not n.endswith(writers)]
