@@ -339,3 +339,40 @@ def test_receptors_of_an_assembly_have_an_order() -> None:
     assert assembly.receptor_types == list(cells.receptor_types)
     assembly.populations = [first, other]
     assert assembly.receptor_types == names[1:]
+
+
+def weights_of(generator: Any) -> np.ndarray:
+    """Return [pre, post] weights that a generator drew for synapses that it drew; NaN: no synapse."""
+    cells = sim.Population(40, sim.IF_curr_delta())
+    weight = sim.RandomDistribution("normal", mu=0.5, sigma=0.1, rng=generator)
+    connector = sim.FixedProbabilityConnector(0.7, rng=generator)
+    projection = sim.Projection(cells, cells, connector, sim.StaticSynapse(weight=weight, delay=0.5))
+    array: np.ndarray = projection.get("weight", format="array")
+    return array
+
+
+def test_the_simulators_own_generator_draws_synapses_and_weights() -> None:
+    drawn = weights_of(sim.NativeRNG(seed=5))
+    weights = drawn[~np.isnan(drawn)]
+    count = 0.7 * drawn.size
+    assert abs(len(weights) - count) < 4 * np.sqrt(count * 0.3)
+    assert abs(weights.mean() - 0.5) < 4 * 0.1 / np.sqrt(count) and 0.09 < weights.std() < 0.11
+    np.testing.assert_array_equal(drawn, weights_of(sim.NativeRNG(seed=5)))
+    assert not np.array_equal(drawn, weights_of(sim.NativeRNG(seed=6)), equal_nan=True)
+
+
+def test_generators_without_a_seed_differ_and_repeat_with_the_seed_of_setup() -> None:
+    def draw(seed: int) -> np.ndarray:
+        sim.setup(seed=seed)
+        return np.stack([sim.NativeRNG().next(20) for _ in range(2)])
+
+    first = draw(1)
+    assert not np.array_equal(first[0], first[1])
+    np.testing.assert_array_equal(first, draw(1))
+    assert not np.array_equal(first, draw(2))
+
+
+def test_noise_takes_the_simulators_own_generator_alone() -> None:
+    sim.NoisyCurrentSource(mean=0.1, stdev=0.1, dt=0.1, rng=sim.NativeRNG(seed=1))
+    with pytest.raises(NotImplementedError, match=r"NoisyCurrentSource.rng: must be left out"):
+        sim.NoisyCurrentSource(mean=0.1, stdev=0.1, dt=0.1, rng=sim.random.NumpyRNG(seed=1))

@@ -86,6 +86,9 @@ from .currents import (
     NoisyCurrentSource,
     StepCurrentSource,
 )
+from .native import (
+    NativeRNG,
+)
 from .populations import (
     Assembly,
     Population,

@@ -15,6 +15,7 @@ from ...network.stimuli import Current, SineCurrent, StepCurrent
 from ..inputs import MAX_STEPS
 from . import simulator
 from .cells import same_names
+from .native import NativeRNG
 
 
 class CurrentSource(StandardCurrentSource):
@@ -197,7 +198,7 @@ class NoisyCurrentSource(CurrentSource, electrodes.NoisyCurrentSource):
     translations = same_names(electrodes.NoisyCurrentSource)
 
     def __init__(self, rng: Any = None, **parameters: Any) -> None:
-        if rng is not None and type(rng).__name__ != "NativeRNG":
+        if rng is not None and not isinstance(rng, NativeRNG):
             raise NotImplementedError("NoisyCurrentSource.rng: must be left out; setup(seed=...) is the seed of noise")
         parameters.setdefault("dt", simulator.state.dt)
         self.__dict__["draws"] = np.empty(0)

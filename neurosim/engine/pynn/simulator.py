@@ -52,6 +52,7 @@ class State(common.control.BaseState):
         target: step at which the present run ends.
         given_min_delay: `min_delay` of `setup`, ms or "auto".
         populations, projections, current_sources: what was described since `setup`, in the order of creation.
+        generators: number of `NativeRNG` without a seed since `setup`.
         built: the compiled description while it runs; None before the first run and after a reset.
         builder: makes `built` of the state.
         seed, threads, precision: as for `neurosim.Simulation`.
@@ -78,6 +79,7 @@ class State(common.control.BaseState):
         self.projections: list[Any] = []
         self.current_sources: list[Any] = []
         self.id_counter = 0
+        self.generators = 0
         self.segment_counter = -1
         self.reset()
 
