@@ -58,6 +58,36 @@ def test_special_tokens_of_a_text_are_single_ids(folders: dict[str, Path], tmp_p
     assert list(plain.encode(b"one</s>one")) != [*first, 2, *first]
 
 
+def test_a_space_before_a_text_is_as_in_transformers(tmp_path: Path) -> None:
+    """It joins SentencePiece's own, takes its place with `legacy: false`, and stands alone without a prefix."""
+    train_sentencepiece(tmp_path, 400, prefix=True)
+    config = tmp_path / "tokenizer_config.json"
+    spaced = read_tokenizer(tmp_path, 400)
+    one = list(spaced.encode(b"one"))
+    two = list(spaced.encode(b" one"))
+    assert len(two) == len(one) + 1
+
+    config.write_text('{"legacy": false}')
+    plain = read_tokenizer(tmp_path, 400)
+    for text in (b"one", b" one", "\u2581one".encode()):
+        assert list(plain.encode(text)) == one
+    assert list(plain.encode(b"  one")) == two
+    assert list(plain.encode(b"<s> one")) == [1, *one]
+
+    config.write_text('{"legacy": false, "add_prefix_space": false}')
+    bare = read_tokenizer(tmp_path, 400)
+    assert list(bare.encode(b" one")) == one and list(bare.encode(b"<s> one")) == [1, *one]
+    for text in (b"one", b" one", b"one</s>one", b"  one</s> one"):
+        assert bare.decode(bare.encode(text)) == text
+    assert list(bare.encode(b"one")) != one
+
+
+def test_the_unknown_word_of_a_text_is_its_id(folders: dict[str, Path]) -> None:
+    tokenizer = read_tokenizer(folders["sentencepiece"], 400)
+    ids = [*tokenizer.encode(b"one "), 0, *tokenizer.encode(b" two")]
+    assert list(tokenizer.encode(b"one <unk> two")) == ids and tokenizer.decode(ids) == b"one <unk> two"
+
+
 @pytest.mark.parametrize("kind", ["json", "sentencepiece"])
 def test_added_tokens_of_the_configuration(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
     """Of all files; the longest first, and white space belongs to those that say so."""

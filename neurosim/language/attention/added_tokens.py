@@ -72,13 +72,14 @@ class Configuration:
         added: tokens by their written form.
         bos: written form of the token that begins a text.
         add_bos: true if that token begins a prompt; None where no file says.
-        legacy: a text behind a special token begins like one of its own, with SentencePiece's space before it.
+        prefix: texts that SentencePiece's space stands before: "always" those behind a special token, too; "first" only
+            the first, unless it begins with a space itself; or "never".
     """
 
     added: Mapping[str, AddedToken]
     bos: str | None
     add_bos: bool | None
-    legacy: bool = True
+    prefix: str = "always"
 
 
 def read_configuration(folder: Path) -> Configuration:
@@ -100,7 +101,10 @@ def read_configuration(folder: Path) -> Configuration:
         name = str(config.get("tokenizer_class")).removesuffix("Fast")
         # None leaves it to the template in tokenizer.json, as transformers 5 does, which writes its backend.
         add_bos = True if name in BOS_CLASSES and "backend" not in config else None
-    return Configuration(added, bos, add_bos, legacy=config.get("legacy") is not False)
+    prefix = "first" if config.get("legacy") is False else "always"
+    if config.get("add_prefix_space") is False:
+        prefix = "never"
+    return Configuration(added, bos, add_bos, prefix)
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -41,6 +41,8 @@ from .text import read_text
 BYTES = 256
 JSON = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
+# SentencePiece's sign for a space.
+SPACE = "\u2581"
 WORLD = "rwkv_vocab_v20230424.txt"
 CHAT = "chat_template.jinja"
 GENERATION = "generation_config.json"
@@ -186,12 +188,12 @@ class SentencePieceTokenizer(Tokenizer):
             self.library.LoadFromSerializedProto(read_bytes(path).tobytes())
         except (RuntimeError, TypeError, ValueError) as error:
             raise damaged(path, error) from None
-        pieces = [i for i in range(self.library.GetPieceSize()) if self.library.IsControl(i)]
-        controls = {self.library.IdToPiece(i): i for i in pieces}
+        ids = range(self.library.GetPieceSize())
+        controls = {self.library.IdToPiece(i): i for i in ids if self.library.IsControl(i) or self.library.IsUnknown(i)}
         config = read_configuration(path.parent)
         added = {text: AddedToken(text, token) for text, token in controls.items() if text}
         self.added = AddedTokens([*{**added, **config.added}.values()])
-        self.legacy = config.legacy
+        self.prefix = config.prefix
         if config.add_bos:
             named = {each.text: each.token for each in config.added.values()}
             token = {**controls, **named}.get(config.bos or "", self.library.bos_id())
@@ -199,34 +201,47 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, text: bytes) -> list[int]:
         """Return the ids of a text; the parts between special tokens are tokenised as separate texts."""
-        return _encode_parts(text, self.added, self.library.EncodeAsIds, self._encode_behind)
+        return _encode_parts(text, self.added, self._encode_first, self._encode_behind)
+
+    def _encode_first(self, text: str) -> list[int]:
+        """Return the ids of a text with no special token before it."""
+        # In transformers, with "legacy": false, a space of the text takes the place of SentencePiece's.
+        has_space = self.prefix == "first" and text.startswith((" ", SPACE))
+        if self.prefix == "never" or has_space:
+            return self._encode_bare(text)
+        return self._encode_spaced(text)
 
     def _encode_behind(self, text: str) -> list[int]:
         """Return the ids of a text behind a special token."""
+        return self._encode_spaced(text) if self.prefix == "always" else self._encode_bare(text)
+
+    def _encode_spaced(self, text: str) -> list[int]:
+        """Return the ids of a text with the space before it that the model asks for."""
         ids: list[int] = self.library.EncodeAsIds(text)
-        if self.legacy:
-            return ids
+        return ids
+
+    def _encode_bare(self, text: str) -> list[int]:
+        """Return the ids of a text without a space of SentencePiece's before it."""
         # SentencePiece puts its space before the whole: a first word takes it, as in transformers, and is cut off.
         word = self.library.IdToPiece(self.library.unk_id())
         first = self.library.EncodeAsIds(word)
         both = self.library.EncodeAsIds(word + text)
-        return both[len(first) :] if both[: len(first)] == first else ids
+        return both[len(first) :] if both[: len(first)] == first else self._encode_spaced(text)
 
     def decode(self, ids: Sequence[int]) -> bytes:
         size = self.library.GetPieceSize()
         # A model may have more words than its tokenizer: these have no text.
         known = [token for token in ids if token < size or token in self.added.texts]
-        return _decode_parts(known, self.added.texts, self.library.DecodeIds, self._decode_behind)
+        first = self._decode_bare if self.prefix == "never" else self.library.DecodeIds
+        behind = self.library.DecodeIds if self.prefix == "always" else self._decode_bare
+        return _decode_parts(known, self.added.texts, first, behind)
 
-    def _decode_behind(self, ids: list[int]) -> str:
-        """Return the text of ids behind a special token."""
-        if self.legacy:
-            text: str = self.library.DecodeIds(ids)
-        else:
-            # SentencePiece removes a space before the whole: a first word keeps it.
-            first = self.library.EncodeAsIds(self.library.IdToPiece(self.library.unk_id()))
-            text = self.library.DecodeIds([*first, *ids]).removeprefix(self.library.DecodeIds(first))
-        return text
+    def _decode_bare(self, ids: list[int]) -> str:
+        """Return the text of ids that no space of SentencePiece's stands before."""
+        # SentencePiece removes a space before the whole: a first word keeps it.
+        first = self.library.EncodeAsIds(self.library.IdToPiece(self.library.unk_id()))
+        text: str = self.library.DecodeIds([*first, *ids])
+        return text.removeprefix(self.library.DecodeIds(first))
 
 
 def _encode_parts(
