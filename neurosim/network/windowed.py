@@ -168,7 +168,8 @@ class WindowState(ABC):
         """Continue from the arrays of another state of the same model.
 
         Raises:
-            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range; nothing is changed
+                then.
         """
 
     @abstractmethod
@@ -342,6 +343,13 @@ def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, 
     return [state.layer(name, WindowTotals(*totals.tolist()))]
 
 
+def check_present(arrays: Mapping[str, NDArray[Any]], names: Iterable[str]) -> None:
+    """Raise `NeurosimInputError` naming the first of these arrays that a saved state lacks."""
+    for name in names:
+        if name not in arrays:
+            raise NeurosimInputError(f"state: array '{name}' is missing; give a state of the same model")
+
+
 def array_of(
     arrays: Mapping[str, NDArray[Any]],
     name: str,
@@ -354,8 +362,7 @@ def array_of(
     Raises:
         NeurosimInputError: it is missing, of another shape or type, or has another value.
     """
-    if name not in arrays:
-        raise NeurosimInputError(f"state: array '{name}' is missing; give a state of the same model")
+    check_present(arrays, [name])
     array = np.asarray(arrays[name])
     label = f"state['{name}']"
     same = array.shape == like.shape and array.dtype == like.dtype

@@ -270,15 +270,23 @@ class HLOPNetwork(nn.Module):
         """Restore the state that `arrays()` of a network of the same sizes returned.
 
         Raises:
-            NeurosimInputError: an array is missing or of another shape.
+            NeurosimInputError: an array is missing or of another shape; nothing is changed then.
         """
+        subspaces = []
+        own = {f"weight.{i}": layer.weight for i, layer in enumerate(self._layers())}
+        own |= {f"units.{name}": p for name, p in self.units.named_parameters()}
+        # All arrays are checked before any of them is written.
+        for name, p in own.items():
+            self._check(p, arrays, name)
         for i, layer in enumerate(self._layers()):
-            self._copy(layer.weight, arrays, f"weight.{i}")
             suffix = f".{i}"
-            own = {name.removesuffix(suffix): array for name, array in arrays.items() if name.endswith(suffix)}
-            layer.subspace.restore(own)
-        for name, p in self.units.named_parameters():
-            self._copy(p, arrays, f"units.{name}")
+            learned = {name.removesuffix(suffix): array for name, array in arrays.items() if name.endswith(suffix)}
+            layer.subspace.check(learned)
+            subspaces.append((layer.subspace, learned))
+        for subspace, learned in subspaces:
+            subspace.restore(learned)
+        for name, p in own.items():
+            p.copy_(torch.as_tensor(arrays[name]))
         self._freeze()
 
     def _outputs(self, x: Tensor, learn: bool) -> Iterator[Scores]:
@@ -293,11 +301,12 @@ class HLOPNetwork(nn.Module):
         """Stop learning thresholds once a lateral neuron is frozen."""
         self.units.requires_grad_(not any(len(layer.subspace.old) for layer in self._layers()))
 
-    def _copy(self, into: Tensor, arrays: Mapping[str, NDArray[np.float32]], name: str) -> None:
+    def _check(self, into: Tensor, arrays: Mapping[str, NDArray[np.float32]], name: str) -> None:
         require(name in arrays, "HLOPNetwork.restore", f"needs the array '{name}'", sorted(arrays))
         shape = arrays[name].shape
         require(shape == tuple(into.shape), f"HLOPNetwork.restore.{name}", f"must be {tuple(into.shape)}", shape)
-        into.copy_(torch.as_tensor(arrays[name]))
+        kind = arrays[name].dtype
+        require(kind.kind == "f", f"HLOPNetwork.restore.{name}", "must be floating-point numbers", kind.name)
 
 
 def _fire(unit: Any, current: Tensor) -> Tensor:

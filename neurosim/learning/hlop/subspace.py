@@ -166,15 +166,21 @@ class Subspace(nn.Module):
         """Restore the state that `arrays()` of a subspace of the same width returned.
 
         Raises:
-            NeurosimInputError: an array is missing or of another shape.
+            NeurosimInputError: an array is missing or of another shape; nothing is changed then.
         """
+        self.check(arrays)
+        for name in ("old", "new", "velocity"):
+            buffer = getattr(self, name)
+            setattr(self, name, torch.tensor(arrays[name], dtype=buffer.dtype, device=buffer.device))
+
+    def check(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Raise `NeurosimInputError` for arrays that `restore` refuses."""
         for name in ("old", "new", "velocity"):
             require(name in arrays, "Subspace.restore", f"needs the array '{name}'", sorted(arrays))
             shape = arrays[name].shape
             fits = len(shape) == 2 and shape[1] == self.features
             require(fits, f"Subspace.restore.{name}", f"must be [rows, {self.features}]", shape)
+            kind = arrays[name].dtype
+            require(kind.kind == "f", f"Subspace.restore.{name}", "must be floating-point numbers", kind.name)
         same = arrays["new"].shape == arrays["velocity"].shape
         require(same, "Subspace.restore.velocity", "must be shaped as new", arrays["velocity"].shape)
-        for name in ("old", "new", "velocity"):
-            buffer = getattr(self, name)
-            setattr(self, name, torch.tensor(arrays[name], dtype=buffer.dtype, device=buffer.device))

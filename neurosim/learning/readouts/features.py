@@ -92,7 +92,8 @@ class Features:
         """Continue from the arrays of other features of the same rules.
 
         Raises:
-            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range; nothing is changed
+                then.
         """
         window = array_of(arrays, "window", like=np.zeros(1, np.int64), low=0, high=MAX_COUNT)
         self._sums[:] = array_of(arrays, "sums", like=self._sums, low=0.0, high=MAX_SUM)

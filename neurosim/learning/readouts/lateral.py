@@ -220,7 +220,8 @@ class LateralState:
         """Continue from the arrays of another circuit with the same settings.
 
         Raises:
-            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range; nothing is changed
+                then.
         """
         last = len(self.circuit.rows) - 1
         task = array_of(arrays, "task", like=np.zeros(1, np.int64), low=0, high=last)

@@ -289,11 +289,16 @@ class OnlineState(WindowState):
         scores = array_of(arrays, "scores", like=self.scores, low=-MAX_SCORE, high=MAX_SCORE)
         seen = array_of(arrays, "seen", self.seen)
         counters = array_of(arrays, "counters", like=np.zeros(2, np.int64), low=0, high=MAX_COUNT)
-        self.weights.restore(arrays)
-        if self.lateral is not None:
+        # New parts take the arrays, so that arrays that one of them refuses change nothing here.
+        fresh = OnlineState(self.model)
+        fresh.weights.restore(arrays)
+        if fresh.lateral is not None:
             own = {n.removeprefix("lateral."): array for n, array in arrays.items() if n.startswith("lateral.")}
-            self.lateral.restore(own)
-        self.features.restore(arrays)
+            fresh.lateral.restore(own)
+        fresh.features.restore(arrays)
+        self.weights = fresh.weights
+        self.lateral = fresh.lateral
+        self.features = fresh.features
         self.scores[:] = scores
         self.seen[:] = seen
         self._recordings, self._items = map(int, counters)

@@ -58,13 +58,18 @@ class OnlineWeights:
         """Continue from the arrays of other weights of the same settings.
 
         Raises:
-            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range; nothing is changed
+                then.
         """
-        self.w[:] = array_of(arrays, "weights", like=self.w, low=-MAX_WEIGHT, high=MAX_WEIGHT)
+        restored: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        restored.append((self.w, array_of(arrays, "weights", like=self.w, low=-MAX_WEIGHT, high=MAX_WEIGHT)))
         if self.input_rates:
-            self.power[:] = array_of(arrays, "power", like=self.power, low=0.0, high=MAX_SCORE)
+            restored.append((self.power, array_of(arrays, "power", like=self.power, low=0.0, high=MAX_SCORE)))
         if self.penalty:
-            self.pairs[:] = array_of(arrays, "pairs", like=self.pairs, low=-MAX_SCORE, high=MAX_SCORE)
+            restored.append((self.pairs, array_of(arrays, "pairs", like=self.pairs, low=-MAX_SCORE, high=MAX_SCORE)))
+        # All arrays are checked before any of them is written.
+        for array, value in restored:
+            array[:] = value
 
     def change(self, x: NDArray[np.float32], error: NDArray[np.float64], lateral: LateralState | None) -> int:
         """Change W after an item.

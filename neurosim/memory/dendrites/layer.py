@@ -201,17 +201,23 @@ class _LayerState(WindowState):
         return {"weights": self.rows.T.copy()} | {name: getattr(self, name).copy() for name in names}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.gate[:] = array_of(arrays, "gate", like=self.gate, low=0.0, high=1.0)
-        if not self.learns:
-            return
+        gate = array_of(arrays, "gate", like=self.gate, low=0.0, high=1.0)
+        # All arrays are checked before any of them is written.
+        if self.learns:
+            self._restore_learned(arrays)
+        self.gate[:] = gate
+
+    def _restore_learned(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         weights = array_of(arrays, "weights", like=self.model.weights, low=-MAX_VALUE, high=MAX_VALUE)
         good = not weights[~self.mask.T].any()
         require(good, "state['weights']", "must be 0 where the layer has no weight", "another value")
+        context = array_of(arrays, "context", like=self.context, low=0, high=MAX_COUNT)
+        bias = array_of(arrays, "bias", like=self.bias, low=-MAX_VALUE, high=MAX_VALUE)
+        segments = array_of(arrays, "segments", like=self.segments, low=-MAX_VALUE, high=MAX_VALUE)
         self.rows[:] = weights.T
-        self.context[:] = array_of(arrays, "context", like=self.context, low=0, high=MAX_COUNT)
-        for name in ("bias", "segments"):
-            own = getattr(self, name)
-            own[...] = array_of(arrays, name, like=own, low=-MAX_VALUE, high=MAX_VALUE)
+        self.context[:] = context
+        self.bias[:] = bias
+        self.segments[:] = segments
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         model = self.model

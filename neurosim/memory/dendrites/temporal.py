@@ -14,7 +14,15 @@ from ...base.errors import require
 from ...base.measure.work import LayerCounts
 from ...data.files.state import SavedState
 from ...kernels.memory.permanence import ONE
-from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, count_windows
+from ...network.windowed import (
+    Arrivals,
+    Output,
+    WindowModel,
+    WindowState,
+    WindowTotals,
+    check_present,
+    count_windows,
+)
 from ..sdr.code import SDR
 from .inputs import active_bits, integer, permanence_steps
 
@@ -248,7 +256,8 @@ class TemporalMemory(SavedState, WindowModel):
         from ...kernels.memory.temporal.cpu import relink
 
         cells = self.columns * self.cells_per_column
-        n = len(arrays["cell"])
+        check_present(arrays, ["step", *LISTS, *SEGMENT_COLUMNS, *SYNAPSE_COLUMNS])
+        n = np.size(arrays["cell"])
         self._check(arrays, n, cells)
         # Room for the outgoing lists of all cells, each with a first and a partly filled chunk.
         chunks = int(arrays["filled"].sum()) // tables.CHUNK + 2 * cells + CHUNKS

@@ -82,15 +82,15 @@ class ColumnsState(WindowState):
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         fresh = bool(array_of(arrays, "fresh", np.array([True]))[0])
+        restored = []
+        counters = []
         traces = []
         for i, memory in enumerate(self.memories):
             for name, array in _memory_arrays(memory).items():
                 # Arrays of int64 are numbers of frames.
                 limits = (0, MAX_COUNT) if array.dtype == np.int64 else ()
-                array[...] = array_of(arrays, f"{i}.{name}", array, *limits)
-            stored, warned = array_of(arrays, f"{i}.stored", like=np.zeros(2, np.int64), low=0, high=MAX_COUNT)
-            memory.stored = int(stored)
-            memory.warned = bool(warned)
+                restored.append((array, array_of(arrays, f"{i}.{name}", array, *limits)))
+            counters.append(array_of(arrays, f"{i}.stored", like=np.zeros(2, np.int64), low=0, high=MAX_COUNT))
             empty = self._fresh(i)
             winners = memory.u.shape[2] // self.modules[i] - 1
             traces.append(
@@ -100,6 +100,12 @@ class ColumnsState(WindowState):
                     array_of(arrays, f"{i}.trace.familiarity", like=empty.familiarity, low=0, high=1).copy(),
                 )
             )
+        # All arrays are checked before any of them is written.
+        for array, value in restored:
+            array[...] = value
+        for memory, (stored, warned) in zip(self.memories, counters, strict=True):
+            memory.stored = int(stored)
+            memory.warned = bool(warned)
         self.traces = None if fresh else traces
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:

@@ -79,7 +79,8 @@ class CodeReadout(Shown, ABC):
         """Continue from the arrays of another readout of the same settings.
 
         Raises:
-            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range; nothing is changed
+                then.
         """
 
     def scores(self, codes: SparseCodes) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.rules import Count, Rule, check_rules
+from ...network.windowed import array_of, check_present
 from ..sdr.code import SDR
 
 
@@ -96,15 +97,13 @@ class SDRClassifier:
         """Continue from the arrays that `state` returned.
 
         Raises:
-            NeurosimInputError: an array that does not fit.
+            NeurosimInputError: an array that does not fit; nothing is changed then.
         """
-        rows = np.asarray(arrays["rows"])
-        weights = np.asarray(arrays["weights"])
-        means = np.asarray(arrays["means"])
-        inside = rows.size == 0 or (rows.min() >= 0 and rows.max() < self.inputs)
-        require(bool(inside), "rows", f"must be in 0..{self.inputs - 1}", rows[:1])
-        fits = weights.shape == (rows.size, self.buckets) and means.shape == (self.buckets,)
-        require(fits, "weights", f"must be {(rows.size, self.buckets)}", weights.shape)
+        check_present(arrays, ["rows"])
+        number = np.size(arrays["rows"])
+        rows = array_of(arrays, "rows", like=np.zeros(number, np.int64), low=0, high=self.inputs - 1)
+        weights = array_of(arrays, "weights", like=np.zeros((number, self.buckets), np.float32))
+        means = array_of(arrays, "means", self._means)
         self._last = None
         self._weights[:] = 0.0
         self._weights[rows] = weights

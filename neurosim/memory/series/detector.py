@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -262,14 +262,20 @@ class AnomalyDetector(SavedState):
         return arrays
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        # A new detector takes the arrays, so that arrays that it refuses change nothing here.
+        fresh = replace(self)
+        fresh._take(arrays)
+        vars(self).update(vars(fresh))
+
+    def _take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         for part, owner in self._owners().items():
             prefix = f"{part}/"
             own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             owner.restore(own)
-        low, high = arrays["bounds"]
-        self._bounds = (float(low), float(high))
+        low, high = array_of(arrays, "bounds", np.zeros(2)).tolist()
+        self._bounds = (low, high)
         self._recent[:] = array_of(arrays, "recent", self._recent)
-        expected = float(arrays["expected"][0])
+        expected = float(array_of(arrays, "expected", np.zeros(1))[0])
         self._expected = expected if math.isfinite(expected) else math.nan
         if "previous" in arrays:
             self._previous = SDR(arrays["previous"], self.memory.outputs)

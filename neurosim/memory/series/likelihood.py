@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.rules import Count, Natural, check_rules
-from ...network.windowed import array_of
+from ...network.windowed import array_of, check_present
 
 # Lower bounds of the distribution's mean and variance, and the variance of values that counts as flat: NuPIC's.
 MIN_MEAN = 0.03
@@ -148,16 +148,14 @@ class AnomalyLikelihood:
         """Continue from the arrays that `state` returned.
 
         Raises:
-            NeurosimInputError: an array that does not fit.
+            NeurosimInputError: an array that does not fit; nothing is changed then.
         """
         own = self.state()
-        held = {name: array_of(arrays, name, own[name]) for name in own if name != VALUES}
-        values = arrays.get(VALUES, np.empty(0))
-        require(values.shape == self._values.shape, VALUES, f"must be {self._values.shape}", values.shape)
+        held = {name: array_of(arrays, name, own[name]) for name in own}
         require(0 <= int(held[COUNT][0]) < MAX_RECORDS, COUNT, "must be >= 0", held[COUNT][0])
         self._run[:] = held[RUN]
         self._history[:] = held[HISTORY]
-        self._values[:] = np.where(np.isfinite(values), values, np.nan)
+        self._values[:] = np.where(np.isfinite(held[VALUES]), held[VALUES], np.nan)
         self._count = int(held[COUNT][0])
         self._distribution[:] = held[DISTRIBUTION]
         self._last = float(held[LAST][0])
@@ -215,12 +213,13 @@ class JumpSurprise:
         """Continue from the arrays that `state` returned.
 
         Raises:
-            NeurosimInputError: an array that does not fit.
+            NeurosimInputError: an array that does not fit; nothing is changed then.
         """
-        jumps = np.asarray(arrays["jumps"], np.float64)
-        good = jumps.ndim == 1 and jumps.size <= self.history and bool(np.isfinite(jumps).all())
+        check_present(arrays, ["jumps"])
+        jumps = array_of(arrays, "jumps", np.zeros(np.size(arrays["jumps"])))
+        good = jumps.size <= self.history and bool(np.isfinite(jumps).all())
         require(good, "jumps", f"must be at most {self.history} finite numbers", jumps.shape)
-        last = float(arrays[LAST][0])
+        last = float(array_of(arrays, LAST, np.zeros(1))[0])
         self._jumps = jumps.tolist()
         self._sorted = sorted(self._jumps)
         self._last = last if math.isfinite(last) else math.nan

@@ -27,7 +27,7 @@ from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Problem, Task
 from . import common
 from .common import ItemBatch
-from .state import check_names
+from .state import check_arrays, check_names
 
 # Number of items on which the first weights of convolutional networks are scaled.
 CALIBRATED = 128
@@ -206,7 +206,9 @@ class Hlop(Learner):
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_names(self.name, arrays, self.state())
-        require(arrays["scale"].shape == (2,), "hlop: scale", "must be two numbers", arrays["scale"].shape)
+        # The numbers of lateral neurons differ: the network checks its own arrays.
+        own = {"scale": np.array(self.scale), "learned": np.array(self.learned)}
+        check_arrays(self.name, {name: arrays[name] for name in own}, own)
         # A new network has the fixed weights of its seed, and no lateral neurons yet: `restore` adds them.
         network = self._fresh().to(self.device)
         network.restore({name: array for name, array in arrays.items() if name not in {"scale", "learned"}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....base.errors import require
+from ....base.errors import NeurosimInputError, require
 from ....base.measure.work import LayerCounts, sum_counts
 from ....base.rules import Count, Natural, Rule
 from ..learner import Arrays, Progress, no_progress
@@ -181,10 +182,16 @@ class Hypernetwork(TaskLearner):
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         # The arrays have the width that the writer had for the last learned task.
-        widths = np.shape(arrays.get("net.output.weight", ()))
-        while len(widths) == 2 and self.net.width < widths[1]:
+        shape = np.shape(arrays.get("net.output.weight", ()))
+        good = len(shape) == 2 and shape[0] == self.net.output.out_features
+        before = copy.deepcopy((self.net, self.extra, self._recurrent_before))
+        while good and self.net.width < shape[1]:
             self._grow()
-        super().restore(arrays, earlier)
+        try:
+            super().restore(arrays, earlier)
+        except NeurosimInputError:
+            self.net, self.extra, self._recurrent_before = before
+            raise
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         now = self.learned
