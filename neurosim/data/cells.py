@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
+from collections.abc import Iterable, Iterator
 
 from ..base.errors import NeurosimFormatError
 
@@ -33,6 +35,39 @@ def plain_number(cell: str, separator: str) -> str:
     return cell
 
 
+def read_cells(lines: Iterable[str], separator: str, name: str, start: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of each row of a table; an empty line has no cells.
+
+    Args:
+        lines: of the table.
+        separator: of the cells.
+        name: of the file, for errors.
+        start: number of the first row.
+
+    Raises:
+        NeurosimFormatError: a cell that is longer than any of a table, as behind a quotation mark that is not closed.
+    """
+    number = start
+    try:
+        for cells in csv.reader(lines, delimiter=separator):
+            yield number, cells
+            number += 1
+    except csv.Error as error:
+        step = "close its quotation marks"
+        raise NeurosimFormatError(f"{name}, line {number}: must be cells of a table ({error}); {step}") from None
+
+
+def parse_float(text: str) -> float:
+    """Return the number that a text is.
+
+    Raises:
+        ValueError: another text, also one with the underscores that Python takes between digits: 2024_01 is a name.
+    """
+    if "_" in text:
+        raise ValueError(f"an underscore in {text!r}")
+    return float(text)
+
+
 def number_of(text: str, name: str) -> float:
     """Return the number in a cell, NaN where it is missing; `name` is of the cell, for errors.
 
@@ -42,7 +77,7 @@ def number_of(text: str, name: str) -> float:
     if text.lower() in MISSING:
         return math.nan
     try:
-        value = float(text)
+        value = parse_float(text)
     except ValueError:
         raise NeurosimFormatError(f"{name}: must be a number or empty (got {text!r})") from None
     if math.isinf(value):
@@ -53,7 +88,7 @@ def number_of(text: str, name: str) -> float:
 def is_number(text: str) -> bool:
     """Return whether a cell holds a number, and not a word for a missing one."""
     try:
-        float(text)
+        parse_float(text)
     except ValueError:
         return False
     return text.lower() not in MISSING

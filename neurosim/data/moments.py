@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import MINYEAR, datetime, timedelta, timezone
 
 from ..base.errors import NeurosimFormatError
+from .cells import parse_float
 
 # Numbers from these on count ms, us and ns since 1970: as seconds they would lie behind the year 5138.
 UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
@@ -30,6 +31,7 @@ _SLASHES = re.compile(r"(\d{1,2})(?:/(\d{1,2})/|-(\d{1,2})-)(\d{4}|\d\d)(?:[T ,]
 # The last month: a number above it is a day.
 _MONTHS_OF_YEAR = 12
 _LAST_DAY = 31
+_HALF_DAY_HOURS = 12  # of AM, and of PM
 # Two digits of a year from here on are of the last century, as in spreadsheets: series are of the past.
 _FIRST_YEAR = 30
 # English names of months: 1 Mar 2024 0:30, Mar 1, 2024 0:30, Fri Mar  1 00:30:00 2024; a day of the week may lead.
@@ -84,7 +86,7 @@ def seconds_of(text: str, name: str, unit: float = 1.0) -> float:
     if moment is not None:
         return moment.replace(tzinfo=timezone.utc).timestamp()
     try:
-        number = float(text)
+        number = parse_float(text)
     except ValueError:
         rule = "must be a date such as 2014-07-01 00:30:00, or seconds since 1970"
         step = "; write it year first: no date here says which number is the day" if has_slashes(text) else ""
@@ -149,7 +151,7 @@ def _quarter(text: str) -> datetime | None:
     if match is None:
         return None
     quarter = int(match["quarter"] or match["first"])
-    return datetime(int(match["year"] or match["second"]), 3 * quarter - 2, 1)
+    return _first_day(int(match["year"] or match["second"]), 3 * quarter - 2)
 
 
 def _month(text: str) -> datetime | None:
@@ -161,7 +163,12 @@ def _month(text: str) -> datetime | None:
     month = int(match["number"] or next((k for k, each in enumerate(MONTHS, 1) if name and each.startswith(name)), 0))
     if not 1 <= month <= _MONTHS_OF_YEAR:
         return None
-    return datetime(_year(match["year"] or match["short"] or match["first"] or match["of"]), month, 1)
+    return _first_day(_year(match["year"] or match["short"] or match["first"] or match["of"]), month)
+
+
+def _first_day(year: int, month: int) -> datetime | None:
+    """Return the first day of a month; None in the year 0, which is no year of a date."""
+    return None if year < MINYEAR else datetime(year, month, 1)
 
 
 def spell_out(text: str) -> str:
@@ -304,17 +311,27 @@ def _joined(date: str, rest: str | None) -> datetime | None:
     """Return a date with a time of day, which may have AM or PM behind it, or be missing."""
     clock = rest or "00:00"
     if _MIDNIGHT.fullmatch(clock):
-        day = _iso(date)
-        return None if day is None else day + timedelta(days=1)
+        return _next_day(_iso(date))
     half = _HALF_DAY.fullmatch(clock)
     if half is not None:
-        hour = int(half[1]) % 12
-        if half[3] in "pP":
-            hour += 12
+        hour = int(half[1])
+        in_afternoon = half[3] in "pP"
+        if hour <= _HALF_DAY_HOURS:
+            hour = hour % _HALF_DAY_HOURS + _HALF_DAY_HOURS * in_afternoon
+        elif not in_afternoon:
+            # 13:30 PM is written by some programs; 13:30 AM is no time.
+            return None
         clock = f"{hour:02d}{half[2]}"
     if re.match(r"\d:", clock):
         clock = f"0{clock}"
     return _iso(f"{date}T{clock}")
+
+
+def _next_day(day: datetime | None) -> datetime | None:
+    """Return the day after a day; None behind the last day that a date can have."""
+    if day is None or day.date() == datetime.max.date():
+        return None
+    return day + timedelta(days=1)
 
 
 def _iso(text: str) -> datetime | None:

@@ -6,13 +6,12 @@ Year,Jan,Feb, .. ,Dec
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..base.errors import NeurosimFormatError
-from .cells import check_sign, number_of, plain_number
+from .cells import check_sign, number_of, plain_number, read_cells
 from .moments import MONTHS
 
 # Names of the first column; "index" is one without a name.
@@ -45,7 +44,7 @@ def in_order(lines: Iterable[str], name: str, start: int, names: Sequence[str], 
     """
     missing: list[str] = []
     signs: dict[str, str] = {}
-    for number, cells in enumerate(csv.reader(lines, delimiter=separator), start):
+    for number, cells in read_cells(lines, separator, name, start):
         if not cells:
             continue
         where = f"{name}, line {number}"

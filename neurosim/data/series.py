@@ -18,7 +18,6 @@ passed over, and gives the unit of times. A table with a column for each month i
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 import warnings
@@ -30,7 +29,7 @@ from typing import NamedTuple
 
 from ..base.errors import GuessWarning, NeurosimFormatError, NeurosimMissingError, require
 from . import month_table
-from .cells import MISSING, check_sign, is_number, number_of, plain_number
+from .cells import MISSING, check_sign, is_number, number_of, plain_number, read_cells
 from .moments import (
     date_of,
     date_of_parts,
@@ -93,7 +92,7 @@ def read_series(
     first, start, source = _first_line(source)
     require(first.strip() != "", name, "must have a line of names or values", "an empty file")
     separator = max(SEPARATORS, key=first.count)
-    names, units, source, lines_of_words = _head(first, source, separator, name)
+    names, units, source, lines_of_words = _head(first, source, separator, name, start)
     start += lines_of_words
     if not (time or numbers or texts) and month_table.has_months(names):
         source = month_table.in_order(source, name, start, names, separator)
@@ -101,24 +100,34 @@ def read_series(
         units = []
         warnings.warn(f"{name}: has a column for each month, and is read as one of months", GuessWarning, stacklevel=2)
     # These rows decide which columns hold numbers; they are read again below.
-    sample, seen = _sample(source, names, separator, f"{name}, line {start}")
+    sample, seen = _sample(source, names, separator, name, start)
     if whole and any(has_slashes(cell) for cell in sample.values()):
         seen += source
     columns = choose_columns(sample, name, time, numbers, texts)
     if columns.time and len(units) == len(names):
         columns = replace(columns, unit=TIME_UNITS.get(units[names.index(columns.time)], columns.unit))
     if columns.time and has_slashes(sample[columns.time]):
-        day_first = find_day_first(seen, names.index(columns.time), separator)
+        day_first = find_day_first(_cells_of(seen, separator, name, start), names.index(columns.time))
         columns = replace(columns, day_first=day_first)
     if whole and not columns.time and not numbers and len(columns.numbers) > 1:
         seen += source
-        if counts_rows(seen, names.index(columns.numbers[0]), separator):
+        if counts_rows(_cells_of(seen, separator, name, start), names.index(columns.numbers[0])):
             columns = replace(columns, numbers=columns.numbers[1:])
     return columns, _rows(chain(seen, source), name, start, names, separator, columns)
 
 
+def _cells_of(lines: Iterable[str], separator: str, name: str, start: int) -> Iterator[list[str]]:
+    """Yield the cells of each row of a table, as `read_cells`."""
+    return (cells for _, cells in read_cells(lines, separator, name, start))
+
+
+def _cells_of_line(line: str, separator: str, name: str, number: int) -> list[str]:
+    """Return the cells of one line as `_cells`; none of an empty line."""
+    return _cells(next(_cells_of([line], separator, name, number), []), separator)
+
+
 def _head(
-    first: str, source: Iterator[str], separator: str, name: str
+    first: str, source: Iterator[str], separator: str, name: str, start: int
 ) -> tuple[list[str], list[str], Iterator[str], int]:
     """Return names and units of columns, the lines of values, and the number of lines in front of them.
 
@@ -126,21 +135,22 @@ def _head(
         first: the line of names, or one of values, whose columns are numbered.
         source: the lines behind it.
         name: of the file, for errors.
+        start: number of the first line.
 
     Raises:
         NeurosimInputError: two columns of one name.
     """
-    cells = _cells(next(csv.reader([first], delimiter=separator)), separator)
+    cells = _cells_of_line(first, separator, name, start)
     if any(is_number(cell) or date_of(cell) is not None for cell in cells):
         names = [f"column{k}" for k in range(1, len(cells) + 1)]
         return names, [], chain([first], source), 0
     twice = next((cell for k, cell in enumerate(cells) if cell and cell in cells[:k]), "")
     require(twice == "", name, "must have columns of different names; rename one", twice)
-    units, source = _units(source, separator)
+    units, source = _units(source, separator, name, start + 1)
     return _named(cells), units, source, 2 if units else 1
 
 
-def _units(source: Iterator[str], separator: str) -> tuple[list[str], Iterator[str]]:
+def _units(source: Iterator[str], separator: str, name: str, start: int) -> tuple[list[str], Iterator[str]]:
     """Return the cells of a line of units, without brackets, none if there is no such line, and the lines behind it.
 
     A line without a number or a time is one if the line below has a number where it has a word.
@@ -148,7 +158,7 @@ def _units(source: Iterator[str], separator: str) -> tuple[list[str], Iterator[s
     first = next(source, None)
     if first is None:
         return [], source
-    cells = _cells(next(csv.reader([first], delimiter=separator), []), separator)
+    cells = _cells_of_line(first, separator, name, start)
     if not any(cells) or any(_is_value(cell) for cell in cells):
         return [], chain([first], source)
     # A header has words, too: only the line below tells it from a line of units.
@@ -156,7 +166,7 @@ def _units(source: Iterator[str], separator: str) -> tuple[list[str], Iterator[s
     below: list[str] = []
     rest = source
     if second is not None:
-        below = _cells(next(csv.reader([second], delimiter=separator), []), separator)
+        below = _cells_of_line(second, separator, name, start + 1)
         rest = chain([second], source)
     are_units = any(
         cell.lower() not in MISSING and is_number(number) for cell, number in zip(cells, below, strict=False)
@@ -200,7 +210,7 @@ def _first_line(source: Iterator[str]) -> tuple[str, int, Iterator[str]]:
 
 
 def _sample(
-    source: Iterator[str], names: Sequence[str], separator: str, where: str
+    source: Iterator[str], names: Sequence[str], separator: str, name: str, start: int
 ) -> tuple[dict[str, str], list[str]]:
     """Return the first cell of each column that is not missing, and the lines that were read for it."""
     sample = dict.fromkeys(names, "")
@@ -209,7 +219,7 @@ def _sample(
         line = next(source, None)
         if line is None and seen:
             break
-        cells = _cells(next(csv.reader([line or ""], delimiter=separator), []), separator)
+        cells = _cells_of_line(line or "", separator, name, start + len(seen))
         if line is not None and not cells:
             seen.append(line)
             continue
@@ -219,7 +229,7 @@ def _sample(
             if seen:
                 seen.append(line or "")
                 break
-            raise NeurosimFormatError(f"{where}: must have {len(names)} cells (got {len(cells)})")
+            raise NeurosimFormatError(f"{name}, line {start}: must have {len(names)} cells (got {len(cells)})")
         seen.append(line or "")
         for key, cell in zip(names, cells, strict=True):
             if sample[key].lower() in MISSING:
@@ -234,7 +244,7 @@ def _rows(
     place = {key: k for k, key in enumerate(names)}
     spell: Callable[[str], str] | None = None
     signs: dict[str, str] = {}
-    for number, cells in enumerate(csv.reader(lines, delimiter=separator), start):
+    for number, cells in read_cells(lines, separator, name, start):
         if not cells:
             continue
         where = f"{name}, line {number}"

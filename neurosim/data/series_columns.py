@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -178,9 +177,8 @@ def speller_of(text: str, column: str) -> Callable[[str], str] | None:
     return next((spell for names, spell in named if name in names and spell(text)), None)
 
 
-def counts_rows(lines: Sequence[str], place: int, separator: str) -> bool:
+def counts_rows(rows: Iterable[Sequence[str]], place: int) -> bool:
     """Return whether a column numbers the rows: `MIN_COUNTED` or more integers, each as far above the one before."""
-    rows = csv.reader(lines, delimiter=separator)
     counted = [cells[place].strip() for cells in rows if place < len(cells)]
     if len(counted) < MIN_COUNTED or not all(re.fullmatch(r"\d+(\.0*)?", cell) for cell in counted):
         return False
@@ -188,9 +186,9 @@ def counts_rows(lines: Sequence[str], place: int, separator: str) -> bool:
     return bool(steps[0] > 0 and (steps == steps[0]).all())
 
 
-def find_day_first(lines: Sequence[str], place: int, separator: str) -> bool | None:
+def find_day_first(rows: Iterable[Sequence[str]], place: int) -> bool | None:
     """Return what the first date that says it says of the order of day and month; None if there is none."""
-    for cells in csv.reader(lines, delimiter=separator):
+    for cells in rows:
         if place < len(cells):
             order = is_day_first(cells[place].strip())
             if order is not None:

@@ -95,6 +95,13 @@ def test_types_hold_for_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [len(values) for values in read_columns(tmp_path / "none.csv").values()] == [0, 0]
 
 
+def test_names_with_underscores_are_texts(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,part,month\n1,1_0.5,2024_01\n2,2,202401\n")
+    columns_read = read_columns(tmp_path / "t.csv")
+    assert [columns_read[name].tolist() for name in ("part", "month")] == [["1_0.5", "2"], ["2024_01", "202401"]]
+    assert columns_read["id"].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -136,6 +136,8 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("t;v\n1;999,5\n2;1.234\n", "t.csv, line 3, column v: must have the decimal sign of the cells before it, ','"),
         ("year,month,v\n2014,13,2\n", "t.csv, line 2: must be the year, month of a date (got 2014, 13)"),
         ("day;v\n1.7.2014;1.234,5\n2.7.2014;12.345.678\n", "t.csv, line 3, column v: must be a number"),
+        ("t,v\n1,2\n2,1_000\n", "t.csv, line 3, column v: must be a number or empty (got '1_000')"),
+        ("t,v\n1,2\n1_0,3\n", "t.csv, line 3, column t: must be a date such as 2014-07-01 00:30:00, or seconds"),
         (
             "a,b\nx,y\n",
             "t.csv: has no column of numbers (got a: 'x', b: 'y'); neurosim memory anomaly reads words, too",
@@ -146,6 +148,23 @@ def test_lines_that_are_no_series_are_named_by_place(text: str, message: str) ->
     with pytest.raises((NeurosimFormatError, NeurosimInputError)) as caught:
         list(read_series(text.splitlines(True), "t.csv")[1])
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("head", ["when,v\n2014-07-01,1\n", "when,v\n", ""])
+@pytest.mark.parametrize("digits", [1, 1 << 18])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_quotation_mark_that_is_not_closed_is_named_by_its_line(head: str, digits: int, whole: bool) -> None:
+    opened = '07/01/2014,"' + "2" * digits + "\n"
+    rest = [f"{k % 12 + 1:02d}/07/2014,{k}\n" for k in range(20_000)]
+    line = head.count("\n") + 1
+    rule = rf"^t\.csv, line {line}: must be cells of a table \(.*\); close its quotation marks$"
+    with pytest.raises(NeurosimFormatError, match=rule):
+        list(read_series([*head.splitlines(True), opened, *rest], "t.csv", whole=whole)[1])
+
+
+def test_hours_behind_noon_may_have_pm() -> None:
+    found = times_of("when,v\n2014-07-01 1:30 PM,1\n2014-07-01 13:30 PM,2\n2014-07-01 12:30 AM,3\n")
+    assert found == [np.datetime64(f"2014-07-01T{clock}", "s").astype(float) for clock in ("13:30", "13:30", "00:30")]
 
 
 def test_a_column_that_is_not_there_is_refused() -> None:
@@ -239,7 +258,14 @@ def test_months_quarters_and_weeks_are_their_first_day(text: str, date: str) -> 
     assert times_of(f"when,v\n{text},2\n") == [np.datetime64(date, "s").astype(float)]
 
 
-@pytest.mark.parametrize("text", ["2014-Q5", "Abc-14", "2014M13", "2014-W54", "dec 14th", "24:30"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2014-Q5", "Abc-14", "2014M13", "2014-W54", "dec 14th", "24:30"),
+        *("0000-Q1", "Q1 0000", "Jan 0000", "0000M01", "9999-12-31 24:00"),
+        *("2014-07-01 13:30 AM", "2014-07-01 25:30 PM", "2014_07"),
+    ],
+)
 def test_what_is_no_period_is_no_time(text: str) -> None:
     columns, _ = read_series([f"when,v\n{text},2\n".splitlines(True)[k] for k in (0, 1)], "t.csv")
     assert columns.time == ""

@@ -220,15 +220,20 @@ def _typed(blocks: Sequence[NDArray[np.str_]]) -> NDArray[Any]:
     for kind in (np.int64, np.uint64):
         try:
             whole = some.astype(kind)
-            return texts if empty.any() else whole
+            # Python takes 2024_01 for a number; in a table it is a name.
+            return texts if empty.any() or _have_underscores(some) else whole
         except (ValueError, OverflowError):
             pass
     try:
         values = np.full(len(texts), np.nan)
         values[~empty] = some.astype(np.float64)
-        return values
+        return texts if _have_underscores(some) else values
     except (ValueError, OverflowError):
         return texts
+
+
+def _have_underscores(texts: NDArray[np.str_]) -> bool:
+    return bool((np.char.find(texts, "_") >= 0).any())
 
 
 def _chosen(path: Path, heads: Sequence[str], names: Mapping[str, str] | None) -> list[str]:
