@@ -319,6 +319,49 @@ def test_files_that_cannot_be_played(tmp_path: Path) -> None:
             group.attrs["size"] = 5
         with pytest.raises(NeurosimFormatError, match=message):
             list(read_windows(path))
+    for name, value, message in (
+        ("size", -1, "spikes that fit together, got Spikes.size: must be > 0 units"),
+        ("size", "many", "spikes that fit together"),
+        ("shape", [2, 3], r"Spikes.shape: must have the product 5"),
+        ("duration", np.inf, "Spikes.duration: must be finite and >= 0 s"),
+    ):
+        with h5py.File(path, "w") as file:
+            group = file.create_group("spikes/p")
+            group.create_dataset("timestamps", data=[0.1, np.inf]).attrs["units"] = "s"
+            group.create_dataset("node_ids", data=[0, 1])
+            group.attrs["size"] = 5
+        # Without a bound the windows up to an infinite time would not end.
+        with pytest.raises(NeurosimFormatError, match="expected finite times, got inf"):
+            list(read_windows(path))
+        with h5py.File(path, "r+") as file:
+            file["spikes/p"].attrs[name] = value
+        with pytest.raises(NeurosimFormatError, match=message):
+            next(read_windows(path))
+
+
+@pytest.mark.parametrize("call", ["write", "lseek"])
+def test_a_journal_that_the_disk_refuses_is_closed(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal.create(tmp_path / "j", {})
+    journal.close()
+    closed = []
+    close = os.close
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def note(handle: int) -> None:
+        closed.append(handle)
+        close(handle)
+
+    monkeypatch.setattr(os, "close", note)
+    with pytest.raises(NeurosimWriteError, match="No space left on device"), monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        if call == "lseek":
+            Journal.reopen(tmp_path / "j", journal.size)
+        else:
+            patch.setattr(os, "lseek", lambda *_: 0)
+            Journal.create(tmp_path / "j", {})
+    assert len(closed) == 1
 
 
 MEMORY = """

@@ -72,7 +72,11 @@ class Journal:
         except OSError as error:
             raise _refused(where, error) from error
         journal = cls(where, about, handle, 0)
-        journal._write(head)
+        try:
+            journal._write(head)
+        except NeurosimWriteError:
+            journal.close()
+            raise
         return journal
 
     @classmethod
@@ -95,11 +99,16 @@ class Journal:
             raise format_error(where, f"byte {size}", "the end of a block", f"one that ends at {end}", AGAIN)
         try:
             handle = os.open(where, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise _refused(where, error) from error
+        journal = cls(where, about, handle, size)
+        try:
             os.ftruncate(handle, size)
             os.lseek(handle, size, os.SEEK_SET)
         except OSError as error:
+            journal.close()
             raise _refused(where, error) from error
-        return cls(where, about, handle, size)
+        return journal
 
     def append(self, tag: int, number: int, parts: Sequence[NDArray[Any]]) -> None:
         """Append a block of the bytes of `parts`, end to end.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import require
+from ...base.errors import NeurosimInputError, require
 from ...base.raw import format_error, unreadable
 from ..spikes import Spikes
 from .hdf5 import LAYOUT, SIGNATURE, HDF5File, open_root
@@ -57,12 +57,10 @@ def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[
         raise file.error(f"/{group}/node_ids", f"{len(all_times)} entries, as timestamps", len(all_nodes))
     seconds = seconds_of_a_unit(file, group)
     attributes = file.attributes(group, "size", "duration", "shape")
-    if "size" in attributes:
-        size = int(attributes["size"])
-    else:
-        size = _highest(all_nodes) + 1
-    shape = tuple(int(n) for n in np.atleast_1d(attributes.get("shape", size)))
-    duration = float(attributes.get("duration", 0.0))
+    population_spikes = _without_spikes(file, group, attributes, all_nodes)
+    size = population_spikes.size
+    shape = population_spikes.shape
+    duration = population_spikes.duration
     times: NDArray[np.float64] = np.empty(0)
     nodes: NDArray[np.int64] = np.empty(0, np.int64)
     read = 0
@@ -77,12 +75,28 @@ def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[
             read = piece.stop
         cut = _count_before(file, group, times, start, stop)
         units = nodes[:cut]
-        if units.size and not 0 <= units.min() <= units.max() < size:
-            raise file.error(f"/{group}/node_ids", f"0 <= node < {size}", f"{units.min()} to {units.max()}")
+        highest = min(size, 1 << 31)
+        if units.size and not 0 <= units.min() <= units.max() < highest:
+            raise file.error(f"/{group}/node_ids", f"0 <= node < {highest}", f"{units.min()} to {units.max()}")
         yield Spikes.unchecked(times[:cut] - start, units.astype(np.int32), size, length, shape)
         times = times[cut:]
         nodes = nodes[cut:]
         start = stop
+
+
+def _without_spikes(file: HDF5File, group: str, attributes: Mapping[str, Any], nodes: Any) -> Spikes:
+    """Return a recording of size, shape and duration of a population, without spikes.
+
+    Raises:
+        NeurosimFormatError: as `read_sonata`.
+    """
+    try:
+        size = int(attributes["size"]) if "size" in attributes else _highest(nodes) + 1
+        shape = tuple(int(n) for n in np.atleast_1d(attributes.get("shape", size)))
+        duration = float(attributes.get("duration", 0.0))
+        return Spikes(np.empty(0), np.empty(0, np.int32), size, duration, shape)
+    except (NeurosimInputError, TypeError, ValueError, OverflowError) as error:
+        raise file.error(f"/{group}", "spikes that fit together", error) from None
 
 
 def _count_before(file: HDF5File, group: str, times: NDArray[np.float64], start: float, stop: float) -> int:
@@ -90,6 +104,9 @@ def _count_before(file: HDF5File, group: str, times: NDArray[np.float64], start:
     if times.size and not (times[0] >= start and (times[1:] >= times[:-1]).all()):
         step = "read it with read_sonata, which sorts it"
         raise file.error(f"/{group}/timestamps", "times in ascending order", "an earlier one", step)
+    # Windows up to an infinite time would never end.
+    if times.size and not math.isfinite(times[-1]):
+        raise file.error(f"/{group}/timestamps", "finite times", times[-1], "correct the times")
     return int(np.searchsorted(times, stop))
 
 
