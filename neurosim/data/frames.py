@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import require
+from ..base.errors import is_integer, require
 from ..kernels.io.frames import cpu as kernel
 from ..kernels.tools.threads import spread
 from .recordings import Recordings
@@ -77,11 +77,15 @@ def to_frames(
     """
     lengths = [value for value in (bins, window, count) if value is not None]
     require(len(lengths) == 1, "to_frames", "needs exactly one of bins, window and count", f"{len(lengths)} of them")
-    require(lengths[0] > 0, "to_frames", "needs bins, window or count > 0", lengths[0])
+    require(0 < lengths[0] < math.inf, "to_frames", "needs bins, window or count > 0", lengths[0])
+    for name, number in (("bins", bins), ("count", count)):
+        require(number is None or is_integer(number), f"to_frames.{name}", "must be an integer", number)
     # The overlap of bins is a fraction of one.
     frame = 1 if bins else lengths[0]
     inside = 0 <= overlap < frame
     require(inside, "to_frames.overlap", "must be >= 0 and less than a frame", overlap)
+    fits = count is None or overlap % 1 == 0
+    require(fits, "to_frames.overlap", "must be an integer of events where frames are of events", overlap)
     cut = Cut(bins=bins, window=window or 0.0, events=count or 0, overlap=overlap, partial=partial)
     if count is not None:
         return _by_count(events, cut, threads, out)
@@ -109,7 +113,7 @@ def to_voxel_grid(
         NeurosimInputError: bins out of range, or a sensor that is not (2, height, width).
     """
     shape = events.shape
-    require(bins > 0, "to_voxel_grid.bins", "must be > 0", bins)
+    require(is_integer(bins) and bins > 0, "to_voxel_grid.bins", "must be an integer > 0", bins)
     require(len(shape) == 3 and shape[0] == 2, "to_voxel_grid", "needs a sensor (2 polarities, height, width)", shape)
     pixels = shape[1] * shape[2]
     require(bins * pixels < 1 << 32, "to_voxel_grid.bins", "must leave fewer than 2^32 voxels a recording", bins)

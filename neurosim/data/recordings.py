@@ -166,7 +166,11 @@ class Recordings(Sequence[Spikes]):
 
     def select(self, indices: object) -> Recordings:
         """Return the recordings at `indices` (integers or a mask over recordings), in that order."""
-        rows = np.arange(len(self))[np.asarray(indices)]
+        chosen = np.asarray(indices)
+        if not chosen.size:
+            # An empty list has no type of its own.
+            chosen = np.empty(0, np.int64)
+        rows = np.arange(len(self))[chosen]
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         if self.in_memory:
@@ -194,8 +198,10 @@ class Recordings(Sequence[Spikes]):
 
     def counts(self) -> NDArray[np.int64]:
         """Return [recordings, size] numbers of events of each unit."""
-        bounds = zip(self.offsets[:-1], self.offsets[1:], strict=True)
-        return np.stack([np.bincount(self.units[a:b], minlength=self.size) for a, b in bounds])
+        counts = np.zeros((len(self), self.size), np.int64)
+        for row, (begin, end) in zip(counts, pairwise(self.offsets), strict=True):
+            row[:] = np.bincount(self.units[begin:end], minlength=self.size)
+        return counts
 
     def pool(self, pools: object, shape: tuple[int, ...]) -> Recordings:
         """Return the same events with unit i as unit `pools[i]` of a population of `shape`: neighbours joined.

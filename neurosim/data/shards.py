@@ -40,6 +40,7 @@ MAX_BYTES = 1 << 26
 EVENT_BYTES = 12
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U32": "<u4", "I16": "<i2", "U16": "<u2"}
 GROUP = "group."
+LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class ShardWriter:
 
         Raises:
             NeurosimInputError: the folder is complete, or of another sensor, other classes or groups.
-            NeurosimFormatError: a damaged index.
+            NeurosimMissingError, NeurosimFormatError: a damaged index, or a first shard that is missing or damaged.
         """
         require(max_bytes > 0, "ShardWriter.max_bytes", "must be > 0", max_bytes)
         self.folder = Path(folder)
@@ -156,6 +157,11 @@ class ShardWriter:
         self.recordings = self._index.recordings
         self._waiting: list[tuple[Spikes, int | None, Mapping[str, int]]] = []
         self._bytes = 0
+        # Whether recordings have labels; None before the first.
+        self._labelled: bool | None = None
+        if self._index.shards:
+            first = self._index.shards[0]
+            self._labelled = LABELS in _places(self.folder / first.file, first).known
 
     def add(self, spikes: Spikes, label: int | None = None, groups: Mapping[str, int] | None = None) -> None:
         """Add a recording, and write a shard where enough of them wait.
@@ -167,9 +173,9 @@ class ShardWriter:
         own = dict(groups or {})
         require(spikes.shape == self._index.shape, "ShardWriter.add", f"needs {self._index.shape}", spikes.shape)
         require(set(own) == set(self._index.groups), "ShardWriter.add", f"needs {self._index.groups}", tuple(own))
-        if self._waiting:
-            alike = (self._waiting[0][1] is None) == (label is None)
-            require(alike, "ShardWriter.add", "needs a label for all recordings, or for none", label)
+        alike = self._labelled in (None, label is not None)
+        require(alike, "ShardWriter.add", "needs a label for all recordings, or for none", label)
+        self._labelled = label is not None
         self._waiting.append((spikes, label, own))
         self._bytes += EVENT_BYTES * len(spikes)
         if self._bytes >= self._max_bytes:
@@ -210,7 +216,7 @@ class ShardWriter:
             "durations": np.array([spikes.duration for spikes, _, _ in self._waiting]),
         }
         if self._waiting[0][1] is not None:
-            arrays["labels"] = np.array([label for _, label, _ in self._waiting], np.int64)
+            arrays[LABELS] = np.array([label for _, label, _ in self._waiting], np.int64)
         for name in self._index.groups:
             arrays[f"{GROUP}{name}"] = np.array([groups[name] for _, _, groups in self._waiting], np.int64)
         name = f"shard-{len(self._index.shards):05d}.safetensors"
@@ -252,7 +258,7 @@ def open_shards(folder: Path | str) -> Recordings:
         for name, values in read_arrays(path, *names).items():
             parts.setdefault(name, []).append(values)
     lengths = np.concatenate([np.empty(0, np.int64), *(np.diff(offsets) for offsets in parts.get("offsets", []))])
-    labels = parts.get("labels")
+    labels = parts.get(LABELS)
     return Recordings(
         ticks=_flat([place.ticks for place in places], np.dtype(np.float64)),
         units=_flat([place.units for place in places], np.dtype(np.int32)),

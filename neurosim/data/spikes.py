@@ -130,9 +130,10 @@ class Spikes:
         events.
 
         Raises:
-            NeurosimInputError: `start` below 0, or above `stop`.
+            NeurosimInputError: `start` below 0 or above `stop`, or a `stop` that is not finite.
         """
-        require(0 <= start <= stop, "Spikes.window", "needs 0 <= start <= stop, in seconds", (start, stop))
+        valid = 0 <= start <= stop < math.inf
+        require(valid, "Spikes.window", "needs 0 <= start <= stop, in finite seconds", (start, stop))
         first = np.searchsorted(self.times, start, side="left")
         last = np.searchsorted(self.times, stop, side="right" if stop >= self.duration else "left")
         times = np.minimum(self.times[first:last] - start, stop - start)
@@ -146,14 +147,12 @@ class Spikes:
                 that was read from a file with the clock of a camera, "file" for others.
 
         Raises:
-            NeurosimInputError: another word for `start`.
+            NeurosimInputError: another word for `start`, or seconds that are not finite.
         """
         if start is None:
             has_clock = self.report is not None and self.report.clocked
             start = "first" if has_clock else "file"
-        if isinstance(start, str):
-            first_time = float(self.times[0]) if len(self) else 0.0
-            start = lookup({"first": first_time, "file": 0.0}, start, "start")
+        start = seconds_of_start(start, float(self.times[0]) if len(self) else 0.0)
         if start == 0:
             return self
         first = np.searchsorted(self.times, start, side="left")
@@ -233,7 +232,7 @@ class Spikes:
         require(counts.ndim == 2, "Spikes.from_grid", "needs a grid [steps, size]", counts.shape)
         require(counts.size == 0 or counts.min() >= 0, "Spikes.from_grid", "needs counts >= 0", counts.min(initial=0))
         steps, units = np.nonzero(counts)
-        repeats = counts[steps, units].astype(np.int64)
+        repeats = convert_array("Spikes.from_grid.grid", counts[steps, units], np.int64)
         times = np.repeat(steps * dt, repeats)
         return cls(
             times=times,
@@ -247,6 +246,19 @@ class Spikes:
         """Return the SHA-256 of the events sorted by (time, unit): times as '<f8', then units as '<u8'."""
         times, units = sort_events(self.times, self.units, np.array([0, len(self)]), self.size)
         return digest_events(times, units)
+
+
+def seconds_of_start(start: float | str, first: float) -> float:
+    """Return the time in s from which a recording is read: "first", its first event, "file", 0, or seconds as they are.
+
+    Raises:
+        NeurosimInputError: another word, or seconds that are not finite.
+    """
+    if isinstance(start, str):
+        return lookup({"first": first, "file": 0.0}, start, "start")
+    is_finite = is_number(start) and math.isfinite(start)
+    require(is_finite, "start", 'must be "first", "file" or seconds', start)
+    return float(start)
 
 
 def check_spikes(spikes: object, name: str, otherwise: str = "") -> None:

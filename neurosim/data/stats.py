@@ -152,7 +152,7 @@ def spike_time_tiling_coefficient(spikes: Spikes, i: int, j: int, dt: float = 5e
         ((P_i - T_j) / (1 - P_i T_j) + (P_j - T_i) / (1 - P_j T_i)) / 2
 
     where P_i is the share of i's spikes within `dt` s of one of j, and T_j the share of the recording within `dt` of a
-    spike of j. A term of 0 / 0 is 1; NaN if a unit is silent. Source: Cutts & Eglen 2014.
+    spike of j. A term of 0 / 0 is 1; NaN if a unit is silent, or for a recording of 0 s. Source: Cutts & Eglen 2014.
 
     Raises:
         NeurosimInputError: a unit that is not there, or `dt` <= 0 s.
@@ -164,7 +164,7 @@ def spike_time_tiling_coefficient(spikes: Spikes, i: int, j: int, dt: float = 5e
         require(inside, f"spike_time_tiling_coefficient.{name}", f"must be a unit below {spikes.size}", unit)
     a = spikes.times[spikes.units == i]
     b = spikes.times[spikes.units == j]
-    if not (len(a) and len(b)):
+    if not (len(a) and len(b) and spikes.duration > 0):
         return float("nan")
     first = _term(_near(a, b, dt), _tiled(b, dt, spikes.duration))
     second = _term(_near(b, a, dt), _tiled(a, dt, spikes.duration))
@@ -258,8 +258,10 @@ def _trains(spikes: Spikes) -> list[NDArray[np.float64]]:
 def _of_intervals(
     spikes: Spikes, min_intervals: int, measure: Callable[[NDArray[np.float64]], float | np.floating]
 ) -> NDArray[np.float64]:
-    """Return `measure` of the intervals of each unit; NaN below `min_intervals` intervals."""
-    return np.array([measure(each) if len(each) >= min_intervals else np.nan for each in isi(spikes)], np.float64)
+    """Return `measure` of the intervals of each unit; NaN below `min_intervals` intervals, and of intervals of 0 s."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = [measure(each) if len(each) >= min_intervals else np.nan for each in isi(spikes)]
+    return np.array(values, np.float64)
 
 
 def _relative_changes(intervals: NDArray[np.float64]) -> NDArray[np.float64]:

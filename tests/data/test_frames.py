@@ -186,6 +186,10 @@ def test_recordings_without_events() -> None:
         ({"bins": 3, "overlap": 1.0}, r"to_frames.overlap: must be >= 0 and less than a frame \(got 1.0\)"),
         ({"window": 0.1, "overlap": 0.1}, r"to_frames.overlap: must be >= 0 and less than a frame"),
         ({"count": 5, "overlap": -1}, r"to_frames.overlap: must be >= 0"),
+        ({"count": 5, "overlap": 0.5}, r"to_frames.overlap: must be an integer of events where .* \(got 0.5\)"),
+        ({"count": 2.5}, r"to_frames.count: must be an integer \(got 2.5\)"),
+        ({"bins": 2.5}, r"to_frames.bins: must be an integer \(got 2.5\)"),
+        ({"window": float("inf")}, r"to_frames: needs bins, window or count > 0 \(got inf\)"),
     ],
 )
 def test_ways_to_cut_that_are_none(way: dict, message: str) -> None:
@@ -204,7 +208,7 @@ def test_units_that_are_none() -> None:
 def test_sensors_and_threads_that_are_none(many: Recordings) -> None:
     with pytest.raises(NeurosimInputError, match=r"to_voxel_grid: needs a sensor \(2 polarities, height, width\)"):
         to_voxel_grid(Spikes([0.1], [3], 700, 1.0), 3)
-    with pytest.raises(NeurosimInputError, match=r"to_voxel_grid.bins: must be > 0 \(got 0\)"):
+    with pytest.raises(NeurosimInputError, match=r"to_voxel_grid.bins: must be an integer > 0 \(got 0\)"):
         to_voxel_grid(many, 0)
     with pytest.raises(NeurosimInputError, match=r"threads: must be > 0 \(got 0\)"):
         to_frames(many, bins=3, threads=0)

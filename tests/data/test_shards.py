@@ -161,6 +161,12 @@ def test_what_a_writer_refuses(tmp_path: Path) -> None:
         writer.add(Spikes(spikes.times, spikes.units, 60, 9.0), 1)
     with pytest.raises(NeurosimInputError, match=r"ShardWriter\.add: needs \(\) \(got \('speaker',\)\)"):
         writer.add(spikes, 1, {"speaker": 2})
+    # Also behind a shard that was written, by this writer or an earlier one.
+    small = ShardWriter(tmp_path, SHAPE, max_bytes=1)
+    small.add(spikes, 1)
+    for later in (small, ShardWriter(tmp_path, SHAPE)):
+        with pytest.raises(NeurosimInputError, match="needs a label for all recordings, or for none"):
+            later.add(spikes)
 
 
 def write_folder(root: Path) -> None:

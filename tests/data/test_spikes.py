@@ -34,6 +34,35 @@ def test_bad_events_are_refused_by_name(arguments, message):
     assert str(error.value).startswith(message)
 
 
+SOME = Spikes([0.1, 0.3], [0, 1], 2, 0.5)
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: SOME.window(0.1, INF), "Spikes.window: needs 0 <= start <= stop, in finite seconds (got (0.1, inf))"),
+        (lambda: SOME.starting(float("nan")), 'start: must be "first", "file" or seconds (got nan)'),
+        (lambda: SOME.starting(INF), 'start: must be "first", "file" or seconds (got inf)'),
+        (lambda: SOME.starting("begin"), "start: unknown name 'begin'"),
+        (lambda: Spikes.from_grid([[0.5, 2.0]], 1e-3), "Spikes.from_grid.grid: must be an array of int64"),
+        (lambda: Spikes.from_grid([[INF, 2.0]], 1e-3), "Spikes.from_grid.grid: must be an array of int64"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in remainder")
+def test_times_and_counts_that_cannot_be_are_refused(call, message):
+    with pytest.raises(NeurosimInputError) as error:
+        call()
+    assert str(error.value).startswith(message)
+
+
+def test_no_recordings_have_no_counts():
+    batch = Recordings.collect([SOME, SOME])
+    for none in ([], np.zeros(2, bool)):
+        assert len(batch.select(none)) == 0 and batch.select(none).counts().shape == (0, 2)
+    assert batch.counts().tolist() == [[1, 1], [1, 1]]
+
+
 def some(seed=0, n=200, size=12, duration=1.0, shape=()):
     rng = np.random.default_rng(seed)
     return Spikes.sort(rng.uniform(0, duration, n), rng.integers(0, size, n), size, duration, shape)

@@ -116,6 +116,15 @@ def test_what_is_no_recording_is_named(spikes: Spikes, measure: Callable[[object
         stats.fano_factor(spikes)  # type: ignore[arg-type]
 
 
+def test_measures_that_are_not_defined_are_nan() -> None:
+    """Warnings are errors in tests."""
+    together = of_trains([[0.1, 0.1, 0.1], [0.1, 0.2, 0.4]], 1.0)
+    for measure in (stats.cv, stats.cv2, stats.lv, stats.lvr):
+        values = measure(together)
+        assert np.isnan(values[0]) and values[1] > 0
+    assert np.isnan(stats.spike_time_tiling_coefficient(of_trains([[0.0], [0.0]], 0.0), 0, 1))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

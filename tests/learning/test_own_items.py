@@ -71,6 +71,10 @@ def test_pictures_of_several_sizes_fill_a_square(tmp_path: Path) -> None:
         open_pictures(tmp_path, options)
     rest = open_pictures(tmp_path, {**options, "skip_bad": True})
     assert len(rest.pixels) == 12 and "left out: 1 bad file: bar 0/cut.png" in rest.remarks[0]
+    for picture_path in tmp_path.glob("bar */*.png"):
+        picture_path.write_bytes(b"\x89PNG")
+    with pytest.raises(NeurosimFormatError, match=r"none of 13 files can be read; the first: bar [01]/\w+\.png \("):
+        open_pictures(tmp_path, {**options, "skip_bad": True})
 
 
 def test_a_fitted_image_has_the_means_of_its_pixels() -> None:

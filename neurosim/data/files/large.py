@@ -12,10 +12,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import lookup
 from ..download import digest
 from ..read_report import ReadReport
-from ..spikes import Spikes
+from ..spikes import Spikes, seconds_of_start
 from .formats import ReadOptions
 from .pieces import EventPieces
 
@@ -75,8 +74,7 @@ class LargeRecording:
         first = self.first or 0.0
         if start is None:
             start = "first" if self.report.clocked else "file"
-        if isinstance(start, str):
-            start = lookup({"first": first, "file": 0.0}, start, "start")
+        start = seconds_of_start(start, first)
         if start == 0:
             return self
         moved = object.__new__(LargeRecording)

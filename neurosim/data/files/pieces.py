@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimFormatError, check_keys, lookup, require
 from ...base.raw import read_start, unreadable
 from ..read_report import ReadReport
-from ..spikes import Spikes
+from ..spikes import Spikes, seconds_of_start
 from .aedat import open_aedat2
 from .aedat4 import open_aedat4
 from .camera_hdf5 import open_camera_hdf5
@@ -261,7 +261,7 @@ def _windows(
             continue
         # Known with the first event, not before: a file may begin with pieces that filters leave empty.
         if zero is None:
-            zero = _time_0(piece, start)
+            zero = seconds_of_start(start, float(piece.times[0]))
         first = int(np.searchsorted(piece.times, zero))
         times = np.concatenate([times, piece.times[first:] - zero])
         units = np.concatenate([units, piece.units[first:]])
@@ -274,13 +274,6 @@ def _windows(
             number += 1
     if len(times):
         yield _window(times, units, number, window, size, shape)
-
-
-def _time_0(piece: Spikes, start: float | str) -> float:
-    """Return the time of the file's clock at time 0."""
-    if isinstance(start, float | int):
-        return float(start)
-    return float(lookup({"first": piece.times[0], "file": 0.0}, start, "start"))
 
 
 def _window(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,8 @@ class FolderOptions:
         name = "data.options"
         require(0 < self.test < 1, f"{name}.test", "must be > 0 and < 1, a share of the recordings", self.test)
         require(0 <= self.seed < 2**63, f"{name}.seed", "must be 0 to 2^63 - 1", self.seed)
-        known = isinstance(self.start, float) or self.start in (None, "first", "file")
+        is_finite = isinstance(self.start, float) and math.isfinite(self.start)
+        known = is_finite or self.start in (None, "first", "file")
         require(known, f"{name}.start", 'must be "first", "file" or seconds', self.start)
         fits = self.shape is None or (len(self.shape) in (1, 2, 3) and all(n > 0 for n in self.shape))
         require(fits, f"{name}.shape", "must be [polarities, height, width] or [channels]", self.shape)

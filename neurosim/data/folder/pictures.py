@@ -100,7 +100,7 @@ def _read(
     """Return the images of items, the items that could be read, and a remark that names the others."""
     images = []
     good = []
-    bad = []
+    bad: list[str] = []
     for item in items:
         try:
             images.append(read_image(item.path, item.index))
@@ -112,6 +112,8 @@ def _read(
             good.append(item)
     if not bad:
         return images, items, ()
+    if not good:
+        raise NeurosimFormatError(f"{root}: none of {counted(len(bad), 'file')} can be read; the first: {bad[0]}")
     return images, tuple(good), (f"left out: {counted(len(bad), 'bad file')}: {'; '.join(bad)}",)
 
 
