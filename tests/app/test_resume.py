@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ from neurosim.app.runs import frame
 from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.app.runs.network import KIND, NetworkKind, stepping
 from neurosim.app.runs.network.config import configure
-from neurosim.app.runs.network.readings import PART
+from neurosim.app.runs.network.readings import PART, ReadingsLog
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
 from neurosim.base.json_toml import write_json
 from neurosim.data import read_sonata
 from neurosim.data.files import formats
-from neurosim.data.files.arrays import read_arrays, write_arrays
+from neurosim.data.files.arrays import read_arrays
+from neurosim.data.files.journal import Journal, read_about, read_blocks
 
 TREE: dict[str, Any] = {
     "simulation": {"duration": 2.0, "clock": 1e-3, "seed": 3},
@@ -268,17 +270,53 @@ WINDOWED: dict[str, Any] = {
 }
 
 
+def windows_saved() -> int:
+    """Return the number of windows in the journal of the readings; each has two."""
+    return sum(block.data.size for block in read_blocks(f"run/{PART}")) // (2 * 8)
+
+
+def test_a_checkpoint_adds_the_readings_since_the_last_one() -> None:
+    Path("net.toml").write_text(tomli_w.dumps(WINDOWED))
+    Path("run").mkdir()
+    log = ReadingsLog(Path("run"), configure(Path("net.toml")).description.network, 1e-3)
+    readings = np.random.default_rng(0).random((40, 2))
+    files = []
+    for first in range(0, 40, 10):
+        log.add({"memory": readings[first : first + 10]})
+        log.save()
+        files.append(Path(f"run/{PART}").read_bytes())
+        assert windows_saved() == first + 10
+    # Each file begins with the one before, and grows by ten windows alone.
+    assert all(later.startswith(earlier) for earlier, later in pairwise(files))
+    assert len({len(later) - len(earlier) for earlier, later in pairwise(files)}) == 1
+    np.testing.assert_array_equal(log.arrays()["memory"], readings)
+    # An interrupt came between a block and the note of it: it is saved twice, and read once.
+    log._unsaved.append((0, 20, readings[20:]))
+    log.save()
+    log.close()
+    again = ReadingsLog(Path("run"), configure(Path("net.toml")).description.network, 1e-3)
+    again.load(40 * 30)
+    again.close()
+    np.testing.assert_array_equal(again.arrays()["memory"], readings)
+
+
 def test_readings_go_on_where_the_checkpoint_is() -> None:
     Path("net.toml").write_text(tomli_w.dumps(WINDOWED))
     start(KIND, configure(Path("net.toml")), RunOptions(out=Path("whole")))
     interrupted("run", after=3)
-    assert {len(values) for values in read_arrays(f"run/{PART}").values()} == {25}
-    # A run that was killed between the two files has the readings of later windows, too.
-    part = read_arrays(f"run/{PART}")
-    write_arrays(f"run/{PART}", {name: values[:24] for name, values in part.items()})
-    line = refused("--resume", "run")
-    assert "'memory' must be float64 [at least 25, 2] (got float64 [24, 2]); start the run again" in line
-    write_arrays(f"run/{PART}", {name: np.concatenate([values, values + 1]) for name, values in part.items()})
+    assert windows_saved() == 25
+    # A file that lacks the last window, and one that a kill between the two files leaves: it has later windows, too.
+    about = read_about(f"run/{PART}")
+    blocks = list(read_blocks(f"run/{PART}"))
+    last = blocks[-1].data.view(np.float64).reshape(-1, 2)
+    for values in (last[:-1], np.concatenate([last, last + 1])):
+        journal = Journal.create(f"run/{PART}", about)
+        for block in blocks[:-1]:
+            journal.append(block.tag, block.number, (block.data,))
+        journal.append(0, blocks[-1].number, (values,))
+        journal.close()
+        if len(values) < len(last):
+            assert "'memory' must have at least 25 windows (got 24); start the run again" in refused("--resume", "run")
     assert neurosim("simulate", "--resume", "run", "--quiet").exit_code == 0
     for name in ("readings.safetensors", "learned.safetensors"):
         assert Path(f"run/{name}").read_bytes() == Path(f"whole/{name}").read_bytes()
@@ -301,6 +339,6 @@ def test_readings_of_a_piece_that_ctrl_c_ends_are_saved(monkeypatch: pytest.Monk
     with monkeypatch.context() as patch, pytest.raises(NeurosimInterruptedError):
         patch.setattr(Simulation, "run", stopped)
         start(KIND, configure(Path("net.toml")), RunOptions(out=Path("run")))
-    assert {len(values) for values in read_arrays(f"run/{PART}").values()} == {33}
+    assert windows_saved() == 33
     assert resume(KIND, Path("run")).spikes == json.loads(Path("whole/metrics.json").read_text())["spikes"]
     assert Path("run/readings.safetensors").read_bytes() == Path("whole/readings.safetensors").read_bytes()

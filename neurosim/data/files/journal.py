@@ -33,11 +33,12 @@ AGAIN = "resume from an earlier checkpoint, or start again"
 
 
 class JournalBlock(NamedTuple):
-    """Arguments of `append`."""
+    """Arguments of `append`, and the size of the journal up to and with the block."""
 
     tag: int
     number: int
     data: NDArray[np.uint8]
+    end: int
 
 
 @final
@@ -143,6 +144,8 @@ class Journal:
 
     def _write(self, *parts: bytes | memoryview) -> None:
         try:
+            # After an interrupt a part of a block may lie behind the last complete one.
+            os.lseek(self._handle, self.size, os.SEEK_SET)
             for part in parts:
                 view = memoryview(part)
                 while view:
@@ -176,7 +179,7 @@ def read_blocks(path: str | os.PathLike[str]) -> Iterator[JournalBlock]:
         data = file.read(length)
         if zlib.crc32(data, zlib.crc32(head[: BLOCK.size])) != CHECK.unpack(head[BLOCK.size :])[0]:
             raise format_error(path, f"byte {at}", "a block that fits its checksum", "another", AGAIN)
-        yield JournalBlock(tag, number, np.frombuffer(data, np.uint8))
+        yield JournalBlock(tag, number, np.frombuffer(data, np.uint8), at + len(head) + length)
 
 
 def block_sizes(path: str | os.PathLike[str]) -> Iterator[tuple[int, int, int]]:

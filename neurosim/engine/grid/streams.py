@@ -127,7 +127,7 @@ class SpikeStream(SpikeSink):
 
     def read(self) -> Iterator[tuple[str, GridEvents]]:
         """Yield the population and the spikes of every piece so far."""
-        for tag, _, data in read_blocks(self.journal.path):
+        for tag, _, data, _ in read_blocks(self.journal.path):
             yield self.names[tag], GridEvents(*data.view(np.int32).reshape(2, -1))
 
 
@@ -173,7 +173,7 @@ class StateStream(StateSink):
 
     def read(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield the number of the probe and the samples of every piece so far."""
-        for tag, _, data in read_blocks(self.journal.path):
+        for tag, _, data, _ in read_blocks(self.journal.path):
             probe = self.probes[tag]
             yield tag, data.view(probe.real).reshape(-1, probe.units.size)
 

@@ -50,7 +50,7 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
     heading = ("network", "seed", "spike_digest")
     resumed_by = "simulate"
     # The last checkpoint, and the spikes, states and readings up to it.
-    unfinished = ("checkpoint.safetensors", "spikes.h5.part", "states.h5.part", "readings.safetensors.part")
+    unfinished = ("checkpoint.safetensors", "spikes.h5.part", "states.h5.part", "readings.part")
 
     models: Models = field(default_factory=dict)
     nir: Path | None = None

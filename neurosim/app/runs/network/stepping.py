@@ -85,6 +85,8 @@ def simulate_to_end(
             f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, continue with: "
             f"neurosim simulate --resume {shlex.quote(str(run.path))}"
         ) from None
+    finally:
+        readings.close()
     end_recording(simulation)
     result = replace(simulation.result(run_s()), readings=readings.arrays(), learned=simulation.learned)
     # The files are made with the other results of the run; until then a checkpoint can continue these.
