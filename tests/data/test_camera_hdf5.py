@@ -12,6 +12,7 @@ import pytest
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.data import read, write
+from neurosim.data.files.camera_hdf5 import open_camera_hdf5
 from neurosim.engine.description.description import SpikeFile
 from neurosim.kernels.io.compressed import cpu as unpack
 from neurosim.kernels.io.compressed.reference import lzf_reference
@@ -71,6 +72,27 @@ def test_m3ed_and_the_sensor_in_one_attribute(tmp_path: Path) -> None:
     with h5py.File(dsec(tmp_path / "b.h5"), "a") as root:
         root.attrs["sensor_resolution"] = [700, 900]
     check(tmp_path / "b.h5", (2, 700, 900))
+
+
+@pytest.mark.parametrize("place", ["events", "prophesee/left", "prophesee/right"])
+def test_sensors_in_datasets_beside_the_events(place: str, tmp_path: Path) -> None:
+    """`height` and `width` as in files of RVT, and columns before rows in the calibration of M3ED."""
+    with h5py.File(dsec(tmp_path / "a.h5", place=place), "a") as root:
+        root[f"{place}/height"] = np.int64(720)
+        root[f"{place}/width"] = np.array([1280])
+    with h5py.File(dsec(tmp_path / "b.h5", place=place), "a") as root:
+        root[f"{place}/calib/resolution"] = [1280, 720]
+    for name in ("a.h5", "b.h5"):
+        check(tmp_path / name, (2, 720, 1280))
+        check(tmp_path / name, (2, 800, 1300), shape=(2, 800, 1300))
+        assert open_camera_hdf5(tmp_path / name).shape == (2, 720, 1280)
+
+
+@pytest.mark.parametrize("resolution", [[0, 720], [1280, 720, 3], [1280.0, 720.0], []])
+def test_calibrations_that_are_no_sensor_are_left_aside(resolution: list[float], tmp_path: Path) -> None:
+    with h5py.File(dsec(tmp_path / "a.h5", place="prophesee/left"), "a") as root:
+        root["prophesee/left/calib/resolution"] = resolution
+    check(tmp_path / "a.h5")
 
 
 def test_prophesee(tmp_path: Path) -> None:

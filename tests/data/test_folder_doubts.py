@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from helpers.folders import SHAPE, opened, recording, save, two_classes
@@ -92,7 +93,8 @@ def test_a_guessed_unit_that_makes_a_camera_too_slow_or_too_short_is_doubted(
     assert not [line for line in opened(tmp_path, tick=1 / unit).doubts if "unit of time" in line]
 
 
-def test_a_unit_of_arrays_that_makes_a_camera_too_short_is_doubted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["npz", "h5"])
+def test_a_unit_of_arrays_that_makes_a_camera_too_short_is_doubted(suffix: str, tmp_path: Path) -> None:
     """Integers of arrays are taken for us; so are seconds since 1970 that became float32, all of them one number."""
     rng = np.random.default_rng(0)
     times: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -103,9 +105,14 @@ def test_a_unit_of_arrays_that_makes_a_camera_too_short_is_doubted(tmp_path: Pat
     for name, of in times.items():
         for k in range(4):
             t, x, y = np.array(list(_moves(rng))).T
-            path = tmp_path / name / "ab"[k % 2] / f"{k}.npz"
+            path = tmp_path / name / "ab"[k % 2] / f"{k}.{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, t=of(t), x=x.astype(np.int16), y=y.astype(np.int16), p=np.ones(len(t), bool))
+            columns = {"t": of(t), "x": x.astype(np.int16), "y": y.astype(np.int16), "p": np.ones(len(t), bool)}
+            if suffix == "npz":
+                np.savez(path, **columns)
+            else:
+                with h5py.File(path, "w") as root:
+                    root.create_group("events").update(columns)
         found = [line for line in opened(tmp_path / name).doubts if "unit of time" in line]
         assert len(found) == (name != "us")
         assert not [line for line in opened(tmp_path / name, tick=1e-3).doubts if "unit of time" in line]

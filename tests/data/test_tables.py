@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from neurosim.base import NeurosimFormatError, NeurosimInputError, raw
+from neurosim.base import GuessWarning, NeurosimFormatError, NeurosimInputError, raw
 from neurosim.data import read
 from neurosim.data.files.numpy_files import open_npy
 
@@ -90,6 +91,68 @@ def test_tables_that_count_from_one(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", t=T, x=X + 1, y=Y + 1, p=P + 1)
     check(tmp_path / "a.npz")
     assert read(tmp_path / "a.npz").report.changed == {"places and polarities counted from 0, not 1": N}
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_places_count_from_zero_where_only_polarities_count_from_one(kind: type, tmp_path: Path) -> None:
+    """Pixels of row or column 0 say so."""
+    np.savez(tmp_path / "a.npz", t=T, x=X.astype(kind), y=Y.astype(kind), p=(P + 1).astype(kind))
+    check(tmp_path / "a.npz")
+    assert read(tmp_path / "a.npz").report.changed == {"polarities counted from 0, not 1": N}
+    pieces = list(open_npy(tmp_path / "a.npz"))
+    assert np.array_equal(np.concatenate([piece.units for piece in pieces]), read(tmp_path / "a.npz").units)
+
+
+@pytest.mark.parametrize("times", [T * 1000 + 1_700_000_000_000_000_000, T.astype(np.uint64) + np.uint64(2**63 - 10)])
+def test_times_too_late_for_their_unit_are_refused(times: np.ndarray, tmp_path: Path) -> None:
+    """Nanoseconds since 1970 that are taken for microseconds last a thousand times as long."""
+    np.savez(tmp_path / "a.npz", t=times, x=X, y=Y, p=P)
+    message = r"t: expected times below 2\^33 s, 272 years, got .* in units of 1e-06 s; give their unit as tick="
+    with pytest.raises(NeurosimFormatError, match=message):
+        read(tmp_path / "a.npz")
+    with pytest.raises(NeurosimFormatError, match=message):
+        open_npy(tmp_path / "a.npz")
+
+
+def test_nanoseconds_since_1970_are_read_with_their_unit(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", t=T * 1000 + 1_700_000_000_000_000_000, x=X, y=Y, p=P)
+    times = read(tmp_path / "a.npz", tick=1e-9).times
+    np.testing.assert_allclose(times - times[0], (T - T[0]) * 1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "missing", "unread"),
+    [("t x y sign", "polarity", "sign"), ("t x row sign", "y or polarity", "row, sign"), ("t x y p sign", "", "")],
+)
+def test_columns_that_may_be_y_or_polarity_are_named(names: str, missing: str, unread: str, tmp_path: Path) -> None:
+    """A recording without a column is read, as before; a warning says which columns were left out."""
+    values = {"t": T, "x": X, "y": Y, "row": Y, "p": P, "sign": 2 * P - 1}
+    columns = {name: values[name] for name in names.split()}
+    records = np.zeros(N, [(name, "i8") for name in columns])
+    for name, column in columns.items():
+        records[name] = column
+    np.save(tmp_path / "a.npy", records)
+    np.savez(tmp_path / "a.npz", **columns, other=np.arange(5))
+    with h5py.File(tmp_path / "a.h5", "w") as root:
+        for name, column in columns.items():
+            root[f"events/{name}"] = column
+        root["events/ms_to_idx"] = np.arange(5)
+    np.savetxt(tmp_path / "a.csv", records.tolist(), "%d", delimiter=",", header=",".join(columns), comments="")
+    expected = f"no column is named {missing}, and these are not read unless renamed: {unread}"
+    for suffix in ("npy", "npz", "h5", "csv"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", GuessWarning)
+            read(tmp_path / f"a.{suffix}")
+        assert any(expected in str(each.message) for each in caught) == bool(missing), suffix
+        assert not any("not read" in str(each.message) for each in caught) or missing, suffix
+
+
+def test_a_place_that_is_no_number_is_named_by_its_row(tmp_path: Path) -> None:
+    x = X.astype(float)
+    x[7] = np.nan
+    np.savez(tmp_path / "a.npz", t=T, x=x, y=Y, p=P)
+    with pytest.raises(NeurosimFormatError, match="entry 7: expected a finite place, got nan"):
+        read(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("kind", [np.uint32, np.int32, np.int64])

@@ -36,6 +36,7 @@ class ColumnBlocks:
         rows: number of events.
         order: of the columns of a matrix without names.
         unit: of the times, s, where the name of their column states it.
+        guessed: as in `EventTable`.
     """
 
     def __init__(self, path: object, arrays: Mapping[str, StoredArray], order: str | None) -> None:
@@ -49,6 +50,7 @@ class ColumnBlocks:
         self._plan: TablePlan = plan_columns(path, arrays)
         self.where = self._plan.where
         self.unit = self._plan.unit
+        self.guessed = self._plan.guessed
         self.order = order
         if self.where:
             self.rows = _rows_of(arrays[self.where])

@@ -28,6 +28,8 @@ MAX_RATIO = 256
 _COUNTS = ("height", "width")
 # Rows and columns in one attribute, as tools of reconstruction write them.
 _RESOLUTION = "sensor_resolution"
+# Columns and rows in a dataset beside the events, as in M3ED.
+_CALIBRATED = "calib/resolution"
 
 
 def read_camera_hdf5(
@@ -45,8 +47,9 @@ def read_camera_hdf5(
 
     Args:
         path: of the file.
-        shape: of the sensor; None: from the attribute `geometry`, `height` and `width`, or `sensor_resolution`, or else
-            the smallest that holds all events.
+        shape: of the sensor; None: from the attribute `geometry`, `height` and `width`, or `sensor_resolution`, or the
+            datasets `height` and `width`, as in RVT, or `calib/resolution`, as in M3ED, beside the events, or else the
+            smallest that holds all events.
         tick, columns: as for `read_npy`.
 
     Raises:
@@ -61,7 +64,7 @@ def read_camera_hdf5(
         place = _place(file)
         arrays = {name: file.table(f"{parent}/{name}".strip("/")) for parent, name in _names(file, place)}
         found = find_columns(path, arrays, columns)
-        sensor = shape or _sensor(file)
+        sensor = shape or _sensor(file, place)
         return spikes_of(_table(path, place, found, _start(file)), sensor, tick)
 
 
@@ -87,13 +90,13 @@ def open_camera_hdf5(
         with open_hdf5(path, MAX_RATIO, in_blocks=True) as file:
             place = _place(file)
             # Kept for later passes, as in `open_npy`.
-            sensor = sensor or _sensor(file)
+            sensor = sensor or _sensor(file, place)
             arrays = {name: DatasetRows(file, f"{parent}/{name}".strip("/")) for parent, name in _names(file, place)}
             blocks = ColumnBlocks(path, arrays, order)
             order = blocks.order
             first = 0
             for block in blocks:
-                found = FoundColumns(blocks.where, block, blocks.unit)
+                found = FoundColumns(blocks.where, block, blocks.unit, blocks.guessed)
                 yield _table(path, place, found, start=_start(file), first_row=first)
                 first += len(block["t"])
                 file.release()
@@ -133,6 +136,7 @@ def _table(path: object, place: str, found: FoundColumns, start: float, first_ro
         format="camera-hdf5",
         start=start,
         first_row=first_row,
+        guessed=found.guessed,
         polarity_1=polarity_1,
         unit=found.unit,
     )
@@ -144,7 +148,12 @@ def _names(file: HDF5File, place: str) -> list[tuple[str, str]]:
         return [("", place)]
     names = [name for name in file.names(place) if not file.groups(f"{place}/{name}")]
     if {"t", "x"} <= _keys(names):
-        names = [name for name in names if array_key(name) is not None]
+        # The others are read only where one of them may be a missing y or polarity.
+        if not {"y", "p"} <= _keys(names):
+            count = max(file.size(f"{place}/{name}")[0] for name in names if array_key(name) == "t")
+            names = [name for name in names if file.size(f"{place}/{name}")[0] == count]
+        else:
+            names = [name for name in names if array_key(name) is not None]
     elif len(names) != 1:
         got = ", ".join(sorted(names)[:8]) or "nothing"
         raise file.error(f"/{place}", "datasets t, x, y and p", got, LAYOUT)
@@ -164,7 +173,35 @@ def _has(file: HDF5File, name: str) -> bool:
     return file.has(name)
 
 
-def _sensor(file: HDF5File) -> tuple[int, int, int] | None:
+def _sensor(file: HDF5File, place: str) -> tuple[int, int, int] | None:
+    """Return the shape of the sensor by the attributes of the root, or by datasets beside the events at `place`."""
+    return _sensor_of_root(file) or _sensor_beside(file, place)
+
+
+def _sensor_beside(file: HDF5File, place: str) -> tuple[int, int, int] | None:
+    """Return the shape of the sensor by `height` and `width`, or by a calibration, in a group; None without them."""
+    if place and not file.groups(place):
+        return None
+    sizes = [_counts(file, f"{place}/{name}") for name in _COUNTS]
+    if all(len(size) == 1 for size in sizes):
+        return 2, sizes[0][0], sizes[1][0]
+    resolution = _counts(file, f"{place}/{_CALIBRATED}")
+    if len(resolution) == 2:
+        return 2, resolution[1], resolution[0]
+    return None
+
+
+def _counts(file: HDF5File, name: str) -> list[int]:
+    """Return the one or two integers above 0 of a dataset; none where there are others."""
+    if not _has(file, name) or file.groups(name) or not 1 <= file.size(name)[0] <= 2:
+        return []
+    if file.dataset(name, rank=None).dtype.kind not in "iu":
+        return []
+    values = [int(value) for value in file.table(name).reshape(-1)]
+    return values if min(values) > 0 else []
+
+
+def _sensor_of_root(file: HDF5File) -> tuple[int, int, int] | None:
     """Return the shape of the sensor by the attributes of the root; None without them."""
     attributes = file.attributes("", "geometry", *_COUNTS, _RESOLUTION)
     geometry = text_of(attributes.get("geometry", np.array("")))

@@ -19,7 +19,7 @@ from ...base.errors import require
 from ...base.raw import format_error
 from ..spikes import Spikes
 from .table_events import TableLayout, TableScan, TableSource
-from .tables import EventTable, OrderScan, key_of
+from .tables import EventTable, OrderScan, guess_of_unread, key_of
 
 # Lines parsed at once: bounds the memory to a multiple of the size of the file.
 BLOCK = 1 << 16
@@ -310,7 +310,8 @@ def _plan_of_names(path: object, head: _Head) -> _Plan:
     if not {"x", "y"} & places.keys() and len(channels) == 1:
         places["x"] = channels[0]
     if {"t", "x"} <= places.keys():
-        return _Plan(places, unit_of_time)
+        read = {key: head.names[place] for key, place in places.items()}
+        return _Plan(places, unit_of_time, guess_of_unread(head.names, read))
     expected = "names of columns: t, x, y and p, or t and unit (or usual ones, such as timestamp, polarity)"
     got = ", ".join(head.names)[:60]
     raise format_error(path, f"line {head.lines}", expected, repr(got), "add or correct the header")

@@ -81,8 +81,9 @@ def _spikes(
         got = ", ".join(name or "the variables" for name in list(candidates or tables)[:8]) or "nothing"
         raise format_error(path, "variables", "one structure or matrix of events", got, LAYOUT)
     name, arrays = next(iter(candidates.items()))
-    where, events, unit = find_columns(path, dict(arrays), columns)
-    return spikes_of(EventTable(path, where or name, events, "matlab", unit=unit), shape, tick)
+    found = find_columns(path, dict(arrays), columns)
+    table = EventTable(path, found.where or name, found.columns, "matlab", guessed=found.guessed, unit=found.unit)
+    return spikes_of(table, shape, tick)
 
 
 def _is_spike_trains(array: NDArray[Any] | None) -> bool:

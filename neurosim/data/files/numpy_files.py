@@ -61,11 +61,12 @@ def read_npy(
         arrays = _members(path, raw)
     else:
         arrays = {ALONE: _array(path, "", raw)}
-    name, events, unit = find_columns(path, arrays, columns)
+    found = find_columns(path, arrays, columns)
     if shape is None:
         shape = _stated_shape(arrays)
-    where = "" if name == ALONE else name
-    return spikes_of(EventTable(path, where, events, "numpy", unit=unit), shape, tick)
+    where = "" if found.where == ALONE else found.where
+    table = EventTable(path, where, found.columns, "numpy", guessed=found.guessed, unit=found.unit)
+    return spikes_of(table, shape, tick)
 
 
 def _array(path: object, name: str, raw: NDArray[np.uint8]) -> NDArray[Any]:
@@ -232,7 +233,7 @@ def open_npy(
             first = 0
             for block in blocks:
                 where = "" if blocks.where == ALONE else blocks.where
-                yield EventTable(path, where, block, "numpy", first_row=first, unit=blocks.unit)
+                yield EventTable(path, where, block, "numpy", first_row=first, guessed=blocks.guessed, unit=blocks.unit)
                 first += len(block["t"])
 
     return TableSource(tables, lambda scan, table: scan.layout(table, sensor, tick))

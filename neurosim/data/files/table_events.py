@@ -25,6 +25,8 @@ MICROSECOND = 1e-6
 # Polarities off and on: also as in MATLAB, where all counts from 1, and as in pictures.
 PAIRS = ({0, 1}, {-1, 1}, {1, 2}, {0, 255})
 POLARITIES = (-1, 0, 1, 2, 255)
+# Times from here on, 272 years, are further apart than a microsecond as float64 in seconds.
+MAX_SECONDS = float(1 << 33)
 
 
 def spikes_of(table: EventTable, shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
@@ -57,7 +59,7 @@ class TableScan:
         rows: their number.
         are_integers: whether all times are.
         polarities: the values that occur.
-        highest: the largest place of each column of places, y before x.
+        highest, lowest: the largest and the smallest place of each column of places, y before x.
         last: time of the last row.
         clock: of the times.
     """
@@ -66,6 +68,7 @@ class TableScan:
     are_integers: bool = True
     polarities: set[int] = field(default_factory=set)
     highest: list[float] = field(default_factory=list)
+    lowest: list[float] = field(default_factory=list)
     last: float | None = None
     clock: RowClock = field(default_factory=RowClock)
 
@@ -73,8 +76,8 @@ class TableScan:
         """Return the columns of the next rows as numbers.
 
         Raises:
-            NeurosimFormatError: columns of other lengths or types, polarities of more than two values, or times that
-                are negative or run backwards.
+            NeurosimFormatError: columns of other lengths or types, polarities of more than two values, places that are
+                not finite, or times that are negative or run backwards.
         """
         columns = {key: _numbers(table, key, array) for key, array in table.columns.items()}
         t = self.clock.go_on(columns["t"])
@@ -86,9 +89,7 @@ class TableScan:
             self.are_integers &= t.dtype.kind in "iu" or bool((t % 1 == 0).all())
         self._add_polarities(table, columns.get("p"), len(t))
         self._add_times(table, t)
-        places = [columns[key] for key in ("y", "x") if key in columns]
-        known = self.highest or [0.0] * len(places)
-        self.highest = [max(high, place.max(initial=0)) for high, place in zip(known, places, strict=True)]
+        self._add_places(table, [columns[key] for key in ("y", "x") if key in columns])
         self.rows += len(t)
         return columns
 
@@ -97,19 +98,27 @@ class TableScan:
 
         Raises:
             NeurosimInputError: a shape for another number of columns.
-            NeurosimFormatError: places too large for a sensor, or two polarities without y.
+            NeurosimFormatError: places too large for a sensor, times too late for their unit, or two polarities without
+                y.
         """
         default = MICROSECOND if self.are_integers else 1.0
         unit = tick or table.unit or default
+        if self.last is not None and float(self.last) * unit >= MAX_SECONDS:
+            got = f"{self.last} in units of {unit:g} s"
+            step = "give their unit as tick= (of a folder data.options.tick), such as 1e-9, or subtract the first time"
+            raise format_error(table.path, f"{table.prefix}t", "times below 2^33 s, 272 years", got, step)
         changed: dict[str, int] = {}
         if self.clock.moved:
             changed["times go on where the counter of 32 bits starts again"] = self.clock.moved
-        # A polarity of 2 is ON in a file that counts from 1; such a file has no 0, and may have ON events alone.
-        counts_from_1 = 2 in self.polarities
-        highest = self.highest
-        if counts_from_1:
-            highest = [max(place - 1, 0) for place in highest]
+        # A polarity of 2 is ON in a file that counts polarities from 1, which may have ON events alone. Such a file
+        # counts places from 1, too, as MATLAB does, unless one of them is 0.
+        is_on_2 = 2 in self.polarities
+        first_place = int(is_on_2 and all(low >= 1 for low in self.lowest))
+        highest = [max(place - first_place, 0) for place in self.highest]
+        if first_place:
             changed["places and polarities counted from 0, not 1"] = self.rows
+        elif is_on_2:
+            changed["polarities counted from 0, not 1"] = self.rows
         if len(highest) == 1 and len(self.polarities) > 1:
             step = "without y, all polarities must be equal"
             raise format_error(table.path, f"{table.prefix}columns", "a column y beside p", "none", step)
@@ -122,7 +131,7 @@ class TableScan:
             guessed=table.guessed,
             polarity_1=table.polarity_1,
         )
-        return TableLayout(unit, counts_from_1, sensor, report)
+        return TableLayout(unit=unit, is_on_2=is_on_2, first_place=first_place, sensor=sensor, report=report)
 
     def _add_polarities(self, table: EventTable, p: NDArray[Any] | None, count: int) -> None:
         """Add the polarities of a block; raise where they are no pair that is known."""
@@ -138,6 +147,19 @@ class TableScan:
             at = int(np.argmin(np.isin(p, POLARITIES)))
             rule = "polarities 0 and 1, -1 and 1, 1 and 2, or 0 and 255"
             raise format_error(table.path, table.row(at, "p"), rule, p[at], LAYOUT)
+
+    def _add_places(self, table: EventTable, places: Sequence[NDArray[Any]]) -> None:
+        """Add the places of a block, y before x."""
+        for place in places:
+            finite = np.isfinite(place)
+            if not finite.all():
+                at = int(np.argmin(finite))
+                raise format_error(table.path, table.row(at), "a finite place", place[at], LAYOUT)
+        highest = self.highest or [0.0] * len(places)
+        lowest = self.lowest or [np.inf] * len(places)
+        self.highest = [max(high, place.max(initial=0)) for high, place in zip(highest, places, strict=True)]
+        if len(places[0]):
+            self.lowest = [min(low, place.min()) for low, place in zip(lowest, places, strict=True)]
 
     def _add_times(self, table: EventTable, t: NDArray[Any]) -> None:
         # The comparisons refuse NaN too.
@@ -163,13 +185,15 @@ class TableLayout:
 
     Attributes:
         unit: of the times, s.
-        counts_from_1: whether places and polarities do.
+        is_on_2: whether polarities are 1 and 2.
+        first_place: number of the first row and column.
         sensor: its shape.
         report: of the reading.
     """
 
     unit: float
-    counts_from_1: bool
+    is_on_2: bool
+    first_place: int
     sensor: tuple[int, ...]
     report: ReadReport
 
@@ -186,8 +210,8 @@ class TableLayout:
         t = columns["t"]
         places = [columns[key] for key in ("y", "x") if key in columns]
         p = columns.get("p")
-        polarity = np.zeros(len(t), np.int8) if p is None else (p > int(self.counts_from_1)).astype(np.int8)
-        if self.counts_from_1:
+        polarity = np.zeros(len(t), np.int8) if p is None else (p > int(self.is_on_2)).astype(np.int8)
+        if self.first_place:
             places = [place - 1 for place in places]
         if len(self.sensor) == 3:
             coordinates = [polarity, *places]
@@ -223,7 +247,6 @@ def _sensor(table: EventTable, highest: Sequence[float], shape: tuple[int, ...] 
     """Return the shape of the sensor: (2, height, width), or (units,) of a table without y."""
     rank = 3 if len(highest) == 2 else 1
     if shape is None:
-        # NaN and infinity fail this comparison, too.
         if not all(0 <= place < 1 << 31 for place in highest):
             raise format_error(table.path, f"{table.prefix}x, y", "places below 2^31", max(highest), LAYOUT)
         shape = tuple(int(place) + 1 for place in highest)

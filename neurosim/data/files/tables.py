@@ -93,10 +93,12 @@ class TablePlan(NamedTuple):
         where: name of the one array that holds them all; "" where each column has its own.
         columns: names of the lists, or of the fields of the array, by the keys of `NAMES`; none of a matrix of four
             columns without names.
+        guessed: as in `EventTable`.
     """
 
     where: str
     columns: Mapping[str, str]
+    guessed: tuple[str, ...] = ()
 
     @property
     def unit(self) -> float | None:
@@ -111,11 +113,13 @@ class FoundColumns(NamedTuple):
         where: name of the array that has them; "" if they are several.
         columns: by the keys of `NAMES`.
         unit: of the times, as in `TablePlan`.
+        guessed: as in `EventTable`.
     """
 
     where: str
     columns: Columns
     unit: float | None
+    guessed: tuple[str, ...] = ()
 
 
 def key_of(name: str) -> tuple[str | None, float | None]:
@@ -149,11 +153,11 @@ def find_columns(path: object, arrays: Mapping[str, NDArray[Any]], order: str | 
     plan = plan_columns(path, arrays)
     if not plan.where:
         columns = {key: arrays[name].reshape(-1) for key, name in plan.columns.items()}
-        return FoundColumns("", columns, plan.unit)
+        return FoundColumns("", columns, plan.unit, plan.guessed)
     array = arrays[plan.where]
     if plan.columns:
         columns = {key: array[name].reshape(-1) for key, name in plan.columns.items()}
-        return FoundColumns(plan.where, columns, plan.unit)
+        return FoundColumns(plan.where, columns, plan.unit, plan.guessed)
     rows = array if array.shape[1] == 4 else array.T
     return FoundColumns(plan.where, by_order(path, plan.where, rows, order), None)
 
@@ -167,7 +171,9 @@ def plan_columns(path: object, arrays: Mapping[str, ArrayHead]) -> TablePlan:
     # An array of one dimension, or with all others of length 1, is a column.
     columns = _by_name([name for name, array in arrays.items() if is_list(array)])
     if columns:
-        return TablePlan("", columns)
+        count = math.prod(arrays[columns["t"]].shape)
+        lists = [name for name, array in arrays.items() if is_list(array) and math.prod(array.shape) == count]
+        return TablePlan("", columns, guess_of_unread(lists, columns))
     structured = {name: _by_name(_fields_of(array)) for name, array in arrays.items() if array.dtype.names}
     tables = {name: table for name, table in structured.items() if table}
     if not tables:
@@ -179,7 +185,23 @@ def plan_columns(path: object, arrays: Mapping[str, ArrayHead]) -> TablePlan:
     where, table = next(iter(tables.items()))
     if not table and arrays[where].dtype.kind not in "iufb":
         raise format_error(path, where or "array", "numbers", arrays[where].dtype, LAYOUT)
-    return TablePlan(where, table)
+    return TablePlan(where, table, guess_of_unread(_fields_of(arrays[where]), table))
+
+
+def guess_of_unread(names: Sequence[str], columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a remark where a pixel lacks y or polarity, and one of the other columns may be it.
+
+    Args:
+        names: of all columns of a table.
+        columns: names of those that are read, by the keys of `NAMES`.
+    """
+    is_pixel = columns.get("x", "").lower().startswith("x")
+    missing = [word for key, word in (("y", "y"), ("p", "polarity")) if key not in columns]
+    unread = [name for name in names if name.strip() and array_key(name) is None and name not in columns.values()]
+    if not (is_pixel and missing and unread):
+        return ()
+    names_of_unread = ", ".join(unread)[:60]
+    return (f"no column is named {' or '.join(missing)}, and these are not read unless renamed: {names_of_unread}",)
 
 
 def is_list(array: ArrayHead) -> bool:

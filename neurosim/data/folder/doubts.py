@@ -23,7 +23,7 @@ SHORTEST = 2e-3
 LONGEST = 60.0
 RAREST = 0.2
 # Formats of arrays, which have no unit of time.
-UNITLESS = ("matlab", "numpy")
+UNITLESS = ("camera-hdf5", "matlab", "numpy")
 
 
 def doubts_of(
