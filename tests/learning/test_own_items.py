@@ -107,6 +107,38 @@ def test_embeddings_are_scaled_each_over_the_training_items(tmp_path: Path) -> N
     assert "6 features were scaled each" in remarks(str(path))[0]
 
 
+def test_features_that_few_items_have_vary(tmp_path: Path) -> None:
+    """Words of texts: of 400 items one has each feature, so that both of its quantiles are 0."""
+    x = np.zeros((400, 6))
+    x[:4, :4] = np.diag([1.0, 2.0, -3.0, 1e-3])
+    x[:, 5] = 7.0
+    path = tmp_path / "words.npz"
+    np.savez(path, x_train=x, y_train=np.arange(400) % 4, x_test=x[:8], y_test=np.arange(8) % 4)
+    base = load(str(path))
+    expected = np.zeros((8, 6), np.uint8)
+    expected[[0, 1, 3], [0, 1, 3]] = 255
+    expected[:, 2] = 255
+    expected[2, 2] = 0
+    assert np.array_equal(base.test.x[:, 0], expected) and np.array_equal(base.train.x[:8], base.test.x)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint16])
+def test_bytes_and_numbers_are_not_mixed(kind: type, tmp_path: Path) -> None:
+    images, labels = bars(10)
+    parts = {"x_train": images, "x_test": images.astype(kind)}
+    np.savez(tmp_path / "mixed.npz", **parts, y_train=labels, y_test=labels)
+    words = rf"test items: must be like training items, uint8 \[12, 12\] \(got {np.dtype(kind)} \[12, 12\]\)"
+    with pytest.raises(NeurosimInputError, match=words):
+        load(str(tmp_path / "mixed.npz"))
+
+
+def test_images_of_floats_are_said_to_be_steps(tmp_path: Path) -> None:
+    images, labels = bars(10)
+    parts = {"x_train": images / 255.0, "x_test": images / 255.0}
+    np.savez(tmp_path / "floats.npz", **parts, y_train=labels, y_test=labels)
+    assert remarks(str(tmp_path / "floats.npz"))[0].startswith("items are 12 steps of features (save images as bytes")
+
+
 def test_without_test_items_a_fifth_of_each_class_is_drawn(tmp_path: Path) -> None:
     x, y = features()
     path = tmp_path / "some.npz"

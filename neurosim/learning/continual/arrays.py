@@ -52,7 +52,8 @@ def read_items(path: Path) -> ArrayItems:
     `x_train` and `y_train`, with `x_test` and `y_test`; or `x` and `y`, a fifth of each class being drawn for the test.
     Words of `ITEMS` and `LABELS` in their place, and the order of both words, are understood. Labels are integers or
     text. Features are [n, features], or [n, steps, features]: each is scaled, its range over the
-    training items without the outermost .5 % on both sides becoming drives of 0 to 255. Bytes (uint8) are drives as
+    training items without the outermost .5 % on both sides becoming drives of 0 to 255 (of a feature that has one
+    value without them, its whole range). Bytes (uint8) are drives as
     they are: [n, units], images [n, height, width] or [n, height, width, colours].
 
     Raises:
@@ -74,9 +75,13 @@ def read_items(path: Path) -> ArrayItems:
     else:
         shape = (x_train.shape[-1],)
         train, test = scaled(x_train, x_test)
+        if x_train.ndim == 3:
+            steps = f"items are {x_train.shape[1]} steps of features (save images as bytes, uint8); "
+        else:
+            steps = ""
         remark = (
-            f"{x_train.shape[-1]} features were scaled each: from its {100 * TAIL:g} % to its {100 - 100 * TAIL:g} % "
-            "quantile over the training items, in 256 levels"
+            f"{steps}{x_train.shape[-1]} features were scaled each: from its {100 * TAIL:g} % to its "
+            f"{100 - 100 * TAIL:g} % quantile over the training items, in 256 levels"
         )
     n = len(y_train)
     return ArrayItems(
@@ -89,6 +94,10 @@ def scaled(train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[np.uint8], 
     parts = [np.asarray(x, np.float64).reshape(len(x), -1, x.shape[-1]) for x in (train, test)]
     rows = parts[0].reshape(-1, train.shape[-1])
     low, high = np.quantile(rows, (TAIL, 1 - TAIL), axis=0)
+    # A feature that hardly any item has, as a word of a text, varies beyond its quantiles alone.
+    is_rare = low == high
+    low = np.where(is_rare, rows.min(axis=0), low)
+    high = np.where(is_rare, rows.max(axis=0), high)
     # A feature that never varies is 0.
     width = np.where(high > low, high - low, np.inf)
     drives = [np.rint(np.clip((x - low) / width, 0, 1) * FULL).astype(np.uint8) for x in parts]
@@ -104,9 +113,10 @@ def _splits(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[tuple[NDArra
             by_split[split] = _checked(path, arrays, *names)
     if len(by_split) == len(SPLITS):
         x, y = zip(*by_split.values(), strict=True)
-        good = x[0].shape[1:] == x[1].shape[1:] and x[0].dtype.kind == x[1].dtype.kind
-        name = f"{path}: test items"
-        require(good, name, f"must be like training items, {x[0].dtype} {list(x[0].shape[1:])}", x[1].shape)
+        are_bytes = [part.dtype == np.uint8 for part in x]
+        good = x[0].shape[1:] == x[1].shape[1:] and are_bytes[0] == are_bytes[1]
+        rule = f"must be like training items, {x[0].dtype} {list(x[0].shape[1:])}"
+        require(good, f"{path}: test items", rule, f"{x[1].dtype} {list(x[1].shape[1:])}")
         return list(by_split.values())
     whole = _names(arrays, "")
     if whole is None:
