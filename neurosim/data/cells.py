@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from ..base.errors import NeurosimFormatError
 
 MISSING = ("", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "?")
+# Largest number of a cell, so that the range and the mean of a column are numbers, too.
+MAX_NUMBER = 1e300
 # Group 1 is in front of the comma.
 _DECIMAL_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)")
 # Numbers with a sign between thousands, by the sign.
@@ -72,7 +74,7 @@ def number_of(text: str, name: str) -> float:
     """Return the number in a cell, NaN where it is missing; `name` is of the cell, for errors.
 
     Raises:
-        NeurosimFormatError: another text, or infinity.
+        NeurosimFormatError: another text, infinity, or a number beyond `MAX_NUMBER`.
     """
     if text.lower() in MISSING:
         return math.nan
@@ -82,6 +84,9 @@ def number_of(text: str, name: str) -> float:
         raise NeurosimFormatError(f"{name}: must be a number or empty (got {text!r})") from None
     if math.isinf(value):
         raise NeurosimFormatError(f"{name}: must be finite (got {text!r})")
+    if abs(value) > MAX_NUMBER:
+        step = "leave the cell empty where it stands for a missing value"
+        raise NeurosimFormatError(f"{name}: must be at most {MAX_NUMBER:g} in size; {step} (got {text!r})")
     return value
 
 

@@ -61,6 +61,26 @@ def test_a_table_becomes_a_run_with_scores_and_a_page() -> None:
     assert "<svg" in page and result["alarms"][0] in page and "The whole configuration" in page
 
 
+@pytest.mark.parametrize("level", ["5", "1e17", "-1e300", "9223372036854775809"])
+def test_a_value_of_any_size_that_never_changes_is_no_anomaly(level: str) -> None:
+    Path("level.csv").write_text("\n".join(["value", *[level] * 120]))
+    result = command.result_of("memory", "anomaly", *small("level.csv", "--probation", "100", "--out", "a"))
+    assert result["records"] == 120 and result["alarms"] == []
+
+
+@pytest.mark.parametrize("value", ["1e36", "-1e300", "9.96921e+36"])
+def test_a_value_far_outside_of_the_range_is_an_alarm(value: str) -> None:
+    """Such numbers stand for missing values in some files; the command ended with an overflow."""
+    Path("far.csv").write_text(table(340).replace("2.00", value))
+    result = command.result_of("memory", "anomaly", *small("far.csv", "--probation", "200", "--out", "a"))
+    assert result["alarms"][0] == "2014-07-13T12:00"
+    assert all(math.isfinite(each) for each in result["errors"].values())
+    later = table(360, first=340)
+    Path("later.csv").write_text(later)
+    words = ("--from", "a", "--out", "b", "--quiet")
+    assert command.result_of("memory", "anomaly", "later.csv", *words)["records"] == 20
+
+
 def test_a_run_is_listed_repeated_and_swept() -> None:
     Path("sine.csv").write_text(table(120))
     shown = neurosim("memory", "anomaly", "sine.csv", *small("--value", "value", "--no-predict"))

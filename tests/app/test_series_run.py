@@ -108,6 +108,21 @@ def test_an_interrupted_run_goes_on_to_the_same_result(monkeypatch: pytest.Monke
     assert again.digest == whole.digest and again.errors == whole.errors and not Path("a/stages").exists()
 
 
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        (1e300, "column y: must have values of at most 1e+30; write them in a larger unit (got 1e+300)"),
+        (1e-300, "column y: must have a range of at least 1e-30; write its values in a smaller unit (got 2e-300)"),
+    ],
+)
+def test_values_whose_squares_are_no_numbers_are_refused(scale: float, words: str) -> None:
+    """The run ended after its work, at its first file with NaN."""
+    values = scale * np.sin(2 * np.pi * np.arange(300) / 20)
+    Path("scaled.csv").write_text("\n".join(["t,y", *(f"{k},{value:g}" for k, value in enumerate(values))]))
+    assert words in refused("scaled.csv", "--target", "y")
+    assert not Path("runs").exists()
+
+
 def test_wrong_options_of_a_series_are_named_before_a_run_begins() -> None:
     wave(100)
     assert refused("none.csv").startswith("neurosim: none.csv: no such file; give a table such as load.csv, or one of")

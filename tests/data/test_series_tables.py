@@ -126,6 +126,10 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("t,v\n1,2\n1\n", "t.csv, line 3: must have 2 cells (got 1)"),
         ("t,v\n1,2\n2,high\n", "t.csv, line 3, column v: must be a number or empty (got 'high')"),
         ("t,v\n1,2\n2,inf\n", "t.csv, line 3, column v: must be finite (got 'inf')"),
+        (
+            "t,v\n1,2\n2,-1.7976931348623157e308\n",
+            "t.csv, line 3, column v: must be at most 1e+300 in size; leave the cell empty where it stands",
+        ),
         ("t,v\n1,2\nsoon,3\n", "t.csv, line 3, column t: must be a date such as 2014-07-01 00:30:00, or seconds"),
         ("t,v,v\n1,2,3\n", "t.csv: must have columns of different names; rename one (got v)"),
         ("\n# by a logger\nt,v\n1,2\n\n2,high\n", "t.csv, line 6, column v: must be a number"),

@@ -19,6 +19,7 @@ from neurosim.memory import (
     overlaps,
 )
 from neurosim.memory.sdr import code
+from neurosim.memory.sdr.encoders import CoordinateEncoder
 from neurosim.memory.sdr.probability import (
     any_false_positive,
     false_negative,
@@ -128,6 +129,19 @@ def test_random_distributed_neighbours_share_all_but_one_bit():
         assert base.overlap(encoder.encode(-3.0 + 0.5 * distance)) >= 20 - distance
     far = [base.overlap(encoder.encode(1000.0 + i)) for i in range(200)]
     assert statistics.mean(far) < 1  # by chance 20 / 100
+
+
+def test_numbers_of_any_size_have_a_code():
+    """Beyond 2^62 buckets all numbers of a sign share one; numbers below them are what they were."""
+    encoder = RandomDistributedScalarEncoder(1e-3, size=2000, active=20, seed=1)
+    high = [encoder.encode(value) for value in (1e20, 1e300, float(np.finfo(np.float64).max))]
+    low = encoder.encode(-1e300)
+    assert all(np.array_equal(each.indices, high[0].indices) and len(each) == 20 for each in high)
+    assert len(low) == 20 and low.overlap(high[0]) < 20
+    tiny = RandomDistributedScalarEncoder(1e-300, size=2000, active=20, seed=1)
+    assert len(tiny.encode(1e300)) == 20
+    points = CoordinateEncoder(resolution=1.0, radius=3, size=400, active=21)
+    assert np.array_equal(points.encode((1e20, 3.0)).indices, points.encode((1e300, 3.0)).indices)
 
 
 def test_event_window_keeps_the_busiest_units():

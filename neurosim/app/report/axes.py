@@ -33,7 +33,11 @@ def value_range(values: Floats, *, from_zero: bool = False) -> tuple[float, floa
     if from_zero:
         low = min(low, 0.0)
         high = high * 1.05
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    if high > low:
+        return low, high
+    # A large number and half more may be one float.
+    half = max(0.5, 1e-6 * abs(low))
+    return low - half, low + half
 
 
 def frame_of(

@@ -19,6 +19,9 @@ from ...base.rules import Positive, Rule, check_rules
 from ...data.spikes import Spikes
 from .code import SDR, generator
 
+# Largest number of a bucket: sums with it stay integers of 64 bits.
+MAX_BUCKET = 2.0**62
+
 
 class Encoder(ABC):
     """Turns values into SDRs of `size` bits; similar values overlap."""
@@ -84,7 +87,9 @@ class CategoryEncoder(Encoder):
 
 @dataclass(frozen=True)
 class RandomDistributedScalarEncoder(Encoder):
-    """Any number, without bounds: values `resolution` apart share all but one bit, distant ones a few by chance.
+    """Any number: values `resolution` apart share all but one bit, distant ones a few by chance.
+
+    Values beyond 2^62 times the resolution, as the 1e36 that stands for a missing value in some files, share a code.
 
     Bucket b is the set of keys b .. b + active - 1. Key j lies in bit group `j mod active`, at a place drawn for j.
     Consecutive keys visit every group once, so each SDR has exactly `active` bits; the usual hashing of keys onto all
@@ -103,8 +108,9 @@ class RandomDistributedScalarEncoder(Encoder):
 
     def encode(self, value: object) -> SDR:
         x = _number(value, "RandomDistributedScalarEncoder.encode")
+        bucket = round(min(max(x / self.resolution, -MAX_BUCKET), MAX_BUCKET))
         # Values k buckets apart share active - k of these keys, and so as many bits.
-        keys = round(x / self.resolution) + np.arange(self.active, dtype=np.int64)
+        keys = bucket + np.arange(self.active, dtype=np.int64)
         width = self.size // self.active
         places = np.array([_place(self.seed, int(key), width) for key in keys])
         return SDR(keys % self.active * width + places, self.size)
@@ -234,7 +240,8 @@ class CoordinateEncoder(Encoder):
         point = np.asarray(value, np.float64)
         good = point.shape == (self.dimensions,) and bool(np.isfinite(point).all())
         require(good, "CoordinateEncoder.encode", f"needs {self.dimensions} finite numbers", value)
-        centre = np.round(point / self.resolution).astype(np.int64)
+        steps = np.clip(point / self.resolution, -MAX_BUCKET, MAX_BUCKET)
+        centre = np.round(steps).astype(np.int64)
         # A neighbour has the same hash whichever point it is near, so that near points choose the same bits.
         hashed = np.full(len(_box(self.radius, self.dimensions)), np.uint64(self.seed))
         for axis in (centre + _box(self.radius, self.dimensions)).T:

@@ -19,6 +19,9 @@ from .config import FILE_HORIZONS, SeriesConfig
 
 # Values of the test part without which no error means anything.
 MIN_TEST = 20
+# Largest size and smallest range of values: their squares, and they themselves as float32, neither overflow nor vanish.
+MAX_VALUE = 1e30
+MIN_RANGE = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +81,11 @@ def read_inputs(config: SeriesConfig) -> SeriesInputs:
     require(train >= least, "series.train", f"must leave at least {least} values to learn on", train)
     rest = values - train - max(horizons)
     require(rest >= MIN_TEST, "series.train", f"must leave at least {MIN_TEST} values to test on", rest)
-    parts = {name: inputs[first:train, k] for k, name in enumerate(names)} | {target_name: target[first:train]}
-    for name, part in parts.items():
-        require(float(part.std()) > 0, f"column {name}", "must change in the training part", float(part[0]))
+    columns = {name: inputs[:, k] for k, name in enumerate(names)} | {target_name: target}
+    for name, column in columns.items():
+        _check_magnitude(name, column)
+        part = column[first:train]
+        require(float(np.ptp(part)) > 0, f"column {name}", "must change in the training part", float(part[0]))
     digest = hashlib.sha256(inputs.tobytes() + target.tobytes()).hexdigest()
     return SeriesInputs(
         inputs=inputs,
@@ -94,6 +99,16 @@ def read_inputs(config: SeriesConfig) -> SeriesInputs:
         missing=missing,
         digest=digest,
     )
+
+
+def _check_magnitude(name: str, values: NDArray[np.float64]) -> None:
+    """Raise for values whose unit is too small or too large for the arithmetic of a forecast."""
+    largest = float(np.abs(values).max())
+    rule = f"must have values of at most {MAX_VALUE:g}; write them in a larger unit"
+    require(largest <= MAX_VALUE, f"column {name}", rule, largest)
+    span = float(np.ptp(values))
+    rule = f"must have a range of at least {MIN_RANGE:g}; write its values in a smaller unit"
+    require(span == 0 or span >= MIN_RANGE, f"column {name}", rule, span)
 
 
 def _table(

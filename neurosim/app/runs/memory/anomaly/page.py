@@ -9,6 +9,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from ....report import charts
+from ....report.axes import value_range
 from ....report.charts import Curve
 from ....report.svg import time_unit
 from ...frame.folder import RunFolder
@@ -47,10 +48,10 @@ def _series(read: Scores, result: AnomalyResult) -> Markup:
         Curve(name="alarms", x=x[begins], y=read.values[begins], colour="var(--bad)", kind="dots"),
     ]
     finite = read.values[np.isfinite(read.values)]
-    span = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    slack = 0.05 * (span[1] - span[0]) or 0.5
+    low, high = value_range(finite)
+    slack = 0.05 * (high - low)
     words = "Values of the series, and the records with alarms"
-    limits = (span[0] - slack, span[1] + slack)
+    limits = (low - slack, high + slack)
     return charts.curves(series, x_name, result.watched or "value", words, y=limits, width=charts.WIDE)
 
 

@@ -80,7 +80,7 @@ def build_detector(rows: Sequence[SeriesRow], columns: SeriesColumns, config: An
     return AnomalyDetector(
         encoders,
         watched,
-        (low, high) if low < high else (low, low + 1.0),
+        (low, high) if low < high else (low, low + max(1.0, float(np.spacing(abs(low))))),
         probation=max(len(rows), MIN_PROBATION) if own.probation is None else own.probation,
         threshold=own.threshold,
         predict=own.predict,
