@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which parts are looked for, which is empty; and processes are allowed, on two cores."""
     monkeypatch.setattr(cache_folder, "cache_folder", lambda: tmp_path)
     monkeypatch.setenv(ahead.SWITCH, "1")
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(ahead, "core_count", lambda: 2)
     return tmp_path
 
 
@@ -51,7 +50,7 @@ def test_nothing_is_started_on_one_core_or_without_a_folder(kernels: Path, monke
     monkeypatch.setattr(cache_folder, "cache_folder", lambda: None)
     assert ahead._missing(["network"]) == []
     monkeypatch.setattr(cache_folder, "cache_folder", lambda: kernels)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(ahead, "core_count", lambda: 1)
     assert ahead._missing(["network"]) == []
 
 
@@ -70,7 +69,7 @@ def test_processes_end_with_the_block(kernels: Path, monkeypatch: pytest.MonkeyP
     with ahead.compiled_ahead("train"):
         assert [process.poll() for process in started] == [None]
     assert all(process.poll() for process in started)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(ahead, "core_count", lambda: 8)
     with ahead.compiled_ahead("train"):
         assert [process.poll() for process in started[1:]] == [None, None]
     assert all(process.poll() for process in started)

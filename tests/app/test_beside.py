@@ -62,6 +62,11 @@ def test_the_process_ends_with_the_block(monkeypatch: pytest.MonkeyPatch) -> Non
     assert started[0].returncode and started[0].stdin.closed
 
 
+def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    assert RunOptions().thread_count == 1 and not beside.has_free_core(RunOptions())
+
+
 def test_others_beside_a_memory_have_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(12) % 2
     batch = Recordings(
@@ -73,7 +78,7 @@ def test_others_beside_a_memory_have_the_same_answers(monkeypatch: pytest.Monkey
     monkeypatch.setattr(items, "measure_baselines", lambda train, test: {train.digest(): len(test)})
     monkeypatch.setattr(items, "train_frame_cnn", lambda *known: FrameCNN(parameters=known[2]))
     monkeypatch.setattr(items, "MIN_BESIDE", 12)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(beside, "core_count", lambda: 2)
     config = MemoryConfig.configure(None, ("data.name=digits", "baselines.cnn=true"))
     reached: list[OtherClassifiers] = []
     for options in (RunOptions(threads=1), RunOptions()):

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ....engine.threads import core_count
+
 SWITCH = "NEUROSIM_COMPILE_AHEAD"
 
 
@@ -207,12 +209,13 @@ OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
 def compiled_ahead(command: str) -> Iterator[None]:
     """Compile the parts that a command needs in other processes, which end with the block.
 
-    Each core but one has a process; parts that share one are compiled in their order. Nothing is started for a part of
-    which any version is in the cache, where the cache cannot be written, or on one core.
+    Each core that this process may use, but one, has a process; parts that share one are compiled in their order.
+    Nothing is started for a part of which any version is in the cache, where the cache cannot be written, or on one
+    core.
     """
     processes = []
     missing = _missing(OF_COMMANDS.get(command, ()))
-    count = min(len(missing), (os.cpu_count() or 1) - 1)
+    count = min(len(missing), core_count() - 1)
     for k in range(count):
         # The system may allow no further process.
         with contextlib.suppress(OSError):
@@ -234,7 +237,7 @@ def compile_here(part: str) -> None:
 
 def _missing(parts: Sequence[str]) -> list[str]:
     """Return those of the parts that the cache has not."""
-    if not parts or os.environ.get(SWITCH, "1") == "0" or (os.cpu_count() or 1) == 1:
+    if not parts or os.environ.get(SWITCH, "1") == "0" or core_count() == 1:
         return []
     from ....kernels.tools.cache_folder import cache_folder
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from ....engine.threads import core_count
 from .ahead import end_with_parent
 from .options import RunOptions
 
@@ -63,7 +64,7 @@ def called_beside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
 
 def has_free_core(options: RunOptions) -> bool:
     """Return whether a run may use another core than its own."""
-    return options.threads != 1 and (os.cpu_count() or 1) > 1
+    return options.threads != 1 and core_count() > 1
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ....engine.threads import core_count
 from .recorder import check_out
 
 
@@ -50,8 +50,8 @@ class RunOptions:
 
     @property
     def thread_count(self) -> int:
-        """Number of threads: `threads`, or one for each core."""
-        return self.threads or os.cpu_count() or 1
+        """Number of threads: `threads`, or one for each core that this process may use."""
+        return self.threads or core_count()
 
     def check_out(self) -> None:
         """Raise unless a run may go to `out`: call it before work that takes long.

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from .... import __version__
+from ....engine.threads import core_count
 
 PACKAGES = ("numpy", "numba", "h5py", "scikit-learn", "safetensors", "click")
 
@@ -59,8 +60,6 @@ def _git(root: Path, *words: str) -> str | None:
 
 def machine() -> dict[str, object]:
     """Return processor, cores, memory in bytes and system; no host or user name, because runs are shared."""
-    from ....engine.threads import core_count  # imports numba
-
     return {
         "system": platform.platform(),
         "architecture": platform.machine(),
