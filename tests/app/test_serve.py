@@ -356,6 +356,7 @@ def test_a_step_that_fails_is_told_and_forgotten(
         (completion_body(max_tokens=0), 400, "max_tokens: must be an integer of at least 1 (got 0)"),
         (completion_body(max_tokens=True), 400, "max_tokens: must be an integer of at least 1 (got True)"),
         (completion_body(temperature=2.5), 400, "temperature: must be a number from 0 to 2 (got 2.5)"),
+        (completion_body(temperature=10**400), 400, "temperature: must be a number from 0 to 2 (got 1000"),
         (completion_body(top_p=0), 400, "top_p: must be a number > 0 and <= 1 (got 0)"),
         (completion_body(seed=1.5), 400, "seed: must be an integer (got 1.5)"),
         (completion_body(stop=[""]), 400, "stop: must be at most 4 texts of 1 to 256 characters"),

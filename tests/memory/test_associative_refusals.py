@@ -105,6 +105,10 @@ def test_files_that_hold_no_such_memory_are_refused(tmp_path):
         ),
         (lambda: DenseHebbian.supervised([[1]], [0, 1], 2), "DenseHebbian.supervised: needs 1 labels (got (2,))"),
         (lambda: dense_bit_error(10, 2, 1, quality=0), "dense_bit_error.quality: must be in 0..1, 0 excluded (got 0)"),
+        (
+            lambda: FastWeights(learning_rate=float("inf")),
+            "FastWeights.learning_rate: must be > 0 and finite (got inf)",
+        ),
         (lambda: FastWeights(momentum=1.0), "FastWeights.momentum: must be in 0..1, 1 excluded (got 1.0)"),
         (lambda: FastWeights().memory(2, 1).write([[1]], [[1]]), "PairMemory: needs keys [n, 2] (got (1, 1))"),
         (

@@ -166,6 +166,14 @@ def test_bad_settings_are_refused(settings: dict, words: str) -> None:
         TrainableDendriteLayer(**({"inputs": 7, "units": 13, "contexts": 3, "segments": 4, "winners": 5} | settings))
 
 
+@pytest.mark.parametrize("size", ["units", "classes"])
+def test_a_network_without_units_or_classes_is_refused(size: str) -> None:
+    sizes = {"inputs": 7, "classes": 3, "contexts": 3, "segments": 2, "units": 13}
+    for wrong in (0, 2.5):
+        with pytest.raises(NeurosimInputError, match=rf"DendriteNetwork\.{size}: must be an integer in 1\.\."):
+            DendriteNetwork(**{**sizes, size: wrong})
+
+
 def test_prototypes_serve_as_contexts() -> None:
     tasks = [np.full((3, 7), t, np.float32) for t in range(3)]
     means = Prototypes.of(tasks).means

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -164,7 +163,8 @@ def _is_count(value: Any) -> bool:
 def _between(low: float, high: float) -> Callable[[Any], bool]:
     def holds(value: Any) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and math.isfinite(value) and low <= value <= high
+        # NaN is in no range, and an integer of any size is compared as it is.
+        return number and low <= value <= high
 
     return holds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,7 +34,8 @@ class FastWeights:
     forgetting: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "FastWeights.learning_rate", "must be > 0", self.learning_rate)
+        finite = 0 < self.learning_rate < math.inf
+        require(finite, "FastWeights.learning_rate", "must be > 0 and finite", self.learning_rate)
         require(0 <= self.momentum < 1, "FastWeights.momentum", "must be in 0..1, 1 excluded", self.momentum)
         require(0 <= self.forgetting < 1, "FastWeights.forgetting", "must be in 0..1, 1 excluded", self.forgetting)
 

@@ -206,6 +206,8 @@ class DendriteNetwork(nn.Module):
         sparse_output: bool = False,
     ) -> None:
         super().__init__()
+        integer(units, "DendriteNetwork.units", 1, 2**31)
+        integer(classes, "DendriteNetwork.classes", 1, 2**31)
         require(0 < density <= 1, "DendriteNetwork.density", "must be > 0 and <= 1", density)
         winners = max(round(density * units), 1)
         sizes = [(inputs, 1.0), (units, winners / units)]
