@@ -21,19 +21,27 @@ def together(work: Callable[[int], None], threads: int) -> None:
         RuntimeError: the system grants no more threads.
     """
     failures: list[BaseException] = []
+    complete = False
 
     def take(thread: int, end: _thread.LockType) -> None:
         try:
-            work(thread)
+            with gate:
+                pass
+            if complete:
+                work(thread)
         except BaseException as error:
             failures.append(error)
         finally:
             end.release()
 
     ends = [_thread.allocate_lock() for _ in range(threads - 1)]
-    for k, end in enumerate(ends):
-        end.acquire()
-        _thread.start_new_thread(take, (k + 1, end))
+    gate = _thread.allocate_lock()
+    # Nobody begins before all have been started: the others would wait for ever for a thread that the system refuses.
+    with gate:
+        for k, end in enumerate(ends):
+            end.acquire()
+            _thread.start_new_thread(take, (k + 1, end))
+        complete = True
     work(0)
     for end in ends:
         with end:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -55,6 +57,31 @@ def test_those_who_come_first_wait() -> None:
 
     together(come, 2)
     assert times[0] >= times[1]
+
+
+def test_nobody_begins_where_a_thread_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others would wait for it for ever."""
+    start = _thread.start_new_thread
+    granted = iter([True, False])
+    began = []
+    ended = []
+
+    def start_or_refuse(function: Callable[..., object], arguments: tuple[object, ...]) -> int:
+        if not next(granted):
+            raise RuntimeError("can't start new thread")
+
+        def run() -> None:
+            function(*arguments)
+            ended.append(True)
+
+        return start(run, ())
+
+    monkeypatch.setattr(_thread, "start_new_thread", start_or_refuse)
+    with pytest.raises(RuntimeError, match="can't start"):
+        together(began.append, 3)
+    while not ended:
+        time.sleep(0.001)
+    assert not began
 
 
 @pytest.mark.slow

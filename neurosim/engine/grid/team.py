@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from ...base.errors import Uncopied
 from ...kernels.engine.clocked import deliver
 from ...kernels.tools.intrinsics import APART
+from ...kernels.tools.threads import together
 from ..addresses import address
 from ..compile.network import CompiledNetwork
 from ..compile.row_tables import aligned
@@ -57,7 +57,11 @@ class ThreadTeam(Uncopied):
             room.own(thread, begin, end, task, own)
 
     def run(self, task: Mapping[str, int], row_weights: NDArray[Any], input_weights: NDArray[Any]) -> int:
-        """Run the loop with these fields of the task in all threads; return the step reached."""
+        """Run the loop with these fields of the task in all threads; return the step reached.
+
+        Raises:
+            RuntimeError: the system grants no more threads.
+        """
         sync: NDArray[np.int64] = aligned((self.size * APART,), np.int64)
         task = {**task, "sync": address(sync), "spins": self._spins, "epoch": 0}
 
@@ -66,12 +70,7 @@ class ThreadTeam(Uncopied):
                 move_to_own_core(self._first_core + thread)
             self._rooms[thread].run(task, row_weights, input_weights)
 
-        others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.size)]
-        for other in others:
-            other.start()
-        work(0)
-        for other in others:
-            other.join()
+        together(work, self.size)
         return int(self._rooms[0].task["first"][0])
 
 
