@@ -62,6 +62,18 @@ def test_alike_vectors_become_alike_sdrs() -> None:
             lambda: ExpansionEncoder(np.zeros(2), 8, 2).encode([1, np.nan]),
             "ExpansionEncoder.bits: needs finite numbers (got another)",
         ),
+        (
+            lambda: ExpansionEncoder(np.array([0, np.nan]), 8, 2),
+            "ExpansionEncoder.mean: must be finite (got NaN or infinity)",
+        ),
+        (
+            lambda: ExpansionEncoder(np.zeros(2), 8, 2, scale=np.full(8, np.inf)),
+            "ExpansionEncoder.scale: must be finite (got NaN or infinity)",
+        ),
+        (
+            lambda: ExpansionEncoder(np.zeros(2), 8, 2, fan=4).encode([1, -1e38]),
+            "ExpansionEncoder.bits: needs numbers whose sums of 4 are in the range of float32 (got 1e+38)",
+        ),
     ],
 )
 def test_encoder_refuses_by_name(call: Any, message: str) -> None:

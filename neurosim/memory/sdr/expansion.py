@@ -52,6 +52,8 @@ class ExpansionEncoder(Encoder):
         else:
             scale = np.asarray(self.scale, np.float32)
         require(scale.shape == (self.size,), "ExpansionEncoder.scale", f"must be [{self.size}]", scale.shape)
+        for name, numbers in (("mean", mean), ("scale", scale)):
+            require(bool(np.isfinite(numbers).all()), f"ExpansionEncoder.{name}", "must be finite", "NaN or infinity")
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "scale", scale)
 
@@ -86,7 +88,7 @@ class ExpansionEncoder(Encoder):
         """Return [n, active] active bits of vectors [n, inputs], ascending; equal for any number of threads.
 
         Raises:
-            NeurosimInputError: another number of inputs, or numbers that are not finite.
+            NeurosimInputError: another number of inputs, or numbers that are not finite or too large for float32.
         """
         from ...kernels.memory.expansion.launch import expand
 
@@ -95,7 +97,12 @@ class ExpansionEncoder(Encoder):
         require(fits, "ExpansionEncoder.bits", f"needs [n, {self.mean.size}]", x.shape)
         require(bool(np.isfinite(x).all()), "ExpansionEncoder.bits", "needs finite numbers", "another")
         scale = np.asarray(self.scale, np.float32)
-        return expand(x - self.mean, self._table, scale, self.active, threads)
+        centred = x - self.mean
+        # An infinite sum times a scale of 0 is NaN, which is neither above nor below another.
+        largest = float(np.abs(centred).max(initial=0.0))
+        rule = f"needs numbers whose sums of {self.fan} are in the range of float32"
+        require(largest * self.fan < float(np.finfo(np.float32).max), "ExpansionEncoder.bits", rule, f"{largest:g}")
+        return expand(centred, self._table, scale, self.active, threads)
 
     @cached_property
     def _table(self) -> NDArray[np.int32]:
