@@ -145,19 +145,20 @@ class RowTableBuilder:
             table.arrays[deliver.WEIGHTS] = np.zeros(sources, np.int64)
         if any(sampler.delay is None for sampler in samplers):
             table.arrays[deliver.DELAYS] = np.zeros(sources, np.int64)
-        max_pairs = np.zeros(len(samplers), np.int64)
+        # Threads fill chunks at the same time: an append is one operation, and a maximum so far would be two.
+        max_pairs = list[NDArray[np.int64]]()
         extremes = list[int]()
         sizes = list[int]()
 
         def fill(chunk: tuple[int, int]) -> None:
             chunks = [self._draw(number, *chunk) for number in table.projections]
-            max_pairs[:] = np.maximum(max_pairs, self._place(table, chunk[0], chunks, sizes))
+            max_pairs.append(self._place(table, chunk[0], chunks, sizes))
             for _, _, delays in chunks:
                 if delays is not None and len(delays):
                     extremes.extend((int(delays.min()), int(delays.max())))
 
         self._fill(samplers, fill)
-        size, pairs, low, high = self._in_all(sizes, max_pairs, extremes)
+        size, pairs, low, high = self._in_all(sizes, np.max(max_pairs, axis=0), extremes)
         table.sizes.append(size)
         # The range of drawn delays; one step if no delay was drawn because there are no synapses.
         if high or not table.delay:
@@ -286,7 +287,8 @@ class RowTableBuilder:
         table.values = {deliver.MATRIX: matrix.ctypes.data - own.start * 8, deliver.STRIDE: matrix.strides[0]}
         # Lists hold the synapses beyond the first between two units.
         self._open_lists(table, sources)
-        max_pairs = np.zeros(len(samplers), np.int64)
+        # Appended to, as in `_fill_lists`.
+        max_pairs = list[NDArray[np.int64]]()
         sizes = list[int]()
 
         def fill(chunk: tuple[int, int]) -> None:
@@ -298,10 +300,10 @@ class RowTableBuilder:
             chunks = [self._set_bits(number, chunk, bits) for number in table.projections]
             if not self.share.whole:
                 matrix[first:last] = bits[:, own]
-            max_pairs[:] = np.maximum(max_pairs, self._place(table, first, chunks, sizes))
+            max_pairs.append(self._place(table, first, chunks, sizes))
 
         self._fill(samplers, fill)
-        size, repeated, _, _ = self._in_all(sizes, max_pairs, [])
+        size, repeated, _, _ = self._in_all(sizes, np.max(max_pairs, axis=0), [])
         table.sizes.append(size)
         if repeated == 0:
             table.arrays = {}
