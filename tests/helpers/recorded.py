@@ -45,10 +45,18 @@ _EXPERTS = {"moe_intermediate_size": 8, "num_experts_per_tok": 2}
 _DELTA = {"linear_key_head_dim": 4, "linear_value_head_dim": 6, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
 _KIMI = {"kv_lora_rank": 6, "qk_rope_head_dim": 4, "v_head_dim": 6, "qk_nope_head_dim": 8, "linear_head_dim": 8}
 _GEMMA = {"head_dim": 8, "sliding_window": 5, "query_pre_attn_scalar": 16, "pad_token_id": 0}
+_HEADS = {"mamba_n_heads": 4, "mamba_d_state": 6, "mamba_chunk_size": 8, "hidden_size": 16}
 _HYBRID = {"layer_types": ["linear_attention", "full_attention"], "hidden_size": 16, "num_attention_heads": 2}
+_GRANITE = {
+    "embedding_multiplier": 12.0,
+    "residual_multiplier": 0.22,
+    "attention_multiplier": 0.3,
+    "logits_scaling": 8.0,
+}
 # By name: the model type and its config.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "arcee": ("arcee", _LLAMA | {"mlp_bias": True}),
+    "bamba": ("bamba", _LLAMA | _HEADS | {"attn_layer_indices": [1], "pad_token_id": 0}),
     "gemma": ("gemma", _LLAMA | {"head_dim": 8, "pad_token_id": 0}),
     "gemma2": (
         "gemma2",
@@ -70,14 +78,20 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "granite": (
         "granite",
+        _LLAMA | _GRANITE | {"tie_word_embeddings": True, "rms_norm_eps": 1e-3},
+    ),
+    "granite-hybrid": (
+        "granitemoehybrid",
         _LLAMA
-        | {
-            "embedding_multiplier": 12.0,
-            "residual_multiplier": 0.22,
-            "attention_multiplier": 0.3,
-            "logits_scaling": 8.0,
-        }
-        | {"tie_word_embeddings": True, "rms_norm_eps": 1e-3},
+        | (_GRANITE | _HYBRID | _HEADS)
+        | {"num_local_experts": 4, "num_experts_per_tok": 2, "shared_intermediate_size": 12},
+    ),
+    "granite-hybrid-dense": (
+        "granitemoehybrid",
+        _LLAMA
+        | (_GRANITE | _HYBRID | _HEADS)
+        | {"num_local_experts": 0, "shared_intermediate_size": 12, "position_embedding_type": "rope"}
+        | {"mamba_n_groups": 2, "mamba_proj_bias": True, "mamba_conv_bias": False, "time_step_limit": [0.4, 0.8]},
     ),
     "kimi-linear": (
         "kimi_linear",

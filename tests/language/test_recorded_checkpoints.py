@@ -36,7 +36,7 @@ def test_recorded_logits(tmp_path: Path, case: str) -> None:
         assert float((by_steps(model) - expected).abs().max()) < 1e-5 * scale
 
 
-@pytest.mark.parametrize("case", ["gemma2", "gpt-neox", "granite", "mixtral", "olmo3", "qwen2-moe"])
+@pytest.mark.parametrize("case", ["gemma2", "gpt-neox", "granite", "granite-hybrid", "mixtral", "olmo3", "qwen2-moe"])
 def test_compiled_step(tmp_path: Path, case: str) -> None:
     """Factors, bounds, norms behind layers and layers of their own positions are in the program of a token, too."""
     write_folder(case, tmp_path)
@@ -94,6 +94,25 @@ def test_options_that_are_not_supported_are_named(tmp_path: Path, change: dict[s
         read_model(tmp_path)
 
 
+def test_the_first_configs_of_granite_hybrids(tmp_path: Path) -> None:
+    """They name layers otherwise and write positions beside a kind of none; nothing of it is unknown."""
+    write_folder("granite-hybrid", tmp_path)
+    expected = recorded_logits("granite-hybrid")
+    older = {
+        "init_method": "mup",
+        "layer_types": ["mamba", "attention"],
+        "mamba_d_head": 8,
+        "normalization_function": "rmsnorm",
+        "position_embedding_type": "nope",
+        "rope_scaling": None,
+        "rope_theta": 10000,
+    }
+    changed(tmp_path, older)
+    with torch.no_grad():
+        logits = read_model(tmp_path)(tokens())[0]
+    assert float((logits - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+
+
 OTHERS: list[tuple[str, dict[str, Any], str]] = [
     ("gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention: must be false"),
     ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping: must be null in this model type"),
@@ -104,6 +123,11 @@ OTHERS: list[tuple[str, dict[str, Any], str]] = [
         "must be false without layer_types",
     ),
     ("granite", {"residual_multiplier": 0}, "residual_multiplier: must be > 0"),
+    ("granite-hybrid", {"layer_types": ["mamba", "rwkv"]}, "layer_types: must be 2 of full_attention, .*, mamba"),
+    ("granite-hybrid", {"normalization_function": "layernorm"}, "normalization_function: must be rmsnorm"),
+    ("granite-hybrid", {"mamba_n_heads": 5}, "mamba_n_heads: must divide 32 channels"),
+    ("bamba", {"mamba_d_head": 4}, "mamba_d_head: must be auto or 8"),
+    ("bamba", {"attn_layer_indices": [2]}, "attn_layer_indices: must be layers of 0 to 1"),
     # "gelu" of transformers is not the approximation by tanh.
     ("mamba", {"hidden_act": "gelu"}, r"hidden_act: must be one of silu, .* \(got gelu\)"),
     ("mamba2", {"hidden_act": "gelu"}, r"hidden_act: must be one of silu, .* \(got gelu\)"),

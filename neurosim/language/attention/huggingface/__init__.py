@@ -8,13 +8,16 @@ from .fla import FLA, FLA_RWKV6
 from .kimi_linear import KIMI
 from .llama import LLAMA
 from .mamba import MAMBA
+from .mamba_hybrids import MAMBA_HYBRIDS
 from .neox import NEOX
 from .qwen_hybrids import QWEN_HYBRIDS
 from .reader import CheckpointReader
 from .rwkv import RWKV
 from .transnormer import TRANSNORMER
 
-READERS: dict[str, CheckpointReader] = FLA | KIMI | LLAMA | MAMBA | NEOX | QWEN_HYBRIDS | RWKV | TRANSNORMER
+READERS: dict[str, CheckpointReader] = (
+    FLA | KIMI | LLAMA | MAMBA | MAMBA_HYBRIDS | NEOX | QWEN_HYBRIDS | RWKV | TRANSNORMER
+)
 
 
 def reader_of(kind: str, source: CheckpointConfig, where: str) -> CheckpointReader:

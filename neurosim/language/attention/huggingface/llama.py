@@ -23,7 +23,7 @@ def _positive(source: CheckpointConfig, name: str) -> float:
     return value
 
 
-def _granite_factors(source: CheckpointConfig) -> Factors:
+def granite_factors(source: CheckpointConfig) -> Factors:
     return Factors(
         scores=_positive(source, "attention_multiplier"),
         embedding=_positive(source, "embedding_multiplier"),
@@ -88,7 +88,7 @@ _GEMMA3_FAMILY = replace(
 )
 _GRANITE_EXPERTS = Family(
     slides=False,
-    factors=_granite_factors,
+    factors=granite_factors,
     experts=granite_experts,
     name_experts=part_experts,
     defaults={"num_local_experts": 8, "num_experts_per_tok": 2},
@@ -127,7 +127,7 @@ LLAMA: dict[str, CheckpointReader] = {
         other_parts=("multi_modal_projector.", "vision_tower."),
     ),
     "gemma3_text": family_reader(_GEMMA3_FAMILY),
-    "granite": family_reader(Family(slides=False, factors=_granite_factors)),
+    "granite": family_reader(Family(slides=False, factors=granite_factors)),
     "granitemoe": family_reader(_GRANITE_EXPERTS),
     "granitemoeshared": family_reader(_GRANITE_EXPERTS),
     "llama": family_reader(Family(slides=False)),
