@@ -13,6 +13,8 @@ from .cells import parse_float
 UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 # Seconds of the years 1995 to 2100, by which a column without a name is known as one of times.
 EPOCH = (788_918_400.0, 4_102_444_800.0)
+# Seconds of the years 1 to 9999, which a date may have.
+DATES = (-62_135_596_800.0, 253_402_300_800.0)
 # Parts of a date in columns of their own, in order.
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 # Day 0 of a spreadsheet's serial numbers, and numbers that are dates.
@@ -95,13 +97,13 @@ def seconds_of(text: str, name: str, unit: float = 1.0) -> float:
         if is_clock(text):
             step = "; a time of day alone needs a column of dates beside it"
         raise NeurosimFormatError(f"{name}: {rule} (got {text!r}){step}") from None
-    if not abs(number) < 1e22:
-        raise NeurosimFormatError(f"{name}: must be a time (got {text!r})")
     # A number this large counts a smaller unit, whatever the column says.
-    for least, scale in UNITS:
-        if abs(number) >= least:
-            return number * scale
-    return number * unit
+    scale = next((scale for least, scale in UNITS if abs(number) >= least), unit)
+    low, high = DATES
+    # NaN and infinity fail this comparison, too.
+    if not low <= number * scale < high:
+        raise NeurosimFormatError(f"{name}: must be a time (got {text!r})")
+    return number * scale
 
 
 def date_of(text: str) -> datetime | None:

@@ -140,6 +140,11 @@ def test_a_row_is_read_when_it_is_needed() -> None:
         ("t;v\n1;999,5\n2;1.234\n", "t.csv, line 3, column v: must have the decimal sign of the cells before it, ','"),
         ("year,month,v\n2014,13,2\n", "t.csv, line 2: must be the year, month of a date (got 2014, 13)"),
         ("day;v\n1.7.2014;1.234,5\n2.7.2014;12.345.678\n", "t.csv, line 3, column v: must be a number"),
+        (
+            "t,v\n1,2\n999999999999999999999,3\n",
+            "t.csv, line 3, column t: must be a time (got '999999999999999999999')",
+        ),
+        ("t,v\n1,2\nnan,3\n", "t.csv, line 3, column t: must be a time (got 'nan')"),
         ("t,v\n1,2\n2,1_000\n", "t.csv, line 3, column v: must be a number or empty (got '1_000')"),
         ("t,v\n1,2\n1_0,3\n", "t.csv, line 3, column t: must be a date such as 2014-07-01 00:30:00, or seconds"),
         (

@@ -110,6 +110,8 @@ def test_scalar_overlap_falls_with_distance():
         encoder.encode(101)
     with pytest.raises(NeurosimInputError, match="needs a finite number"):
         encoder.encode(float("nan"))
+    with pytest.raises(NeurosimInputError, match=r"ScalarEncoder\.minimum: must be finite \(got -inf\)"):
+        ScalarEncoder(float("-inf"), 100, size=130, active=30)
 
 
 def test_categories_do_not_overlap():

@@ -35,6 +35,12 @@ def test_times_of_day_share_bits_up_to_the_radius() -> None:
     assert [start.overlap(encoder.encode((8 + h) * HOUR)) for h in range(8)] == [12, 10, 8, 6, 4, 2, 0, 0]
 
 
+@pytest.mark.parametrize("never", [1e12, -1e12, 1e30, np.datetime64("NaT"), np.datetime64("20000-01-01")])
+def test_a_time_that_no_date_has_is_refused(never: object) -> None:
+    with pytest.raises(NeurosimInputError, match=r"DateEncoder\.encode: must be a time of the years 1 to 9999"):
+        DateEncoder().encode(never)
+
+
 def test_a_date_without_a_part_is_refused() -> None:
     with pytest.raises(NeurosimInputError, match=r"DateEncoder: must have a part with active bits"):
         DateEncoder(time_of_day=0)

@@ -47,7 +47,11 @@ class ScalarEncoder(Encoder):
     periodic: bool = False
 
     def __post_init__(self) -> None:
-        require(self.minimum < self.maximum, "ScalarEncoder.maximum", f"must be > minimum {self.minimum}", self.maximum)
+        rises = self.minimum < self.maximum
+        require(rises, "ScalarEncoder.maximum", f"must be > minimum {self.minimum}", self.maximum)
+        for name in ("minimum", "maximum"):
+            bound = getattr(self, name)
+            require(math.isfinite(bound), f"ScalarEncoder.{name}", "must be finite", bound)
         require(0 < self.active < self.size, "ScalarEncoder.active", f"must be in 1..{self.size - 1}", self.active)
 
     def encode(self, value: object) -> SDR:
@@ -204,7 +208,11 @@ def _moment(value: object) -> datetime:
         seconds = value.astype("datetime64[us]").astype(np.int64) / 1e6
     else:
         seconds = _number(value, "DateEncoder.encode")
-    return datetime.fromtimestamp(float(seconds), timezone.utc)
+    try:
+        return datetime.fromtimestamp(float(seconds), timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        rule = "must be a time of the years 1 to 9999, in s since 1970"
+        raise NeurosimInputError(f"DateEncoder.encode: {rule} (got {value})") from None
 
 
 @dataclass(frozen=True)
