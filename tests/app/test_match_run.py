@@ -43,6 +43,18 @@ def test_each_pair_is_new_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Share of right choices of each set" in (Path("a") / "report.html").read_text()
 
 
+def test_errors_of_recordings_name_the_sense(tmp_path: Path) -> None:
+    message = refused("digits", "digits", "--set", "heard.held_out_speaker=3")
+    assert message.endswith("heard.held_out_speaker: digits has no speakers; leave it out")
+    message = refused("nmnist", "digits", "--seen-root", str(tmp_path / "gone"))
+    assert "seen.root: " in message and "name it with --set seen.root=FOLDER" in message
+
+
+def test_settings_of_a_dataset_have_no_use() -> None:
+    message = refused("digits", "digits", "--set", "heard.like=nmnist")
+    assert "heard.like: has no use in a run whose settings are those of no dataset; leave it out" in message
+
+
 def test_what_cannot_be_matched_is_refused() -> None:
     assert "new: must be two classes at least, each once" in refused("digits", "digits", "--new", "3")
     message = refused("digits", "digits", "--new", "3,12")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+import re
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -62,6 +64,15 @@ def load(data: Data) -> Splits:
     some = _limit(train, data.train_limit, "training")
     tested = _limit(test, data.limit, name)
     return Splits(some, tested, name, size_before(train, some), size_before(test, tested))
+
+
+@contextmanager
+def named_as(table: str) -> Iterator[None]:
+    """Let errors of recordings name the keys of `table`, where a run has recordings of several tables."""
+    try:
+        yield
+    except NeurosimInputError as error:
+        raise type(error)(re.sub(r"\bdata\.(?=[a-z_]+(:|=))", f"{table}.", str(error))) from None
 
 
 def size_before(items: Sized, some: Sized) -> int | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from ....base.errors import require
 from ....base.rules import Count, Natural, NotEmpty, Seed
 from ....learning.liquid.cross_modal import Contrast
-from ..frame.config import Data, RunConfig
+from ..frame.config import Data, RunConfig, without_use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,9 @@ class MatchConfig(RunConfig):
     neurons: Count = 1000
     windows: Count = 4
     contrast: Contrast = Contrast()
+
+    def unused(self) -> Mapping[str, str]:
+        return without_use("in a run whose settings are those of no dataset", "seen.like", "heard.like")
 
     def check(self) -> None:
         good = len(self.new) != 1 and len(set(self.new)) == len(self.new)

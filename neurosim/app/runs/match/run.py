@@ -58,7 +58,11 @@ def load(config: MatchConfig, options: RunOptions) -> Inputs[Senses]:
     Raises:
         NeurosimInputError: as `data.load`; too few classes, or new ones that a sense lacks.
     """
-    both = (data.load(config.seen), data.load(config.heard))
+    with data.named_as("seen"):
+        seen = data.load(config.seen)
+    with data.named_as("heard"):
+        heard = data.load(config.heard)
+    both = (seen, heard)
     known = [set(labels_of(split.train).tolist()) for split in both]
     classes = tuple(sorted(known[0] & known[1]))
     rule = f"must be classes that both senses have, {list(classes)}"
