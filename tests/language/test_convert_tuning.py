@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -109,6 +110,14 @@ def test_calibration_is_the_best_of_its_grid(dense: LanguageModel) -> None:
     errors = (g.square() * (x - coder.scales.double() * counts).square()).mean(0) / 2
     mine = errors + found.price * ones[counts.abs().long()].double().mean(0)
     torch.testing.assert_close(mine.detach(), best, rtol=1e-3, atol=1e-9)
+
+
+def test_the_largest_seed_of_a_run_is_a_seed_of_a_tuning() -> None:
+    """Windows are keyed by the seed times 2^32, which torch's generator does not take."""
+    tokens = text(400)
+    made = convert(model_of("gla"), Coding("calibrated", spikes=0.4), tokens, windows=2, length=16)
+    loss = tune(made.model, made.layers, tokens, Tuning(1, 2, 16, price=made.price, seed=2**63 - 1))
+    assert math.isfinite(loss)
 
 
 @pytest.mark.slow

@@ -61,6 +61,14 @@ def test_training_learns_is_kept_and_is_a_function_of_the_seed(tmp_path: Path) -
     assert other != loss
 
 
+@pytest.mark.parametrize("objective", ["next_token", "mixture"])
+def test_the_largest_seed_of_a_run_is_a_seed_of_a_training(objective: str) -> None:
+    """Updates are keyed by the seed times 2^32, which torch's generator does not take."""
+    short = dataclasses.replace(QUICK, steps=2, length=48, objective=objective)
+    losses = {train_bytes(TEXT, TINY, dataclasses.replace(short, seed=seed))[1] for seed in (2**33, 2**63 - 1)}
+    assert len(losses) == 2 and all(map(math.isfinite, losses))
+
+
 def test_validation_loss_is_the_mean_over_streams_with_their_state() -> None:
     """Against one pass over each stream as a whole."""
     model = LanguageModel(TINY).double()

@@ -264,6 +264,14 @@ def test_online_gradients_do_not_depend_on_the_pieces_of_time(events: bool) -> N
         torch.testing.assert_close(c, a, rtol=1e-4, atol=1e-6)
 
 
+def test_the_largest_seed_is_a_seed_of_a_network() -> None:
+    """Layers and their rows are keyed by multiples of the seed, which torch's generator does not take."""
+    network = HLOPNetwork((10, 12, 4), Rate(), seed=2**63 - 1)
+    for layer in network.layers:
+        layer.subspace.grow(2)
+    assert all(torch.isfinite(layer.subspace.weights).all() for layer in network.layers)
+
+
 def test_online_gradients_are_deltas_times_traces() -> None:
     """By hand, step by step: no gradient in time, a = a/2 + s in place of s."""
     network = HLOPNetwork((10, 12, 4), Online(steps=5), seed=2)

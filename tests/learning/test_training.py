@@ -51,6 +51,13 @@ def test_every_design_learns_the_bars(design: NetworkSpec) -> None:
     assert np.mean(found == test.labels) > 0.7
 
 
+def test_the_largest_seeds_of_a_run_are_seeds_of_a_network() -> None:
+    """Parts of a network are keyed by a thousand times the seed, which torch's generator does not take."""
+    design = NetworkSpec(hidden=(8,), filters=(2,), kernel=3)
+    drawn = {weights(SpikingNet(shape=(2, 6, 6), classes=3, spec=design, seed=2**63 - k)) for k in (1, 2)}
+    assert len(drawn) == 2
+
+
 def test_scores_do_not_depend_on_the_batch() -> None:
     made = trainer(epochs=1)
     made.run()

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from ...base.errors import lookup, require
 from ...base.plain import Record
+from ...base.random import torch_seed
 from ...base.rules import Count, Natural, NotASetting, Rule, check_rules
 from .checkpoint import write_model
 from .mixture import Interval, choose_shares, rewards
@@ -261,7 +262,7 @@ class _ByteTraining:
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = settings.learning_rate_at(state.done)
         # One key for each update, so that a resumed training draws the same windows.
-        key = (settings.seed << 32) + state.done
+        key = torch_seed((settings.seed << 32) + state.done)
         if self.mixed:
             generator = torch.Generator().manual_seed(key)
             shares = torch.tensor(state.shares, dtype=torch.float64)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ...base.errors import lookup, require
 from ...base.optimizers import AdamW
+from ...base.random import torch_seed
 from ...base.rules import Natural, NotASetting, Rule, check_rules
 from ..attention.model import LanguageModel
 from ..attention.train import draw_windows
@@ -97,7 +98,8 @@ def tune(
     price = tuning.price
     with _metered(layers, expansion) as meter, _Trainer(model, layers, tuning) as trainer:
         for step in range(tuning.steps):
-            windows = draw_windows(tokens, tuning.batch, tuning.length, (tuning.seed << 32) + step).to(model.device)
+            key = torch_seed((tuning.seed << 32) + step)
+            windows = draw_windows(tokens, tuning.batch, tuning.length, key).to(model.device)
             loss = window_loss(model, teacher, windows)
             cost, sent = meter.read()
             trainer.step(loss + price * cost)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...base.errors import lookup, require
+from ...base.random import torch_seed
 from .subspace import Subspace
 
 # Weights that errors go back through.
@@ -49,7 +50,7 @@ class _Product(torch.autograd.Function):
 def uniform(shape: tuple[int, ...], seed: int) -> nn.Parameter:
     """Return weights [outputs, ...], uniform in +- 1 / sqrt(inputs) as in torch's layers."""
     bound = 1 / math.sqrt(math.prod(shape[1:]))
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(torch_seed(seed))
     return nn.Parameter((2 * torch.rand(shape, generator=generator) - 1) * bound)
 
 

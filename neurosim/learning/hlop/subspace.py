@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...base.distribution import install
 from ...base.errors import NeurosimMissingError, require
+from ...base.random import torch_seed
 from ...base.rules import Count, Rule, check_rules
 
 try:
@@ -102,7 +103,7 @@ class Subspace(nn.Module):
         free = self.features - count
         require(0 <= rows <= free, "Subspace.grow.rows", f"must be from 0 to the {free} directions left", rows)
         # Keyed by the number of rows: the same after a restore, independent of all other draws.
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + count)
+        generator = torch.Generator().manual_seed(torch_seed(self.seed * 100_003 + count))
         fresh = torch.randn(rows, self.features, generator=generator, dtype=torch.float64).to(self.new.device)
         # Take the part along the existing rows away, then make the rest orthonormal.
         basis = torch.linalg.qr(self.weights.double().T).Q

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import require
+from ...base.random import torch_seed
 from ..layers.base import NeuronLayer, NeuronOptions
 from ..layers.linear import SpikeList
 from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
@@ -81,7 +82,7 @@ class SpikingNet(Classifier):
         planes, height, width = (1,) * (3 - len(shape)) + tuple(shape)
         before = (planes, height, width)
         # Each part of the network takes the next of a thousand seeds.
-        seeds = iter(range(1000 * seed, 1000 * seed + 1000))
+        seeds = map(torch_seed, range(1000 * seed, 1000 * seed + 1000))
         # The input comes `taps` times, each later than the one before; other layers see only the present.
         delays = tuple(spec.tap_steps * k for k in range(spec.taps))
         blocks = []
