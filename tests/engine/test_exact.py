@@ -314,6 +314,18 @@ def test_work_is_what_was_done() -> None:
         assert layer.output_events == len(own) and layer.steps is None and layer.reasons["steps"]
 
 
+def test_events_after_the_end_are_no_work() -> None:
+    times = np.array([0.01, 0.02, 0.03, 0.04])
+    given = Spikes(times, np.zeros(4, int), size=1, duration=0.05)
+    network = Network(
+        [Population("input", 1, SpikeSource()), Population("cell", 1, LIF(tau_mem=0.01))],
+        [Projection("input", "cell", OneToOne(), 0.1, 0.001)],
+    )
+    works = [simulate(network, given, clock=clock, duration=0.025).work[0] for clock in (None, 0.001)]
+    assert [work.input_events for work in works] == [2, 2]
+    assert [work.synaptic_operations for work in works] == [2, 2]
+
+
 @pytest.mark.slow
 def test_poisson_rates_and_independence() -> None:
     network = Network(

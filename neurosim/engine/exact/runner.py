@@ -122,7 +122,7 @@ class _Task:
         """Run recording `index`, a piece at each step of the iterator; every item is the arrays that probes fill."""
         duration = float(self.inputs.durations[index])
         name = f"simulate.inputs: recording {index}"
-        events = {p: _checked_events(item, name) for p, item in self.inputs.recording(index).items()}
+        events = {p: _checked_events(item, duration, name) for p, item in self.inputs.recording(index).items()}
         table, intervals, outputs, alive = _probe_table(self.compiled, self.probes, duration)
         workspace.reset(events, table, intervals, alive, self.trial + index)
         done = False
@@ -138,8 +138,8 @@ class _Task:
         workspace.finish()
 
 
-def _checked_events(spikes: Spikes, name: str) -> ExactEvents:
-    """Return times and units of a recording, events of one moment in order of units.
+def _checked_events(spikes: Spikes, duration: float, name: str) -> ExactEvents:
+    """Return times and units of the events of a recording up to `duration` s, those of one moment in order of units.
 
     Raises:
         NeurosimInputError: events that are not ascending, negative, or of a unit that the population lacks.
@@ -155,7 +155,9 @@ def _checked_events(spikes: Spikes, name: str) -> ExactEvents:
             order = np.lexsort((units, times))
             times = times[order]
             units = units[order]
-    return ExactEvents(np.ascontiguousarray(times), np.ascontiguousarray(units))
+    # Later events are never played, and are no part of the work.
+    end = int(np.searchsorted(times, duration, side="right"))
+    return ExactEvents(np.ascontiguousarray(times[:end]), np.ascontiguousarray(units[:end]))
 
 
 def _probe_table(
