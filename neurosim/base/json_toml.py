@@ -110,14 +110,24 @@ def toml_text(table: Mapping[str, Any], name: str) -> str:
     """Return `table` as TOML; `name` stands in errors.
 
     Raises:
-        NeurosimInputError: a value that TOML cannot hold, None included.
+        NeurosimInputError: a value that TOML cannot hold, None and names of files that are not UTF-8 included.
     """
     import tomli_w
 
     try:
-        return tomli_w.dumps(table)
+        text = tomli_w.dumps(table)
     except (TypeError, ValueError) as error:
         raise NeurosimInputError(f"{name}: cannot be written as TOML: {error}") from None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # Python keeps the bytes of a path that are not UTF-8 as halves of surrogate pairs, which no file of text holds.
+        line = text[: error.start].count("\n")
+        raise NeurosimInputError(
+            f"{name}: must hold text in UTF-8 (got {text.splitlines()[line]}); rename the file or folder; where other "
+            "programs show its name rightly, set LC_ALL=C.UTF-8"
+        ) from None
+    return text
 
 
 def _text(path: str | os.PathLike[str]) -> str:

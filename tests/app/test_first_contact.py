@@ -255,6 +255,9 @@ def test_a_file_in_the_place_of_a_dataset_is_told_what_takes_it(name: str, words
 def test_a_word_that_is_like_no_dataset_is_a_folder_or_a_file_that_is_not_there(elsewhere: None) -> None:
     code, text = invoke("simulate", "gestures")
     assert code == 2 and "gestures: no dataset of this name, and no such folder; " in text
+    # A variable of the shell that is not set.
+    code, text = invoke("simulate", "")
+    assert code == 2 and "DATASET: must not be empty (got ''); give a folder of recordings" in text
     code, text = invoke("simulate", "net.toml")
     assert code == 2 and "net.toml: no such file; check the path; settings are given as --config net.toml" in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -91,6 +92,33 @@ def test_one_command_from_a_folder_to_an_accuracy_and_a_report(root: Path, elsew
     # The run's config runs it again.
     again = result_of("simulate", "--config", "run/config.toml", "--threads", "1")
     assert again["spike_digest"] == result["spike_digest"]
+
+
+def test_a_command_runs_in_the_folder_of_the_recordings(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is written into the folder that is read, between the readings of both splits."""
+    shutil.copytree(root, tmp_path / "bars")
+    monkeypatch.chdir(tmp_path / "bars")
+    first = result_of("simulate", ".", *LIQUID)
+    second = result_of("simulate", ".", *LIQUID)
+    assert first["samples"] == 4 and first["spike_digest"] == second["spike_digest"]
+    assert len(list(Path("runs").glob("*-bars*"))) == 2
+
+
+def test_the_name_of_a_folder_that_is_not_utf8_is_refused(root: Path, elsewhere: None) -> None:
+    """A run's config is text, and could not say what it read."""
+    name = os.fsdecode(b"g\xfcter")
+    try:
+        shutil.copytree(root, name)
+    except OSError:
+        pytest.skip("the file system takes names in UTF-8 alone")
+    line = refused("simulate", name, *LIQUID)
+    assert "config.toml: must hold text in UTF-8 (got root = " in line and "rename the file or folder" in line
+    assert not Path("runs").exists()
+    # A page may name it.
+    neurosim("view", f"{name}/digit 0/0000.bin", "--out", "view.html")
+    Path("view.html").read_text("utf-8")
 
 
 def test_settings_of_a_folder_are_settings_of_the_run(root: Path, elsewhere: None) -> None:

@@ -44,6 +44,21 @@ def test_a_folder_of_annotations_is_no_class(root: Path) -> None:
     assert expected in found.remarks
 
 
+def test_runs_that_commands_wrote_into_a_folder_are_no_recordings(root: Path) -> None:
+    """Runs lie below runs/ by default, and beside the classes or in them by --out."""
+    before = opened(root)
+    runs = [root / "runs" / "20261201-first", root / "second", root / "left" / "third"]
+    for run in runs:
+        save(run / "spikes.npy", recording(9))
+        (run / "manifest.json").write_text("{}")
+        (run / "config.toml").write_text("")
+    after = opened(root)
+    assert after.items == before.items and after.remarks == before.remarks
+    # A folder that holds recordings beside runs is a class.
+    save(root / "runs" / "0.csv", recording(8))
+    assert opened(root).recordings.classes == ("left", "right", "runs")
+
+
 def test_a_recording_in_two_classes_is_named_once(root: Path) -> None:
     # In another format, and in its own class: the first is named, the second is no fault.
     save(root / "right" / "again.npy", recording(0, start=1000))

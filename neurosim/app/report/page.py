@@ -33,7 +33,9 @@ def render(template: Path, run: Path, manifest: Mapping[str, object], **values: 
     else:
         text = None
     known = _environment(template.parent).get_template(template.name)
-    return known.render(nav=[], folder=run.name, manifest=manifest, config=text, **values)
+    page = known.render(nav=[], folder=run.name, manifest=manifest, config=text, **values)
+    # Names of files may hold bytes that are not UTF-8; the page, which is UTF-8, shows them as escapes.
+    return page.encode("utf-8", "backslashreplace").decode()
 
 
 class _Environment(Environment):

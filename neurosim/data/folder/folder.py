@@ -24,10 +24,11 @@ from . import splits
 from .doubts import doubts_of
 from .duplicates import remark_on_duplicates
 from .images import read_image
-from .items import IMAGES, Item, find_items
+from .items import Item, find_items
 from .options import FolderOptions, of_folder
 from .sensor import SHAPE, common_shape, place, states_sensor
 from .takes import with_recordings
+from .tree import IMAGES, files_below
 
 # Number of bad files after which a folder is read no further.
 MAX_BAD = 20
@@ -116,7 +117,7 @@ def open_folder(root: Path, options: Mapping[str, Any] | None = None, *, quiet: 
         else:
             trouble = f"does not exist in {Path.cwd()}, where the command runs"
         raise NeurosimMissingError(f"data.root: {root} {trouble}; give the folder of your recordings")
-    stamp = hash(tuple(_stamp(path) for path in sorted(root.rglob("*")) if path.is_file()))
+    stamp = hash(tuple(_stamp(path) for path in files_below(root)))
     return _open(root, of_folder(root, options or {}), stamp, quiet)
 
 

@@ -10,20 +10,19 @@ from pathlib import Path
 from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
 from ...base.shown import counted
-from ..files.formats import SUFFIXES, format_by_content
+from ..files.formats import SUFFIXES
 from ..files.idx import read_idx
 from .labels import LABEL_FILES, REQUIRED, SPLIT, LabelRow, Labels, other_columns, read_labels
 from .options import FolderOptions
 from .split_names import SPLITS, split_named, splits_of
+from .tree import IMAGES, broken_links, files_below, files_in, folders_in, is_recording
 
-IMAGES = (".png", ".pgm", ".ppm", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # Images and labels in the layout of MNIST.
 IDX = re.compile(r"^(\w+?)[-_.]images[-_.]idx3-ubyte(\.gz)?$")
 # Names of folders that are hardly classes: user01_led, subject-3, speaker 12.
 PERSON = re.compile(
     r"(user|subject|subj|sub|speaker|spk|person|participant|actor|session|trial|run)s?[-_ ]?\d+([-_ ].*)?", re.I
 )
-
 
 # Names of folders that hold no recordings of their own beside others: boxes and outlines of what these show.
 ANNOTATIONS = re.compile(r"(.*[-_. ])?annotations?", re.I)
@@ -72,14 +71,14 @@ def find_items(root: Path, options: FolderOptions) -> Listing:
 
 def _from_labels(root: Path, labels: Labels) -> Listing:
     """Return the recordings that files of labels name; others below `root` are left out with a remark."""
-    by_path = {file.relative_to(root).as_posix(): file for file in _all_files(root)}
+    by_path = {file.relative_to(root).as_posix(): file for file in files_below(root)}
     items = _named_items(root, labels.rows, by_path)
     names = " and ".join(sorted({row.source.name for row in labels.rows}))
     lacking = [item.path.name for item in items if (item.split is None) != (items[0].split is None)]
     if lacking:
         raise NeurosimInputError(f"{root / names}: {printable(lacking[0])}: give all recordings a split, or none")
     named = {*labels.sources, *(item.path for item in items)}
-    unnamed = [file for file in by_path.values() if file not in named and _is_recording(file)]
+    unnamed = [file for file in by_path.values() if file not in named and is_recording(file)]
     remarks = list(labels.remarks)
     if unnamed:
         example = printable(unnamed[0].name)
@@ -123,7 +122,7 @@ def _by_name(by_path: Mapping[str, Path]) -> Mapping[str, list[Path]]:
     by_name: dict[str, list[Path]] = {}
     for place, file in by_path.items():
         by_name.setdefault(file.name, []).append(file)
-        if file.suffix and _is_recording(file):
+        if file.suffix and is_recording(file):
             for name in {file.stem, place.removesuffix(file.suffix)}:
                 by_name.setdefault(name, []).append(file)
     return by_name
@@ -193,9 +192,9 @@ class _ClassFiles:
     def add(self, folder: Path, split: str | None) -> None:
         """Add the files of the folder of a class."""
         label = printable(folder.name)
-        files = _all_files(folder)
-        recordings = [path for path in files if _is_recording(path)]
-        self.lost += _broken_links(folder)
+        files = files_below(folder)
+        recordings = [path for path in files if is_recording(path)]
+        self.lost += broken_links(folder)
         self.strange += [path for path in files if path not in recordings]
         if not recordings:
             self.empty.append(label)
@@ -214,7 +213,7 @@ class _ClassFiles:
         if self.annotations:
             names = ", ".join(printable(path.name) for path in self.annotations)
             yield f"left out: folders of annotations, which are no classes: {names}"
-        beside = [path for path in _files_in(root) if _is_recording(path)]
+        beside = [path for path in files_in(root) if is_recording(path)]
         if beside:
             example = printable(beside[0].name)
             yield f"left out: {counted(len(beside), 'file')} beside the folders of classes, e.g. {example}"
@@ -230,7 +229,7 @@ def _from_folders(root: Path) -> Listing:
     """Return a recording for each file, by name and then by path; its class is the folder below `root` or a split."""
     files = _ClassFiles()
     for parent, split in _splits_in(root).items():
-        folders = _folders_in(parent)
+        folders = folders_in(parent)
         named = [folder for folder in folders if ANNOTATIONS.fullmatch(folder.name)]
         if len(named) < len(folders):
             files.annotations += named
@@ -264,7 +263,7 @@ def _from_folders(root: Path) -> Listing:
 
 def _splits_in(root: Path) -> Mapping[Path, str | None]:
     """Return the split of each folder that holds folders of classes: those below `root`, or `root` itself with None."""
-    folders = _folders_in(root)
+    folders = folders_in(root)
     named = splits_of([path.name for path in folders])
     splits = {path: named[path.name] for path in folders if path.name in named}
     if not splits:
@@ -338,7 +337,7 @@ def _nothing(root: Path, strange: Sequence[Path]) -> str:
             f"{root}: holds files in the layout of SHD; read it as the dataset 'shd' with data.root = '{root}', e.g. "
             f"neurosim simulate shd --set data.root={root}"
         )
-    recordings = [path for path in _all_files(root) if _is_recording(path)]
+    recordings = [path for path in files_below(root) if is_recording(path)]
     if recordings:
         return f"{root}: holds {counted(len(recordings), 'recording')} and does not say their classes; {ways}"
     if strange:
@@ -357,30 +356,3 @@ def _is_shd(path: Path) -> bool:
         return is_shd_file(path)
     except NeurosimError:
         return True
-
-
-def _all_files(folder: Path) -> list[Path]:
-    """Return all files below a folder, hidden ones left out, in the order of their paths."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    hidden = {path for path in files if any(part.startswith(".") for part in path.relative_to(folder).parts)}
-    return sorted(path for path in files if path not in hidden)
-
-
-def _broken_links(folder: Path) -> list[Path]:
-    """Return the links below a folder to files that are not there, as a data set's whose content was not fetched."""
-    return sorted(path for path in folder.rglob("*") if path.is_symlink() and not path.exists())
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _files_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-
-
-def _is_recording(path: Path) -> bool:
-    """Return whether a file has the suffix or the first bytes of a format."""
-    if path.suffix.lower() in (*SUFFIXES, *IMAGES):
-        return True
-    return format_by_content(path) is not None

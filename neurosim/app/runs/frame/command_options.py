@@ -88,7 +88,7 @@ def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
     """Return settings in which a folder in the place of a dataset's name is the root of the dataset "folder".
 
     Raises:
-        NeurosimInputError: it is a file, and no configuration in JSON.
+        NeurosimInputError: it is empty, or a file, and no configuration in JSON.
         NeurosimMissingError: it is a path, and nothing is there.
     """
     from ....data import catalog
@@ -96,6 +96,12 @@ def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
     name = settings.get("data.name")
     if not isinstance(name, str) or name in catalog.names():
         return dict(settings)
+    # An unset variable of the shell; as a path it would be the folder where the command runs.
+    if not name:
+        raise NeurosimInputError(
+            "DATASET: must not be empty (got ''); give a folder of recordings, . for this one, or a name of "
+            "'neurosim datasets list'"
+        )
     path = Path(name)
     # The configuration of a SONATA network, which `neurosim simulate` takes.
     if path.is_file() and path.suffix == ".json":

@@ -17,8 +17,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ....base import plugins
+from ....base.atomic import write_text
 from ....base.errors import NeurosimInputError, NeurosimInterruptedError, NeurosimWriteError, require
-from ....base.json_toml import read_toml, write_toml
+from ....base.json_toml import read_toml, toml_text
 from . import provenance
 from .folder import CONFIG, MANIFEST, RunFolder, lock_folder, make_folder, open_run
 
@@ -46,9 +47,12 @@ def record(
         say: is called with a message where an earlier run was moved, or moved back.
 
     Raises:
-        NeurosimInputError: `out` holds files that are no run, is a file, or is in use by another run.
+        NeurosimInputError: `out` holds files that are no run, is a file, or is in use by another run; a path in the
+            config is not UTF-8.
         NeurosimWriteError: it could not be made.
     """
+    # A config that cannot be written is refused before a folder is made.
+    settings = toml_text(without_none(config), CONFIG)
     aside = None
     if out is None:
         is_new = True
@@ -80,7 +84,7 @@ def record(
             machine=provenance.machine(),
             place=provenance.place() if locked else None,
         )
-        write_toml(path / CONFIG, without_none(config))
+        write_text(path / CONFIG, settings)
         try:
             with _closing(run):
                 yield run
@@ -204,7 +208,9 @@ def without_none(tree: Mapping[str, object]) -> dict[str, object]:
 
 
 def _new_folder(name: str) -> Path:
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    # The name of a folder of recordings may hold bytes that are not UTF-8, which pages and terminals do not show.
+    readable = "".join(character if character.isprintable() else "_" for character in name)
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{readable}"
     # Two runs may start within a second: mkdir decides, not a test before it.
     for k in range(1, 10_000):
         path = Path("runs", stem if k == 1 else f"{stem}-{k}")
