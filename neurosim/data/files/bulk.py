@@ -80,6 +80,8 @@ def _lay_out(path: Path, specs: Mapping[str, DatasetSpec], groups: Mapping[str, 
             # Contiguous, placed now and not filled: the data can then be written at their offset by plain writes.
             properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             properties.set_layout(h5py.h5d.CONTIGUOUS)
+            # The same spikes give the same bytes: by default the second of the writing is in the file.
+            properties.set_obj_track_times(False)
             properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
             properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
             dataset = h5py.h5d.create(
