@@ -86,6 +86,32 @@ def test_spikes_and_reports_are_sonata_files(tmp_path: Path) -> None:
     assert data[0, 0] == pytest.approx(-70.0) and -80 < data.min() < data.max() < -52
 
 
+def test_a_report_of_two_populations_is_one_file(tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    folder.mkdir()
+    row = {"node_type_id": 1, "model_type": "point_process", "model_template": "nrn:IntFire1"}
+    for name, count in (("a", 3), ("b", 2)):
+        write_nodes(folder / f"{name}.h5", name, [1] * count)
+        write_table(folder / f"{name}.csv", [row])
+    files = [{"nodes_file": f"./network/{name}.h5", "node_types_file": f"./network/{name}.csv"} for name in "ab"]
+    tree = {
+        "run": {"tstop": 2.0, "dt": 0.1},
+        "networks": {"nodes": files, "edges": []},
+        "reports": {"all": {"variable_name": "m", "file_name": "out/m.h5"}},
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(tree))
+    circuit = read_circuit(path)
+    written = circuit.outputs.write(circuit.simulate(), tmp_path / "output")
+    assert [each.name for each in written] == ["spikes.h5", "m.h5"]
+    with h5py.File(written[1]) as file:
+        assert {name: file[f"report/{name}/data"].shape for name in file["report"]} == {"a": (20, 3), "b": (20, 2)}
+    tree["reports"]["again"] = {"variable_name": "m", "file_name": "other/m.h5", "cells": "b"}
+    path.write_text(json.dumps(tree))
+    with pytest.raises(NeurosimInputError, match=r"report again: m\.h5 has a report of b already"):
+        read_circuit(path)
+
+
 def test_a_spike_of_the_input_arrives_its_delay_after_its_time(tmp_path: Path) -> None:
     drive = {"input_type": "spikes", "module": "h5", "input_file": "./one.h5", "node_set": "drive"}
     report = {"cells": "inhibitory", "variable_name": "V_m"}

@@ -16,7 +16,7 @@ def reports_of(config: CircuitConfig, node_sets: NodeSets, parts: Sequence[Part]
     """Return the reports of membranes that the configuration names.
 
     Raises:
-        NeurosimInputError: a module or a variable that is not available.
+        NeurosimInputError: a module or a variable that is not available, or a file that has the population already.
     """
     reports: list[Report] = []
     for name, entry in config.entries("reports").items():
@@ -33,6 +33,13 @@ def reports_of(config: CircuitConfig, node_sets: NodeSets, parts: Sequence[Part]
         own = _reports_of_entry(config, node_sets, parts, name, entry)
         if not own:
             config.notes.append(f"report {name}: its node set has no nodes with a model, and it is not written")
+        written = {(report.file, report.nodes) for report in reports}
+        for report in own:
+            if (report.file, report.nodes) in written:
+                raise NeurosimInputError(
+                    f"{config.path}: report {name}: {report.file} has a report of {report.nodes} already; give "
+                    "another file_name, all of which go into one folder"
+                )
         reports += own
     return reports
 

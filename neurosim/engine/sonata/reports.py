@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,10 +142,12 @@ class Outputs:
         written = [folder / "spikes.h5"]
         write_spikes(written[0], self.spikes(result))
         nodes = {population.name: population for population in self.populations}
+        by_file: dict[str, list[Report]] = {}
         for report in self.reports:
-            path = folder / report.file
-            write_report(path, report, result, nodes[report.population])
-            written.append(path)
+            by_file.setdefault(report.file, []).append(report)
+        for name, reports in by_file.items():
+            write_reports(folder / name, reports, result, nodes)
+            written.append(folder / name)
         return written
 
 
@@ -170,12 +172,39 @@ def write_spikes(path: Path, spikes: Mapping[str, tuple[NDArray[np.float64], NDA
     write_bulk(path, specs, groups, fill)
 
 
-def write_report(path: Path, report: Report, result: Result, nodes: Nodes) -> None:
-    """Replace `path` by the samples of a report: [times, nodes] with the times in ms and the ids of the nodes.
+def write_reports(path: Path, reports: Sequence[Report], result: Result, nodes: Mapping[str, Nodes]) -> None:
+    """Replace `path` by the samples of reports, each of another population of SONATA.
+
+    They are [times, nodes], with the times in ms and the ids of the nodes.
+
+    Args:
+        nodes: by population of the engine.
 
     Raises:
         NeurosimWriteError: the disk refuses.
     """
+    groups: dict[str, PlainTree] = {"": ROOT}
+    specs: dict[str, DatasetSpec] = {}
+    arrays: dict[str, NDArray[Any]] = {}
+    for report in reports:
+        own, attributes = _report_arrays(report, result, nodes[report.population])
+        groups[f"report/{report.nodes}"] = {"variable_name": np.bytes_(report.variable)}
+        arrays |= own
+        for name, array in own.items():
+            dtype = array.dtype.newbyteorder("<").str
+            specs[name] = DatasetSpec(array.shape, dtype, attributes.get(name, {}))
+
+    def fill(put: Put) -> None:
+        for name, array in arrays.items():
+            put(name, array)
+
+    write_bulk(path, specs, groups, fill)
+
+
+def _report_arrays(
+    report: Report, result: Result, nodes: Nodes
+) -> tuple[dict[str, NDArray[Any]], dict[str, dict[str, PlainTree]]]:
+    """Return the datasets of a report, and attributes of some of them, by path in the file."""
     samples = np.asarray(result.states[report.label], np.float64) / report.unit
     units = np.array(report.units, np.int64)
     interval = report.interval * 1e3
@@ -191,14 +220,4 @@ def write_report(path: Path, report: Report, result: Result, nodes: Nodes) -> No
     }
     unit = {"v": "mV", "u": "mV/ms"}.get(report.state, "")
     attributes = {f"{top}/data": {"units": np.bytes_(unit)}, f"{top}/mapping/time": {"units": np.bytes_("ms")}}
-    specs = {
-        name: DatasetSpec(array.shape, array.dtype.newbyteorder("<").str, attributes.get(name, {}))
-        for name, array in arrays.items()
-    }
-    groups: dict[str, PlainTree] = {"": ROOT, top: {"variable_name": np.bytes_(report.variable)}}
-
-    def fill(put: Put) -> None:
-        for name, array in arrays.items():
-            put(name, array)
-
-    write_bulk(path, specs, groups, fill)
+    return arrays, attributes
