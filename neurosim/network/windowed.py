@@ -309,8 +309,8 @@ class _ReadingState(WindowState):
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         layer = self.state.layer(name, totals)
-        outputs = layer.outputs + 1
-        return replace(layer, outputs=outputs, output_entries=outputs * totals.windows)
+        entries = (layer.output_entries or 0) + totals.windows
+        return replace(layer, outputs=layer.outputs + 1, output_entries=entries)
 
     def _with_unit(self, output: Output) -> Output:
         spikes = self.unit.count(output.readings[self.place])

@@ -9,6 +9,7 @@ import pytest
 
 from neurosim import Link, Network, Population, Spikes, SpikeSource, Windowed, simulate
 from neurosim.base import NeurosimInputError
+from neurosim.base.measure.measures import measure
 from neurosim.engine import read_description
 from neurosim.kernels.memory.patch_code.launch import encode
 from neurosim.kernels.memory.patch_code.reference import PatchPlaces, encode_reference
@@ -66,6 +67,20 @@ def test_a_place_is_coded_by_the_patches_it_correlates_with_most() -> None:
     (work,) = code.work(item)
     assert work.synaptic_operations == operations and work.output_events == expected.sum()
     assert work.input_events == np.count_nonzero(item) and work.dense_operations == 16 * 24 * 10
+    # Of 16 places and 10 units: each place that has contrast is won by three.
+    assert work.output_entries == 16 * 10 and work.output_events <= 16 * 3
+
+
+def test_a_pooled_code_has_at_most_one_spike_for_each_output() -> None:
+    """A unit that won at several places of its region made the activation sparsity of a run negative."""
+    code = small(pool=1)
+    code.store(pictures(10))
+    items = pictures(20, seed=5)
+    layers = code.work(items)
+    spikes = int(code.encode(items).sum())
+    assert spikes > len(items) * code.outputs, "units win more than once"
+    found = measure(layers, samples=len(items), duration=1.0).activation_sparsity
+    assert found == pytest.approx(1 - spikes / (len(items) * 16 * 10)) and found > 0.5
 
 
 def test_patches_are_seen_ones_stored_at_once() -> None:

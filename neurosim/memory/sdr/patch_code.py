@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, final
 
@@ -243,7 +243,7 @@ class PatchCode(SavedState, WindowModel):
 
     def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         weights = self._rows.size
-        return LayerCounts(
+        layer = LayerCounts(
             name=name,
             inputs=self.inputs,
             weights=weights,
@@ -261,6 +261,8 @@ class PatchCode(SavedState, WindowModel):
                 membranes=0,  # sums do not outlast their window
             ),
         )
+        # As a convolution, too: a unit has an output at every place, and fires once for each place where it won.
+        return replace(layer, output_entries=self.units * self.places * totals.windows)
 
 
 @final
