@@ -213,6 +213,14 @@ def test_bytes_are_drives_as_they_are(tmp_path: Path) -> None:
         ({"x": np.zeros((3, 2)), "y": np.eye(3)}, r"y: must have a label for each of 3 items \(got \[3, 3\]\)"),
         ({"x": np.zeros((3, 2)), "y": np.full(3, 0.5)}, r"y: must be integers or text"),
         ({"x": np.zeros((3, 2, 2, 2)), "y": np.arange(3)}, r"x: must be bytes with four axes"),
+        (
+            {"x": np.zeros((3, 2)), "y": np.arange(3)},
+            r"y: must have a class of two items .* \(got 3 items of 3 classes\)",
+        ),
+        (
+            {"x": np.zeros((2, 2)), "y": np.array([b"caf\xe9", b"tea"])},
+            r"y: must be integers or text in UTF-8 \('utf-8' codec .*\); write them as text of numpy",
+        ),
     ],
 )
 def test_other_arrays_are_refused(arrays: dict[str, NDArray], words: str, tmp_path: Path) -> None:

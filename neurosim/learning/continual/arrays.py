@@ -132,6 +132,8 @@ def _splits(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[tuple[NDArra
     ranked = shuffled[by_class]
     rank = np.arange(len(y)) - np.searchsorted(ranked, ranked)
     tested = np.sort(order[by_class][rank < shares[ranked]])
+    rule = "must have a class of two items at least, one to learn and one to test on; or give x_test and y_test"
+    require(len(tested) > 0, f"{path}: {whole[1]}", rule, f"{len(y)} items of {len(counts)} classes")
     rest = np.setdiff1d(np.arange(len(y)), tested)
     return [(x[rest], y[rest]), (x[tested], y[tested])]
 
@@ -171,8 +173,17 @@ def _checked(
         words = f"item {bad[0]} is not, {counted(len(bad), 'item')} in all; leave them out, or write numbers"
         raise NeurosimInputError(f"{path}: {items}: must be finite; {words}")
     if y.dtype.kind == "S":
-        y = np.char.decode(y, "utf-8")
+        y = _decoded(f"{path}: {labels}", y)
     return x, y
+
+
+def _decoded(name: str, labels: NDArray[Any]) -> NDArray[np.str_]:
+    """Return labels of bytes as text."""
+    try:
+        return np.char.decode(labels, "utf-8")
+    except UnicodeDecodeError as error:
+        step = "write them as text of numpy"
+        raise NeurosimFormatError(f"{name}: must be integers or text in UTF-8 ({error}); {step}") from None
 
 
 def _colours_last(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
