@@ -198,7 +198,7 @@ def with_rates(epochs: int = 1, **values: object) -> Callable[[Splits, Chosen, i
 
 
 def edges_ridge(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
-    """Ridge regression; its penalty is the best of three on a tenth of the training recordings."""
+    """Ridge regression; its penalty is the best of three where each training recording is left out in turn."""
     populations, projection = edges(chosen, splits.train.shape)
     found = []
     for recordings in splits[:2]:
