@@ -50,14 +50,7 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
             raise file.error("/spikes/units", "as many units as times in every recording", "another number")
         recordings = len(offsets) - 1
         labels = file.numbers("labels", "iu", recordings).astype(np.int64)
-        groups = {}
-        if file.has("extra/speaker"):
-            if file.dataset("extra/speaker").dtype.kind in "iu":
-                groups["speaker"] = file.numbers("extra/speaker", "iu", recordings)
-            else:
-                # Names in two files have no common numbers.
-                rule = "are no integers and were left out; number them to hold speakers out"
-                warnings.warn(f"{path}: /extra/speaker: speakers {rule}", GuessWarning, stacklevel=2)
+        groups = _speakers(file, recordings)
         if file.has("extra/keys"):
             classes = file.texts("extra/keys")
         else:
@@ -66,7 +59,37 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
         _check_events(file, times, units, offsets, size)
         if classes and labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
             raise file.error("/labels", f"0 <= label < {len(classes)} classes", f"{labels.min()} to {labels.max()}")
-    durations = np.zeros(recordings)
+    # uint16 if it fits, whatever the type in the file.
+    units = units.astype(np.uint16 if size <= 1 << 16 else np.int32, copy=False)
+    return Recordings(
+        ticks=times,
+        units=units,
+        offsets=offsets,
+        durations=_durations(path, times, offsets),
+        size=size,
+        shape=(size,),
+        tick=1.0,
+        labels=labels,
+        classes=classes,
+        groups=groups,
+    )
+
+
+def _speakers(file: HDF5File, recordings: int) -> dict[str, NDArray[Any]]:
+    """Return the group "speaker" of a file; nothing, with a warning, where its speakers are no integers."""
+    if not file.has("extra/speaker"):
+        return {}
+    if file.dataset("extra/speaker").dtype.kind in "iu":
+        return {"speaker": file.numbers("extra/speaker", "iu", recordings)}
+    # Names in two files have no common numbers.
+    rule = "are no integers and were left out; number them to hold speakers out"
+    warnings.warn(f"{file.path}: /extra/speaker: speakers {rule}", GuessWarning, stacklevel=3)
+    return {}
+
+
+def _durations(path: object, times: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the time of the last event of each recording, s, 0 without events; warn where they are hardly seconds."""
+    durations = np.zeros(len(offsets) - 1)
     full = np.diff(offsets) > 0
     durations[full] = times[offsets[1:][full] - 1]
     usual = float(np.median(durations[full])) if full.any() else 0.0
@@ -75,22 +98,9 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
             f"{path}: half of the recordings last over {usual:.0f} s, for times of this layout are seconds; if these "
             "are milliseconds, divide them by 1,000",
             GuessWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    # uint16 if it fits, whatever the type in the file.
-    units = units.astype(np.uint16 if size <= 1 << 16 else np.int32, copy=False)
-    return Recordings(
-        ticks=times,
-        units=units,
-        offsets=offsets,
-        durations=durations,
-        size=size,
-        shape=(size,),
-        tick=1.0,
-        labels=labels,
-        classes=classes,
-        groups=groups,
-    )
+    return durations
 
 
 def is_shd_file(path: str | os.PathLike[str]) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple, TypeAlias
@@ -103,25 +104,50 @@ def _match_sets(
     run: MatchRun, seen: Vectors, heard: Vectors, sets: Sequence[Sequence[int]]
 ) -> tuple[list[ShotsResult], list[float]]:
     """Return a row for each way of training, and the accuracy on known classes for each set of new ones."""
-    config = run.config
-    classes = run.inputs.classes
     rows = []
     known: list[float] = []
-    ways = list(_ways(config))
+    ways = list(_ways(run.config))
+    total = len(ways) * len(sets)
+    done = itertools.count(1)
     with bar("matching", "sets of classes", run.options.quiet) as report:
-        for number, way in enumerate(ways):
-            sounds = heard.renamed(_random_names(classes, config.seed)) if way.renamed else heard
-            values = []
-            for done, new in enumerate(sets, start=1):
-                model = _trained(config, seen, sounds, classes, new, way.shots)
-                values.append(_matched(model, seen, sounds, new))
-                # One figure beside all rows: of known classes, with no example of the new ones.
-                if way.shots == 0 and not way.renamed:
-                    known.append(_matched(model, seen, sounds, [c for c in classes if c not in new]))
-                if report is not None:
-                    report(number * len(sets) + done, len(ways) * len(sets))
+
+        def on_set() -> None:
+            if report is not None:
+                report(next(done), total)
+
+        for way in ways:
+            values, values_of_known = _match_by(run, way, seen, heard, sets, on_set)
             rows.append(replace(way, mean=float(np.mean(values)), values=tuple(values)))
+            known += values_of_known
     return rows, known
+
+
+def _match_by(
+    run: MatchRun,
+    way: ShotsResult,
+    seen: Vectors,
+    heard: Vectors,
+    sets: Sequence[Sequence[int]],
+    on_set: Callable[[], None],
+) -> tuple[list[float], list[float]]:
+    """Return the accuracies of one way of training on each set of new classes, and on the classes known beside them.
+
+    Args:
+        on_set: is called after each set.
+    """
+    config = run.config
+    classes = run.inputs.classes
+    sounds = heard.renamed(_random_names(classes, config.seed)) if way.renamed else heard
+    values = []
+    known = []
+    for new in sets:
+        model = _trained(config, seen, sounds, classes, new, way.shots)
+        values.append(_matched(model, seen, sounds, new))
+        # One figure beside all rows: of known classes, with no example of the new ones.
+        if way.shots == 0 and not way.renamed:
+            known.append(_matched(model, seen, sounds, [c for c in classes if c not in new]))
+        on_set()
+    return values, known
 
 
 def _ways(config: MatchConfig) -> Iterator[ShotsResult]:
@@ -133,7 +159,7 @@ def _ways(config: MatchConfig) -> Iterator[ShotsResult]:
 
 
 def _random_names(classes: Sequence[int], seed: int) -> NDArray[np.int64]:
-    """Return [largest class + 1] another of the classes for each, drawn by the seed."""
+    """Return [largest class + 1] the name of each class, the classes in an order drawn by the seed: some may stay."""
     names = np.arange(max(classes) + 1)
     names[list(classes)] = np.random.default_rng(seed).permutation(classes)
     return names

@@ -122,11 +122,22 @@ def _same_spikes(
         chosen = np.arange(first, min(first + BATCH, len(recordings)))
         batch = binning.batch(recordings, chosen)
         trace = net.trace(torch.from_numpy(batch.x), torch.from_numpy(batch.lengths))
-        for spikes, layer in zip(spikes_by_layer, trace.spikes, strict=True):
-            for k, i in enumerate(chosen):
-                if not _has_spikes(spikes, int(i), layer[: batch.lengths[k], k].numpy()):
-                    return False
+        layers = zip(spikes_by_layer, trace.spikes, strict=True)
+        if not all(_have_spikes(spikes, chosen, layer, batch.lengths) for spikes, layer in layers):
+            return False
     return True
+
+
+def _have_spikes(
+    recordings: Recordings, chosen: NDArray[np.int64], layer: torch.Tensor, lengths: NDArray[np.int64]
+) -> bool:
+    """Return whether the spikes of chosen recordings are those of a layer [steps, chosen, units], up to their lengths.
+
+    Args:
+        lengths: [chosen] steps of each recording.
+    """
+    grids = (layer[:length, k].numpy() for k, length in enumerate(lengths))
+    return all(_has_spikes(recordings, int(number), grid) for number, grid in zip(chosen, grids, strict=True))
 
 
 def _has_spikes(recordings: Recordings, number: int, grid: NDArray[Any]) -> bool:
