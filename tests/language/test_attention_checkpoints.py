@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.attention_kinds import SMALL
 from helpers.fla_folders import BASE, OPTIONS, built, folder_of, theirs
 from helpers.recorded import write_folder
 from safetensors.torch import load_file, save_file
@@ -370,6 +371,40 @@ def test_a_model_without_memory_draws_no_weights() -> None:
         x.uniform_()
         x[0, 0] += 1
     assert x.sum() == 1
+
+
+HIPPO: list[dict[str, Any]] = [
+    {"structured": True, "copies": 2},
+    {"structured": True, "measure": "legt"},
+    {"structured": True, "measure": "random", "outputs": 2},
+    {"measure": "legt", "copies": 2},
+]
+
+
+@pytest.mark.parametrize("kind, options", [*SMALL.items(), *(("lssl", options) for options in HIPPO)])
+def test_a_model_without_memory_has_the_same_tensors(kind: str, options: dict[str, Any]) -> None:
+    config = LanguageConfig((MixerSpec(kind, options),) * 2, width=24, hidden=16)
+    of_values, without = (
+        {name: (value.shape, value.dtype) for name, value in model.state_dict().items()}
+        for model in (LanguageModel(config), empty_model(config, "here"))
+    )
+    assert of_values == without
+    assert all(value.is_meta for value in empty_model(config, "here").state_dict().values())
+
+
+@pytest.mark.slow
+def test_no_kind_asks_the_compiler_of_torch() -> None:
+    """Its import takes seconds, and the process then ends in lines about what it leaves."""
+    program = (
+        "import json, sys; from neurosim.language import LanguageConfig, MixerSpec; "
+        "from neurosim.language.attention.loading import empty_model\n"
+        "for kind, options in json.loads(sys.argv[1]):\n"
+        "    empty_model(LanguageConfig((MixerSpec(kind, options),) * 2, width=24, hidden=16), kind)\n"
+        "    if any(name.startswith(('torch._dynamo.', 'sympy')) for name in sys.modules): sys.exit(kind)"
+    )
+    cases = json.dumps([*SMALL.items(), *(("lssl", options) for options in HIPPO)])
+    done = subprocess.run([sys.executable, "-c", program, cases], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow

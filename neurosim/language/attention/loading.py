@@ -83,8 +83,8 @@ def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor], blocks: Coll
 
 
 # Functions of each element that first weights are computed with, and those that fill a tensor.
-OPERATORS = {"add", "div", "mul", "neg", "pow", "radd", "rmul", "rsub", "sub", "truediv"}
-ELEMENTWISE = OPERATORS | {"clamp", "exp", "expm1", "log"}
+OPERATORS = {"add", "div", "mod", "mul", "neg", "pow", "radd", "rmul", "rsub", "sub", "truediv"}
+ELEMENTWISE = OPERATORS | {"abs", "clamp", "exp", "expm1", "log", "remainder", "sign"}
 DRAWS = {"normal_", "uniform_"}
 
 
@@ -100,9 +100,10 @@ class WithoutDraws(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if getattr(func, "__module__", "") == nn.init.__name__ or name in DRAWS:
             return args[0] if args else (kwargs or {})["tensor"]
-        # `nn.init.eye_` calls it, and so do layers of linear maps.
-        if name == "eye" and (kwargs or {}).get("device") is None:
-            return _eye_without_values(*args, **(kwargs or {}))
+        if name in MAKERS and (kwargs or {}).get("device") is None:
+            return MAKERS[name](*args, **(kwargs or {}))
+        if name in SHAPED and _are_meta(args):
+            return SHAPED[name](*args, **(kwargs or {}))
         if name.strip("_") in ELEMENTWISE:
             tensors = [arg for arg in args if isinstance(arg, Tensor)]
             if all(tensor.is_meta for tensor in tensors):
@@ -114,13 +115,69 @@ class WithoutDraws(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _eye_without_values(
+def _are_meta(args: Sequence[Any]) -> bool:
+    """Return whether the first argument is a tensor without memory, or several of them."""
+    first = args[0] if args else None
+    tensors = [first] if isinstance(first, Tensor) else list(first or ())
+    return bool(tensors) and all(tensor.is_meta for tensor in tensors)
+
+
+def _without_memory(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype, device="meta")
+
+
+def _arange(*args: Any, **kwargs: Any) -> Tensor:
+    # Its type follows from the arguments.
+    values = torch.arange(*args, **kwargs, device="cpu")
+    return _without_memory(values.shape, values.dtype)
+
+
+def _eye(
     rows: int, columns: int | None = None, *, out: Tensor | None = None, dtype: torch.dtype | None = None, **other: Any
 ) -> Tensor:
-    """Return what `torch.eye` returns, without memory; other arguments do not change it."""
     if out is not None:
         return out
-    return torch.empty((rows, rows if columns is None else columns), dtype=dtype, device="meta")
+    return _without_memory((rows, rows if columns is None else columns), dtype or torch.get_default_dtype())
+
+
+def _linspace(*args: Any, **kwargs: Any) -> Tensor:
+    values = torch.linspace(*args, **kwargs, device="cpu")
+    return _without_memory(values.shape, values.dtype)
+
+
+def _randn(*size: Any, generator: torch.Generator | None = None, **other: Any) -> Tensor:
+    return torch.empty(*size, **other, device="meta")
+
+
+def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    shape = list(tensors[0].shape)
+    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
+    return _without_memory(shape, tensors[0].dtype)
+
+
+def _repeat(tensor: Tensor, *sizes: Any) -> Tensor:
+    times = sizes[0] if isinstance(sizes[0], Sequence) else sizes
+    shape = [1] * (len(times) - tensor.dim()) + list(tensor.shape)
+    return _without_memory([size * count for size, count in zip(shape, times, strict=True)], tensor.dtype)
+
+
+def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    shape = list(tensors[0].shape)
+    shape.insert(dim % (len(shape) + 1), len(tensors))
+    return _without_memory(shape, tensors[0].dtype)
+
+
+def _sum(tensor: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+    every = range(tensor.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
+    axes = {axis % tensor.dim() for axis in every}
+    shape = [1 if axis in axes else size for axis, size in enumerate(tensor.shape) if keepdim or axis not in axes]
+    return _without_memory(shape, torch.empty(0, dtype=tensor.dtype, device="cpu").sum().dtype)
+
+
+# Functions that make tensors, and what returns the same without memory; `nn.init.eye_` calls `eye`.
+MAKERS: Mapping[str, Callable[..., Tensor]] = {"arange": _arange, "eye": _eye, "linspace": _linspace, "randn": _randn}
+# The same of functions whose results have other shapes than their tensors.
+SHAPED: Mapping[str, Callable[..., Tensor]] = {"cat": _cat, "repeat": _repeat, "stack": _stack, "sum": _sum}
 
 
 def _without_elements(argument: Any) -> Any:

@@ -20,9 +20,17 @@ from .linear_system import LinearSystem
 from .modules import divide, linear
 
 
+def _orders(states: int) -> Tensor:
+    """Return the orders of the polynomials, on the CPU also for a model without memory.
+
+    What an operation on tensors without memory would return is asked of torch's compiler, whose import takes 2 s.
+    """
+    return torch.arange(states, dtype=torch.float64, device="cpu")
+
+
 def _scaled(states: int) -> tuple[Tensor, Tensor]:
     """Return A and B of LegS: all of the past, its age on a logarithmic scale."""
-    n = torch.arange(states, dtype=torch.float64)
+    n = _orders(states)
     root = (2 * n + 1).sqrt()
     # A_nk = -sqrt((2n + 1)(2k + 1)) for n > k, -(n + 1) for n = k, 0 above; B_n = sqrt(2n + 1)
     return -torch.diag(n + 1) - (root[:, None] * root).tril(-1), root
@@ -30,7 +38,7 @@ def _scaled(states: int) -> tuple[Tensor, Tensor]:
 
 def _translated(states: int) -> tuple[Tensor, Tensor]:
     """Return A and B of LegT: the last unit of time, all ages alike, in coefficients of P_n (Voelker et al. 2019)."""
-    n = torch.arange(states, dtype=torch.float64)
+    n = _orders(states)
     i = n[:, None]
     j = n
     # A_ij = (2i + 1) (-1 for i < j, else (-1)^(i - j + 1)), B_i = (2i + 1) (-1)^i
@@ -44,15 +52,15 @@ def _scaled_parts(states: int) -> tuple[Tensor, ...]:
     Rows and columns of -A share the factors sqrt(2n + 1); behind them are ones below the diagonal, whose inverse with
     the diagonal has two diagonals.
     """
-    n = torch.arange(states, dtype=torch.float64)
+    n = _orders(states)
     root = (2 * n + 1).sqrt()
-    zeros = torch.zeros(states - 1, dtype=torch.float64)
+    zeros = n.new_zeros(states - 1)
     return -root, (n + 1) / (2 * n + 1) - 1, root, zeros - 1, torch.ones_like(n), zeros
 
 
 def _translated_parts(states: int) -> tuple[Tensor, ...]:
     """Return the same of LegT: without its factors 2i + 1 A is the inverse of a tridiagonal matrix."""
-    rows = 2 * torch.arange(states, dtype=torch.float64) + 1
+    rows = 2 * _orders(states) + 1
     inverse = torch.linalg.inv(_translated(states)[0] / rows[:, None])
     zeros = torch.zeros_like(rows)
     return rows, zeros, torch.ones_like(rows), *(inverse.diagonal(k).clone() for k in (-1, 0, 1))
@@ -61,7 +69,12 @@ def _translated_parts(states: int) -> tuple[Tensor, ...]:
 def _random_parts(states: int) -> tuple[Tensor, ...]:
     """Return the same of a matrix of no measure: T near the unit matrix, all else drawn."""
     p, d, q, lower, upper = (torch.rand(states, dtype=torch.float64) for _ in range(5))
-    return -1 - p, d, 1 + q, (lower[1:] - 0.5) / 2, torch.ones_like(p), (upper[1:] - 0.5) / 2
+    return -1 - p, d, 1 + q, (lower[1:] - 0.5) / 2, torch.ones(states, dtype=p.dtype), (upper[1:] - 0.5) / 2
+
+
+def _placed(value: Tensor) -> Tensor:
+    """Return a value as float32 on the device that new weights are made on."""
+    return value.float().to(torch.get_default_device())
 
 
 MEASURES: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {"legs": _scaled, "legt": _translated}
@@ -110,11 +123,11 @@ class HippoSSM(Mixer):
         if self.structured:
             copies = [make(self.state_size) for _ in range(self.copies)]
             # Each part of all copies, [copies, ..].
-            parts = [nn.Parameter(torch.stack(same).float()) for same in zip(*copies, strict=True)]
+            parts = [nn.Parameter(_placed(torch.stack(same))) for same in zip(*copies, strict=True)]
             self.P, self.diagonal, self.Q, self.T_lower, self.T_diagonal, self.T_upper = parts
         else:
-            self.A = nn.Parameter(self._copied(a.float()))
-        self.B = nn.Parameter(self._copied(b.float()))
+            self.A = nn.Parameter(self._copied(_placed(a)))
+        self.B = nn.Parameter(self._copied(_placed(b)))
         low, high = (math.log(step) for step in self.dt_range)
         self.dt_log = nn.Parameter(torch.rand(self.width) * (high - low) + low)
         # Without an axis of outputs where there is one.
