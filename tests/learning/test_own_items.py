@@ -122,6 +122,21 @@ def test_features_that_few_items_have_vary(tmp_path: Path) -> None:
     assert np.array_equal(base.test.x[:, 0], expected) and np.array_equal(base.train.x[:8], base.test.x)
 
 
+@pytest.mark.parametrize("first", [0, 2**60, 2**64 - 8])
+def test_labels_without_a_sign_stay_integers(first: int, tmp_path: Path) -> None:
+    """Joined with signed ones they became floats: of large numbers only one class was left."""
+    x, y = features()
+    labels = y.astype(np.uint64) + np.uint64(first)
+    if first < 2**63:
+        tested = labels[30:].astype(np.int64)
+    else:
+        tested = labels[30:]
+    np.savez(tmp_path / "ids.npz", x_train=x[:30], y_train=labels[:30], x_test=x[30:], y_test=tested)
+    base = load(str(tmp_path / "ids.npz"))
+    assert base.classes == tuple(str(first + k) for k in range(4))
+    assert np.array_equal(base.train.y, y[:30]) and np.array_equal(base.test.y, y[30:])
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.uint16])
 def test_bytes_and_numbers_are_not_mixed(kind: type, tmp_path: Path) -> None:
     images, labels = bars(10)

@@ -161,6 +161,9 @@ def _checked(
     y = y.reshape(-1) if y.shape[1:] in ((), (1,)) else y
     if y.dtype.kind == "b" or (y.dtype.kind == "f" and bool((y == np.rint(y)).all())):
         y = y.astype(np.int64)
+    if y.dtype.kind == "u":
+        # Joined with signed integers those of 64 bits would become floats, and large ones one class.
+        y = y.astype(np.int64 if y.max(initial=0) < 1 << 63 else np.str_)
     numeric = x.dtype.kind in "fiu" and 2 <= x.ndim <= 4 and x.size > 0
     rule = "must be numbers [n, features], [n, steps, features], or bytes of images"
     require(numeric, f"{path}: {items}", rule, f"{x.dtype} {list(x.shape)}")
