@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -165,13 +165,7 @@ def compile_network(
         degrees = _summed(degrees, processes)
     poisson, noises = compile_noise(network, seed, clock)
     driven = targets_of(currents)
-    noisy = {noise.population for noise in noises}
-    cells = {}
-    for p, population in enumerate(network.populations):
-        if isinstance(population.model, Neuron):
-            # Where noise arrives in nearly every step, none is shorter.
-            quiet = population.size >= QUIET_UNITS and p not in noisy
-            cells[p] = _cells(population, population.model, clock, seed, real, driven=p in driven, quiet=quiet)
+    cells = _compile_cells(network, clock, seed, real, driven, noisy={noise.population for noise in noises})
     check_currents(network, cells, currents)
     # Constants under a current are made in each step; models of synapses read the state of their target.
     alone = driven | {synapses.target for synapses in plastic if synapses.model is not None}
@@ -240,6 +234,23 @@ def _build_samplers(
     for sampler in samplers:
         sampler.check_vectors()
     return samplers
+
+
+def _compile_cells(
+    network: Network, clock: float, seed: int, real: np.dtype[Any], driven: Set[int], noisy: Set[int]
+) -> dict[int, Cells]:
+    """Return the compiled neurons of all populations of neurons.
+
+    Args:
+        driven, noisy: numbers of the populations that receive currents, and Poisson stimuli.
+    """
+    cells = {}
+    for p, population in enumerate(network.populations):
+        if isinstance(population.model, Neuron):
+            # Where noise arrives in nearly every step, none is shorter.
+            quiet = population.size >= QUIET_UNITS and p not in noisy
+            cells[p] = _cells(population, population.model, clock, seed, real, driven=p in driven, quiet=quiet)
+    return cells
 
 
 def _cells(
