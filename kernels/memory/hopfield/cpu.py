@@ -30,22 +30,23 @@ def relax(couplings, states, fields, orders, zero, flipped, flips, sweeps):
         flips, sweeps: [n] int64, numbers of flips and of sweeps.
     """
     for cue in range(states.shape[0]):
-        state = states[cue]
-        field = fields[cue]
-        done = 0
-        ended = orders.shape[0]
-        for sweep in range(orders.shape[0]):
-            before = done
-            for i in orders[sweep]:
-                if field[i] * state[i] < -zero:
-                    _flip(couplings, state, field, i)
-                    done += 1
-                    flipped[i] += 1
-            if done == before:
-                ended = sweep + 1
-                break
-        flips[cue] = done
-        sweeps[cue] = ended
+        flips[cue], sweeps[cue] = _relax_state(couplings, states[cue], fields[cue], orders, zero, flipped)
+
+
+@njit(inline="always")
+def _relax_state(couplings, state, field, orders, zero, flipped):
+    """Relax one state until a sweep flips no unit; return the numbers of flips and of sweeps."""
+    done = 0
+    for sweep in range(orders.shape[0]):
+        before = done
+        for i in orders[sweep]:
+            if field[i] * state[i] < -zero:
+                _flip(couplings, state, field, i)
+                done += 1
+                flipped[i] += 1
+        if done == before:
+            return done, sweep + 1
+    return done, orders.shape[0]
 
 
 @compiled
@@ -66,15 +67,21 @@ def heat(couplings, states, fields, orders, bounds, means, flips):
         field = fields[cue]
         done = 0
         for sweep in range(orders.shape[0]):
-            order = orders[sweep]
-            bound = bounds[sweep]
-            for visit in range(order.size):
-                i = order[visit]
-                after = 1.0 if field[i] > bound[visit] else -1.0
-                if after != state[i]:
-                    _flip(couplings, state, field, i)
-                    done += 1
+            done += _visit_units(couplings, state, field, orders[sweep], bounds[sweep])
             if sweep >= half:
                 for i in range(state.size):
                     means[cue, i] += state[i]
         flips[cue] = done
+
+
+@njit(inline="always")
+def _visit_units(couplings, state, field, order, bound):
+    """Set each unit of one sweep by its field and its bound; return the number of flips."""
+    done = 0
+    for visit in range(order.size):
+        i = order[visit]
+        after = 1.0 if field[i] > bound[visit] else -1.0
+        if after != state[i]:
+            _flip(couplings, state, field, i)
+            done += 1
+    return done

@@ -80,6 +80,15 @@ def deflate(rules, rows, power, x, left):
 
 
 @compiled
+def _remove_parts(rows, end, row):
+    """Subtract the parts of `row`, float64, along the rows before `end`, one after the other."""
+    for q in range(end):
+        part = _product(rows[q], row)
+        for f in range(row.size):
+            row[f] -= part * rows[q, f]
+
+
+@compiled
 def orthonormalise(rows, begin):
     """Make the rows from `begin` on orthonormal to all before, by Gram and Schmidt.
 
@@ -89,11 +98,8 @@ def orthonormalise(rows, begin):
         row = rows[r].astype(np.float64)
         size = np.sqrt(_product(row, row))
         # Twice: the first pass leaves rounding in proportion to what it removes.
-        for _ in range(2):
-            for q in range(r):
-                part = _product(rows[q], row)
-                for f in range(row.size):
-                    row[f] -= part * rows[q, f]
+        _remove_parts(rows, r, row)
+        _remove_parts(rows, r, row)
         length = np.sqrt(_product(row, row))
         for f in range(row.size):
             if length > DEPENDENT * size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import uint64
+from numba import njit, uint64
 
 from ...tools.compiled import compiled
 from ..permanence import ONE
@@ -78,20 +78,23 @@ def _local(field):
     """Find the columns with fewer than `limit` neighbours of larger key."""
     n = 0
     for c in range(field.key.size):
-        mine = field.key[c]
-        larger = 0
-        if mine == 0:
-            continue
-        # Few columns win: most are beaten as often as they may within a few neighbours.
-        for k in range(field.around[c], field.around[c + 1]):
-            if field.key[field.near[k]] > mine:
-                larger += 1
-                if larger == field.limit[c]:
-                    break
-        if larger < field.limit[c]:
+        if field.key[c] and not _is_beaten(field, c):
             field.winner[n] = c
             n += 1
     return n
+
+
+@njit(inline="always")
+def _is_beaten(field, c):
+    """Return whether a column has `limit` neighbours of larger key."""
+    larger = 0
+    # Few columns win: most are beaten as often as they may within a few neighbours.
+    for k in range(field.around[c], field.around[c + 1]):
+        if field.key[field.near[k]] > field.key[c]:
+            larger += 1
+            if larger == field.limit[c]:
+                break
+    return larger >= field.limit[c]
 
 
 @compiled

@@ -6,7 +6,7 @@ Tables are never enlarged here: the caller makes room first (`store.room`), so t
 from __future__ import annotations
 
 import numpy as np
-from numba import uint32
+from numba import njit, uint32
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
@@ -183,13 +183,13 @@ def _fire(rules, store, columns, learn):
             for cell in cells:
                 next_active[active] = cell
                 active += 1
-        else:
-            for cell in cells:
-                if expected[cell] == 1:
-                    expected[cell] = 0
-                    next_active[active] = next_winners[winners] = cell
-                    active += 1
-                    winners += 1
+            continue
+        for cell in cells:
+            if expected[cell] == 1:
+                expected[cell] = 0
+                next_active[active] = next_winners[winners] = cell
+                active += 1
+                winners += 1
     return active, winners
 
 
@@ -231,33 +231,40 @@ def activate(rules, store):
     """Find the segments whose synapses from active cells reach the thresholds, and their number of synapses."""
     counts = store.counts
     tally = store.tally
-    table = store.segment
-    predicting = store.predicting
-    matching = store.matching
     counts[VISITS] = _count_synapses(store.cell, store.target, store.active[: counts[ACTIVE]], tally)
-    minimum = np.uint16(rules.minimum)
-    reached = 0
     matched = 0
+    reached = 0
     for start in range(0, counts[SEGMENTS], BLOCK):
         part = tally[start : start + BLOCK]
         # Most blocks hold nothing: their maximum is a few vector operations.
         largest = np.uint16(0)
         for k in range(part.size):
             largest = max(largest, np.uint16(part[k] & np.uint16(255)))
-        if largest >= minimum:
-            for k in range(part.size):
-                potential = part[k] & 255
-                if potential < minimum:
-                    continue
-                table[start + k, POTENTIAL] = potential
-                matching[matched] = start + k
-                matched += 1
-                if part[k] >> 8 >= rules.activation:
-                    predicting[reached] = start + k
-                    reached += 1
+        if largest >= np.uint16(rules.minimum):
+            matched, reached = _list_reached(rules, store, part, start, matched, reached)
         part[:] = 0
-    counts[PREDICTING] = reached
     counts[MATCHING] = matched
+    counts[PREDICTING] = reached
+
+
+@njit(inline="always")
+def _list_reached(rules, store, tally, start, matched, reached):
+    """List the segments from `start` on, whose tallies these are, that match and that predict.
+
+    Returns:
+        the number of segments that match so far, and of those that predict.
+    """
+    for k in range(tally.size):
+        potential = tally[k] & 255
+        if potential < np.uint16(rules.minimum):
+            continue
+        store.segment[start + k, POTENTIAL] = potential
+        store.matching[matched] = start + k
+        matched += 1
+        if tally[k] >> 8 >= rules.activation:
+            store.predicting[reached] = start + k
+            reached += 1
+    return matched, reached
 
 
 @compiled
