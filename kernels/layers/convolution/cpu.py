@@ -27,6 +27,22 @@ MAX_PARTS = 64
 GRAIN = 1 << 17
 
 
+class Reach(NamedTuple):
+    """Windows that hold each unit of a picture.
+
+    Attributes:
+        table: [units, 5] int32, first row and row after the last of the windows, first column and column after the
+            last, and the tap that the unit would be in window (0, 0).
+        columns: of windows.
+        broad, stride: of `Windows`.
+    """
+
+    table: np.ndarray
+    columns: int
+    broad: int
+    stride: int
+
+
 class Windows(NamedTuple):
     """Places of pictures and windows of a kernel.
 
@@ -53,9 +69,8 @@ class Windows(NamedTuple):
         """Number of weights of a filter."""
         return self.planes * self.tall * self.broad
 
-    def reach(self):
-        """Return [units, 5] int32 for each unit of a picture: first row and row after the last of the windows that hold
-        it, first column and column after the last, and the tap that it would be in window (0, 0)."""
+    def reach(self) -> Reach:
+        """Return the windows that hold each unit of a picture."""
         plane, y, x = np.indices((self.planes, self.height, self.width)).reshape(3, -1)
         rows, columns = self.out
         table = np.empty((len(y), 5), np.int32)
@@ -63,7 +78,7 @@ class Windows(NamedTuple):
             table[:, k] = np.maximum(0, -((size - 1 - place) // self.stride))
             table[:, k + 1] = np.minimum(windows, place // self.stride + 1)
         table[:, 4] = (plane * self.tall + y) * self.broad + x
-        return table
+        return Reach(table, columns, self.broad, self.stride)
 
 
 def convolution(active: ActiveInputs, kernel, windows: Windows, threads=1):
@@ -78,7 +93,7 @@ def convolution(active: ActiveInputs, kernel, windows: Windows, threads=1):
     reach = windows.reach()
 
     def fill(first, last):
-        _convolve(*active, wide, reach, columns, windows.broad, windows.stride, first, last, out)
+        _convolve(active, wide, reach, first, last, out)
 
     spread(fill, _work(active, out), threads, GRAIN)
     return out.reshape(pictures, filters, rows, columns)
@@ -88,7 +103,6 @@ def kernel_gradient(active: ActiveInputs, g, windows: Windows, threads=1):
     """Return [filters, taps], the gradient of the kernel, for g [N, filters, rows, columns], that of the output."""
     pictures, filters = g.shape[:2]
     g = np.ascontiguousarray(g).reshape(pictures, filters, -1)
-    columns = windows.out[1]
     count = max(1, min(MAX_PARTS, pictures // PART))
     edges = np.arange(count + 1) * pictures // count
     parts = np.zeros((count, windows.taps, _padded(filters)), np.float32)
@@ -96,7 +110,7 @@ def kernel_gradient(active: ActiveInputs, g, windows: Windows, threads=1):
 
     def fill(first, last):
         for k in range(first, last):
-            _gather(*active, g, reach, columns, windows.broad, windows.stride, edges[k], edges[k + 1], parts[k])
+            _gather(active, g, reach, edges[k], edges[k + 1], parts[k])
 
     spread(fill, _work(active, g)[edges], threads, GRAIN)
     total = parts[0]
@@ -134,20 +148,19 @@ def _add_lanes(typing, target, source, value):
 
 
 @njit(inline="always")
-def _add_entry(reached, value, columns, broad, stride, width, places, taps, to_taps):
+def _add_entry(reach, unit, value, width, places, taps, to_taps):
     """Add, for each window that holds an entry, the row of its tap to that of its place, times `value`, or back.
 
     Args:
-        reached: the entry's row of `Windows.reach`.
         width: bytes of a row.
         places, taps: addresses of the rows of output places and of taps.
         to_taps: the gradient of the kernel: rows of places are added to those of taps.
     """
-    top, bottom, left, right, base = reached
+    top, bottom, left, right, base = reach.table[unit]
     for row in range(top, bottom):
         for column in range(left, right):
-            place = places + width * (row * columns + column)
-            tap = taps + width * (base - row * stride * broad - column * stride)
+            place = places + width * (row * reach.columns + column)
+            tap = taps + width * (base - row * reach.stride * reach.broad - column * reach.stride)
             for lane in range(0, width, 4 * LANES):
                 if to_taps:
                     _add_lanes(tap + lane, place + lane, value)
@@ -156,8 +169,9 @@ def _add_entry(reached, value, columns, broad, stride, width, places, taps, to_t
 
 
 @compiled
-def _convolve(starts, units, values, kernel, reach, columns, broad, stride, first, last, out):
+def _convolve(active, kernel, reach, first, last, out):
     """Fill pictures `first` to `last` of out [N, filters, places]; kernel [taps, filters filled up]."""
+    starts, units, values = active
     # Filters side by side, so that a tap of all of them is added as vectors; they are turned round at the end.
     lanes = kernel.shape[1]
     sums = np.empty((out.shape[2], lanes), np.float32)
@@ -169,15 +183,16 @@ def _convolve(starts, units, values, kernel, reach, columns, broad, stride, firs
         for j in range(starts[n], starts[n + 1]):
             if values.size:
                 value = values[j]
-            _add_entry(reach[units[j]], value, columns, broad, stride, 4 * lanes, sums_at, kernel_at, False)
+            _add_entry(reach, units[j], value, 4 * lanes, sums_at, kernel_at, False)
         for f in range(out.shape[1]):
             for place in range(out.shape[2]):
                 out[n, f, place] = sums[place, f]
 
 
 @compiled
-def _gather(starts, units, values, g, reach, columns, broad, stride, first, last, total):
+def _gather(active, g, reach, first, last, total):
     """Add to total [taps, filters filled up] what pictures `first` to `last` give; g [N, filters, places]."""
+    starts, units, values = active
     lanes = total.shape[1]
     rows = np.zeros((g.shape[2], lanes), np.float32)
     rows_at = rows.ctypes.data
@@ -193,4 +208,4 @@ def _gather(starts, units, values, g, reach, columns, broad, stride, first, last
         for j in range(starts[n], starts[n + 1]):
             if values.size:
                 value = values[j]
-            _add_entry(reach[units[j]], value, columns, broad, stride, 4 * lanes, rows_at, total_at, True)
+            _add_entry(reach, units[j], value, 4 * lanes, rows_at, total_at, True)
