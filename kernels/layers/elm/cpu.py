@@ -119,18 +119,23 @@ def memory_back(grad, network, values, gradients):
                 to_gain[i] += to_start[b, i] * height * p
                 # HEIGHT tanh(SLOPE a) changes by HEIGHT SLOPE (1 - p^2) with a.
                 to_output[t, b, i] = to_start[b, i] * gain[i] * scale * (one - p * p)
-        # The relu passes gradients only where it was open, which its output tells.
         np.dot(to_output[t], outer, to_hidden[t])
-        for b in range(batch):
-            for i in range(hidden.shape[2]):
-                if not (hidden[t, b, i] > zero):
-                    to_hidden[t, b, i] = zero
+        _close_relu(hidden[t], to_hidden[t])
         np.dot(to_hidden[t], inner, to_decayed[t])
         for b in range(batch):
             for i in range(d):
                 # The decayed memory reaches the output twice: through the network, and directly.
                 to_decayed[t, b, i] += to_start[b, i]
                 to_start[b, i] = to_decayed[t, b, i] * keep[i]
+
+
+@compiled
+def _close_relu(hidden, gradient):
+    """Set the gradient [B, hidden] to 0 where the relu was closed, which its output tells."""
+    for b in range(hidden.shape[0]):
+        for i in range(hidden.shape[1]):
+            if not (hidden[b, i] > 0):
+                gradient[b, i] = 0
 
 
 @compiled

@@ -19,27 +19,31 @@ BUCKETS = 256  # of `last_of_bucket`
 @compiled
 def best_so_far(scores, ends, picks):
     """Fill picks [B, T, count] with the tokens of highest score [B, N] before each of `ends` [T], which ascend."""
-    count = picks.shape[2]
-    best = np.empty(count, np.int64)
+    best = np.empty(picks.shape[2], np.int64)
     for b in range(scores.shape[0]):
-        score = scores[b]
-        held = 0
-        worst = 0
-        first = 0
-        for t in range(ends.size):
-            for token in range(first, ends[t]):
-                if held < count:
-                    best[held] = token
-                    held += 1
-                elif score[token] > score[best[worst]]:
-                    best[worst] = token
-                else:
-                    continue
-                # After a change only: scores that come at random change the best ever more rarely.
-                worst = _worst(score, best[:held])
-            first = ends[t]
-            picks[b, t, :held] = best[:held]
-            picks[b, t, held:] = PICK_NONE
+        _best_of_sequence(scores[b], ends, best, picks[b])
+
+
+@njit(inline="always")
+def _best_of_sequence(score, ends, best, picks):
+    """Fill picks [T, count] of one sequence; `best` [count] is work space."""
+    held = 0
+    worst = 0
+    first = 0
+    for t in range(ends.size):
+        for token in range(first, ends[t]):
+            if held < best.size:
+                best[held] = token
+                held += 1
+            elif score[token] > score[best[worst]]:
+                best[worst] = token
+            else:
+                continue
+            # After a change only: scores that come at random change the best ever more rarely.
+            worst = _worst(score, best[:held])
+        first = ends[t]
+        picks[t, :held] = best[:held]
+        picks[t, held:] = PICK_NONE
 
 
 @compiled
@@ -72,13 +76,17 @@ def last_of_bucket(asked, buckets, picks):
             last[bucket] = token
             # Earlier tokens only fill the chains: queries are the last `length`.
             query = token - (known - length)
-            if query < 0:
-                continue
-            pick = last[asked[b, query]]
-            for n in range(picks.shape[2]):
-                picks[b, query, n] = pick
-                if pick != PICK_NONE:
-                    pick = previous[pick]
+            if query >= 0:
+                _follow(previous, last[asked[b, query]], picks[b, query])
+
+
+@njit(inline="always")
+def _follow(previous, pick, picks):
+    """Fill picks [count] with a token and those before it in its bucket, then with PICK_NONE."""
+    for n in range(picks.size):
+        picks[n] = pick
+        if pick != PICK_NONE:
+            pick = previous[pick]
 
 
 # Sums in any order, so that they become vectors.

@@ -56,7 +56,7 @@ def wide_product(active, source, threads):
     order, shift = _room(active, rows, len(source))
     bounds = np.append(active.starts[:-1:GROUP], active.starts[-1])
     spread(lambda a, b: _arrange(*active, shift, order, a, b), bounds, threads, ORDER_GRAIN)
-    return _summed(order, shift, rows, source, threads)
+    return _summed(order, rows, source, threads)
 
 
 def wide_turned_product(active, size, source, threads):
@@ -64,7 +64,7 @@ def wide_turned_product(active, size, source, threads):
     order, shift = _room(active, size, len(source))
     bounds = np.append(active.starts[: -1 : 1 << shift], active.starts[-1])
     spread(lambda a, b: _arrange_turned(*active, size, shift, order, a, b), bounds, threads, ORDER_GRAIN)
-    return _summed(order, shift, size, source, threads)
+    return _summed(order, size, source, threads)
 
 
 def _room(active, rows, size):
@@ -85,7 +85,7 @@ def _room(active, rows, size):
     return order, shift
 
 
-def _summed(order, shift, rows, source, threads):
+def _summed(order, rows, source, threads):
     """Return the product of an `Order`."""
     columns = source.shape[1]
     out = aligned_empty((rows, columns), np.float32)
@@ -95,7 +95,7 @@ def _summed(order, shift, rows, source, threads):
     # Groups of a tile are shared where threads have few tiles; each thread packs the tile again.
     parts = max(1, min(groups, -(-4 * threads // tiles))) if threads > 1 else 1
     bounds = np.arange(tiles * parts + 1) * max(1, len(order.units) * BLOCK // parts)
-    spread(lambda a, b: _fill(source, order, shift, parts, streaming, out, a, b), bounds, threads, GRAIN)
+    spread(lambda a, b: _fill(source, order, parts, streaming, out, a, b), bounds, threads, GRAIN)
     return out
 
 
@@ -185,7 +185,7 @@ def _sort(place, at, rows, ends):
 
 
 @compiled
-def _fill(source, order, shift, parts, streaming, out, first, last):
+def _fill(source, order, parts, streaming, out, first, last):
     """Fill the pieces `first` to `last` of out: tiles of columns, each in `parts` of the groups of rows."""
     groups = order.rows.shape[0]
     columns = source.shape[1]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import types, uint64
+from numba import njit, types, uint64
 from numba.extending import intrinsic
 
 from ...tools.compiled import compiled
@@ -110,24 +110,29 @@ def _list(x, starts, words, units, values, first, last):
     for i in range(first, last):
         at = starts[i]
         for k in range(words.shape[1]):
-            active = words[i, k]
-            count = np.int64(popcount(active))
-            if at + count + ROUND <= end:
-                # Places past the last are overwritten. The processor would guess the end of a loop over the entries
-                # wrongly in most words: .85 ms for .47, 8,000 rows of 512 with 5 % of spikes.
-                for begin in range(at, at + count, ROUND):
-                    for j in range(ROUND):
-                        units[begin + j] = WORD * k + trailing_zeros(active | LAST)
-                        active &= active - uint64(1)
-            else:
-                for j in range(count):
-                    units[at + j] = WORD * k + trailing_zeros(active)
-                    active &= active - uint64(1)
-            at += count
+            at = _list_word(words[i, k], WORD * k, at, end, units)
         if values.size:
             row = x[i]
             for j in range(starts[i], at):
                 values[j] = row[units[j]]
+
+
+@njit(inline="always")
+def _list_word(active, first, at, end, units):
+    """List the bits of a word, whose first is column `first`, in units[at:end]; return the place after them."""
+    after = at + np.int64(popcount(active))
+    if after + ROUND > end:
+        for place in range(at, after):
+            units[place] = first + trailing_zeros(active)
+            active &= active - uint64(1)
+        return after
+    # Places past the last are overwritten. The processor would guess the end of a loop over the entries wrongly in
+    # most words: .85 ms for .47, 8,000 rows of 512 with 5 % of spikes.
+    for begin in range(at, after, ROUND):
+        for j in range(ROUND):
+            units[begin + j] = first + trailing_zeros(active | LAST)
+            active &= active - uint64(1)
+    return after
 
 
 @compiled
