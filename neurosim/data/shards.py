@@ -85,6 +85,17 @@ class ShardIndex(Record):
         """Return the number of recordings in the shards."""
         return sum(shard.recordings for shard in self.shards)
 
+    def check_like(self, other: ShardIndex) -> None:
+        """Raise unless recordings of another index may lie in this folder.
+
+        Raises:
+            NeurosimInputError: they are of another sensor, other classes or groups.
+        """
+        for name in ("shape", "classes", "groups", "group_names", "row_0"):
+            expected = getattr(self, name)
+            rule = f"must be {expected}, as in the shards that are there; or write into another folder"
+            require(getattr(other, name) == expected, f"ShardWriter.{name}", rule, getattr(other, name))
+
 
 def read_index(folder: Path | str) -> ShardIndex:
     """Return the index of a folder of shards.
@@ -149,10 +160,7 @@ class ShardWriter:
         if (self.folder / INDEX).is_file():
             present = read_index(self.folder)
             require(not present.complete, f"{folder}", "is complete; write into another folder", present.recordings)
-            for name in ("shape", "classes", "groups", "group_names", "row_0"):
-                expected = getattr(present, name)
-                rule = f"must be {expected}, as in the shards that are there; or write into another folder"
-                require(getattr(self._index, name) == expected, f"ShardWriter.{name}", rule, getattr(self._index, name))
+            present.check_like(self._index)
             self._index = present
         self.recordings = self._index.recordings
         self._waiting: list[tuple[Spikes, int | None, Mapping[str, int]]] = []

@@ -201,6 +201,24 @@ def test_a_folder_in_shards_is_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "shards" / "train" / INDEX).stat().st_mtime_ns == before
 
 
+def test_complete_shards_of_other_recordings_are_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path / "own")
+    shard_folder(tmp_path / "own", tmp_path / "shards")
+    own = tmp_path / "own" / "left"
+    extra = [own / f"more{k}.csv" for k in range(4)]
+    for path in extra:
+        path.write_bytes((own / "0.csv").read_bytes())
+    with pytest.raises(NeurosimInputError, match=r"train: must have 12 recordings, as the complete shards there"):
+        shard_folder(tmp_path / "own", tmp_path / "shards")
+    for path in extra:
+        path.unlink()
+    own.rename(tmp_path / "own" / "up")
+    with pytest.raises(
+        NeurosimInputError, match=r"classes: must be \('left', 'right'\), as in the shards that are there"
+    ):
+        shard_folder(tmp_path / "own", tmp_path / "shards")
+
+
 def test_the_command(tmp_path: Path) -> None:
     write_folder(tmp_path / "own")
     done = result_of("datasets", "shard", tmp_path / "own", tmp_path / "out")

@@ -13,7 +13,7 @@ from ...base.bars import bar_class, shows_bars
 from ...base.errors import NeurosimInputError, lookup, require
 from ..catalog import Dataset, Findings, describe, load
 from ..recordings import Recordings
-from ..shards import INDEX, MAX_BYTES, ShardWriter, open_shards, read_index, verify_shards
+from ..shards import INDEX, MAX_BYTES, ShardIndex, ShardWriter, open_shards, read_index, verify_shards
 from ..spikes import Spikes
 from . import splits
 from .folder import groups_of, in_one_convention, read_item, sample_images
@@ -81,26 +81,24 @@ def shard_dataset(name: str, out: Path, max_bytes: int = MAX_BYTES) -> Mapping[s
     """Write the splits of a dataset of the catalogue into shards, go on where that was stopped; return their sizes.
 
     Raises:
-        NeurosimError: as `catalog.load` and `ShardWriter`.
+        NeurosimError: as `catalog.load` and `ShardWriter`; the folder is complete and holds other recordings.
     """
     info = describe(name)
     sizes = {}
     for split in info.splits:
         recordings = load(name, split)
         sizes[split] = len(recordings)
-        # A run that was stopped left these shards whole.
-        if _is_complete(out / split):
-            continue
-        with ShardWriter(
-            out / split,
-            recordings.shape,
+        head = ShardIndex(
+            shape=recordings.shape,
             classes=recordings.classes,
             groups=tuple(recordings.groups),
-            group_names=info.group_names,
+            group_names=dict(info.group_names),
             row_0=info.row_0,
-            max_bytes=max_bytes,
-        ) as writer:
-            writer.add_all(recordings)
+        )
+        # A run that was stopped left these shards whole.
+        if not _holds_all(out / split, head, len(recordings)):
+            with _writer(out / split, head, max_bytes) as writer:
+                writer.add_all(recordings)
     return sizes
 
 
@@ -113,7 +111,7 @@ def shard_folder(
     last complete shard.
 
     Raises:
-        NeurosimError: as `open_folder` and `ShardWriter`.
+        NeurosimError: as `open_folder` and `ShardWriter`; `out` is complete and holds other recordings.
     """
     chosen = of_folder(root, options or {})
     require(not chosen.skip_bad, "data.options.skip_bad", "must be false for shards: remove bad files first", True)
@@ -122,21 +120,20 @@ def shard_folder(
     pictures, _ = chosen.images.decided(sample_images(items))
     chosen = replace(chosen, images=pictures)
     plan = _plan(root, items, chosen, quiet=quiet)
+    head = ShardIndex(
+        shape=plan.shape,
+        classes=plan.classes,
+        groups=tuple(plan.groups),
+        group_names=dict(plan.group_names),
+        row_0=plan.row_0,
+    )
     sizes = {}
     for name in splits.names_of(split):
         numbers = [number for number, own in enumerate(split) if own == name]
         sizes[name] = len(numbers)
-        if _is_complete(out / name):
+        if _holds_all(out / name, head, len(numbers)):
             continue
-        with ShardWriter(
-            out / name,
-            plan.shape,
-            classes=plan.classes,
-            groups=tuple(plan.groups),
-            group_names=plan.group_names,
-            row_0=plan.row_0,
-            max_bytes=max_bytes,
-        ) as writer:
+        with _writer(out / name, head, max_bytes) as writer:
             # Written in this order: their number says where a run that was stopped goes on.
             missing = numbers[writer.recordings :]
             bar = bar_class()(missing, name, unit="file", delay=2.0, disable=quiet or not shows_bars())
@@ -195,5 +192,35 @@ def _outline(spikes: Spikes) -> Spikes:
     return replace(spikes, times=spikes.times[places], units=spikes.units[places].copy())
 
 
-def _is_complete(folder: Path) -> bool:
-    return (folder / INDEX).is_file() and read_index(folder).complete
+def _holds_all(folder: Path, head: ShardIndex, count: int) -> bool:
+    """Return whether a folder holds the shards of a split as a whole.
+
+    Args:
+        head: sensor, classes and groups of the split.
+        count: number of its recordings.
+
+    Raises:
+        NeurosimInputError: it is complete, and holds others.
+    """
+    if not (folder / INDEX).is_file():
+        return False
+    present = read_index(folder)
+    if not present.complete:
+        return False
+    present.check_like(head)
+    rule = f"must have {present.recordings} recordings, as the complete shards there; or write into another folder"
+    require(present.recordings == count, str(folder), rule, count)
+    return True
+
+
+def _writer(folder: Path, head: ShardIndex, max_bytes: int) -> ShardWriter:
+    """Return the writer of the shards of a split, of which `head` says sensor, classes and groups."""
+    return ShardWriter(
+        folder,
+        head.shape,
+        classes=head.classes,
+        groups=head.groups,
+        group_names=head.group_names,
+        row_0=head.row_0,
+        max_bytes=max_bytes,
+    )
