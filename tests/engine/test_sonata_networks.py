@@ -112,6 +112,19 @@ def test_a_report_of_two_populations_is_one_file(tmp_path: Path) -> None:
         read_circuit(path)
 
 
+@pytest.mark.parametrize("place", [10**6, 2**64 - 1])
+def test_an_index_beyond_its_group_is_named(tmp_path: Path, place: int) -> None:
+    path = write_network(tmp_path)
+    with h5py.File(tmp_path / "network" / "recurrent.h5", "r+") as file:
+        edges = file["edges/cells_to_cells"]
+        index = edges["edge_group_index"][:].astype(np.uint64)
+        index[1] = place
+        del edges["edge_group_index"]
+        edges["edge_group_index"] = index
+    with pytest.raises(NeurosimFormatError, match=r"syn_weight: .*edge_group_index"):
+        read_circuit(path)
+
+
 def test_a_spike_of_the_input_arrives_its_delay_after_its_time(tmp_path: Path) -> None:
     drive = {"input_type": "spikes", "module": "h5", "input_file": "./one.h5", "node_set": "drive"}
     report = {"cells": "inhibitory", "variable_name": "V_m"}

@@ -302,11 +302,14 @@ def _columns(file: HDF5File, top: str, noun: str, count: int) -> dict[str, NDArr
                 nothing = np.nan
             if values.ndim != 1:
                 continue
-            if members.any() and place[members].max() >= len(values):
-                raise file.error(f"/{path}", f"more than {place[members].max()} entries", len(values))
+            chosen = place[members]
+            # Indices of 2^63 and more have become negative, and would count from the end.
+            wrong = chosen[(chosen < 0) | (chosen >= len(values))]
+            if wrong.size:
+                raise file.error(f"/{path}", f"an entry {wrong[0]}, as {noun}_group_index says", f"{len(values)}")
             kind = object if values.dtype == object else np.float64
             column = columns.setdefault(name, np.full(count, nothing, kind))
-            column[members] = values[place[members]]
+            column[members] = values[chosen]
     return columns
 
 
