@@ -293,6 +293,7 @@ def _check_rates(owner: PoissonSource | PoissonInput, name: str) -> None:
         require(rate.ndim <= 1, f"{name}.rate", rule, rate.shape)
         return
     times = _frozen(owner, "times")
+    require(times.ndim == 1, f"{name}.times", "must be a list, one time for each rate", times)
     # A rate holds from its time to the next, so the first time is the start.
     ascends = _ascends(times) and times[0] == 0
     require(ascends, f"{name}.times", "must ascend from 0 s", times[:1])

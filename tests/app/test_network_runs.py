@@ -116,6 +116,16 @@ def test_set_and_seed_change_entries_by_name() -> None:
     assert told.network.stimuli[0].rate == 500.0 and told.settings.seed == 9
 
 
+def test_set_changes_a_probe_whose_name_has_a_dot() -> None:
+    probes = [{"population": "E", "variable": "v"}, {"population": "I", "variable": "v", "label": "I.v.all"}]
+    Path("net.toml").write_text(tomli_w.dumps({**TREE, "probe": probes}))
+    sets = ["probe.E.v.interval=0.002", "probe.I.v.all.interval=0.003", "probe.I.v.all.units=[0]"]
+    changed = configure(Path("net.toml"), sets).description.probes
+    assert [(p.interval, p.units) for p in changed] == [(0.002, None), (0.003, (0,))]
+    with pytest.raises(NeurosimInputError, match=r"--set probe: unknown name 'E.x'; did you mean 'E.v'"):
+        configure(Path("net.toml"), ["probe.E.x.interval=0.002", *sets])
+
+
 def test_inputs_are_kept_with_their_digest() -> None:
     spikes = Spikes([0.01, 0.05], [1, 0], 2, 0.1)
     write("in.csv", spikes)

@@ -183,6 +183,10 @@ def test_they_go_through_toml() -> None:
         (lambda: StepCurrent("cells", "a", [1]), r"StepCurrent\[.*\].times: must be numbers, one a place \(got 'a'\)"),
         (lambda: StepCurrent("cells", [0], [1], units=[0.5]), r"units: must be different numbers of units"),
         (lambda: PoissonSource([1.0, -2.0]), r"PoissonSource.rate: must be >= 0 spikes/s \(got -2.0\)"),
+        (
+            lambda: PoissonInput("cells", 1.0, 1.0, times=0.5),
+            r"times: must be a list, one time for each rate \(got 0.5",
+        ),
         (lambda: PoissonSource([1.0], times=[0.5]), r"PoissonSource.times: must ascend from 0 s"),
         (lambda: PoissonInput("cells", [[1.0]], 1.0), r"rate: must be a number or \[units\]; give times"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -230,7 +230,7 @@ def _entries(entries: Any, changes: Mapping[str, object], key: str) -> Any:
         return entries  # `parse` says what is wrong with it
     numbers = {_name(entry, key): number for number, entry in enumerate(entries)}
     changed = list(entries)
-    for name, change in changes.items():
+    for name, change in _by_name(changes, numbers):
         number = lookup(numbers, name, f"--set {key}")
         if not isinstance(change, Mapping):
             raise NeurosimInputError(f"--set {key}.{name}: must name one of its keys, as {key}.{name}.KEY=VALUE")
@@ -238,12 +238,23 @@ def _entries(entries: Any, changes: Mapping[str, object], key: str) -> Any:
     return changed
 
 
+def _by_name(changes: Mapping[str, object], names: Collection[str], before: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the changes of entries by their names; those of an entry "E.v" come as {"E": {"v": ...}}."""
+    for part, change in changes.items():
+        name = before + part
+        is_begin = name not in names and any(each.startswith(f"{name}.") for each in names)
+        if is_begin and isinstance(change, Mapping):
+            yield from _by_name(change, names, f"{name}.")
+        else:
+            yield name, change
+
+
 def _name(entry: Mapping[str, object], key: str) -> str:
     target = entry.get("target")
     defaults = {
         "projection": f"{entry.get('source')}->{target}",
         "stimulus": f"poisson->{target}",
-        "probe": f"{entry.get('population')}.{entry.get('variable')}",
+        "probe": entry.get("label") or f"{entry.get('population')}.{entry.get('variable')}",
     }
     return str(entry.get("name", defaults.get(key)))
 
