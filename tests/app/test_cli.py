@@ -174,6 +174,18 @@ def program(command: click.Command) -> Program:
             "neurosim: out of memory; make the network smaller, or use fewer recordings (--limit, --set "
             "data.train_limit=N)",
         ),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+            1,
+            "neurosim: out of memory; make the network smaller, or use fewer recordings (--limit, --set "
+            "data.train_limit=N)",
+        ),
+        (
+            ValueError("Maximum allowed dimension exceeded"),
+            1,
+            "neurosim: out of memory; make the network smaller, or use fewer recordings (--limit, --set "
+            "data.train_limit=N)",
+        ),
     ],
 )
 def test_failures_are_one_line(error: BaseException, code: int, message: str) -> None:

@@ -86,6 +86,10 @@ def test_paths_of_settings_hold_in_any_folder(tmp_path: Path, monkeypatch: pytes
         ({"liquid": {"zzz": 1}}, "liquid.zzz: unknown key, from file.toml; choose from kind, neurons, tau_mem"),
         ({"liquid": {"neurons": "5"}}, "liquid.neurons: must be an integer (got '5', from file.toml)"),
         ({"liquid": {"neurons": 5.0}}, "liquid.neurons: must be an integer (got 5.0, from file.toml)"),
+        (
+            {"liquid": {"neurons": 2**63}},
+            f"liquid.neurons: must be an integer of 64 bits (got {2**63}, from file.toml)",
+        ),
         ({"liquid": {"neurons": True}}, "liquid.neurons: must be an integer (got True, from file.toml)"),
         ({"liquid": {"neurons": 0}}, "liquid.neurons: must be >= 1 (got 0, from file.toml)"),
         ({"liquid": {"tau_mem": float("nan")}}, "liquid.tau_mem: must be a finite number (got nan, from file.toml)"),

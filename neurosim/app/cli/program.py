@@ -23,6 +23,8 @@ from .signals import INTERRUPTED, interrupting_signals
 
 _SHOW = warnings.showwarning
 DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
+# Of torch's and numpy's errors of arrays that are too large.
+MEMORY_WORDS = ("can't allocate memory", "out of memory", "Maximum allowed dimension exceeded", "array is too big")
 
 
 class CommandEntry(NamedTuple):
@@ -152,6 +154,8 @@ def explain(error: Exception) -> tuple[int, str]:
     # Commands import torch where they compute by it: sweeps and streams of tasks may do without.
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         return 2, f"this command needs torch, which is not installed; run: {install('train')}"
+    if _asks_for_memory(error):
+        error = MemoryError()
     for kind, words in _EXPLAIN:
         if isinstance(error, kind):
             code, text = words(error)
@@ -160,6 +164,12 @@ def explain(error: Exception) -> tuple[int, str]:
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = f"{type(error).__name__}: {error} (at {os.path.basename(where.filename)}:{where.lineno})"
     return 1, " ".join(f"internal error: {text}; set {DEBUG}=1 for the traceback and report it".split())
+
+
+def _asks_for_memory(error: Exception) -> bool:
+    """Return whether numpy or torch was asked for more memory than there is, which not all say by a MemoryError."""
+    text = str(error)
+    return isinstance(error, RuntimeError | ValueError) and any(words in text for words in MEMORY_WORDS)
 
 
 def _usage(error: Any) -> tuple[int, str]:

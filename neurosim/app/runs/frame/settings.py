@@ -78,6 +78,9 @@ class _SettingsReader(Reader):
     def value(self, kind: Any, tree: Any, name: str) -> Any:
         if isinstance(tree, float) and not math.isfinite(tree):
             raise NeurosimInputError(f"{name}: must be a finite number (got {tree!r})")
+        # Arrays, files and other readers of TOML have no more.
+        if type(tree) is int and not -(2**63) <= tree < 2**63:
+            raise NeurosimInputError(f"{name}: must be an integer of 64 bits (got {tree})")
         value = super().value(kind, tree, name)
         path = path_in(kind)
         # So that a run is resumed and repeated from any folder.
