@@ -94,6 +94,8 @@ class NotASetting:
 Count = Annotated[int, Rule(">= 1")]
 Natural = Annotated[int, Rule(">= 0")]
 Positive = Annotated[float, Rule("> 0")]
+# Optimisers multiply by it in float32, whose largest number is 3.4e38.
+LearningRate = Annotated[float, Rule("> 0 and < 1e38")]
 Fraction = Annotated[float, Rule(">= 0 and <= 1")]
 FilePath = Annotated[str, IsPath()]
 NameOrFile = Annotated[str, IsPath(or_name=True)]

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 from helpers import command
 
+from neurosim import NeurosimError
+from neurosim.base import NeurosimInputError
+
 pytest.importorskip("torch")
+from neurosim.learning.liquid.cross_modal import Contrast
 
 refused = partial(command.refused, "match")
 SMALL = ("--each", "12", "--set", "neurons=80", "--set", "seen.limit=100", "--set", "heard.limit=100")
@@ -55,7 +59,24 @@ def test_settings_of_a_dataset_have_no_use() -> None:
     assert "heard.like: has no use in a run whose settings are those of no dataset; leave it out" in message
 
 
+def test_classes_without_test_recordings_are_refused() -> None:
+    message = refused("digits", "digits", "--new", "8,9", "--set", "heard.limit=8")
+    assert "heard.limit: must leave test recordings of the classes" in message
+    assert message.endswith("and has none of [8, 9] (got 8)")
+
+
+def test_a_projection_that_has_left_the_numbers_says_so() -> None:
+    draws = np.random.default_rng(0)
+    items = draws.normal(size=(12, 5)), np.arange(12) % 2
+    with pytest.raises(NeurosimError, match=r"contrast: the loss is not finite at step 1 of 5; lower contrast\.learn"):
+        Contrast(steps=5, temperature=1e-300).fit(*items, *items)
+    with pytest.raises(NeurosimInputError, match=r"Contrast.learning_rate: must be > 0 and < 1e38 \(got 1e\+300\)"):
+        Contrast(learning_rate=1e300)
+
+
 def test_what_cannot_be_matched_is_refused() -> None:
+    message = refused("digits", "digits", "--set", "neurons=30")
+    assert message.endswith("neurons: must be at least 31: a neuron has synapses from 30 others (got 30)")
     assert "new: must be two classes at least, each once" in refused("digits", "digits", "--new", "3")
     message = refused("digits", "digits", "--new", "3,12")
     assert "new: must be classes that both senses have" in message and message.endswith("(got [12])")

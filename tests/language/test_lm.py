@@ -147,7 +147,7 @@ def test_training_by_muon_learns() -> None:
     "training, message",
     [
         (LanguageTraining(steps=0), r"LanguageTraining.steps: must be >= 1 \(got 0\)"),
-        (LanguageTraining(learning_rate=math.inf), "LanguageTraining.learning_rate: must be finite and > 0"),
+        (LanguageTraining(learning_rate=math.inf), "LanguageTraining.learning_rate: must be > 0 and < 1e38"),
         (LanguageTraining(held_out=1.0), "LanguageTraining.held_out: must be > 0 and < 1"),
         (LanguageTraining(length=4000), "text: must have at least 40020 bytes for windows of 4000"),
     ],

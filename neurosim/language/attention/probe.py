@@ -17,7 +17,7 @@ from ...base.errors import NeurosimError, lookup, require
 from ...base.optimizers import Adam
 from ...base.plain import Record
 from ...base.random import rng_key
-from ...base.rules import Natural, Rule, check_rules
+from ...base.rules import LearningRate, Natural, Rule, check_rules
 from .controllers import ControllerPredictors, accesses_of, controller_gradients
 from .decoupled import GradientPredictor, window_gradients
 from .kinds.base import State
@@ -90,7 +90,7 @@ class ProbeTraining:
 
     steps: Annotated[int, Rule("> 0")] = 1000
     tokens: Annotated[int, Rule("> 0")] = 1024
-    learning_rate: Annotated[float, Rule("finite and > 0")] = 5e-3
+    learning_rate: LearningRate = 5e-3
     warmup: Annotated[int, Rule("> 0")] = 50
     decay: Annotated[float, Rule("finite and >= 0")] = 0.01
     clip: Annotated[float, Rule("finite and > 0")] = 1.0

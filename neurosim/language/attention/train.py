@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from ...base.errors import lookup, require
 from ...base.plain import Record
 from ...base.random import torch_seed
-from ...base.rules import Count, Natural, NotASetting, Rule, check_rules
+from ...base.rules import Count, LearningRate, Natural, NotASetting, Rule, check_rules
 from .checkpoint import write_model
 from .mixture import Interval, choose_shares, rewards
 from .model import LanguageConfig, LanguageModel, MixerSpec
@@ -70,7 +70,7 @@ class LanguageTraining:
     steps: Count = 1000
     batch: Annotated[int, Rule("> 0")] = 16
     length: Annotated[int, Rule("> 0")] = 128
-    learning_rate: Annotated[float, Rule("finite and > 0")] = 4e-3
+    learning_rate: LearningRate = 4e-3
     warmup: Annotated[int, Rule("> 0")] = 50
     decay: float = 0.1
     clip: float = 1.0

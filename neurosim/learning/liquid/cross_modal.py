@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ...base.blas import one_thread
 from ...base.distribution import install
-from ...base.errors import NeurosimMissingError, require
-from ...base.rules import Count, NotASetting, Positive, Rule, check_rules
+from ...base.errors import NeurosimError, NeurosimMissingError, require
+from ...base.rules import Count, LearningRate, NotASetting, Positive, Rule, check_rules
 
 try:
     import torch
@@ -52,7 +52,7 @@ class Contrast:
     dimensions: Count = 64
     temperature: Positive = 1.0
     steps: Count = 100
-    learning_rate: Positive = 0.01
+    learning_rate: LearningRate = 0.01
     decay: Annotated[float, Rule(">= 0")] = 0.1
     components: Count = 100
     seed: Annotated[int, NotASetting()] = 0
@@ -101,9 +101,15 @@ class Contrast:
     def _train(self, maps: list[nn.Parameter], x: Tensor, y: Tensor, right: Tensor) -> None:
         optimizer = AdamW(maps, lr=self.learning_rate, weight_decay=self.decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.steps)
-        for _ in range(self.steps):
+        for step in range(self.steps):
             optimizer.zero_grad()
-            contrast(x @ maps[0], y @ maps[1], right, self.temperature).backward()
+            loss = contrast(x @ maps[0], y @ maps[1], right, self.temperature)
+            if not math.isfinite(loss.item()):
+                raise NeurosimError(
+                    f"contrast: the loss is not finite at step {step + 1} of {self.steps}; lower "
+                    "contrast.learning_rate or raise contrast.temperature"
+                )
+            loss.backward()
             optimizer.step()
             schedule.step()
 

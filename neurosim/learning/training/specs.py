@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ...base.errors import lookup, require
-from ...base.rules import Count, Natural, NotASetting, Rule, check_rules
+from ...base.rules import Count, LearningRate, Natural, NotASetting, Rule, check_rules
 from ...base.values import check_unit
 
 NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
@@ -183,7 +183,7 @@ class TrainingSpec:
 
     epochs: Count = 40
     batch: Count = 32
-    learning_rate: Annotated[float, Rule("> 0 and finite")] = 3e-3
+    learning_rate: LearningRate = 3e-3
     warmup: Annotated[float, Rule(">= 0 and < 1")] = 0.1
     weight_decay: Annotated[float, Rule(">= 0 and finite")] = 1e-3
     clip: Annotated[float, Rule("> 0 and finite")] = 1.0
@@ -230,8 +230,8 @@ class ReconstructionSpec:
     length: Count = 200
     batch: Count = 16
     updates: Count = 100_000
-    learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-3
-    last_learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-5
+    learning_rate: LearningRate = 1e-3
+    last_learning_rate: LearningRate = 1e-5
     noise: Annotated[float, Rule("finite and >= 0")] = 0.05
     compared_every: Natural = 0
     seed: Annotated[Natural, NotASetting()] = 0

@@ -57,6 +57,9 @@ class ReadingSettings:
 class CalibrationSettings:
     """Text for the calibration of thresholds.
 
+    Thresholds of scheme 'ternary' come from each token and read none of it, unless `coding.balance` is true or
+    `coding.weights` are int4.
+
     Attributes:
         windows, length: number and length (tokens) of windows, from anywhere in the text before its held-out end.
     """

@@ -9,6 +9,7 @@ from typing import Annotated
 from ....base.errors import require
 from ....base.rules import Count, Natural, NotEmpty, Seed
 from ....learning.liquid.cross_modal import Contrast
+from ....learning.liquid.liquid import Liquid
 from ..frame.config import Data, RunConfig, without_use
 
 
@@ -41,6 +42,9 @@ class MatchConfig(RunConfig):
         return without_use("in a run whose settings are those of no dataset", "seen.like", "heard.like")
 
     def check(self) -> None:
+        least = Liquid.in_degree + 1
+        rule = f"must be at least {least}: a neuron has synapses from {Liquid.in_degree} others"
+        require(self.neurons >= least, "neurons", rule, self.neurons)
         good = len(self.new) != 1 and len(set(self.new)) == len(self.new)
         require(good, "new", "must be two classes at least, each once, or none for each pair in turn", self.new)
 

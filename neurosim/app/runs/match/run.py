@@ -57,7 +57,8 @@ def load(config: MatchConfig, options: RunOptions) -> Inputs[Senses]:
     """Return the recordings of the classes that both senses have.
 
     Raises:
-        NeurosimInputError: as `data.load`; too few classes, or new ones that a sense lacks.
+        NeurosimInputError: as `data.load`; too few classes, new ones that a sense lacks, or some that no test
+            recording is of.
     """
     with data.named_as("seen"):
         seen = data.load(config.seen)
@@ -72,6 +73,10 @@ def load(config: MatchConfig, options: RunOptions) -> Inputs[Senses]:
     least = (len(config.new) or 2) + 2
     rule = f"must share {least} classes by number at least, two of them to learn from"
     require(len(classes) >= least, "seen and heard", rule, list(classes))
+    for name, split, own in (("seen", seen, config.seen), ("heard", heard, config.heard)):
+        untested = sorted(set(classes) - set(labels_of(split.test).tolist()))
+        rule = f"must leave test recordings of the classes {list(classes)}, and has none of {untested}"
+        require(not untested, f"{name}.limit", rule, own.limit)
     inputs = Senses(*both, classes)
     return Inputs(inputs, {name: data_facts(split) for name, split in zip(("seen", "heard"), both, strict=True)})
 

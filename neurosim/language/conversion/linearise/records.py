@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from ....base.errors import lookup
 from ....base.plain import Record
-from ....base.rules import Count, Natural, Rule, check_rules
+from ....base.rules import Count, LearningRate, Natural, Rule, check_rules
 from ..records import Comparison
 
 RECORDED = 25  # updates of a recorded loss
@@ -49,7 +49,7 @@ class StageSpec:
 
     steps: Natural = 300
     batch: Count = 8
-    learning_rate: Annotated[float, Rule("> 0 and finite")] = 1e-2
+    learning_rate: LearningRate = 1e-2
     schedule: Literal["cosine", "wsd"] = "cosine"
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ....base.errors import NeurosimError
 from ....base.random import rng_key
-from ....base.rules import Count, Positive, check_rules
+from ....base.rules import Count, LearningRate, check_rules
 from ..learner import Arrays, Progress
 from ..tasks import FULL, Items, Problem, Task
 
@@ -33,7 +33,7 @@ class LearnerTraining:
 
     epochs: Count = 5
     batch: Count = 32
-    learning_rate: Positive = 2e-3
+    learning_rate: LearningRate = 2e-3
 
     def __post_init__(self) -> None:
         check_rules(self)
