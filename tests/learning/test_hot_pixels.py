@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from neurosim import Recordings, Spikes
 from neurosim.learning import Liquid
+from neurosim.learning.liquid import copies as copies_module
 from neurosim.learning.liquid.copies import MAX_RECORDINGS, Copies
 from neurosim.learning.liquid.hot import HotFilter
 
@@ -88,6 +91,19 @@ def test_copies_are_moved_by_whole_pixels() -> None:
         moves.add(fits[0])
     assert len(moves) > 8
     assert copies.added(recordings, seed=5).digest() == every.digest() != copies.added(recordings, seed=6).digest()
+
+
+def test_copies_of_one_large_recording_take_memory_like_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = random_recordings(3, events=400_000)
+    whole = Copies(count=1).added(recordings, seed=5)
+    monkeypatch.setattr(copies_module, "BLOCK", 10_001)
+    tracemalloc.start()
+    parts = Copies(count=1).added(recordings, seed=5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert parts.digest() == whole.digest()
+    # The events and their copies, once selected and once moved. The places of all at once make it nine times as much.
+    assert peak < 3.5 * (whole.ticks.nbytes + whole.units.nbytes)
 
 
 def test_sensors_without_rows_and_very_many_recordings_get_no_copies() -> None:

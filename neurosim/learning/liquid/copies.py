@@ -16,6 +16,8 @@ from .draws import uniform
 # are in memory.
 MAX_RECORDINGS = 2000
 MAX_EVENTS = 20_000_000
+# Events that are moved at once.
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,25 @@ def _moved(recordings: Recordings, shifts: NDArray[np.int64]) -> Recordings:
     """Return the recordings of a camera, each moved by its rows and columns."""
     height, width = recordings.shape[-2:]
     planes = (math.prod(recordings.shape[:-2]), height, width)
-    down, across = np.repeat(shifts, np.diff(recordings.offsets), axis=0).T
-    plane, y, x = np.unravel_index(np.asarray(recordings.units, np.int64), planes)
-    y = y + down
-    x = x + across
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    units = np.ravel_multi_index((plane[inside], y[inside], x[inside]), planes)
-    ends = np.concatenate([[0], np.cumsum(inside)])
+    units = np.empty(len(recordings.units), np.int32)
+    inside = np.empty(len(units), np.bool_)
+    kept = np.zeros(len(recordings), np.int64)
+    # A block at a time: places and shifts of all events would take many times the memory of the events.
+    for begin in range(0, len(units), BLOCK):
+        block = slice(begin, begin + BLOCK)
+        ends = np.clip(recordings.offsets, begin, min(begin + BLOCK, len(units))) - begin
+        down, across = np.repeat(shifts, np.diff(ends), axis=0).T
+        plane, y, x = np.unravel_index(np.asarray(recordings.units[block], np.int64), planes)
+        y = y + down
+        x = x + across
+        here = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        # Units of events that leave the sensor are numbers without a meaning, which are dropped.
+        units[block] = (plane * height + y) * width + x
+        inside[block] = here
+        kept += np.diff(np.concatenate([[0], np.cumsum(here)])[ends])
     return replace(
         recordings,
         ticks=recordings.ticks[inside],
-        units=units.astype(np.int32),
-        offsets=ends[recordings.offsets].astype(np.int64),
+        units=units[inside],
+        offsets=np.concatenate([[0], np.cumsum(kept)]),
     )
