@@ -262,6 +262,29 @@ def test_a_word_that_is_like_no_dataset_is_a_folder_or_a_file_that_is_not_there(
     assert code == 2 and "net.toml: no such file; check the path; settings are given as --config net.toml" in text
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("memory", "anomaly"), "no FILE.csv given; a table such as nyc_taxi.csv, or - for standard input"),
+        (("memory", "anomaly", "--from", "run"), "no FILE.csv given; a table such as nyc_taxi.csv"),
+        (("match", "nmnist"), "no HEARD given; a name of 'neurosim datasets list'"),
+        (("reconstruct",), "no SERIES given; a table such as pendulum.csv, or lorenz63"),
+        (("simulate", "my", "gestures"), "extra argument (gestures); a name with spaces stands in quotes"),
+    ],
+)
+def test_a_missing_argument_is_called_as_in_the_help(words: tuple[str, ...], line: str, elsewhere: None) -> None:
+    code, text = invoke(*words)
+    assert code == 2 and line in text and f"see 'neurosim {words[0]}" in text
+
+
+def test_options_of_one_use_stand_below_a_heading(elsewhere: None) -> None:
+    sections = invoke("simulate", "--help")[1].split("\n\nOptions")
+    own, edges, shared = sections[1:]
+    assert "  --split " in own and "  --edges " not in own
+    assert edges.startswith(" of a table of edges:") and "  --trials " in edges and "  --model " not in edges
+    assert shared.startswith(" that commands share:") and "  --seed " in shared
+
+
 def test_a_sweep_of_networks_needs_no_torch(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("net.toml").write_text(NETWORK)
     monkeypatch.setitem(sys.modules, "torch", None)

@@ -127,7 +127,8 @@ def test_wrong_options_of_a_series_are_named_before_a_run_begins() -> None:
     wave(100)
     assert refused("none.csv").startswith("neurosim: none.csv: no such file; give a table such as load.csv, or one of")
     assert refused(".").startswith("neurosim: .: is a folder; give a table such as load.csv")
-    assert "series.train: must leave at least 160 values to learn on (got 75)" in refused("wave.csv")
+    rule = "must leave at least 160 values to learn on; give a longer series, or fewer values ahead"
+    assert f"series.train: {rule} (got 75)" in refused("wave.csv")
     assert "unknown name 'heigth'; did you mean 'height'" in refused("wave.csv", "--target", "heigth")
     assert "--ahead: must be integers such as 1,5,20 (got 1,x)" in refused("lorenz", "--ahead", "1,x")
     assert "series.target: belongs to a table, and lorenz is computed" in refused("lorenz", "--target", "x")

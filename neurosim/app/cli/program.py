@@ -178,6 +178,8 @@ def _usage(error: Any) -> tuple[int, str]:
     else:
         path = "neurosim"
     message = error.format_message().rstrip(".")
+    if message.startswith("Got unexpected extra argument"):
+        message += "; a name with spaces stands in quotes"
     joint = " See" if message.endswith("?") else "; see"
     return error.exit_code, f"{message}{joint} '{path} --help'"
 

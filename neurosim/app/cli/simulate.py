@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ...base.errors import require
-from ..runs.frame.arguments import PROFILE, count, dataset_argument, setting, several
+from ..runs.frame.arguments import PROFILE, SectionOption, count, dataset_argument, setting, several
 from ..runs.frame.command import run_command
 from ..runs.frame.command_options import CommandOptions
 from ..runs.frame.kind import Kind
 
 CHOSEN = "ID|COLUMN=VALUE"
+EDGES: Mapping[str, Any] = {"cls": SectionOption, "section": "Options of a table of edges"}
 SPLIT = "Split to simulate; the readout always learns on the training split."
 
 
@@ -26,51 +28,43 @@ SPLIT = "Split to simulate; the readout always learns on the training split."
     "--edges",
     "edges.file",
     metavar="FILE",
-    help="A table of edges: .parquet, .feather or .csv, with the columns pre, post and weight, or others by "
-    "--set edges.pre=COLUMN.",
+    help="Table of edges, .parquet, .feather or .csv: pre, post, weight.",
+    **EDGES,
 )
-@setting("--neurons", "edges.neurons", metavar="FILE", help="The table of the neurons of --edges: ids and properties.")
-@several(
-    "--activate",
-    "activate.neurons",
-    CHOSEN,
-    "Neurons of --edges that get Poisson spikes (--rate) or a current (--current).",
-)
-@setting(
-    "--rate", "activate.rate", type=float, metavar="HZ", help="Rate of the Poisson spikes of each activated neuron."
-)
-@setting("--weight", "activate.weight", type=float, metavar="W", help="Weight of these spikes.")
-@setting("--current", "activate.current", type=float, metavar="A", help="Current into each activated neuron.")
-@several("--silence", "silence", CHOSEN, "Neurons of --edges whose spikes reach no other neuron.")
-@several("--readout", "readout", CHOSEN, "Neurons of --edges in the table of rates; default all that fired.")
-@count("--trials", "trials", "Runs of --edges, each with random input of its own.", "run")
-@setting("--duration", "duration", type=float, metavar="SECONDS", help="Duration of each trial of --edges; default 1.")
+@setting("--neurons", "edges.neurons", metavar="FILE", help="Table of the neurons: ids and properties.", **EDGES)
+@several("--activate", "activate.neurons", CHOSEN, "Neurons that get Poisson spikes (--rate) or --current.", **EDGES)
+@setting("--rate", "activate.rate", type=float, metavar="HZ", help="Rate of these spikes, for each neuron.", **EDGES)
+@setting("--weight", "activate.weight", type=float, metavar="W", help="Weight of these spikes.", **EDGES)
+@setting("--current", "activate.current", type=float, metavar="A", help="Current into each activated neuron.", **EDGES)
+@several("--silence", "silence", CHOSEN, "Neurons whose spikes reach no other neuron.", **EDGES)
+@several("--readout", "readout", CHOSEN, "Neurons in the table of rates; default all that fired.", **EDGES)
+@count("--trials", "trials", "Runs, each with random input of its own.", "run", **EDGES)
+@setting("--duration", "duration", type=float, metavar="SECONDS", help="Duration of each trial; default 1 s.", **EDGES)
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="FILE.py:CLASS",
-    help="A neuron of your own that the network in --config names; runs the file as Python. Repeatable. With --edges: "
-    "the neuron of all units, of your own or a NAME of the package such as lif.",
+    help="A neuron of your own that --config names; runs the file as Python. Repeatable. The neuron of --edges: this, "
+    "or a NAME such as lif.",
 )
 @click.option(
     "--checkpoint-every",
     type=float,
     metavar="SECONDS",
-    help="Save a network's run after so much biological time, so that it can be resumed after a kill, too. After "
-    "Ctrl-C it can be resumed in any case.",
+    help="Save a network's run after so much biological time, to resume it after a kill. After Ctrl-C it resumes in "
+    "any case.",
 )
 @click.option(
     "--nir",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Also write what NIR can say of the network or pipeline in --config, as it is before it learns.",
+    help="Also write what NIR can say of --config, before it learns.",
 )
 def command(
     options: CommandOptions, models: tuple[str, ...], checkpoint_every: float | None, nir: Path | None
 ) -> Kind[Any, Any, Any]:
-    """Simulate DATASET, the network or pipeline in --config, a SONATA network, or a table of edges, and write a run
-    folder with a report.
+    """Simulate a dataset, a network, a pipeline or a table of edges; write a run folder with a report.
 
     \b
     neurosim simulate digits               train a readout, simulate the test recordings
@@ -82,9 +76,8 @@ def command(
     neurosim simulate --edges connectome.parquet --model lif --activate 17 --rate 100
     neurosim simulate --resume runs/x      continue a run that was interrupted
 
-    The config may name the dataset, too, as data.name. Where two say the same setting, the later of these counts:
-    defaults, the dataset's own, --config, --set, the other options. In a network --set calls the entries by name:
-    --set population.E.tau_mem=0.01.
+    Of settings given twice the later counts: the dataset's own, --config, --set, the other options. In a network
+    --set calls entries by name: --set population.E.tau_mem=0.01.
     """
     from ...engine.processes import launched, processes_of
     from ..runs.edges import EdgesKind

@@ -15,10 +15,22 @@ CPU = ("cpu",)
 CPU_OR_CUDA = ("cpu", "cuda")  # of commands whose models run in torch and Triton
 RUNS = Path("runs")  # the folder that runs are written to
 _SETTING = "setting__"  # begins the names of parameters that are settings
-LIKE = "Dataset whose settings these recordings get, e.g. nmnist; without it by sensor and duration."
-SKIP_BAD = "Leave out files of a folder that cannot be read; the run's page names them."
+LIKE = "Dataset whose settings to take, e.g. nmnist; default by the sensor."
+SKIP_BAD = "Leave out files that cannot be read; the run's page names them."
 Command = TypeVar("Command", bound=Callable[..., Any])
 Check = Callable[[click.Context, click.Parameter, "int | None"], "int | None"]
+
+
+class SectionOption(click.Option):
+    """An option that the help lists below a heading of its own.
+
+    Attributes:
+        section: the heading.
+    """
+
+    def __init__(self, *arguments: Any, section: str, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.section = section
 
 
 def setting(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
@@ -47,21 +59,24 @@ def _run_path(context: click.Context, parameter: click.Parameter, value: Any) ->
     return path_of(value)
 
 
-def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command], Command]:
+def count(flag: str, key: str, text: str, unit: str = "", **attributes: Any) -> Callable[[Command], Command]:
     """Return the option of a setting that is a number of at least 1.
 
     Args:
         text: its line of help.
         unit: named in errors.
+        attributes: of the option.
     """
-    return setting(flag, key, type=int, callback=at_least(1, f"must be >= 1 {unit}".rstrip()), metavar="N", help=text)
+    rule = at_least(1, f"must be >= 1 {unit}".rstrip())
+    return setting(flag, key, type=int, callback=rule, metavar="N", help=text, **attributes)
 
 
-def several(flag: str, key: str, metavar: str, text: str) -> Callable[[Command], Command]:
+def several(flag: str, key: str, metavar: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
     """Return the option of a setting that is a list of texts; it may be repeated.
 
     Args:
         text: its line of help.
+        attributes: of the option.
     """
 
     def listed(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
@@ -69,7 +84,7 @@ def several(flag: str, key: str, metavar: str, text: str) -> Callable[[Command],
         return list(values) or None
 
     help = f"{text} Repeatable."
-    return setting(flag, key, multiple=True, callback=listed, metavar=metavar, help=help)
+    return setting(flag, key, multiple=True, callback=listed, metavar=metavar, help=help, **attributes)
 
 
 def integers(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | None:
@@ -172,9 +187,9 @@ def complete_dataset(context: click.Context, parameter: click.Parameter, incompl
 
 
 show_config = click.option(
-    "--show-config", is_flag=True, help="Print all settings of the run as TOML (with --json: as JSON), and stop."
+    "--show-config", is_flag=True, help="Print all settings as TOML (with --json: as JSON), and stop."
 )
-COSTS = "Costs of operations for estimates of energy: horowitz45 (45 nm, the default), jouppi7, loihi2 or FILE.toml."
+COSTS = "Energy estimates: horowitz45 (default), jouppi7, loihi2, FILE.toml."
 PROFILE = setting("--profile", "energy.profile", metavar="NAME", help=COSTS)
 # Fields of `CommandOptions` with an option in every command, and fields with one in some commands only.
 COMMON = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")

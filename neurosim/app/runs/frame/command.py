@@ -18,7 +18,17 @@ from ....base.errors import NeurosimError, NeurosimInputError, NeurosimMissingEr
 from ....base.json_toml import toml_text
 from ....base.plain import to_plain
 from .ahead import compiled_ahead
-from .arguments import COMMON, CPU, OPTIONAL, SHARED, common_options, resume_option, show_config, take_settings
+from .arguments import (
+    COMMON,
+    CPU,
+    OPTIONAL,
+    SHARED,
+    SectionOption,
+    common_options,
+    resume_option,
+    show_config,
+    take_settings,
+)
 from .command_options import CommandOptions, with_folder
 from .compilation import compilation_shown
 from .options import ConfigShown, silent
@@ -29,10 +39,10 @@ if TYPE_CHECKING:
 
 
 class Command(click.Command):
-    """A command whose help has the options of its own first, and those that commands share in a section below."""
+    """A command whose help has the options of its own first, then those with a heading, then those of all commands."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own: list[tuple[str, str]] = []
+        sections: dict[str, list[tuple[str, str]]] = {}
         shared: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -41,13 +51,14 @@ class Command(click.Command):
             if parameter.name in SHARED or "--help" in parameter.opts:
                 shared.append(record)
             else:
-                own.append(record)
-        if own:
-            with formatter.section("Options"):
-                formatter.write_dl(own)
-        if shared:
-            with formatter.section("Options that commands share"):
-                formatter.write_dl(shared)
+                heading = parameter.section if isinstance(parameter, SectionOption) else "Options"
+                sections.setdefault(heading, []).append(record)
+        # "Options" comes first, wherever the first option of another heading stands.
+        own = sections.pop("Options", [])
+        for heading, records in (("Options", own), *sections.items(), ("Options that commands share", shared)):
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
 
 
 @dataclass(frozen=True)

@@ -68,10 +68,20 @@ class CommandOptions(RunOptions):
 
     def require_dataset(self) -> None:
         """Raise click.UsageError where neither an argument names a dataset nor a file or `--set` could."""
-        if self.settings["data.name"] is None and self.config is None and not self.sets:
-            raise click.UsageError(
-                "no DATASET given; a folder of recordings, or a name of 'neurosim datasets list', e.g. digits"
-            )
+        self.require_argument(
+            "data.name", "DATASET", "a folder of recordings, or a name of 'neurosim datasets list', e.g. digits"
+        )
+
+    def require_argument(self, key: str, name: str, wanted: str) -> None:
+        """Raise click.UsageError where a new run has no argument, and neither a file nor `--set` could say it.
+
+        Args:
+            key: the setting that the argument gives.
+            name: of the argument, as in the help.
+            wanted: what to give, for the error.
+        """
+        if self.resumed is None and self.settings[key] is None and self.config is None and not self.sets:
+            raise click.UsageError(f"no {name} given; {wanted}")
 
     def with_default_dataset(self, name: str) -> CommandOptions:
         """Return options with a dataset where neither these nor a file name one."""

@@ -33,4 +33,7 @@ def command(options: CommandOptions) -> MatchKind:
     """
     from . import KIND
 
+    dataset = "a name of 'neurosim datasets list', or a folder of recordings"
+    options.require_argument("seen.name", "SEEN", dataset)
+    options.require_argument("heard.name", "HEARD", dataset)
     return KIND

@@ -32,4 +32,5 @@ def command(options: CommandOptions) -> ReconstructKind:
     """
     from . import KIND
 
+    options.require_argument("system.name", "SERIES", "a table such as pendulum.csv, or lorenz63")
     return KIND

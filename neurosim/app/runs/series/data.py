@@ -78,9 +78,10 @@ def read_inputs(config: SeriesConfig) -> SeriesInputs:
     train = round(own.train * values)
     first = max(own.washout, own.lags, config.states.inputs)
     least = first + max(horizons) + 2 * MIN_TEST
-    require(train >= least, "series.train", f"must leave at least {least} values to learn on", train)
+    longer = "give a longer series, or fewer values ahead"
+    require(train >= least, "series.train", f"must leave at least {least} values to learn on; {longer}", train)
     rest = values - train - max(horizons)
-    require(rest >= MIN_TEST, "series.train", f"must leave at least {MIN_TEST} values to test on", rest)
+    require(rest >= MIN_TEST, "series.train", f"must leave at least {MIN_TEST} values to test on; {longer}", rest)
     columns = {name: inputs[:, k] for k, name in enumerate(names)} | {target_name: target}
     for name, column in columns.items():
         _check_magnitude(name, column)

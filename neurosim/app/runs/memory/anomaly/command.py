@@ -96,4 +96,5 @@ def command(options: CommandOptions) -> AnomalyKind:
     """
     from . import AnomalyKind
 
+    options.require_argument("table.file", "FILE.csv", "a table such as nyc_taxi.csv, or - for standard input")
     return AnomalyKind(None if options.json or options.show_config else click.echo)
