@@ -40,7 +40,7 @@ def _names(context: click.Context, parameter: click.Parameter, text: str | None)
 @setting_argument("table.file", "[FILE.csv]")
 @setting("--time", "table.time", metavar="COLUMN", help="Column of times; default the first with dates.")
 @several("--value", "table.values", "COLUMN", "Column of numbers; default all. The first is predicted.")
-@several("--category", "table.categories", "COLUMN", "Column of words.")
+@several("--category", "table.categories", "COLUMN", "Column of words, but not of sources in turn.")
 @setting(
     "--coordinates",
     "table.coordinates",
