@@ -145,6 +145,23 @@ def steps_of(duration: float, clock: float) -> int:
     return max(0, math.ceil(duration / clock - GRID_SLACK))
 
 
+def changes_of(times: NDArray[np.float64], clock: float, name: str) -> NDArray[np.int64]:
+    """Return the steps nearest to the ascending times at which something changes.
+
+    Args:
+        name: of what changes, in errors.
+
+    Raises:
+        NeurosimInputError: two of them in one step.
+    """
+    # A time beyond all steps that can be counted is beyond those of an integer, too.
+    steps = np.floor(np.minimum(times / clock, 2.0**62) + 0.5).astype(np.int64)
+    apart = bool((np.diff(steps) > 0).all())
+    shortest = float(np.diff(times).min(initial=clock))
+    require(apart, f"{name}.times", f"must be at least a step of {clock:g} s apart", shortest)
+    return steps
+
+
 def _check_recording(network: Network, p: int, item: object) -> Spikes | Recordings:
     population = network.populations[p]
     name = f"simulate.inputs[{population.name!r}]"

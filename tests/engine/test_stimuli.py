@@ -72,6 +72,15 @@ def test_steps_charge_the_membrane_as_its_equation_says() -> None:
     np.testing.assert_allclose(v, expected, atol=1e-12)
 
 
+def test_what_begins_after_all_steps_never_begins() -> None:
+    cells = Population("cells", 1, LIF(tau_mem=0.02))
+    current = StepCurrent("cells", np.array([1e300]), np.array([1.0]))
+    rates = PoissonInput("cells", np.array([0.0, 400.0]), 1.0, times=np.array([0.0, 1e300]))
+    probe = Probe("cells", "v", 1e-3)
+    result = simulate(Network([cells], stimuli=[current, rates]), 0.05, probes=[probe])
+    assert not result.states["cells.v"].any()
+
+
 def test_a_sine_has_the_response_of_a_low_pass() -> None:
     tau = 0.02
     f = 10.0

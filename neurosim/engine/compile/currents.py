@@ -22,6 +22,7 @@ from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import rows
 from ...network.population import Population
 from ...network.stimuli import Current, GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
+from ..inputs import changes_of
 
 # Relative error of constants that are linear in the current.
 LINEAR = 1e-6
@@ -200,10 +201,7 @@ def _noise_current(current: NoiseCurrent, p: int, size: int, clock: float, seed:
 
 def _step_current(current: StepCurrent, p: int, size: int, clock: float) -> CompiledCurrent:
     times = np.asarray(current.times)
-    steps = np.floor(times / clock + 0.5).astype(np.int64)
-    apart = bool((np.diff(steps) > 0).all())
-    shortest = float(np.diff(times).min(initial=clock))
-    require(apart, f"{current}.times", f"must be at least a step of {clock:g} s apart", shortest)
+    steps = changes_of(times, clock, str(current))
     values = _spread(np.asarray(current.amplitudes).reshape(len(steps), -1), current, size)
     if steps[0] > 0:
         steps = np.concatenate([[0], steps])

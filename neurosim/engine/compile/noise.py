@@ -13,6 +13,7 @@ from ...base.errors import NeurosimInputError, require
 from ...base.random import rng_key
 from ...network.network import Network
 from ...network.stimuli import PoissonInput, PoissonSource
+from ..inputs import changes_of
 
 if TYPE_CHECKING:
     from ...kernels.tools.poisson import PoissonTable
@@ -123,11 +124,12 @@ def _noise(
         if clock is None:
             rule = "must be one number in continuous time; give a clock"
             raise NeurosimInputError(f"{name}.rate: {rule} (got {rate.shape})")
-        steps = _steps(owner.times, clock, name)
+        # One piece of time, or one for each entry of `times`; rates by unit or one for all.
         if owner.times is None:
-            # One piece of time, or one for each entry of `times`; rates by unit or one for all.
+            steps = np.zeros(1, np.int64)
             means = rate[None]
         else:
+            steps = changes_of(owner.times, clock, name)
             means = rate.reshape(len(rate), -1)
         rates = Rates(steps, np.ascontiguousarray(means * clock))
     table = tables.get(highest)
@@ -137,21 +139,6 @@ def _noise(
     return Noise(
         population=population, receptor=receptor, weight=weight, rate=highest, key=key, table=table, rates=rates
     )
-
-
-def _steps(times: NDArray[np.float64] | None, clock: float, name: str) -> NDArray[np.int64]:
-    """Return the steps at which pieces of time begin.
-
-    Raises:
-        NeurosimInputError: two of them in one step.
-    """
-    if times is None:
-        return np.zeros(1, np.int64)
-    steps = np.floor(times / clock + 0.5).astype(np.int64)
-    apart = bool((np.diff(steps) > 0).all())
-    shortest = float(np.diff(times).min(initial=clock))
-    require(apart, f"{name}.times", f"must be at least a step of {clock:g} s apart", shortest)
-    return steps
 
 
 def _table(rate: float, clock: float | None, name: str) -> PoissonTable:
