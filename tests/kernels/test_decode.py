@@ -15,6 +15,7 @@ from neurosim.data.files import formats
 from neurosim.data.files.aedat import read_aedat2
 from neurosim.data.files.cameras import read_dat, read_evt3
 from neurosim.data.files.nmnist import decode_nmnist, read_nmnist_many
+from neurosim.data.files.pieces import EventPieces
 from neurosim.kernels.io.nmnist.launch import nmnist
 from neurosim.kernels.io.nmnist.reference import OVERFLOW_Y, nmnist_reference
 from neurosim.kernels.io.prophesee.cpu import evt3_count
@@ -177,6 +178,21 @@ def test_dat_is_its_reference(tmp_path: Path) -> None:
         assert np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), want)
         assert spikes.shape == (2, 100, 120) or "Height" not in header
     assert formats.read(tmp_path / "a.dat", shape=(2, 200, 200)).shape == (2, 200, 200)
+
+
+@pytest.mark.parametrize("size", [100, 1 << 20])
+def test_a_dat_counter_that_starts_again(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counter has 32 bits, which are full after 71 minutes of recording."""
+    monkeypatch.setattr("neurosim.data.files.pieces.PIECE", size)
+    times = np.sort(np.random.default_rng(3).integers(1 << 31, 3 << 32, 100))
+    words = np.stack([times & 0xFFFFFFFF, np.zeros(100, np.int64)], axis=1)
+    path = dat_file(tmp_path / "a.dat", words, "% Version 2\n% Height 100\n% Width 120\n")
+    assert np.array_equal(ticks_of(read_dat(path)), times)
+    pieces = [ticks_of(piece) for piece in EventPieces(path, formats.ReadOptions())]
+    assert np.array_equal(np.concatenate(pieces), times)
+    late = np.concatenate([words, [[times[-1] - 1 & 0xFFFFFFFF, 0]]])
+    with pytest.raises(NeurosimFormatError, match="expected times in ascending order"):
+        read_dat(dat_file(tmp_path / "late.dat", late))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ...tools.compiled import compiled
 from ..faults import BACKWARDS, OUTSIDE, SOUND
 from .reference import (
     BASE,
+    DAT_LOOP,
     EVT2_LOOP,
     EVT3_LOOP,
     LATE,
@@ -31,8 +32,9 @@ def dat(words, height, width, tick, times, units, state):
     """Decode Prophesee DAT (CD events): [n, 2] uint32, microseconds, then 4 bits of polarity, 14 of y, 14 of x."""
     n = words.shape[0]
     previous = state[PREVIOUS]
+    loops = state[LOOPS]
     for i in range(n):
-        t = np.int64(words[i, 0])
+        t = np.int64(words[i, 0]) + loops
         place = np.int64(words[i, 1])
         x = place & 0x3FFF
         y = place >> 14 & 0x3FFF
@@ -40,11 +42,16 @@ def dat(words, height, width, tick, times, units, state):
         if x >= width or y >= height or polarity > 1:
             return i, OUTSIDE, i
         if t < previous:
-            return i, BACKWARDS, i
+            # Far back is the counter starting again; a little back is a fault.
+            if previous - t <= DAT_LOOP // 2:
+                return i, BACKWARDS, i
+            loops += DAT_LOOP
+            t += DAT_LOOP
         previous = t
         times[i] = t * tick
         units[i] = (polarity * height + y) * width + x
     state[PREVIOUS] = previous
+    state[LOOPS] = loops
     return n, SOUND, n
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# How much time the upper part of a clock counts before it starts again, in microseconds.
+# How much time a counter, or the upper part of a clock, counts before it starts again, in microseconds.
+DAT_LOOP = 1 << 32
 EVT2_LOOP = 1 << 34
 EVT3_LOOP = 1 << 24
 # Maximum number of events of a word of EVT3.
@@ -29,7 +30,7 @@ def start_state() -> np.ndarray:
 
 
 def dat_reference(words: np.ndarray) -> np.ndarray:
-    """Decode DAT: [n, 4] microseconds, polarity, y, x of each event."""
+    """Decode DAT for a counter that does not start again: [n, 4] microseconds, polarity, y, x of each event."""
     t, place = words.astype(np.int64).T
     return np.stack([t, place >> 28, place >> 14 & 0x3FFF, place & 0x3FFF], axis=1)
 
