@@ -130,6 +130,23 @@ def test_what_is_read_before_the_decay_is_written_along_another_direction() -> N
     np.testing.assert_allclose(dense(state), rows, atol=1e-10)
 
 
+@pytest.mark.parametrize("decays", [None, 2, 3])
+@pytest.mark.parametrize("delta", [False, True])
+def test_dense_products_of_a_gpu_are_the_turned_recurrence(decays: int | None, delta: bool) -> None:
+    """The form for a GPU is plain torch, which runs here too."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    a, b, k, q = rng.standard_normal((4, 12, 2, 10)) * (rng.random((4, 12, 2, 10)) < 0.5) * 0.5
+    v = rng.standard_normal((12, 2, 7))
+    g = None if decays is None else -rng.random((12, 2, 10)[:decays])
+    beta = rng.random((12, 2)) if delta else None
+    expected = launch.lazy_scan(new_state(2, 10, 7, np.float64), q, k, v, g, beta, 0.7, turn=(a, b))
+    state = lazy.LazyState(*(torch.from_numpy(x) for x in new_state(2, 10, 7, np.float64)))
+    arrays = [None if x is None else torch.from_numpy(x) for x in (q, k, v, g, beta)]
+    found = launch._turned(state, *arrays, 0.7, torch.from_numpy(a), torch.from_numpy(b))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-10)
+
+
 def test_tensors_of_the_cpu_are_updated_in_place() -> None:
     torch = pytest.importorskip("torch")
     a = inputs((2, 20, 9, 8), np.float32)

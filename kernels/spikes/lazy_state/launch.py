@@ -75,7 +75,7 @@ def _torch(state, q, k, v, log_decay, beta, scale, threads, turn):
 
         return on_gpu(state, q, k, v, log_decay, beta, scale)
     if state.rows.is_cuda:
-        return _turned(state, q, k, v, log_decay, scale, *turn)
+        return _turned(state, q, k, v, log_decay, beta, scale, *turn)
     arrays = [a if a is None else a.detach().numpy() for a in (q, k, v, log_decay, beta)]
     # The arrays of the state are of the same memory.
     held = LazyState(*(part.numpy() for part in state))
@@ -83,7 +83,7 @@ def _torch(state, q, k, v, log_decay, beta, scale, threads, turn):
     return torch.from_numpy(lazy_scan(held, *arrays, scale, threads, pair))
 
 
-def _turned(state, q, k, v, log_decay, scale, a, b):
+def _turned(state, q, k, v, log_decay, beta, scale, a, b):
     """Run the recurrence with `turn` on a GPU, by dense products; the state owes nothing before and after."""
     import torch
 
@@ -91,6 +91,14 @@ def _turned(state, q, k, v, log_decay, scale, a, b):
     outs = []
     for t in range(len(q)):
         removed = a[t][:, None] @ rows
-        rows.mul_(log_decay[t].exp()[..., None]).add_(b[t][..., None] * removed).add_(k[t][..., None] * v[t][:, None])
+        if log_decay is not None:
+            # [H, 1, 1] or [H, K, 1]: one decay of a head, or one for each key.
+            rows.mul_(log_decay[t].exp().reshape(rows.shape[0], -1, 1))
+        rows.add_(b[t][..., None] * removed)
+        written = v[t][:, None]
+        if beta is not None:
+            # The delta rule: what the state lacks of v.
+            written = beta[t][:, None, None] * (written - k[t][:, None] @ rows)
+        rows.add_(k[t][..., None] * written)
         outs.append(scale * (q[t][:, None] @ rows)[:, 0])
     return torch.stack(outs)
