@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 from helpers.folders import opened, recording, save, two_classes, write_labels
 
@@ -81,6 +83,17 @@ def shd(root: Path) -> None:
     (root / "train.h5").write_bytes(b"")
 
 
+def many_in_one(root: Path) -> None:
+    """Leave one file with all recordings, in the layout of N-TIDIGITS."""
+    emptied(root)
+    with h5py.File(root / "digits.hdf5", "w") as file:
+        for part in ("train", "test"):
+            file[f"{part}_labels"] = np.array([b"man-bd-1", b"man-bd-2"])
+            for name in ("man-bd-1", "man-bd-2"):
+                file[f"{part}_addresses/{name}"] = np.array([3, 60])
+                file[f"{part}_timestamps/{name}"] = np.array([0.1, 0.2])
+
+
 Change = Callable[[Path], object]
 
 
@@ -101,6 +114,7 @@ def labels(*rows: str) -> Change:
         (one_class, "gestures: has recordings of one class, left; add recordings of another"),
         (wrapped, "gestures: has recordings of one class, all, with left, right inside it; where .*, give .*/all, or"),
         (shd, "gestures: holds files in the layout of SHD; read it as the dataset 'shd'"),
+        (many_in_one, "digits.hdf5: is HDF5 of a layout that is not read, with test_addresses, .*; write its rec"),
         (content("left/0.csv", b""), "left/0.csv: byte 0: expected a header, got an empty file"),
         (content("left/a.png", b"png"), "left/a.png: cannot be read as a picture .*; save it again"),
         (labels("file,label", "9.csv,a"), "labels.csv: names 9.csv, not in"),

@@ -14,15 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimInputError, lookup, require
+from ...base.errors import NeurosimError, NeurosimInputError, lookup, require
 from ...base.plain import PlainTree
 from ...base.raw import printable, text_of
 from ..spikes import Spikes
 from .bulk import DatasetSpec, Put, write_bulk
+from .camera_hdf5 import is_camera_file
 from .hdf5 import LAYOUT, HDF5File, open_hdf5
 
 # Attributes of the root.
 ROOT = {"magic": np.uint32(0x0A7A), "version": np.array((0, 1), np.uint32)}
+# The next step for HDF5 in which no reader finds spikes.
+OTHER_LAYOUT = (
+    "write its recordings to train.h5 and test.h5 with spikes/times, spikes/units and labels, the layout of SHD, and "
+    "read their folder as data.name = 'shd'; or each to a file in a folder of its class"
+)
 # Without the attribute, the default of SONATA is milliseconds.
 UNITS = {"seconds": 1.0, "s": 1.0, "milliseconds": 1e-3, "ms": 1e-3}
 
@@ -60,6 +66,26 @@ def write_sonata(path: str | os.PathLike[str], populations: Mapping[str, Spikes]
     write_sonata_pieces(path, extents, fill)
 
 
+def other_layout(path: str | os.PathLike[str]) -> str:
+    """Return the names at the top of an HDF5 file in which no reader finds spikes or events; "" for other files."""
+    try:
+        with open_hdf5(path) as file:
+            if file.has("spikes"):
+                return ""
+            names = _at_the_top(file)
+    except NeurosimError:
+        # Not HDF5, or damaged: its reader says so.
+        return ""
+    return "" if is_camera_file(path) else names
+
+
+def _at_the_top(file: HDF5File) -> str:
+    """Return the names at the top of a file, of many the first."""
+    names = sorted(file.names(""))
+    shown = ", ".join(printable(name) for name in names[:6]) or "nothing"
+    return f"{shown}, ..." if len(names) > 6 else shown
+
+
 def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> Spikes:
     """Return the spikes of one population, in order of time; `population` may be None if there is only one.
 
@@ -71,6 +97,8 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
         NeurosimFormatError: not HDF5, another layout, or spikes outside size or duration.
     """
     with open_hdf5(path) as file:
+        if not file.has("spikes"):
+            raise file.error("/spikes", "spikes of populations", f"{_at_the_top(file)} at the top", OTHER_LAYOUT)
         names = file.names("spikes")
         if {"times", "units"} <= set(names):
             step = "read it with files.read_shd, or as data.name = 'shd'"

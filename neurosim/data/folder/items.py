@@ -12,6 +12,7 @@ from ...base.raw import printable
 from ...base.shown import counted
 from ..files.formats import SUFFIXES
 from ..files.idx import read_idx
+from ..files.sonata import OTHER_LAYOUT, other_layout
 from .labels import LABEL_FILES, REQUIRED, SPLIT, LabelRow, Labels, other_columns, read_labels
 from .options import FolderOptions
 from .split_names import SPLITS, split_named, splits_of
@@ -338,6 +339,10 @@ def _nothing(root: Path, strange: Sequence[Path]) -> str:
             f"neurosim simulate shd --set data.root={root}"
         )
     recordings = [path for path in files_below(root) if is_recording(path)]
+    for path in recordings:
+        names = other_layout(path) if SUFFIXES.get(path.suffix.lower()) == "sonata" else ""
+        if names:
+            return f"{path}: is HDF5 of a layout that is not read, with {names} at the top; {OTHER_LAYOUT}"
     if recordings:
         return f"{root}: holds {counted(len(recordings), 'recording')} and does not say their classes; {ways}"
     if strange:
