@@ -254,9 +254,22 @@ def test_two_processes_do_not_resume_one_run() -> None:
     interrupted("run")
     with (
         frame.recorder.reopen(open_run(Path("run"))),
-        pytest.raises(NeurosimInputError, match="another run is wr"),
+        pytest.raises(NeurosimInputError, match="another run is writing into it; wait for its end, or stop it"),
     ):
         resume(KIND, Path("run"))
+
+
+def test_a_run_that_another_process_has_ended_meanwhile_is_not_resumed() -> None:
+    interrupted("run")
+    folder = open_run(Path("run"))
+    resume(KIND, Path("run"))
+    ended = Path("run/manifest.json").read_bytes()
+    with (
+        pytest.raises(NeurosimInputError, match="run: its run is done, there is nothing to resume"),
+        frame.recorder.reopen(folder),
+    ):
+        pytest.fail("the body ran")
+    assert Path("run/manifest.json").read_bytes() == ended
 
 
 WINDOWED: dict[str, Any] = {

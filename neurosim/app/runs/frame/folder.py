@@ -129,8 +129,12 @@ def make_folder(path: Path, exist_ok: bool = True) -> None:
 
 
 @contextmanager
-def lock_folder(path: Path) -> Iterator[bool]:
+def lock_folder(path: Path, next_step: str = "give another --out") -> Iterator[bool]:
     """Hold a lock on a folder, which ends with the process; yield whether the system has such locks.
+
+    Args:
+        path: of the folder.
+        next_step: what the error says to do.
 
     Raises:
         NeurosimInputError: another process holds it.
@@ -146,7 +150,7 @@ def lock_folder(path: Path) -> Iterator[bool]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise NeurosimInputError(f"{path}: another run is writing into it; give another --out") from None
+            raise NeurosimInputError(f"{path}: another run is writing into it; {next_step}") from None
         except OSError:  # a file system without locks
             locked = False
         yield locked

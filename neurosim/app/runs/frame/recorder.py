@@ -120,8 +120,10 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
     Raises:
         NeurosimInputError: the run is done or never began, its config was changed, or another run is writing into it.
     """
-    check_resumable(run)
-    with lock_folder(run.path) as locked:
+    with lock_folder(run.path, "wait for its end, or stop it") as locked:
+        # Another process may have gone on with the run, and ended it, since the caller read the manifest.
+        run.manifest = open_run(run.path).manifest
+        check_resumable(run)
         for file in run.path.glob(UNFINISHED):
             file.unlink(missing_ok=True)
         now = {"at": provenance.now(), "command": list(command)}
