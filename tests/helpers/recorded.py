@@ -139,6 +139,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         | {"hidden_size": 16, "num_heads": 4, "head_dim": 8, "state_size": 6, "n_groups": 2, "chunk_size": 8}
         | {"time_step_limit": [0.4, 0.8], "use_bias": True, "tie_word_embeddings": True, "layer_norm_epsilon": 1e-3},
     ),
+    "ministral": (
+        "ministral",
+        _LLAMA | {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"], "head_dim": 8},
+    ),
     "mixtral": ("mixtral", _LLAMA | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 5}),
     "olmo2": ("olmo2", _LLAMA | {"attention_bias": True}),
     "olmo3": (

@@ -103,9 +103,10 @@ class TokenIds(Tokenizer):
 
     def encode(self, text: bytes) -> list[int]:
         words = text.replace(b",", b" ").split()
+        rule = "must be token ids, for the model has no tokenizer; put its tokenizer.json or .model beside it"
         for word in words:
             is_id = word.isdigit() and len(word) < 10
-            require(is_id, "text", "must be token ids, for the model has no tokenizer", f"{word!r:.40}")
+            require(is_id, "text", rule, f"{word!r:.40}")
         return [int(word) for word in words]
 
     def decode(self, ids: Sequence[int]) -> bytes:

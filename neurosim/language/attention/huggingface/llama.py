@@ -93,6 +93,7 @@ _GRANITE_EXPERTS = Family(
     name_experts=part_experts,
     defaults={"num_local_experts": 8, "num_experts_per_tok": 2},
 )
+_MISTRAL = Family(bias=(False, False), defaults={"sliding_window": 4096})
 _PICTURES = "boi_token_index eoi_token_index image_token_index mm_tokens_per_image vision_config"
 
 
@@ -131,7 +132,8 @@ LLAMA: dict[str, CheckpointReader] = {
     "granitemoe": family_reader(_GRANITE_EXPERTS),
     "granitemoeshared": family_reader(_GRANITE_EXPERTS),
     "llama": family_reader(Family(slides=False)),
-    "mistral": family_reader(Family(bias=(False, False), defaults={"sliding_window": 4096})),
+    "ministral": family_reader(_MISTRAL),
+    "mistral": family_reader(_MISTRAL),
     "mixtral": family_reader(Family(bias=(False, False), experts=mixtral_experts, defaults=_MIXTRAL)),
     "olmo2": family_reader(Family(qk_norm="whole", norms="behind", slides=False, defaults=_OLMO)),
     "olmo3": family_reader(
