@@ -118,6 +118,7 @@ def catch_up(learning, waiting, source, begin, end, following, targets, weights)
             found[np.uint64(count + 1)] = each + 1
             found[np.uint64(count + 2)] = each + 2
             found[np.uint64(count + 3)] = each + 3
+            # Rarely: without the question a run of STDP took a tenth longer.
             if late > 4:
                 for m in range(4, late):
                     found[np.uint64(count + m)] = each + m
