@@ -70,6 +70,18 @@ def test_runs_are_listed_with_a_header_and_figures(here: Path) -> None:
     assert f"Spikes {spikes}" in Path("runs/index.html").read_text()
 
 
+def test_runs_are_listed_where_the_page_cannot_be_written(here: Path) -> None:
+    # A folder in the place of the page stands for a disk that is read-only.
+    Path("runs/index.html").unlink(missing_ok=True)
+    Path("runs/index.html").mkdir()
+    lines = neurosim("runs", "list").stdout.splitlines()
+    assert lines[0].startswith("RUN ") and any(line.startswith("one ") for line in lines)
+    assert lines[-1].startswith("no page: runs/index.html: could not be written")
+    tree = printed("list")
+    assert tree["page"] is None and [run["path"] for run in tree["runs"]] == ["two", "one"]
+    Path("runs/index.html").rmdir()
+
+
 def test_a_narrow_terminal_gets_each_run_in_lines_of_its_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     terminal, end = pty.openpty()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...base.errors import NeurosimInputError
+from ...base.errors import NeurosimInputError, NeurosimWriteError
 from ..runs.frame.arguments import CPU_OR_CUDA, RUNS, at_least, run_argument
 from ..runs.frame.command import Command, CommandResult, common, run_command
 from ..runs.frame.command_options import NO_RUN, CommandOptions
@@ -78,7 +78,13 @@ def listed(
     from ..runs.frame.index import IndexFilter, read_index, write_index
 
     every = read_index(folder)
-    page = write_index(folder, every)
+    page = None
+    try:
+        page = str(write_index(folder, every))
+        last = f"page  {page}"
+    except NeurosimWriteError as error:
+        # Runs on a disk that is read-only, or full, are listed all the same.
+        last = f"no page: {error}"
     entries = IndexFilter(kind=kind, status=status, name=name, limit=limit).apply(every)
     heads = ("RUN", "KIND", "NAME", "STATUS", "STARTED", "FIGURES")
     rows = [(e.path, e.kind, e.name, e.status, text(date(e.started) or ""), e.key_figures) for e in entries]
@@ -94,8 +100,8 @@ def listed(
     else:
         lines = [f"no runs in {folder}; run 'neurosim demo'"]
     lines += [f"{folder / each.path} was {each.status}; {each.next_step}" for each in entries if each.next_step]
-    data = {"folder": str(folder), "page": str(page), "runs": to_plain(entries)}
-    return CommandResult(data, "\n".join([*lines, f"page  {page}"]))
+    data = {"folder": str(folder), "page": page, "runs": to_plain(entries)}
+    return CommandResult(data, "\n".join([*lines, last]))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
