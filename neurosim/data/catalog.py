@@ -360,6 +360,7 @@ def _join(parts: list[Recordings]) -> Recordings:
     first = parts[0]
     for part in parts:
         require(part.shape == first.shape, "data.root", f"must hold files of one sensor {first.shape}", part.shape)
+        require(part.tick == first.tick, "data.root", f"must hold files of one unit of time, {first.tick} s", part.tick)
     starts = np.cumsum([0, *(len(part.ticks) for part in parts)])
     # Offsets of a part count its own events: shift them by the events before it.
     shifted = [part.offsets[1:] + start for part, start in zip(parts, starts[:-1], strict=True)]

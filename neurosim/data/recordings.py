@@ -42,7 +42,7 @@ class Recordings(Sequence[Spikes]):
         groups: other properties of the recordings by name, e.g. {"speaker": [recordings]}.
 
     Raises:
-        NeurosimInputError: on construction, if lengths do not fit together.
+        NeurosimInputError: on construction, if lengths or sizes do not fit together.
     """
 
     ticks: NDArray[Any]
@@ -60,8 +60,14 @@ class Recordings(Sequence[Spikes]):
         set_array(self, "offsets", np.int64)
         set_array(self, "durations", np.float64)
         object.__setattr__(self, "shape", tuple(self.shape) or (self.size,))
+        require(self.size > 0, "Recordings.size", "must be > 0 units", self.size)
+        product = math.prod(self.shape)
+        require(product == self.size, "Recordings.shape", f"must have the product {self.size}", self.shape)
+        require(0 < self.tick < math.inf, "Recordings.tick", "must be > 0 s", self.tick)
         o = self.offsets
         n = len(self.durations)
+        last = np.isfinite(self.durations) & (self.durations >= 0)
+        require(bool(last.all()), "Recordings.durations", "must be finite and >= 0 s", self.durations[~last][:1])
         require(
             o.shape == (n + 1,) and o[0] == 0 and bool(np.all(o[1:] >= o[:-1])),
             "Recordings.offsets",

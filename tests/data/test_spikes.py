@@ -197,6 +197,12 @@ def test_recordings_in_ticks_are_seconds_on_the_way_out():
         ({"offsets": [0, 1, 2]}, "Recordings.offsets: must rise from 0 in 2 entries"),
         ({"labels": [1, 2]}, "Recordings.labels: must hold 1 labels"),
         ({"groups": {"speaker": np.zeros(2)}}, "Recordings.groups['speaker']: must hold 1 values (got 2)"),
+        ({"size": 0}, "Recordings.size: must be > 0 units (got 0)"),
+        ({"shape": (2, 3)}, "Recordings.shape: must have the product 2 (got (2, 3))"),
+        ({"tick": 0.0}, "Recordings.tick: must be > 0 s (got 0.0)"),
+        ({"tick": float("nan")}, "Recordings.tick: must be > 0 s (got nan)"),
+        ({"durations": [float("nan")]}, "Recordings.durations: must be finite and >= 0 s (got [nan])"),
+        ({"durations": [-1.0]}, "Recordings.durations: must be finite and >= 0 s (got [-1.])"),
     ],
 )
 def test_recordings_that_do_not_fit_are_refused(change, message):
