@@ -233,6 +233,12 @@ def test_lists_have_whole_sentences() -> None:
         (["--set", "learners.replay.memory=0"], "learners.replay.memory: must be >= 1 items (got 0, from"),
         (["--set", "common.colour=3"], "common: must be settings of the learners plain, replay, macrocolumn"),
         (["--set", "sweep.replay.memory=3"], "sweep.replay.memory: must be a list of at least one value (got 3)"),
+        (["--set", "sweep.replay.memory=[3, 3]"], "sweep.replay.memory: takes each value once; leave the second out"),
+        (["--set", "learners.replay=3"], "learners.replay: must be a table of settings (got 3)"),
+        (
+            ["--set", "energy.profile=horowitz54"],
+            "energy profile: unknown name 'horowitz54'; did you mean 'horowitz45'",
+        ),
         (["--set", "sweep.replay.colour=[3]"], "sweep.replay.colour: must be the name of a setting"),
         (["--set", "sweep.replay.memory=[0]"], "learners.replay.memory: must be >= 1 items (got 0, from"),
         (["--set", "stream.tasks=0"], "stream.tasks: must be >= 1 (got 0, from --set)"),

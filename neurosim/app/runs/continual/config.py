@@ -11,6 +11,7 @@ from typing import Any
 
 from ....base.errors import lookup, require
 from ....base.json_toml import read_toml
+from ....base.measure.profiles import find as find_profile
 from ....learning.continual.learners import LEARNERS, kind
 from ....learning.continual.streams import STREAMS
 from ..frame.config import Energy, sources_of
@@ -61,19 +62,23 @@ def configure(
     stream_kind = str(_table(merged, "stream").get("kind", "permuted"))
     recipe = lookup(STREAMS, stream_kind, "stream.kind")
     # A learner's own table wins over [common], which wins over the usual budget.
-    own = {name: overlay(_shared(name, owner, common), _table(learners, name)) for name, owner in owners.items()}
+    own = {
+        name: overlay(_shared(name, owner, common), _table(learners, name, "learners."))
+        for name, owner in owners.items()
+    }
     if _is_one_pass(merged):
         own = {name: _of_one_epoch(name, settings) for name, settings in own.items()}
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     tables = {**_head_and_stream(merged, sweep, recipe), "learners": own}
     checked = resolve(_model(recipe, owners), [ConfigSource("the config", tables), *_named(sources)])
     head = Head(**{name: getattr(checked, name) for name in keys_of(Head)})
+    find_profile(head.energy.profile)
     stream = {"kind": stream_kind, **_values(checked.stream)}
     settings = {name: _values(getattr(checked.learners, name)) for name in owners}
     config = ContinualConfig(head, stream, settings, sweep)
     config = dataclasses.replace(config, rows=tuple(_rows(config)))
     _check_boundaries(config)
-    config = without_common(config, common, {name: _table(learners, name) for name in owners})
+    config = without_common(config, common, {name: _table(learners, name, "learners.") for name in owners})
     check_uses(config, {} if only else common, one_pass=_is_one_pass(merged))
     return config
 
@@ -182,6 +187,8 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
         for key, values in table.items():
             good = isinstance(values, tuple) and len(values) > 0
             require(good, f"sweep.{place}.{key}", "must be a list of at least one value", values)
+            twice = [value for number, value in enumerate(values) if value in values[:number]]
+            require(not twice, f"sweep.{place}.{key}", "takes each value once; leave the second out", twice)
             having = [name for name in places if key in known[name]]
             require(narrowed or bool(having), f"sweep.{place}.{key}", "must be the name of a setting", key)
             for name in having:
@@ -267,9 +274,10 @@ def _without_kind(table: Any) -> Any:
     return table
 
 
-def _table(tree: Tree, name: str) -> dict[str, object]:
+def _table(tree: Tree, name: str, before: str = "") -> dict[str, object]:
+    """Return a table of a tree; `before` stands before its name in errors."""
     table = tree.get(name, {})
-    require(isinstance(table, Mapping), name, "must be a table of settings", table)
+    require(isinstance(table, Mapping), before + name, "must be a table of settings", table)
     return dict(table)
 
 
