@@ -28,7 +28,7 @@ class Probe:
         label: name of the samples; None means "population.variable". Two probes of one variable need labels.
 
     Raises:
-        NeurosimInputError: an interval that is not > 0 s.
+        NeurosimInputError: an interval that is not > 0 s, or no units.
     """
 
     population: str
@@ -40,6 +40,8 @@ class Probe:
     def __post_init__(self) -> None:
         valid = is_number(self.interval) and 0 < self.interval < math.inf
         require(valid, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
+        has_units = self.units is None or len(self.units) > 0
+        require(has_units, f"Probe[{self.name!r}].units", "must hold at least one; leave it out for all", self.units)
 
     @property
     def name(self) -> str:

@@ -177,7 +177,15 @@ def test_report_and_measure_know_such_a_run() -> None:
         (["--config", "net.toml", "--set", "population.E=3"], "population.E: must name one of its keys"),
         (["--config", "net.toml", "--set", "population.E.tau=3.0"], "population 'E': unknown key 'tau'"),
         (["--config", "net.toml", "--set", "energy.profil=x"], "profil: unknown key"),
-        (["--config", "net.toml", "--set", "simulation.clock=0.0"], "simulate.clock: must be > 0 s (got 0.0)"),
+        (["--config", "net.toml", "--set", "simulation.clock=0.0"], "simulation.clock: must be finite and > 0 s, or"),
+        (
+            ["--config", "net.toml", "--set", "simulation.clock=nan", "--show-config", "--json"],
+            "simulation.clock: must",
+        ),
+        (
+            ["--config", "net.toml", "--set", "probe.E.v.units=[]"],
+            "units: must hold at least one; leave it out for all",
+        ),
         (["--config", "net.toml", "--model", "none.py:A"], "none.py: no such file"),
         (["--config", "net.toml", "--model", "none"], "--model: must read FILE.py:Class"),
         (["digits", "--model", "own.py:Counter"], "--model: needs a network in --config"),

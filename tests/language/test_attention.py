@@ -176,6 +176,8 @@ def test_every_kind_is_tested_and_takes_only_its_options() -> None:
         build("gla", WIDTH, Depth(), {"num_headz": 2})
     with pytest.raises(NeurosimInputError, match="attention kind: unknown name 'gated_deltnet'; did you mean"):
         build("gated_deltnet", WIDTH, Depth(), {})
+    with pytest.raises(NeurosimInputError, match=r"GLA.num_heads: must be > 0 \(got 0\)"):
+        build("gla", WIDTH, Depth(), {"num_heads": 0})
     with pytest.raises(NeurosimInputError, match=r"must be a multiple of 5 and > 0 \(got 24\)"):
         build("retention", WIDTH, Depth(), {"num_heads": 5})
     assert options_of("kda")["lower_bound"] is None

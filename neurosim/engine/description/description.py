@@ -50,6 +50,8 @@ class Settings:
     def __post_init__(self) -> None:
         valid = self.duration is None or (math.isfinite(self.duration) and self.duration >= 0)
         require(valid, "simulation.duration", "must be finite and >= 0 s", self.duration)
+        valid = self.clock is None or (math.isfinite(self.clock) and self.clock > 0)
+        require(valid, "simulation.clock", 'must be finite and > 0 s, or "continuous"', self.clock)
 
 
 @final

@@ -96,7 +96,9 @@ def divide(total: int, by: int, option: str) -> int:
     Raises:
         NeurosimInputError: it is not; names the option.
     """
-    require(by > 0 and total > 0 and total % by == 0, option, f"must be a multiple of {by} and > 0", total)
+    require(total > 0, option, "must be > 0", total)
+    require(by > 0, option, f"cannot be divided into {by} parts", total)
+    require(total % by == 0, option, f"must be a multiple of {by} and > 0", total)
     return total // by
 
 
