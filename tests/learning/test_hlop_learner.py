@@ -127,7 +127,7 @@ def test_a_loss_that_is_no_number_stops() -> None:
         ({"more": ()}, "HlopSettings.more: must be one part at least"),
         ({"hidden": (0,)}, "HlopSettings.hidden: must be >= 1, each (got (0,))"),
         ({"steps": -1}, "HlopSettings.steps: must be >= 0 (got -1)"),
-        ({"learning_rate": 0.0}, "HlopSettings.learning_rate: must be > 0 (got 0.0)"),
+        ({"learning_rate": 0.0}, "HlopSettings.learning_rate: must be > 0 and < 1e38 (got 0.0)"),
     ],
 )
 def test_settings_are_checked(wrong: dict, words: str) -> None:

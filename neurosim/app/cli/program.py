@@ -24,7 +24,12 @@ from .signals import INTERRUPTED, interrupting_signals
 _SHOW = warnings.showwarning
 DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
 # Of torch's and numpy's errors of arrays that are too large.
-MEMORY_WORDS = ("can't allocate memory", "out of memory", "Maximum allowed dimension exceeded", "array is too big")
+MEMORY_WORDS = (
+    "can't allocate memory",
+    "out of memory",
+    "Maximum allowed dimension exceeded",
+    "size calculation overflowed",
+)
 
 
 class CommandEntry(NamedTuple):
