@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from neurosim import NeurosimError
 from neurosim.base import NeurosimInputError, NeurosimMissingError
 from neurosim.language import (
     LanguageConfig,
@@ -132,6 +133,14 @@ def test_muon_orthogonalises_the_momentum_of_the_layers_matrices() -> None:
     # Newton-Schulz leaves singular values of .7 to 1.2 in place of 1.
     moved = p.detach().double() - before
     assert 0 < float(torch.linalg.matrix_norm(moved, 2)) < 2 * 1e-2 * 0.2 * max(p.shape) ** 0.5 * 0.35
+
+
+@pytest.mark.parametrize("every", [0, 1])
+def test_a_loss_that_is_not_finite_ends_a_training(every: int) -> None:
+    """In an update, or in the validation behind it."""
+    away = dataclasses.replace(QUICK, steps=20, every=every, learning_rate=1e37, warmup=1)
+    with pytest.raises(NeurosimError, match=r"training: the loss is not finite at update \d+ of 20; train again with"):
+        train_bytes(TEXT, TINY, away)
 
 
 def test_training_by_muon_learns() -> None:

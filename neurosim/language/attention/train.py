@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...base.errors import lookup, require
+from ...base.errors import NeurosimError, lookup, require
 from ...base.plain import Record
 from ...base.random import torch_seed
 from ...base.rules import Count, LearningRate, Natural, NotASetting, Rule, check_rules
@@ -188,6 +188,7 @@ def train_bytes(
         NeurosimInputError: a setting breaks its rule, the text is too short, or a checkpoint of another model; with
             `sliced` a mixture of objectives, windows that do not divide by the processes, or a kind that cannot be cut.
         NeurosimFormatError: a damaged checkpoint.
+        NeurosimError: the loss is not finite; the error says at which update.
     """
     config = config or small()
     training = training or LanguageTraining()
@@ -205,6 +206,8 @@ def train_bytes(
         last = state.done == training.steps
         due = last or (training.every and state.done % training.every == 0)
         loss = validation_loss(run.model, run.held_out, training.length) if due else None
+        if loss is not None:
+            run.check_loss(loss, state.done)
         if loss is not None:
             state.validations = (*state.validations, (state.done, state.recent, loss))
             log.info("update %d of %d: loss %.4f nats a token on held-out text", state.done, training.steps, loss)
@@ -281,13 +284,22 @@ class _ByteTraining:
             for p in self.model.parameters():
                 if p.grad is not None:
                     dist.all_reduce(p.grad)
+        now = float(loss.detach())
+        self.check_loss(now, state.done + 1)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         for optimizer in self.optimizers:
             optimizer.step()
         # A mean over about 20 updates.
-        now = float(loss.detach())
         state.recent = now if state.done == 0 else 0.95 * state.recent + 0.05 * now
         state.done += 1
+
+    def check_loss(self, loss: float, update: int) -> None:
+        """Raise `NeurosimError` where a loss is not finite: no later update brings the weights back."""
+        if not math.isfinite(loss):
+            raise NeurosimError(
+                f"training: the loss is not finite at update {update} of {self.training.steps}; train again "
+                "with a lower training.learning_rate"
+            )
 
     def _next_token_loss(self, windows: Tensor) -> Tensor:
         """Return the mean loss of windows [B, T + 1], nats; over processes the part of this one's slice."""
