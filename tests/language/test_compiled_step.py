@@ -14,7 +14,7 @@ from neurosim.kernels.decode.program import FLOAT, BoundOperation, operation, sk
 from neurosim.kernels.tools.pointers import vector
 from neurosim.language import KINDS, Coding, Decoder, Mixer, convert
 from neurosim.language.attention.kinds.base import Inputs, Shared, State
-from neurosim.language.attention.kinds.compiled import Channels, Routing, Step
+from neurosim.language.attention.kinds.compiled import Cache, Channels, Routing, Step
 from neurosim.language.attention.kinds.mixture_of_memories import MoM
 from neurosim.language.attention.kinds.softmax import SoftmaxAttention
 from neurosim.language.attention.kinds.tracing import compiles, leaf
@@ -143,6 +143,51 @@ class Sent(Leaky):
         return self.finish(total[:, None], x, {})
 
 
+class Picked(Leaky):
+    """Two heads attend to the last four tokens that a gate took, with a bias by how far they lie in the text."""
+
+    def build(self) -> None:
+        super().build()
+        self.gate_proj = nn.Linear(self.width, 2)
+        self.bias = nn.Parameter(torch.linspace(1.0, -1.0, 9))
+
+    def initial(self, x: Tensor) -> State:
+        position = torch.zeros((), dtype=torch.int64)
+        return {"memory": x.new_zeros(len(x), 4, self.width + 1), "position": position}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        count = x.shape[1]
+        place = (state["position"] + torch.arange(1, count + 1)).to(x.dtype).expand(len(x), -1)
+        inputs = {"u": self.in_proj(x), "p": self.gate_proj(x).softmax(-1), "place": place}
+        return inputs, {"position": state["position"] + count}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        u, p, place = inputs["u"], inputs["p"], inputs["place"][:, None]
+        active = p[:, 1:] > p[:, :1]
+        taken = torch.cat([memory[:, 1:], torch.cat([u, place], -1)[:, None]], 1)
+        memory = torch.where(active[..., None], taken, memory)
+        keys = memory[..., :-1].unflatten(-1, (2, -1))
+        places = memory[..., -1]
+        scores = torch.einsum("bhk,bnhk->bhn", u.unflatten(-1, (2, -1)), keys) * (self.width // 2) ** -0.5
+        scores = scores + self.bias[(place - places).clamp(0, 8).long()][:, None]
+        weights = scores.masked_fill(places[:, None] == 0, -1e30).softmax(-1)
+        out = torch.einsum("bhn,bnhk->bhk", weights, keys).flatten(1)
+        return memory, out * active * p[:, 1:]
+
+    def compiled_layer(self, step: Step, x: Tensor, state: State, shared: Shared) -> Tensor | None:
+        scores = self.gate_proj(x)
+        u = self.in_proj(x)
+        step.evaluate(scores, u)
+        _, active = step.route(scores, Routing(1))
+        channels = self.width // 2
+        with step.only(active):
+            heads = u[:, 0].unflatten(-1, (2, channels))
+            cache = Cache(kv_heads=2, groups=1, keys=channels, values=channels, tokens=4)
+            out = step.attend(cache, heads, heads, heads, bias=self.bias, by_distance=True)
+            total = step.add(None, out.flatten(1), active.weight)
+        return self.finish(total[:, None], x, {})
+
+
 def operations(decoder: Decoder) -> list[str]:
     """Names of the operations of a step, in the order in which they are appended."""
     alive = decoder._programs[decoder.tokens].builder.alive
@@ -162,6 +207,15 @@ def test_the_step_is_the_recurrence(kind: type[Mixer], own: bool, monkeypatch: p
     one = decoded(Decoder(made.model, 3), tokens)
     assert_same(one, stepped(made.model, tokens))
     assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_heads_of_a_step_that_leaves_tokens_out_count_their_own(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "own", Picked)
+    model = model_of("own", {})
+    # So many sequences that a memory of one count each would not hold the counts of both heads.
+    tokens = text(12, 16)
+    assert_same(decoded(Decoder(model, 16, threads), tokens), stepped(model, tokens))
 
 
 def test_a_function_of_a_kind_has_its_step_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,10 +98,10 @@ def window(p, context, begin, end):
     V], which `plain` sees, q without positions; `mass` [tokens, H], the logarithm of the sum of weights; `interval` and
     `restarts`, see `slot`; `rows` of k and v in a token, all of them seen and kept; `counts` float32 [tokens, H /
     group] of the tokens so far, where not all sequences count alike; `bias` [capacity], added to the scores of keys by
-    their age in tokens, of one row each; with `positions` float32 [tokens, capacity], those of the keys, it is
-    [distances], by how far they lie in the text, the last entry for all beyond. With `squared` a weight is the square
-    of a score above 0, in place of the softmax. With `cap` c > 0 the scores s of stored keys are c tanh(s / c). Parts
-    are heads of k and v.
+    their age in tokens, of one row each; with `positions` float32 [tokens, H / group, capacity], those of the
+    keys, it is [distances], by how far they lie in the text, the last entry for all beyond. With `squared` a weight is
+    the square of a score above 0, in place of the softmax. With `cap` c > 0 the scores s of stored keys are
+    c tanh(s / c). Parts are heads of k and v.
     """
     heads = p.heads
     keys = p.keys
@@ -116,7 +116,7 @@ def window(p, context, begin, end):
             in_text = position_of(context, i)
             here, seen = slot(_position(p, sequence, n, in_text), p.capacity, p.interval, p.restarts)
             if p.positions:
-                vector(p.positions, (sequence + 1) * p.capacity, FLOAT)[sequence * p.capacity + here] = in_text
+                _positions(p, sequence, n)[here] = in_text
             stored = stored_head(p, p.memory + 4 * sequence * p.capacity * p.rows * width, n)
             # Stored before they are read: a token sees its own key.
             for row in range(p.rows):
@@ -129,7 +129,7 @@ def window(p, context, begin, end):
             for h in range(n * p.group, (n + 1) * p.group):
                 _score(p, head_of(p.q, i, heads, h, 1, keys), stored, of_seen)
                 _bound(p, of_seen)
-                _add_bias(p, sequence, here, in_text, of_seen)
+                _add_bias(p, sequence, n, here, in_text, of_seen)
                 _score_learnt(p, i, h, of_learnt)
                 _normalise(p, i * heads + h, weights)
                 _sum_values(p, h, stored, of_seen, of_learnt, head_of(p.out, i, heads, h, 1, values))
@@ -145,6 +145,12 @@ def _position(p, sequence, n, in_text):
     position = int(count[sequence * few + n])
     count[sequence * few + n] += 1
     return position
+
+
+@njit(inline="always")
+def _positions(p, sequence, n):
+    """Return the positions in the text of the keys of a head."""
+    return vector(p.positions + 4 * (sequence * (p.heads // p.group) + n) * p.capacity, p.capacity, FLOAT)
 
 
 @njit(inline="always")
@@ -165,11 +171,11 @@ def _bound(p, weights):
 
 
 @njit(inline="always")
-def _add_bias(p, sequence, here, in_text, weights):
+def _add_bias(p, sequence, n, here, in_text, weights):
     """Add the bias of each key by its distance in the text or by its age, where there is one."""
     if p.positions:
         by_distance = vector(p.bias, p.distances, FLOAT)
-        positions = vector(p.positions + 4 * sequence * p.capacity, p.capacity, FLOAT)
+        positions = _positions(p, sequence, n)
         for t in range(weights.size):
             weights[t] += by_distance[min(in_text - int(positions[t]), p.distances - 1)]
     elif p.bias:

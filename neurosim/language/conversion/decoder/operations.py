@@ -179,10 +179,10 @@ class StepBuilder(DecoderProgram, Step):
     ) -> Tensor:
         written = {} if mass is None else {"mass": traced(mass).node.buffer}
         if self.mask is not None:
-            # Not every token is stored: how many of each sequence are.
-            written["counts"] = self.state_buffer(1)
+            # Not every token is stored: how many of each sequence are. Threads share the heads, so each counts alone.
+            written["counts"] = self.state_buffer(cache.kv_heads)
         if by_distance:
-            written["positions"] = self.state_buffer(cached.capacity_of(cache))
+            written["positions"] = self.state_buffer(cache.kv_heads, cached.capacity_of(cache))
         stored = cached.memory_of(self, cache) if memory is None else traced(memory).node.buffer
         out = cached.attend(
             self,
