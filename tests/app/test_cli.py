@@ -181,7 +181,7 @@ def program(command: click.Command) -> Program:
             "data.train_limit=N)",
         ),
         (
-            ValueError("Maximum allowed dimension exceeded"),
+            ValueError("array is too big; `arr.size * arr.dtype.itemsize` is larger than the maximum possible size."),
             1,
             "neurosim: out of memory; make the network smaller, or use fewer recordings (--limit, --set "
             "data.train_limit=N)",

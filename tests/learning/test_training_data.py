@@ -287,6 +287,7 @@ def test_what_cannot_be_learned_or_tested_says_so() -> None:
         (lambda: Augment(cutmix=1.1), "Augment.cutmix: must be >= 0 and <= 1 (got 1.1)"),
         (lambda: Augment(noise=-1), "Augment.noise: must be >= 0 and finite (got -1)"),
         (lambda: TrainingSpec(epochs=0), "TrainingSpec.epochs: must be >= 1 (got 0)"),
+        (lambda: Binning((4,), dt=1e-300), "Binning.dt: must leave fewer than 2^31 bins of 1 s (got 1e-300)"),
         (lambda: TrainingSpec(learning_rate=-1.0), "TrainingSpec.learning_rate: must be > 0 and < 1e38 (got -1.0)"),
         (
             lambda: Binning((4,)).batch(bars(1), np.arange(2)),

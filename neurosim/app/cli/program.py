@@ -29,6 +29,7 @@ MEMORY_WORDS = (
     "out of memory",
     "Maximum allowed dimension exceeded",
     "size calculation overflowed",
+    "array is too big",
 )
 
 

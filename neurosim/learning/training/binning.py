@@ -84,6 +84,8 @@ class Binning:
         require(1 <= len(self.sensor) <= 3, "Binning.sensor", "must have one to three dimensions", self.sensor)
         check_rules(self)
         require(self.dt <= self.duration < math.inf, "Binning.duration", f"must be >= dt {self.dt} s", self.duration)
+        rule = f"must leave fewer than 2^31 bins of {self.duration:g} s"
+        require(self.duration / self.dt < 2**31, "Binning.dt", rule, self.dt)
         require(1 <= self.pool <= max(self.sensor), "Binning.pool", f"must be 1 to {max(self.sensor)}", self.pool)
 
     @property
