@@ -226,7 +226,7 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
         (["--set", "data.name.x=3"], "data.name: must be a string (got {'x': 3}, from --set)"),
         (["digits", "--set", "liquid"], "--set: must read key=value, e.g. liquid.neurons=500 (got 'liquid')"),
         (["digits", "--profile", "lohi"], "energy profile: unknown name 'lohi'; did you mean 'loihi'? choose from"),
-        (["digits", "--seed", str(2**63)], "seed: must be >= 0 and < 9223372036854775808 (got 9223372036854775808"),
+        (["digits", "--seed", str(2**63)], "seed: must be an integer of 64 bits (got 9223372036854775808, from"),
         (["digits", "--set", "liquid.neurons=1000000000"], "liquid.neurons: the synapses of 1,000,000,000 need about"),
         (["digits", "--set", "data.root=/no/such"], "data.root: /no/such does not exist"),
         (["nmnist", "--set", "data.root=/no/such"], "data.root: /no/such does not exist"),

@@ -113,7 +113,7 @@ def test_lateral_neurons_are_as_published_and_never_more_than_directions() -> No
 
 
 def test_a_loss_that_is_no_number_stops() -> None:
-    learner = Hlop(problem(1), HlopSettings(**SMALL | {"learning_rate": 1e38}))
+    learner = Hlop(problem(1), HlopSettings(**SMALL | {"learning_rate": 9e37}))
     with pytest.raises(NeurosimError, match=r"hlop: the loss is (nan|inf) at step \d+ of 60 of task 0 \(mixtures 0\)"):
         taught(learner, tasks(1))
     assert learner.learned == 0

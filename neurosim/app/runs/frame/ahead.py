@@ -129,11 +129,11 @@ def _gradient() -> None:
     import numpy as np
 
     from ....kernels.layers.adamw.cpu import average_gradient, move
-    from ....kernels.layers.convolution.cpu import _gather
+    from ....kernels.layers.convolution.cpu import Reach, _gather
     from ....kernels.layers.scan.integrator import backward_integrator, forward_integrator
     from ....kernels.layers.scan.lif_lanes import backward_lif
     from ....kernels.layers.spike_linear.cpu import _product
-    from ....kernels.layers.spike_linear.lists import _turn
+    from ....kernels.layers.spike_linear.lists import ActiveInputs, _turn
 
     row = np.zeros((1, 1), np.float32)
     line = row[0]
@@ -143,7 +143,7 @@ def _gradient() -> None:
     starts = np.zeros(2, np.int64)
     units = np.zeros(1, np.int32)
     _product(starts[None], 1, units, line, row, None, 0, 0, 0, 0, row)
-    _gather(starts, units, line, states, units[None], 1, 1, 1, 0, 0, row)
+    _gather(ActiveInputs(starts, units, line), states, Reach(units[None], 1, 1, 1), 0, 0, row)
     forward_integrator(row, row, row, row, states, 0, 0)
     backward_integrator(row, row, row, row, 0, 0)
     _turn(starts, units, line, starts, units, line)
