@@ -22,7 +22,7 @@ from PIL import Image
 
 from neurosim import Spikes
 from neurosim.app import RunFolder, measure_again, open_run, write_page
-from neurosim.app.report import axes, charts, numbers, pixels, png, sections, svg
+from neurosim.app.report import axes, charts, numbers, pixels, png, recordings, sections, svg
 from neurosim.app.runs.frame.config import Energy
 from neurosim.app.runs.frame.manifest import Manifest
 from neurosim.app.runs.liquid import KIND
@@ -381,6 +381,13 @@ def test_a_camera_raster_has_on_above_off() -> None:
     off_and_on = Spikes([0.0, 0.5], [0, 7], 8, 1.0, (2, 2, 2))
     image = pixels.raster(off_and_on, rows=8, columns=2)
     assert tuple(image[7, 0, :3]) == pixels.OFF and tuple(image[0, 1, :3]) == pixels.ON
+
+
+@pytest.mark.parametrize("duration", [36_000.0, 1e300])
+def test_rates_of_a_long_recording_have_no_more_points_than_a_chart_shows(duration: float) -> None:
+    spikes = Spikes([0.5, 1.0], [0, 1], 2, duration)
+    chart = str(recordings.course([spikes], "var(--spike)", "rate", 2))
+    assert 1_000 < len(chart) < 100_000
 
 
 def test_channels_count_events() -> None:

@@ -265,11 +265,13 @@ def _is_stuck(tables, moments, crossings, t, counters):
         counters[STALLED] = 0
     stuck = counters[STALLED] > MAX_AT_ONCE
     if stuck:
-        number = crossings.heap[0]
         counters[WHO] = 0
+        counters[UNIT] = 0
+        # Without neurons nothing is queued: sources alone hold the time up.
         if counters[HEAPED]:
+            number = crossings.heap[0]
             counters[WHO] = tables.owner[number]
-        counters[UNIT] = number - tables.units[counters[WHO], FIRST]
+            counters[UNIT] = number - tables.units[counters[WHO], FIRST]
     return stuck
 
 

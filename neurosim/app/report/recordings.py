@@ -27,6 +27,7 @@ NEURON_ROWS = 150
 CHANNEL_COLUMNS = 144
 CHANNEL_ROWS = 70
 BIN = 5e-3  # seconds of a rate's time course
+MAX_BINS = 1_000  # more than a chart has pixels
 MAX_INTERVAL = 0.1  # seconds between two spikes of a neuron, as drawn
 Figure = tuple[Markup, str]
 CAMERA_LEAD = (
@@ -251,9 +252,12 @@ def _intervals(spikes: Spikes) -> NDArray[np.float64]:
 
 
 def course(recordings: Sequence[Spikes], colour: str, name: str, share: float) -> Markup:
-    """Return a chart of events a second and `share`, in bins of `BIN`, of each recording and of all that still run."""
+    """Return a chart of events a second and `share` of each recording and of all that still run.
+
+    Bins are of `BIN` seconds; longer, where they would be more than `MAX_BINS`.
+    """
     duration = max(spikes.duration for spikes in recordings)
-    bins = max(round(duration / BIN), 1)
+    bins = max(round(min(duration / BIN, MAX_BINS)), 1)
     step = duration / bins
     # Rates: counts over the seconds of a bin, and over neurons or ms by `share`.
     curves = [np.histogram(spikes.times, bins=bins, range=(0.0, duration))[0] / (step * share) for spikes in recordings]
