@@ -70,7 +70,7 @@ def test_a_value_of_any_size_that_never_changes_is_no_anomaly(level: str) -> Non
 
 @pytest.mark.parametrize("value", ["1e36", "-1e300", "9.96921e+36"])
 def test_a_value_far_outside_of_the_range_is_an_alarm(value: str) -> None:
-    """Such numbers stand for missing values in some files; the command ended with an overflow."""
+    # Such numbers stand for missing values in some files. Their squares overflow.
     Path("far.csv").write_text(table(340).replace("2.00", value))
     result = command.result_of("memory", "anomaly", *small("far.csv", "--probation", "200", "--out", "a"))
     assert result["alarms"][0] == "2014-07-13T12:00"

@@ -130,8 +130,8 @@ def _mom(source: CheckpointConfig) -> Options:
     return _headed(source, 4, 256, 2.0) | options | source.gate("use_output_gate", True) | {"library_order": True}
 
 
-def dt_limits(source: CheckpointConfig) -> tuple[float, float]:
-    """Return the bounds of the steps of Mamba-2."""
+def dt_limits(source: CheckpointConfig) -> list[float] | None:
+    """Return the lower and the upper bound of the steps of Mamba-2; None without any."""
     name = "time_step_limit" if source.get("dt_limit") is None else "dt_limit"
     limits = source.get(name, [0.0, math.inf])
     require(isinstance(limits, list) and len(limits) == 2, name, "must be two numbers", limits)
@@ -141,14 +141,13 @@ def dt_limits(source: CheckpointConfig) -> tuple[float, float]:
     in_order = all(type(x) in (int, float) for x in pair) and 0 <= pair[0] <= pair[1]
     require(in_order, name, "must be two numbers >= 0 in order", limits)
     low, high = pair
-    if high == math.inf:
-        return float(low), math.inf
-    return float(low), float(min(high, 1e38))  # of float32
+    if low == 0 and high == math.inf:
+        return None
+    return [float(low), float(min(high, 1e38))]  # of float32
 
 
 def _mamba2(source: CheckpointConfig) -> Options:
     """Return the options of both libraries; transformers names its eps `layer_norm_epsilon`, and has other defaults."""
-    low, high = dt_limits(source)
     groups = 8 if "layer_norm_epsilon" in source.config else 1
     options = source.options(expand=2.0, head_dim=64, state_size=128, n_groups=groups, conv_kernel=4)
     options |= source.options(use_conv_bias=True, use_bias=False, D_has_hdim=False)
@@ -157,7 +156,7 @@ def _mamba2(source: CheckpointConfig) -> Options:
         "hidden_act": activation(source),
         "rmsnorm": source.flag("rmsnorm", source.flag("rms_norm", True)),
         "gate_first": not source.flag("norm_before_gate", False),
-        "dt_limit": None if (low, high) == (0.0, math.inf) else [low, min(high, 1e38)],
+        "dt_limit": dt_limits(source),
         "norm_eps": mamba_eps(source),
     }
 

@@ -6,7 +6,6 @@ Facts of interoperation only: names and meanings of options and tensors.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -33,7 +32,6 @@ def _mamba2(source: CheckpointConfig) -> Options:
     require(inner % heads == 0, "mamba_n_heads", f"must divide {inner} channels", heads)
     size = source.get("mamba_d_head", "auto")
     require(size in ("auto", inner // heads), "mamba_d_head", f"must be auto or {inner // heads}", size)
-    low, high = dt_limits(source)
     return {
         "expand": inner / width,
         "head_dim": inner // heads,
@@ -43,7 +41,7 @@ def _mamba2(source: CheckpointConfig) -> Options:
         "use_conv_bias": source.flag("mamba_conv_bias", True),
         "use_bias": source.flag("mamba_proj_bias", False),
         "hidden_act": activation(source),
-        "dt_limit": None if (low, high) == (0.0, math.inf) else [low, min(high, 1e38)],
+        "dt_limit": dt_limits(source),
         "norm_eps": source.eps(1e-6, "rms_norm_eps"),
     }
 
